@@ -1,0 +1,20 @@
+"""Images, pairs and batches: what a model of this library is trained on."""
+
+from keras_pixdt._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "keras_pixdt.data.batches": ["Triplets", "triplets"],
+        "keras_pixdt.data.images": [
+            "ImageError",
+            "image_grid",
+            "letterbox",
+            "read_image",
+            "to_float",
+            "to_uint8",
+            "write_image",
+        ],
+        "keras_pixdt.data.pairs": ["PairSet"],
+    },
+)

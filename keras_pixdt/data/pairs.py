@@ -1,0 +1,108 @@
+"""Pairs of a person photo and the product image that belongs to it, one set per split."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSet:
+    """The pairs of one split, from which batches are drawn.
+
+    A product has one target and one or more sources. Images are uint8 RGB in memory or in a
+    `np.memmap`.
+
+    Attributes:
+        sources: uint8 `(n, size, size, 3)`, the person images.
+        targets: uint8 `(m, size, size, 3)`, one product image per product.
+        target_index: int64 `(n,)`, the row of `targets` that belongs to each source.
+        product_id: int64 `(m,)`, unique.
+        group_id: int64 `(m,)`, equal for products that are duplicates of one another.
+        attributes: one mapping per product (`category`, `pattern`, `color`, as far as known), or
+            empty.
+
+    Raises:
+        ValueError: if the arrays do not fit together.
+    """
+
+    sources: np.ndarray
+    targets: np.ndarray
+    target_index: np.ndarray
+    product_id: np.ndarray
+    group_id: np.ndarray
+    attributes: tuple[Mapping[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks that the arrays fit together."""
+        for name in ("sources", "targets"):
+            images = getattr(self, name)
+            square = images.ndim == 4 and images.shape[1] == images.shape[2]
+            if images.dtype != np.uint8 or not square or images.shape[3] != 3:
+                raise ValueError(
+                    f"`{name}` must be uint8 of shape (count, size, size, 3); letterbox() makes "
+                    f"images square. Received: {images.dtype} of shape {images.shape}"
+                )
+        if self.sources.shape[1:] != self.targets.shape[1:]:
+            raise ValueError(
+                "`sources` and `targets` must have one image size. "
+                f"Received shapes: {self.sources.shape} and {self.targets.shape}"
+            )
+        products = len(self.targets)
+        lengths = {
+            "target_index": len(self.sources),
+            "product_id": products,
+            "group_id": products,
+        }
+        for name, length in lengths.items():
+            array = getattr(self, name)
+            if array.shape != (length,) or array.dtype != np.int64:
+                raise ValueError(
+                    f"`{name}` must be int64 of shape ({length},). "
+                    f"Received: {array.dtype} of shape {array.shape}"
+                )
+        index = self.target_index
+        if len(index) and not 0 <= index.min() <= index.max() < products:
+            raise ValueError(
+                f"`target_index` must be in [0, {products}), the rows of `targets`. "
+                f"Received values from {index.min()} to {index.max()}"
+            )
+        if len(np.unique(self.product_id)) != products:
+            raise ValueError("`product_id` must be unique: one target per product.")
+        if self.attributes and len(self.attributes) != products:
+            raise ValueError(
+                f"`attributes` must be empty or one mapping per product ({products}). "
+                f"Received: {len(self.attributes)}"
+            )
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images in pixels."""
+        return self.targets.shape[1]
+
+    def __len__(self) -> int:
+        """The number of pairs, that is of person images."""
+        return len(self.sources)
+
+    def select(self, products: np.ndarray) -> PairSet:
+        """The pairs of some products.
+
+        Args:
+            products: rows of `targets`, as indices or as a boolean mask; the result keeps their
+                order, and the order of the sources.
+        """
+        rows = np.arange(len(self.targets))[products]
+        new_row = np.full(len(self.targets), -1, np.int64)
+        new_row[rows] = np.arange(len(rows))
+        target_index = new_row[self.target_index]
+        kept = target_index >= 0
+        return PairSet(
+            sources=self.sources[kept],
+            targets=self.targets[rows],
+            target_index=target_index[kept],
+            product_id=self.product_id[rows],
+            group_id=self.group_id[rows],
+            attributes=tuple(self.attributes[row] for row in rows) if self.attributes else (),
+        )
