@@ -1,0 +1,31 @@
+"""Pixel-level domain transfer in Keras 3: from a photo of a dressed person to the garment.
+
+Example:
+    ```python
+    import keras_pixdt as pixdt
+
+    pairs = pixdt.data.load_pairs("rendered", image_size=64)
+    model = pixdt.PixelDTGAN(width=0.25)
+    model.compile(optimizer=pixdt.presets.get("demo").optimizers())
+    model.fit(pixdt.data.triplets(pairs["train"], batch_size=64), epochs=5)
+    product_images = model.predict(pixdt.data.triplets(pairs["test"], shuffle=False))
+    ```
+"""
+
+from keras_pixdt import _lazy
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    {
+        "keras_pixdt.models.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
+        "keras_pixdt.models.pixel_dtgan": ["PixelDTGAN"],
+        "keras_pixdt.training.run": ["train", "load_run"],
+    },
+)
+
+if "keras" in __import__("sys").modules:
+    # Keras is here already: make its loaders know our classes, as `import keras; import
+    # keras_pixdt; keras.models.load_model(...)` expects.
+    import keras_pixdt.models.pixel_dtgan  # noqa: F401
