@@ -1,0 +1,11 @@
+"""One file per paper, and what they share (`adversarial_model`)."""
+
+from keras_pixdt import _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    {
+        "keras_pixdt.models.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
+        "keras_pixdt.models.pixel_dtgan": ["PixelDTGAN"],
+    },
+)

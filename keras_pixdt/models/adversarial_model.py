@@ -1,0 +1,470 @@
+"""What every model of the package shares: players, their optimizers, one training step.
+
+A paper's class says who the players are and writes `adversarial_step`, which reads like the
+paper's algorithm. Everything that is not the paper is here: gradients on TensorFlow and JAX,
+one optimizer and one loss scale for each player, division by the replica count, trackers,
+the test step, saving and exact restoring.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+_BACKEND = keras.backend.backend()
+if _BACKEND == "tensorflow":
+    import tensorflow as tf
+elif _BACKEND == "jax":
+    import jax
+else:
+    raise ImportError(
+        f"keras_pixdt trains on the Keras backends 'tensorflow' and 'jax'. Received: {_BACKEND!r}. "
+        "Set the environment variable KERAS_BACKEND before the first import of keras."
+    )
+
+Tensor = Any  # a tensor of the Keras backend in use
+LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class PlayerOptimizers(keras.optimizers.Optimizer):
+    """One optimizer for each player, behind the interface of a single one.
+
+    Trainers and savers of Keras know one optimizer. With this composite they carry, save and
+    restore the state of all of them; as plain attributes of the model they would be skipped on
+    loading and, on JAX, never leave their initial state.
+
+    Args:
+        optimizers: player name -> `keras.optimizers.Optimizer` or what `keras.optimizers.get`
+            takes. No optimizer object may serve two players.
+        name: name of the composite.
+
+    Raises:
+        ValueError: a player's name is that of an attribute of `Optimizer`, or two players share
+            one optimizer object.
+    """
+
+    def __init__(self, optimizers: Mapping[str, Any], name: str = "player_optimizers") -> None:
+        super().__init__(learning_rate=0.0, name=name)
+        self._names = tuple(optimizers)
+        built = {key: keras.optimizers.get(value) for key, value in optimizers.items()}
+        if len({id(o) for o in built.values()}) < len(built):
+            raise ValueError(
+                "Each player needs an optimizer object of its own: its moments belong to its "
+                f"variables. Received one object for several of: {', '.join(built)}"
+            )
+        for key, optimizer in built.items():  # as attributes, they are saved under their names
+            if hasattr(self, key):
+                raise ValueError(f"{key!r} cannot be the name of a player: Optimizer has it")
+            setattr(self, key, optimizer)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The players, in the order in which they were given."""
+        return self._names
+
+    def __getitem__(self, name: str) -> keras.optimizers.Optimizer:
+        return getattr(self, name)
+
+    def _all(self) -> list[keras.optimizers.Optimizer]:
+        return [self[name] for name in self._names]
+
+    def scale_losses(self) -> None:
+        """Gives each player a dynamic loss scale of its own, for mixed_float16."""
+        for name in self._names:
+            if not isinstance(self[name], LossScaleOptimizer):
+                setattr(self, name, LossScaleOptimizer(self[name]))
+
+    def build_players(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
+        """Creates each optimizer's state for its player's variables."""
+        for name in self._names:
+            if not self[name].built:
+                self[name].build(variables[name])
+        self.built = True
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Part of Keras' interface: `fit` and loaders call it after `compile` has built all."""
+        if not self.built:
+            raise RuntimeError("AdversarialModel.compile() builds the optimizers of the players")
+
+    def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
+        """Part of Keras' interface, refused: players are updated one at a time."""
+        raise RuntimeError("players are updated one at a time, by AdversarialModel.minimize()")
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """State of all the optimizers: what the JAX trainer carries from step to step."""
+        return self._variables + [v for o in self._all() for v in o.variables]
+
+    @property
+    def iterations(self) -> keras.Variable:
+        """Steps taken, as the first player counts them."""
+        return self._all()[0].iterations
+
+    @property
+    def learning_rate(self) -> Any:
+        """The first player's rate; setting it sets that of all, as schedules expect."""
+        return self._all()[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        for optimizer in self._all():
+            optimizer.learning_rate = value
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Overwrites each player's variables with their average, where its optimizer has one."""
+        for optimizer in self._all():
+            optimizer.finalize_variable_values(optimizer._trainable_variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Nothing of its own: the players' optimizers are saved as children."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Nothing of its own: the players' optimizers are loaded as children."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        optimizers = {n: keras.saving.serialize_keras_object(self[n]) for n in self._names}
+        return {"optimizers": optimizers, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PlayerOptimizers:
+        """Builds the composite from `get_config`'s result."""
+        optimizers = {
+            name: keras.saving.deserialize_keras_object(optimizer, custom_objects)
+            for name, optimizer in config["optimizers"].items()
+        }
+        return cls(optimizers, config["name"])
+
+
+class Forward(NamedTuple):
+    """A forward pass of one player, kept so that its update need not repeat it.
+
+    Attributes:
+        outputs: what the player's networks returned.
+        pull: cotangents of `outputs` -> gradients of the player's variables.
+    """
+
+    outputs: Tensor
+    pull: Callable[[Tensor], list[Tensor]]
+
+
+class _TensorFlowEngine:
+    """Gradients and updates on TensorFlow, the one place of the models that touches it."""
+
+    def _scope(self):
+        return self.distribute_strategy.scope()
+
+    def _replicas(self) -> int:
+        return tf.distribute.get_strategy().num_replicas_in_sync
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        pass  # all is built; Keras' own breaks under MultiWorkerMirroredStrategy (issue 20585)
+
+    def train_step(self, data):
+        return self._reducible(self._train(data))
+
+    def test_step(self, data):
+        return self._reducible(self._test(data))
+
+    def _reducible(self, logs):
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return {k: v[None] for k, v in logs.items()}  # Keras reduces these along axis 0
+        return logs
+
+    def forward(self, name, fn):
+        variables = [v.value for v in self.player_variables(name)]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            outputs = fn()
+        return Forward(outputs, lambda cotangents: tape.gradient(outputs, variables, cotangents))
+
+    def _gradients(self, fn, variables, *inputs):
+        sources = list(inputs) if variables is None else [v.value for v in variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            value, aux = fn(*inputs)
+        # An objective may leave an output of a network unused; a variable that it leaves unused
+        # is a mistake, which the optimizer then reports.
+        unconnected = "zero" if variables is None else "none"
+        gradients = tape.gradient(value, sources, unconnected_gradients=unconnected)
+        return (gradients[0] if variables is None else gradients), aux
+
+    def _apply(self, optimizer, gradients, variables):
+        if isinstance(optimizer, LossScaleOptimizer) and self._replicas() > 1:
+            # Keras lets each replica judge its own gradients, before they are summed: one bad
+            # replica would then update while the others skip.
+            bad = 1.0 - tf.cast(optimizer.check_finite(gradients), "float32")
+            bad = tf.distribute.get_replica_context().all_reduce("SUM", bad) > 0
+            gradients = [
+                g if g is None else tf.where(bad, tf.constant(float("nan"), g.dtype), g)
+                for g in gradients
+            ]
+        optimizer.apply(gradients, variables)
+
+
+class _JAXEngine:
+    """The same on JAX, where state is a value that goes in and comes out of each step."""
+
+    def _scope(self):
+        return contextlib.nullcontext()
+
+    def _replicas(self) -> int:
+        return 1  # keras.distribution shards one program; there is nothing to sum by hand
+
+    def _state(self):
+        return (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+            self.metrics_variables,
+        )
+
+    def _stateless(self, step, groups, state, data):
+        mapping = [
+            pair
+            for group, values in zip(groups, state, strict=True)
+            for pair in zip(group, values, strict=True)
+        ]
+        with keras.StatelessScope(mapping) as scope:
+            logs = step(data)
+        return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
+
+    def train_step(self, state, data):
+        return self._stateless(self._train, self._state(), state, data)
+
+    def test_step(self, state, data):
+        trainable, non_trainable, _, metrics = self._state()
+        return self._stateless(self._test, (trainable, non_trainable, metrics), state, data)
+
+    def _pure(self, fn, variables=()):
+        """`fn` as a function of the values of `variables` that also returns the new state."""
+        state = sum(self._state(), [])
+        before = [(v, v.value) for v in state]
+
+        def pure(values, *inputs):
+            mapping = before + list(zip(variables, values, strict=True))
+            with keras.StatelessScope(mapping) as scope:
+                outputs = fn(*inputs)
+            return outputs, [scope.get_current_value(v) for v in state]
+
+        return pure, state
+
+    def _assign(self, variables, values):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def forward(self, name, fn):
+        variables = self.player_variables(name)
+        pure, state = self._pure(fn, variables)
+        outputs, vjp, new = jax.vjp(pure, [v.value for v in variables], has_aux=True)
+        self._assign(state, new)
+        return Forward(outputs, lambda cotangents: vjp(cotangents)[0])
+
+    def _gradients(self, fn, variables, *inputs):
+        pure, state = self._pure(fn, variables or ())
+
+        def scalar(values, inputs):
+            (value, aux), new = pure(values, *inputs)
+            return value, (aux, new)
+
+        gradient = jax.grad(scalar, argnums=1 if variables is None else 0, has_aux=True)
+        gradients, (aux, new) = gradient([v.value for v in variables or ()], inputs)
+        self._assign(state, new)
+        return (gradients[0] if variables is None else gradients), aux
+
+    def _apply(self, optimizer, gradients, variables):
+        own = optimizer.variables
+        new, new_own = optimizer.stateless_apply(
+            [v.value for v in own], gradients, [v.value for v in variables]
+        )
+        self._assign([*variables, *own], [*new, *new_own])
+
+
+class AdversarialModel(
+    _TensorFlowEngine if _BACKEND == "tensorflow" else _JAXEngine,  # type: ignore[misc]
+    keras.Model,
+):
+    """Base of the package's models: several networks that are updated in turns.
+
+    A subclass
+      - builds all its networks in `__init__`, with `dtype=self.dtype_policy`, and then assigns
+        `players` (player name -> names of the attributes that hold its networks), in the order
+        in which the step updates them;
+      - writes `adversarial_step(batch)`: calls of `minimize`, returning each player's loss;
+      - writes `call(inputs, training)`, what `predict` computes.
+
+    `fit`, `evaluate`, `predict`, callbacks, `.keras` files and `tf.distribute` then work as for
+    any Keras model. The optimizer of `compile` may be a mapping from players to optimizers, a
+    `PlayerOptimizers`, or a single optimizer, of which each player gets a copy.
+    """
+
+    players: dict[str, list[str]]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._trackers: dict[str, keras.metrics.Mean] = {}
+
+    def set_players(self, players: Mapping[str, Sequence[str]]) -> None:
+        """Declares the players once all networks exist; the subclass's `__init__` ends with it.
+
+        Args:
+            players: player name -> names of the attributes that hold its networks, in the order
+                of their updates. A player's loss appears in the logs as `<player>_loss`.
+        """
+        self.players = {name: list(networks) for name, networks in players.items()}
+        self._trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in players}
+        self.built = True  # every network is: nothing waits for a first batch
+
+    def player_variables(self, name: str) -> list[keras.Variable]:
+        """The trainable variables that the player's optimizer updates."""
+        return [v for n in self.players[name] for v in getattr(self, n).trainable_variables]
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The players' losses and the metrics of `compile`; Keras' own "loss" has no meaning."""
+        compiled = [] if self._compile_metrics is None else [self._compile_metrics]
+        return [*self._trackers.values(), *compiled]
+
+    def compile(
+        self, optimizer: Any = "adam", metrics: Sequence[Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Configures training.
+
+        Args:
+            optimizer: player name -> optimizer for every player, or one optimizer (object, name
+                or config) of which each player gets a copy of its own.
+            metrics: `keras.metrics.Metric`s of (real, generated) images in [-1, 1], updated by
+                `evaluate` and validation.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` as in `keras.Model`.
+                Losses are the model's own: `loss` is refused.
+
+        Raises:
+            ValueError: a player has no optimizer, an optimizer no player, or `loss` was given.
+        """
+        if kwargs.get("loss") is not None:
+            raise ValueError(
+                f"{type(self).__name__} brings its objective: give weights of its terms to its "
+                f"constructor instead of compile(loss={kwargs['loss']!r})"
+            )
+        kwargs.pop("auto_scale_loss", None)  # done here, by player
+        with self._scope():
+            optimizers = self._player_optimizers(optimizer)
+            if self.dtype_policy.name == "mixed_float16":
+                optimizers.scale_losses()
+            super().compile(optimizer=optimizers, metrics=metrics, auto_scale_loss=False, **kwargs)
+            optimizers.build_players({name: self.player_variables(name) for name in self.players})
+            if self._compile_metrics is not None:
+                images = keras.KerasTensor(self.generated_shape(), dtype="float32")
+                self._compile_metrics.build(images, images)
+
+    def _player_optimizers(self, optimizer: Any) -> PlayerOptimizers:
+        if not isinstance(optimizer, PlayerOptimizers):
+            if not isinstance(optimizer, Mapping) or "class_name" in optimizer:
+                config = keras.saving.serialize_keras_object(keras.optimizers.get(optimizer))
+                optimizer = {
+                    name: keras.saving.deserialize_keras_object(config) for name in self.players
+                }
+            optimizer = PlayerOptimizers(optimizer)
+        if set(optimizer.names) != set(self.players):
+            raise ValueError(
+                f"{type(self).__name__} needs one optimizer for each of its players "
+                f"{sorted(self.players)}. Received: {sorted(optimizer.names)}"
+            )
+        return optimizer
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as the saved model was, except for what its machine had resolved."""
+        config = keras.saving.deserialize_keras_object(config)
+        config.pop("jit_compile", None)  # "auto" was resolved on the machine that saved it
+        self.compile(**config)
+
+    def _seed_states(self) -> list[keras.Variable]:
+        layers = self._flatten_layers(include_self=True)
+        return [generator.state for layer in layers for generator in layer._seed_generators]
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the states of the random generators, which Keras leaves out.
+
+        Without them a resumed run would draw other samples than an uninterrupted one.
+        """
+        for i, state in enumerate(self._seed_states()):
+            store[str(i)] = state
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restores what `save_own_variables` saved."""
+        for i, state in enumerate(self._seed_states()):
+            state.assign(store[str(i)])
+
+    def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One step of the paper's algorithm.
+
+        Args:
+            batch: the data contract: float32 images in [-1, 1], (batch, size, size, channels).
+
+        Returns:
+            Player name -> its scalar loss, as `minimize` returned it.
+        """
+        raise NotImplementedError
+
+    def evaluation_pair(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Real and generated images that the metrics of `compile` compare."""
+        return batch["target"], self(batch["source"], training=False)
+
+    def generated_shape(self) -> tuple[int | None, ...]:
+        """Shape of the images of `evaluation_pair`, with None for the batch."""
+        raise NotImplementedError
+
+    def _train(self, data: Any) -> dict[str, Tensor]:
+        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        for name, loss in self.adversarial_step(batch).items():
+            self._trackers[name].update_state(loss)
+        return {tracker.name: tracker.result() for tracker in self._trackers.values()}
+
+    def _test(self, data: Any) -> dict[str, Tensor]:
+        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        if self._compile_metrics is None:
+            raise ValueError(
+                "evaluate() and validation_data need metrics: compile(metrics=[...]), for example "
+                "keras_pixdt.metrics.RootMeanSquaredError()"
+            )
+        self._compile_metrics.update_state(*self.evaluation_pair(batch))
+        return self._compile_metrics.result()
+
+    def minimize(
+        self, name: str, loss_fn: Callable[..., Tensor], through: Forward | None = None
+    ) -> Tensor:
+        """Updates one player.
+
+        Args:
+            name: the player.
+            loss_fn: returns the player's scalar loss, the mean over this replica's samples.
+            through: a `forward` of the same player; `loss_fn` then takes its outputs, and its
+                pass is used for the gradients. Terms that depend on the player's weights in
+                another way than through these outputs get no gradient.
+
+        Returns:
+            The loss before the update, float32, not scaled.
+        """
+        variables, optimizer = self.player_variables(name), self.optimizer[name]
+
+        def scaled(*outputs):
+            # In float32: the scale of mixed_float16 overflows half precision by design.
+            loss = ops.cast(loss_fn(*outputs), keras.config.floatx())
+            return optimizer.scale_loss(loss / self._replicas()), loss
+
+        if through is None:
+            gradients, loss = self._gradients(scaled, variables)
+        else:
+            cotangents, loss = self._gradients(scaled, None, through.outputs)
+            gradients = through.pull(cotangents)
+        self._apply(optimizer, gradients, variables)
+        return loss
+
+    def gradient(self, fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """d sum(fn(x)) / dx, itself differentiable: for gradient penalties."""
+        return self._gradients(lambda x: (ops.sum(fn(x)), None), None, x)[0]
