@@ -15,6 +15,9 @@ __getattr__, __dir__, __all__ = attach(
             "to_uint8",
             "write_image",
         ],
+        "keras_pixdt.data.load": ["load_pairs", "render_lookbook"],
+        "keras_pixdt.data.lookbook": ["LookBook", "read_lookbook"],
         "keras_pixdt.data.pairs": ["PairSet"],
+        "keras_pixdt.data.splits": ["split_groups"],
     },
 )

@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Mapping
 
 import numpy as np
+
+# Images up to this size together are kept in memory, larger ones in a temporary file.
+_MAX_MEMORY_BYTES = 4 << 30
+
+
+def allocate(shape: tuple[int, ...]) -> np.ndarray:
+    """A uint8 array to fill with images: in memory, or above 4 GiB in a file.
+
+    The file has no name, is in `$TMPDIR`, and goes with the array.
+    """
+    if np.prod(shape, dtype=np.int64) <= _MAX_MEMORY_BYTES:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
+
+
+def take_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`images[rows]` through `allocate`; all rows in their order are `images` itself."""
+    if len(rows) == len(images) and (rows == np.arange(len(rows))).all():
+        return images
+    taken = allocate((len(rows), *images.shape[1:]))
+    for start in range(0, len(rows), 1024):
+        place = slice(start, start + 1024)
+        taken[place] = images[rows[place]]
+    return taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +125,8 @@ class PairSet:
         target_index = new_row[self.target_index]
         kept = target_index >= 0
         return PairSet(
-            sources=self.sources[kept],
-            targets=self.targets[rows],
+            sources=take_rows(self.sources, np.flatnonzero(kept)),
+            targets=take_rows(self.targets, rows),
             target_index=target_index[kept],
             product_id=self.product_id[rows],
             group_id=self.group_id[rows],

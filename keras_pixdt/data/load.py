@@ -1,0 +1,165 @@
+"""From the name of a data set to its pairs, split by product."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from absl import logging
+
+from keras_pixdt.data import duplicates, images, lookbook
+from keras_pixdt.data.pairs import PairSet, allocate
+from keras_pixdt.data.splits import split_groups
+
+NUM_PRODUCTS = 1600
+_TFDS = "tfds:"
+
+
+def load_pairs(
+    data: str | os.PathLike[str],
+    image_size: int = 64,
+    *,
+    splits: str = "yoo2016",
+    seed: int = 0,
+    num_products: int = NUM_PRODUCTS,
+    data_dir: str | None = None,
+) -> dict[str, PairSet]:
+    """Loads the pairs of a data set and splits them by product.
+
+    Args:
+        data: `"rendered"` draws the procedural LookBook; `"tfds:lookbook/rendered64"` reads what
+            `tfds build` prepared; anything else is the path of a folder or an archive of files
+            with LookBook's names.
+        image_size: side of the images in pixels; those of other sizes are letterboxed.
+        splits: `"yoo2016"` (train, validation, test of 90/5/5) or `"kwon2019"` (train, test of
+            90/10, no validation). TFDS data is split already: there the config says how.
+        seed: of `"rendered"`, which products are drawn.
+        num_products: of `"rendered"`, how many.
+        data_dir: of `"tfds:..."`, where it was prepared; by default `~/tensorflow_datasets`.
+
+    Returns:
+        Split name -> pairs. Splits share no product and no duplicate of one. Files that were left
+        out are in the log; `read_lookbook` returns them.
+
+    Raises:
+        FileNotFoundError: if there is nothing at the path, or nothing prepared under the name.
+        ValueError: if there are no pairs, fewer products than splits, or more than 1% of the
+            images cannot be read.
+
+    Example:
+    ```python
+    pairs = load_pairs("LookBook.zip", image_size=64, splits="kwon2019")
+    print(len(pairs["train"]), "pairs of", len(pairs["train"].targets), "products")
+    ```
+    """
+    name = os.fspath(data)
+    if name.startswith(_TFDS):
+        loaded = _load_tfds(name[len(_TFDS) :], image_size, data_dir)
+    else:
+        if name == "rendered":
+            book = render_lookbook(num_products, image_size, seed)
+        else:
+            book = lookbook.read_lookbook(name, image_size)
+        loaded = {
+            split: book.pairs.select(mask)
+            for split, mask in split_groups(book.pairs.group_id, splits).items()
+        }
+    for split, pairs in loaded.items():
+        logging.info(
+            "%s: %s has %d pairs, %d products", name, split, len(pairs), len(pairs.targets)
+        )
+    return loaded
+
+
+def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbook.LookBook:
+    """Draws the procedural LookBook, on all cores.
+
+    Args:
+        num_products: how many products; each has 8 person images on average.
+        image_size: side of the images in pixels.
+        seed: which products.
+    """
+    from keras_pixdt.data import rendered
+
+    if num_products < 1:
+        raise ValueError(f"`num_products` must be at least 1. Received: {num_products}")
+    views = [
+        rendered.num_views(rendered.sample_product(index, seed)) for index in range(num_products)
+    ]
+    sources = allocate((sum(views), image_size, image_size, 3))
+    targets = allocate((num_products, image_size, image_size, 3))
+    product_id, attributes, target_signatures, source_signatures = [], [], [], []
+    start = 0
+    for row, drawn in enumerate(rendered.render(num_products, image_size, seed)):
+        targets[row] = drawn.target
+        sources[start : start + len(drawn.sources)] = drawn.sources
+        start += len(drawn.sources)
+        product_id.append(drawn.product.product_id)
+        attributes.append(drawn.product.attributes())
+        target_signatures.append(duplicates.signature(drawn.target))
+        source_signatures += [duplicates.signature(source) for source in drawn.sources]
+    target_index = np.repeat(np.arange(num_products), views)
+    ids = np.array(product_id, np.int64)
+    pairs = PairSet(
+        sources=sources,
+        targets=targets,
+        target_index=target_index,
+        product_id=ids,
+        group_id=duplicates.group_products(
+            target_signatures + source_signatures,
+            np.concatenate([np.arange(num_products), target_index]),
+            ids,
+        ),
+        attributes=tuple(attributes),
+    )
+    # A product's image and then its persons, numbered through, as the IIDs of LookBook are.
+    source_id = np.arange(len(sources)) + target_index + 1
+    target_id = np.cumsum([0, *views[:-1]]) + np.arange(num_products)
+    return lookbook.LookBook(pairs, source_id, target_id, lookbook.Skipped())
+
+
+def _load_tfds(name: str, image_size: int, data_dir: str | None) -> dict[str, PairSet]:
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        prepared = bool(builder.info.splits)
+    except tfds.core.DatasetNotFoundError:
+        prepared = False
+    if not prepared:
+        raise FileNotFoundError(
+            f"TFDS has not prepared {name!r} in {data_dir or 'its default folder'}. Build it with "
+            f"`tfds build {name} --imports tfds_lookbook`, and pass the same data_dir."
+        )
+    return {split: _read_tfds(builder, split, image_size) for split in builder.info.splits}
+
+
+def _read_tfds(builder, split: str, image_size: int) -> PairSet:
+    import tensorflow_datasets as tfds
+
+    # Every example repeats its product image: it is decoded once per product.
+    examples = builder.as_dataset(split=split, decoders={"target": tfds.decode.SkipDecoding()})
+    sources = allocate((builder.info.splits[split].num_examples, image_size, image_size, 3))
+    targets, product_id, group_id, attributes = [], [], [], []
+    row_of: dict[int, int] = {}
+    target_index = np.empty(len(sources), np.int64)
+    for index, example in enumerate(tfds.as_numpy(examples)):
+        product = int(example["product_id"])
+        if product not in row_of:
+            row_of[product] = len(row_of)
+            product_id.append(product)
+            group_id.append(int(example["group_id"]))
+            attributes.append(
+                {key: example[key].decode() for key in lookbook.ATTRIBUTES if example.get(key)}
+            )
+            targets.append(images.letterbox(images.read_image(example["target"]), image_size))
+        target_index[index] = row_of[product]
+        sources[index] = images.letterbox(example["source"], image_size)
+    return PairSet(
+        sources=sources,
+        targets=np.stack(targets),
+        target_index=target_index,
+        product_id=np.array(product_id, np.int64),
+        group_id=np.array(group_id, np.int64),
+        attributes=tuple(attributes) if any(attributes) else (),
+    )

@@ -1,0 +1,61 @@
+"""Splits by product: train, validation and test share no product and no duplicate of one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+SCHEMES: Mapping[str, Mapping[str, float]] = {
+    # Yoo et al. 2016, section 5: 90% of the products, and 5% each.
+    "yoo2016": {"train": 0.9, "validation": 0.05, "test": 0.05},
+    # Kwon et al. 2019: 90% and 10%, with nothing to validate on.
+    "kwon2019": {"train": 0.9, "test": 0.1},
+}
+
+_SALT = "lookbook"
+
+
+def split_groups(group_id: np.ndarray, scheme: str = "yoo2016") -> dict[str, np.ndarray]:
+    """Assigns products to splits by a hash of their group.
+
+    A product keeps its split when products are added, whatever their order; the shares are met on
+    average. A split that a small set leaves empty gets the last group, in the order of the
+    hashes, of the split that has most.
+
+    Args:
+        group_id: int64 `(products,)`; equal values stay together.
+        scheme: `"yoo2016"` (90/5/5) or `"kwon2019"` (90/10 without validation).
+
+    Returns:
+        Split name -> boolean mask over the products.
+
+    Raises:
+        ValueError: if the scheme is unknown or there are fewer groups than splits.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"`splits` must be one of {sorted(SCHEMES)}. Received: {scheme!r}")
+    shares = SCHEMES[scheme]
+    groups = np.unique(group_id)
+    if len(groups) < len(shares):
+        raise ValueError(
+            f"{scheme} needs at least {len(shares)} groups of products, one for each of "
+            f"{', '.join(shares)}: splits share no product and no duplicate image. Received: "
+            f"{len(groups)} group(s) from {len(group_id)} product(s)"
+        )
+    by_hash = sorted(groups.tolist(), key=_fraction)
+    members: dict[str, list[int]] = {name: [] for name in shares}
+    bounds = np.cumsum(list(shares.values()))[:-1]
+    for group in by_hash:
+        members[list(shares)[int(np.searchsorted(bounds, _fraction(group), "right"))]].append(group)
+    for name in shares:
+        if not members[name]:
+            members[name].append(max(members.values(), key=len).pop())
+    return {name: np.isin(group_id, members[name]) for name in shares}
+
+
+def _fraction(group: int) -> float:
+    """A number in [0, 1) that looks random and depends on the group alone."""
+    digest = hashlib.sha256(f"{_SALT}:{group}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
