@@ -9,7 +9,7 @@ from absl import logging
 
 from keras_pixdt.data import duplicates, images, lookbook
 from keras_pixdt.data.pairs import PairSet, allocate
-from keras_pixdt.data.splits import split_groups
+from keras_pixdt.data.splits import SCHEMES, split_groups
 
 NUM_PRODUCTS = 1600
 _TFDS = "tfds:"
@@ -131,7 +131,9 @@ def _load_tfds(name: str, image_size: int, data_dir: str | None) -> dict[str, Pa
             f"TFDS has not prepared {name!r} in {data_dir or 'its default folder'}. Build it with "
             f"`tfds build {name} --imports tfds_lookbook`, and pass the same data_dir."
         )
-    return {split: _read_tfds(builder, split, image_size) for split in builder.info.splits}
+    # TFDS lists them by the alphabet.
+    splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
+    return {split: _read_tfds(builder, split, image_size) for split in splits}
 
 
 def _read_tfds(builder, split: str, image_size: int) -> PairSet:

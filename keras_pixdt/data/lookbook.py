@@ -165,7 +165,7 @@ def _open(path: pathlib.Path) -> _Files:
         if len(archives) > 1:
             raise ValueError(
                 f"{path} has {len(archives)} archives ({', '.join(archives[:_EXAMPLES])}) and no "
-                "LookBook images beside them. Pass the path of one archive."
+                "LookBook images beside them. Pass one archive, or a folder with one."
             )
         path = path / archives[0]
     if not path.exists():
@@ -230,7 +230,7 @@ def _open_tar(path: pathlib.Path) -> _Files:
 def _index(names: Iterable[str], skipped: Skipped) -> dict[int, _Product]:
     """Pairs files by name: product id -> its product image and person images, ids ascending."""
     products: dict[int, _Product] = {}
-    seen: set[tuple[str, ...]] = set()
+    seen: set[tuple[int, str, int]] = set()
     for name in names:
         folder, _, base = name.rpartition("/")
         match = _NAME.fullmatch(base)
@@ -242,7 +242,7 @@ def _index(names: Iterable[str], skipped: Skipped) -> dict[int, _Product]:
         else:
             file = _File(name, int(match["pid"]), int(match["iid"]))
             product = products.setdefault(file.product_id, _Product())
-            identity = (match["pid"], match["clean"], match["iid"])
+            identity = (file.product_id, match["clean"], file.image_id)
             if identity in seen:
                 skipped.add(SAME_ID, name)
             elif match["clean"] == "0":

@@ -1,0 +1,1 @@
+"""LookBook: persons and the garments that they wear."""

@@ -1,0 +1,171 @@
+"""Builder of the TFDS data set `lookbook`."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from keras_pixdt import data
+from keras_pixdt.data.lookbook import ATTRIBUTES, LookBook
+
+
+@dataclasses.dataclass
+class LookBookConfig(tfds.core.BuilderConfig):
+    """Which images, at which size, split how.
+
+    Attributes:
+        image_size: side of the square images in pixels.
+        splits: `"yoo2016"` (train, validation, test of 90/5/5) or `"kwon2019"` (train, test of
+            90/10).
+        num_products: how many products to draw; 0 reads the files in `--manual_dir`.
+        seed: which products are drawn.
+    """
+
+    image_size: int = 64
+    splits: str = "yoo2016"
+    num_products: int = 0
+    seed: int = 0
+
+
+def _rendered(image_size: int) -> LookBookConfig:
+    return LookBookConfig(
+        name=f"rendered{image_size}",
+        description=f"Drawn by `keras_pixdt.data.rendered`, {image_size} px; needs no files.",
+        image_size=image_size,
+        num_products=1600,
+    )
+
+
+def _pairs(image_size: int, splits: str) -> LookBookConfig:
+    suffix = "" if splits == "yoo2016" else f"_{splits}"
+    return LookBookConfig(
+        name=f"pairs{image_size}{suffix}",
+        description=f"LookBook's own files from `--manual_dir`, {image_size} px, splits {splits}.",
+        image_size=image_size,
+        splits=splits,
+    )
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Pairs of a person photo and the product image of the garment."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Put LookBook's images (PID000001_CLEAN0_IID000002.jpg is a person, CLEAN1 the product), "
+        "or one zip or tar archive of them, into a folder of their own and pass it: "
+        "`tfds build lookbook --config pairs64 --manual_dir=FOLDER`. The config `rendered64` needs "
+        "no files."
+    )
+
+    # `tfds build lookbook` builds what is listed here: only what needs no manual data.
+    BUILDER_CONFIGS = [_rendered(64)]
+    _OTHER_CONFIGS = [
+        _rendered(256),
+        *(_pairs(size, splits) for splits in ("yoo2016", "kwon2019") for size in (64, 256)),
+    ]
+
+    @tfds.core.utils.classproperty
+    @classmethod
+    def builder_configs(cls) -> dict[str, LookBookConfig]:
+        """The configs by name, with those that `tfds build lookbook` leaves out."""
+        return {config.name: config for config in (*cls.BUILDER_CONFIGS, *cls._OTHER_CONFIGS)}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        size = self.builder_config.image_size
+        # PNG is exact, and small enough at 64 px; at 256 px it is three times the size of JPEG.
+        image = tfds.features.Image(
+            shape=(size, size, 3), encoding_format="png" if size <= 64 else "jpeg"
+        )
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "source": image,
+                    "target": image,
+                    "product_id": np.int64,
+                    "source_id": np.int64,
+                    "target_id": np.int64,
+                    "group_id": np.int64,
+                    **{name: tfds.features.Text() for name in ATTRIBUTES},
+                }
+            ),
+            supervised_keys=("source", "target"),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+        config = self.builder_config
+        if config.num_products:
+            book = data.render_lookbook(config.num_products, config.image_size, config.seed)
+        else:
+            # Read in place: TFDS would cache an archive by its name, and return the first one's
+            # data for a second archive of that name.
+            book = data.read_lookbook(dl_manager.manual_dir, config.image_size)
+        masks = data.split_groups(book.pairs.group_id, config.splits)
+        self.info.metadata.update(_metadata(book, masks))
+        return {
+            split: self._generate_examples(book, np.flatnonzero(mask))
+            for split, mask in masks.items()
+        }
+
+    def _generate_examples(
+        self, book: LookBook, products: np.ndarray
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        sources_of = collections.defaultdict(list)
+        for source, product in enumerate(book.pairs.target_index.tolist()):
+            sources_of[product].append(source)
+        for product in products.tolist():
+            yield from _product_examples(book, product, sources_of[product])
+
+
+def _product_examples(
+    book: LookBook, product: int, sources: list[int]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    pairs = book.pairs
+    attributes = pairs.attributes[product] if pairs.attributes else {}
+    # Encoded once, although every example of the product repeats it.
+    target = _encode(pairs.targets[product])
+    for source in sources:
+        product_id, source_id = int(pairs.product_id[product]), int(book.source_id[source])
+        yield (
+            f"PID{product_id:06d}_IID{source_id:06d}",
+            {
+                "source": io.BytesIO(_encode(pairs.sources[source])),
+                "target": io.BytesIO(target),
+                "product_id": product_id,
+                "source_id": source_id,
+                "target_id": int(book.target_id[product]),
+                "group_id": int(pairs.group_id[product]),
+                **{name: attributes.get(name, "") for name in ATTRIBUTES},
+            },
+        )
+
+
+def _encode(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    if len(image) <= 64:
+        Image.fromarray(image).save(file, "PNG")
+    else:
+        Image.fromarray(image).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def _metadata(book: LookBook, masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What was read, what was left out and why; TFDS stores it as JSON beside the data."""
+    return {
+        "pairs": len(book.pairs),
+        "products": len(book.pairs.targets),
+        "groups_without_duplicates": len(np.unique(book.pairs.group_id)),
+        "products_of_split": {split: int(mask.sum()) for split, mask in masks.items()},
+        "skipped": dict(book.skipped.counts),
+        "skipped_examples": dict(book.skipped.examples),
+    }
