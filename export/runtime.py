@@ -1,0 +1,92 @@
+"""Runs an exported TFLite file. Needs NumPy and ai-edge-litert only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+SIGNATURE = "convert"
+IMAGE = "image"  # the name of the signature's input, and of its output
+
+
+class TFLiteConverter:
+    """A TFLite file as a function from photos to product images; made by `load_tflite`.
+
+    Attributes:
+        interpreter: the `ai_edge_litert` interpreter that runs the file.
+        image_shape: `(height, width, 3)` of the photos that the file takes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
+        """Opens the file; `load_tflite` says what is raised."""
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no TFLite file at {str(path)!r}")
+        try:
+            self.interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
+            signatures = self.interpreter.get_signature_list()
+            if signatures.get(SIGNATURE) != {"inputs": [IMAGE], "outputs": [IMAGE]}:
+                raise ValueError(
+                    f"it must have the signature {SIGNATURE!r} from {IMAGE!r} to {IMAGE!r}. "
+                    f"Received: {signatures}"
+                )
+            self._run = self.interpreter.get_signature_runner(SIGNATURE)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{str(path)!r} is not a converter that this package exported: {error}"
+            ) from error
+        self.image_shape = tuple(int(n) for n in self._run.get_input_details()[IMAGE]["shape"][1:])
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Converts photos.
+
+        Args:
+            images: uint8 `(height, width, 3)`, or `(n, height, width, 3)` for several, which
+                run one after the other. RGB, [0, 255].
+
+        Returns:
+            uint8 product images, with the leading dimension of `images`.
+
+        Raises:
+            ValueError: another dtype, or another shape than `image_shape`.
+        """
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.shape[-3:] != self.image_shape or images.ndim > 4:
+            raise ValueError(
+                f"images must be uint8 of shape {self.image_shape} or (n, *{self.image_shape}); "
+                "keras_pixdt.data.letterbox makes them from photos of any size. "
+                f"Received: {images.dtype} {images.shape}"
+            )
+        if images.ndim == 3:
+            return self._run(**{IMAGE: images[None]})[IMAGE][0]
+        if not len(images):
+            raise ValueError(f"images must hold at least one image. Received: {images.shape}")
+        return np.concatenate([self._run(**{IMAGE: image[None]})[IMAGE] for image in images])
+
+
+def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteConverter:
+    """Opens an exported TFLite file as a function from photos to product images.
+
+    Example:
+        ```python
+        convert = export.load_tflite("runs/demo/export/converter_dynamic.tflite", num_threads=2)
+        photo = keras_pixdt.data.read_image("me.jpg")
+        product = convert(keras_pixdt.data.letterbox(photo, convert.image_shape[0]))
+        ```
+
+    Args:
+        path: a `.tflite` file that `export_converter` wrote.
+        num_threads: how many threads one image may use.
+
+    Returns:
+        A callable, uint8 `(height, width, 3)` or `(n, height, width, 3)` to uint8 of the same
+        rank, RGB in [0, 255].
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a TFLite file, or has no signature `convert`.
+    """
+    return TFLiteConverter(path, num_threads)
