@@ -10,9 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt.data.rendered.product import Color, Product
 
-# Centre and half size of a print on the chest, in units of half the shoulder width.
-PRINT_CENTER_V = 1.2
-_PRINT_HALF = 0.62
+# Half the size of a print on the chest, in units of half the shoulder width.
+_PRINT_HALF = 0.6
 
 
 @functools.lru_cache(maxsize=64)
@@ -118,19 +117,15 @@ def _print_mask(product: Product, size: int) -> Image.Image:
     draw = ImageDraw.Draw(mask)
     half = size / 2
     if product.pattern == "letters":
-        word = product.print
-        font = ImageFont.load_default(size * (0.85 if len(word) < 2 else 0.62))
-        draw.text(
-            (half, half), word, 255, font, anchor="mm", stroke_width=max(1, round(size * 0.022))
-        )
-        box = mask.getbbox()
-        if box is not None:
-            # Long words are narrowed to the chest, short ones fill it.
-            height = round((box[3] - box[1]) * min(1.0, size / (box[2] - box[0])) * 1.1)
-            width = size if len(word) > 1 else box[2] - box[0]
-            word_image = mask.crop(box).resize((width, min(size, max(4, height))))
-            mask.paste(0, (0, 0, size, size))
-            mask.paste(word_image, ((size - width) // 2, (size - word_image.height) // 2))
+        font = ImageFont.load_default(size * 0.6)
+        line = max(1, round(size * 0.042))
+        left, top, right, low = font.getbbox(product.print, stroke_width=line)
+        word = Image.new("L", (math.ceil(right - left), math.ceil(low - top)), 0)
+        ImageDraw.Draw(word).text((-left, -top), product.print, 255, font, stroke_width=line)
+        # As broad as the chest, but no higher than the square and no more than twice the type.
+        scale = min(size / word.width, size / word.height, 1.9)
+        word = word.resize((max(1, int(word.width * scale)), max(1, int(word.height * scale))))
+        mask.paste(word, ((size - word.width) // 2, (size - word.height) // 2))
         return mask
     for shape in _logo_shapes(product.print):
         draw.polygon([(half + x * half * 0.92, half + y * half * 0.92) for x, y in shape], fill=255)
@@ -156,6 +151,13 @@ def detail(color: Color, strength: float = 0.5) -> Color:
     """Returns a line colour that shows on a fabric of `color`: darker, or lighter on black."""
     luminance = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2]
     return shade(color, 1 - strength) if luminance > 70 else mix(color, (190, 190, 196), strength)
+
+
+def _print_center(product: Product) -> float:
+    """Where the print's middle lies: below a deep neckline or the cords of a hood."""
+    if product.category == "hoodie":
+        return 1.42
+    return {"scoop": 1.5, "v": 1.42, "turtle": 1.1}.get(product.neckline, 1.2)
 
 
 def cloth(product: Product, u: np.ndarray, v: np.ndarray, *, printed: bool) -> np.ndarray:
@@ -186,7 +188,7 @@ def cloth(product: Product, u: np.ndarray, v: np.ndarray, *, printed: bool) -> n
         pixels_per_unit = (shape[1] - 1) / float(u[0, -1] - u[0, 0])
         size = max(8, round(2 * _PRINT_HALF * pixels_per_unit))
         mask = np.asarray(_print_mask(product, size), np.float32) / 255
-        top = round((PRINT_CENTER_V - float(v[0, 0])) * pixels_per_unit) - size // 2
+        top = round((_print_center(product) - float(v[0, 0])) * pixels_per_unit) - size // 2
         left = round(-float(u[0, 0]) * pixels_per_unit) - size // 2
         share[top : top + size, left : left + size] = mask
     color = first + share[..., None] * (second - first)

@@ -32,9 +32,33 @@ ACROSS_MAX = 0.75
 
 UPPER_ARM = 1.5
 FOREARM = 1.35
-SHOULDER = (0.82, 0.5)
+SHOULDER = (0.82, 0.55)
 
 _SLEEVE_LENGTH = {"none": 0.0, "short": 0.92, "long": UPPER_ARM + FOREARM - 0.1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A piece in (u, v), cut out of its sheet.
+
+    Attributes:
+        image: RGBA.
+        u: where its left edge lies.
+        v: where its upper edge lies.
+        pixels: pixels per unit.
+    """
+
+    image: Image.Image
+    u: float
+    v: float
+    pixels: float
+
+    @property
+    def corners(self) -> list[Point]:
+        """The four corners in (u, v)."""
+        right = self.u + self.image.width / self.pixels
+        low = self.v + self.image.height / self.pixels
+        return [(self.u, self.v), (right, self.v), (right, low), (self.u, low)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +66,16 @@ class Sheets:
     """The drawn pieces of a product.
 
     Attributes:
-        front: RGBA sheet in (u, v).
-        back: RGBA sheet in (u, v), to be laid behind the neck.
+        front: what lies before the body.
+        back: what lies behind the neck; None if nothing is seen of it.
         sleeve: RGB sheet in (along, across), or None for a garment without sleeves.
         sleeve_length: how far along the arm the sleeve reaches.
         sleeve_width: half widths at shoulder, elbow and wrist.
         pixels: pixels per unit.
     """
 
-    front: Image.Image
-    back: Image.Image
+    front: Piece
+    back: Piece | None
     sleeve: Image.Image | None
     sleeve_length: float
     sleeve_width: tuple[float, float, float]
@@ -186,19 +210,31 @@ class _Sheet:
         (x, y), r = self.at([(u, v)])[0], radius * self.pixels
         self.draw.ellipse((x - r, y - r, x + r, y + r), fill=color)
 
-    def finish(self, *, depth: float = 1.0) -> Image.Image:
-        """Shades the piece as a soft body and returns it as RGBA."""
-        blurred = self.mask.filter(ImageFilter.BoxBlur(0.2 * self.pixels))
-        inner = self.mask.filter(ImageFilter.BoxBlur(0.045 * self.pixels))
+    def finish(self, *, depth: float = 1.0, folds: int | None = None) -> Piece:
+        """Shades the piece as a soft body and cuts it out.
+
+        Args:
+            depth: how strong the shading is.
+            folds: which folds it has also when it lies flat.
+        """
+        margin = 2
+        left, top, right, low = self.mask.getbbox() or (0, 0, 1, 1)
+        box = (max(0, left - margin), max(0, top - margin), right + margin, low + margin)
+        mask, image = self.mask.crop(box), self.image.crop(box)
+        blurred = mask.filter(ImageFilter.BoxBlur(0.2 * self.pixels))
+        inner = mask.filter(ImageFilter.BoxBlur(0.045 * self.pixels))
         soft = np.asarray(blurred, np.float32) / 255
         edge = np.asarray(inner, np.float32) / 255
         # Darker towards the sides and darkest in a thin outline, which lets white read on white.
         light = (0.72 + 0.3 * soft) * (0.5 + 0.5 * np.clip((edge - 0.45) * 2.4, 0, 1))
         light = 1 - depth * (1 - light)
-        color = np.asarray(self.image, np.float32) * light[..., None]
+        color = np.asarray(image, np.float32) * light[..., None]
         image = Image.fromarray(np.clip(color, 0, 255).astype(np.uint8))
-        image.putalpha(self.mask)
-        return image
+        image.putalpha(mask)
+        piece = Piece(
+            image, box[0] / self.pixels - U_MAX, box[1] / self.pixels + V_MIN, self.pixels
+        )
+        return piece if folds is None else folded(piece, folds)
 
 
 def _band_between(upper: Sequence[Point], by: float) -> list[Point]:
@@ -270,7 +306,7 @@ def _draw_hoodie(sheet: _Sheet) -> None:
     pocket = [(u, min(v, bottom)) for u, v in pocket]
     sheet.area(pocket, fabric.shade(product.rgb, 0.93))
     sheet.line([*pocket, pocket[0]], line, 0.05)
-    if product.details[0] < 0.35:  # with a zip
+    if product.details[0] < 0.35 and not product.print:  # with a zip
         sheet.line([(0, 0.4), (0, product.length)], fabric.detail(product.rgb, 0.7), 0.07)
     cord = (244, 242, 236) if sum(product.rgb) < 560 else (70, 70, 76)
     for side in (-1, 1):
@@ -278,7 +314,7 @@ def _draw_hoodie(sheet: _Sheet) -> None:
         sheet.dot(side * 0.2, 1.03, 0.055, cord)
 
 
-def _front(product: Product, pixels: float) -> Image.Image:
+def _front(product: Product, pixels: float) -> Piece:
     sheet = _Sheet(product, pixels)
     neckline = _neckline(product)
     sheet.cut(mirrored([*neckline, *_side(product)]))
@@ -323,51 +359,51 @@ def _front(product: Product, pixels: float) -> Image.Image:
             sheet.line(
                 [(foot * 0.45, 2.15), (foot, length + 0.1)], fabric.shade(product.rgb, 0.8), 0.035
             )
-    return _with_folds(sheet.finish(), pixels, product)
+    return sheet.finish(folds=product.product_id % 5)
 
 
-def _with_folds(piece: Image.Image, pixels: float, product: Product) -> Image.Image:
-    """Darkens the folds that a garment has also when it lies flat."""
-    folds = fold_map(piece.size, pixels, product.product_id % 5)
-    return ImageChops.multiply(piece, folds)
-
-
-@functools.lru_cache(maxsize=48)
-def fold_map(size: tuple[int, int], pixels: float, kind: int) -> Image.Image:
-    """Returns soft folds to multiply a front sheet with: RGBA, white where there is none."""
+@functools.lru_cache(maxsize=96)
+def _fold_map(pixels: float, kind: int, side: int) -> Image.Image:
+    """Soft folds and light from one side to multiply a front with: RGBA, white where none is."""
     rng = np.random.RandomState(100 + kind)
+    size = (round(2 * U_MAX * pixels), round((V_MAX - V_MIN) * pixels))
     image = Image.new("L", size, 255)
     draw = ImageDraw.Draw(image)
     width = max(1, round(0.1 * pixels))
     for _ in range(9):
         # From the armpits and from the waist, where cloth is gathered.
-        side = rng.choice((-1, 1))
-        u, v = (
-            side * rng.uniform(0.5, 1.0),
-            rng.choice((1.1, 1.9, 2.4, 3.4)) + rng.uniform(-0.2, 0.2),
-        )
-        du, dv = -side * rng.uniform(0.3, 0.8), rng.uniform(-0.15, 0.5)
+        out = rng.choice((-1, 1))
+        u, v = out * rng.uniform(0.5, 1.0), rng.choice((1.1, 1.9, 2.4, 3.4))
+        v += rng.uniform(-0.2, 0.2)
+        du, dv = -out * rng.uniform(0.3, 0.8), rng.uniform(-0.15, 0.5)
         points = curve((u, v), (u + du * 0.5, v + dv * 0.1), (u + du, v + dv), 5)
         draw.line(
             [((a + U_MAX) * pixels, (b - V_MIN) * pixels) for a, b in points],
-            fill=int(rng.randint(150, 195)),
+            fill=int(rng.randint(172, 214)),
             width=width,
         )
     image = image.filter(ImageFilter.GaussianBlur(0.07 * pixels))
-    return Image.merge("RGBA", (image, image, image, Image.new("L", size, 255)))
-
-
-@functools.lru_cache(maxsize=4)
-def side_light(size: tuple[int, int], side: int) -> Image.Image:
-    """Returns what to multiply a front sheet with that is lit from one side: RGBA."""
-    ramp = np.linspace(-1, 1, size[0], dtype=np.float32) * side
     # The body is about half as wide as the sheet.
-    light = np.clip(255 * (1 - 0.3 * np.clip(ramp * 2, 0, 1)), 0, 255).astype(np.uint8)
-    image = Image.fromarray(np.broadcast_to(light, (size[1], size[0])).copy())
+    ramp = np.clip(np.linspace(-2, 2, size[0], dtype=np.float32) * side, 0, 1)
+    image = Image.fromarray((np.asarray(image) * (1 - 0.3 * ramp)).astype(np.uint8))
     return Image.merge("RGBA", (image, image, image, Image.new("L", size, 255)))
 
 
-def _back(product: Product, pixels: float) -> Image.Image:
+def folded(piece: Piece, kind: int, side: int = 0) -> Piece:
+    """Returns a piece with soft folds.
+
+    Args:
+        piece: which piece.
+        kind: which folds.
+        side: from which side it is dark: -1 or 1, or 0 for neither.
+    """
+    x, y = round((piece.u + U_MAX) * piece.pixels), round((piece.v - V_MIN) * piece.pixels)
+    folds = _fold_map(piece.pixels, kind, side)
+    part = folds.crop((x, y, x + piece.image.width, y + piece.image.height))
+    return dataclasses.replace(piece, image=ImageChops.multiply(piece.image, part))
+
+
+def _back(product: Product, pixels: float) -> Piece | None:
     """What is seen behind the neckline: the inside of the back, the hood, the lining."""
     sheet = _Sheet(product, pixels)
     inside = fabric.shade(product.rgb, 0.55)
@@ -411,7 +447,7 @@ def _back(product: Product, pixels: float) -> Image.Image:
         sheet.patch(mirrored([(0, -0.22), (0.34, -0.18), (0.44, 0.12), (0, 0.5)]), inside)
         return sheet.finish(depth=0.5)
     if product.neckline == "turtle":
-        return Image.new("RGBA", sheet.image.size)
+        return None
     neckline = _neckline(product)
     u, v = neckline[-1]
     sheet.patch(
@@ -462,13 +498,19 @@ def _sleeve_sheet(product: Product, pixels: float, length: float) -> Image.Image
     top, elbow, wrist = sleeve_widths(product)
     half = np.interp(along, (0, UPPER_ARM, UPPER_ARM + FOREARM), (top, elbow, wrist))
     inside = np.clip(np.abs(across[:, None]) / half[None, :], 0, 1)
-    light = 1.02 - 0.3 * inside**2.5
+    # Nothing separates the sleeve from the shoulder; further down its sides are dark.
+    depth = np.clip((along[None, :] + 0.05) / 0.5, 0.15, 1)
+    light = 1.02 - 0.3 * depth * inside**2.5
     # The outline, and a little less light on one side.
-    light = light * np.where(inside > 1 - 0.05 / half[None, :], 0.62, 1.0)
+    light = light * np.where(inside > 1 - 0.05 / half[None, :], 1 - 0.38 * depth, 1.0)
     light = light * (1 - 0.1 * across[:, None] / ACROSS_MAX)
     light[:, np.abs(along - length) < 0.05] *= 0.65
     # Folds at the elbow.
-    for at, strength in ((UPPER_ARM - 0.2, 0.16), (UPPER_ARM + 0.12, 0.2), (UPPER_ARM + 0.5, 0.12)):
+    for at, strength in (
+        (UPPER_ARM - 0.2, 0.09),
+        (UPPER_ARM + 0.12, 0.13),
+        (UPPER_ARM + 0.5, 0.07),
+    ):
         bend = (along[None, :] - at - 0.25 * across[:, None]) / 0.07
         light = light * (1 - strength * np.exp(-(bend**2)))
     color = np.clip(cloth * light[..., None], 0, 255).astype(np.uint8)
@@ -495,14 +537,23 @@ def supersampling(image_size: int) -> int:
 
 
 def _affine(
-    origin: Point, direction: Point, start: float, scale: float, pixels: float, corner: Point
+    origin: Point, direction: Point, start: float, along: float, across: float, pixels: float
 ) -> tuple[float, float, float, float, float, float]:
-    """Coefficients that take canvas pixels to pixels of the sleeve sheet."""
-    dx, dy = direction[0] / scale, direction[1] / scale
-    x, y = corner[0] - origin[0], corner[1] - origin[1]
+    """Coefficients that take canvas pixels to pixels of the sleeve sheet.
+
+    Args:
+        origin: pixel of the canvas that the sheet's point (`start`, 0) goes to.
+        direction: unit vector of the arm on the canvas.
+        start: position along the sleeve.
+        along: pixels of the canvas per unit of length.
+        across: pixels of the canvas per unit of width.
+        pixels: pixels of the sheet per unit.
+    """
+    (x, y), (dx, dy) = origin, direction
+    long, wide = pixels / along, pixels / across
     return (
-        dx * pixels, dy * pixels, (dx * x + dy * y + start - ALONG_MIN) * pixels,
-        -dy * pixels, dx * pixels, (-dy * x + dx * y + ACROSS_MAX) * pixels,
+        dx * long, dy * long, (start - ALONG_MIN) * pixels - (dx * x + dy * y) * long,
+        -dy * wide, dx * wide, ACROSS_MAX * pixels - (-dy * x + dx * y) * wide,
     )  # fmt: skip
 
 
@@ -558,9 +609,7 @@ def draw_sleeve(
         texture = pieces.sleeve.transform(
             mask.size,
             Image.Transform.AFFINE,
-            _affine(
-                start, direction, along, scale * length / (full * scale), pieces.pixels, (x0, y0)
-            ),
+            _affine((sx, sy), direction, along, length / full, scale, pieces.pixels),
             Image.Resampling.BILINEAR,
         )
         canvas.paste(texture, (x0, y0), mask)
@@ -600,27 +649,33 @@ def draw_flat(product: Product, image_size: int) -> Image.Image:
     side = image_size * factor
     pieces = sheets(product, side / 5.0)
     upper, fore = (40.0, 40.0) if product.sleeve == "short" else (22.0, 16.0)
-    reach_u, _ = arm(SHOULDER, 1, upper, fore, 1.0)[1 if product.sleeve == "long" else 0]
-    half_width = max(product.hem, 1.0, reach_u + 0.28 if product.sleeve != "none" else 0)
-    top = -0.88 if product.category == "hoodie" else -0.42 if product.neckline == "turtle" else -0.2
-    scale = 0.92 * side / max(2 * half_width, product.length + 0.1 - top)
-    center_u, center_v = side / 2, side / 2 - scale * (product.length + 0.1 + top) / 2
+    half_width, top, low = max(product.hem, 1.0), -0.2, product.length + 0.1
+    if product.sleeve != "none":
+        end_u, end_v = arm(SHOULDER, 1, upper, fore, 1.0)[product.sleeve == "long"]
+        half_width, low = max(half_width, end_u + 0.28), max(low, end_v + 0.1)
+    if product.category == "hoodie":
+        top = -0.88
+    elif product.neckline == "turtle":
+        top = -0.42
+    scale = 0.92 * side / max(2 * half_width, low - top)
+    center_u, center_v = side / 2, side / 2 - scale * (low + top) / 2
     canvas = Image.new("RGBA", (side, side), (255, 255, 255, 255))
 
-    def lay(sheet: Image.Image) -> None:
-        ratio = pieces.pixels / scale
-        laid = sheet.transform(
+    def lay(piece: Piece) -> None:
+        ratio = piece.pixels / scale
+        laid = piece.image.transform(
             canvas.size,
             Image.Transform.AFFINE,
             (
-                ratio, 0, U_MAX * pieces.pixels - center_u * ratio,
-                0, ratio, -V_MIN * pieces.pixels - center_v * ratio,
+                ratio, 0, -piece.u * piece.pixels - center_u * ratio,
+                0, ratio, -piece.v * piece.pixels - center_v * ratio,
             ),
             Image.Resampling.BILINEAR,
         )  # fmt: skip
         canvas.alpha_composite(laid)
 
-    lay(pieces.back)
+    if pieces.back is not None:
+        lay(pieces.back)
     for sign in (-1, 1):
         shoulder = (center_u + sign * SHOULDER[0] * scale, center_v + SHOULDER[1] * scale)
         elbow, wrist = arm(shoulder, sign, upper, fore, scale)

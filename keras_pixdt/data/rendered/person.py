@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageDraw
 
 from keras_pixdt.data.rendered import fabric, garment, scene
 from keras_pixdt.data.rendered.garment import Point
 from keras_pixdt.data.rendered.product import PALETTE, Color, Product, color_distance, vary
 
-_SKINS = ((250, 220, 196), (240, 200, 170), (224, 176, 140), (198, 146, 108), (160, 110, 78),
+_SKINS = ((244, 210, 184), (236, 194, 164), (224, 176, 140), (198, 146, 108), (160, 110, 78),
           (122, 80, 56), (88, 58, 42))  # fmt: skip
 _HAIRS = ((28, 24, 24), (52, 36, 28), (92, 60, 38), (140, 90, 48), (206, 166, 98), (170, 74, 40),
           (150, 148, 146), (232, 212, 160))  # fmt: skip
@@ -51,6 +51,7 @@ class Person:
         lean: rotation of the whole figure in degrees.
         girth: width of the body, 1 on average.
         sway: sideways shift of the hips, in units.
+        stance: how far each leg stands outwards, 0 straight down.
         arms: angles of the arms at the picture's left and right.
         front: which arm lies above the other, -1 or 1.
         crossed: whether the arms are crossed.
@@ -77,6 +78,7 @@ class Person:
     lean: float
     girth: float
     sway: float
+    stance: tuple[float, float]
     arms: tuple[tuple[float, float], tuple[float, float]]
     front: int
     crossed: bool
@@ -112,16 +114,18 @@ class Person:
         arms = [(a + rng.uniform(-5, 5), b + rng.uniform(-7, 7)) for a, b in (first, second)]
         if rng.random() < 0.5:  # the mirror image, but for the print on the chest
             arms.reverse()
+        skin = vary(rng, rng.choice(_SKINS), 6)
         far = [
             PALETTE[name]
             for name in _TROUSERS
             if color_distance(PALETTE[name], product.rgb) > 150
+            and color_distance(PALETTE[name], skin) > 120
             and (
                 product.pattern == "plain" or color_distance(PALETTE[name], product.second_rgb) > 90
             )
         ] or [PALETTE["black"]]
         extras = []
-        if rng.random() < 0.2:
+        if rng.random() < 0.25:
             extras.append(rng.choice(("strap", "strap", "tote")))
         if rng.random() < 0.05 and product.neckline not in ("turtle", "hood"):
             extras.append("scarf")
@@ -140,10 +144,11 @@ class Person:
             lean=rng.gauss(0, 2.2),
             girth=rng.uniform(0.9, 1.1),
             sway=rng.gauss(0, 0.08),
+            stance=(rng.uniform(-0.5, 0.9), rng.uniform(-0.1, 0.9)),
             arms=(arms[0], arms[1]),
             front=rng.choice((-1, 1)),
             crossed=pose in ("crossed", "thinking"),
-            skin=vary(rng, rng.choice(_SKINS), 6),
+            skin=skin,
             hair=vary(rng, rng.choice(_HAIRS), 8),
             hair_style=hair_style,
             legwear=rng.choice(("trousers", "trousers", "trousers", "skirt", "shorts")),
@@ -185,13 +190,13 @@ class _Figure:
         # The middle of a turned body moves; keep the whole in the picture's middle.
         self.offset = (self.left - self.right) * 0.5
 
-    def _shift(self, v: float | np.ndarray) -> float | np.ndarray:
+    def _shift(self, v: float) -> float:
         """Sideways shift of the body at height v: the hips sway, the neck stays."""
-        return self.offset + self.person.sway * np.clip(v, 0, 3) / 3
+        return self.offset + self.person.sway * min(max(v, 0.0), 3.0) / 3
 
     def at(self, u: float, v: float) -> Point:
         """Returns where a point of the garment lies on the canvas."""
-        x = u * (self.right if u > 0 else self.left) + float(self._shift(v))
+        x = u * (self.right if u > 0 else self.left) + self._shift(v)
         return self.free(x, v)
 
     def free(self, x: float, y: float) -> Point:
@@ -206,63 +211,63 @@ class _Figure:
         """Returns which points (u, v) of the garment lie at pixels of the canvas."""
         dx, dy = (x - self.pivot[0]) / self.scale, (y - self.pivot[1]) / self.scale
         v = -dx * self.sin + dy * self.cos + 2.5
-        side = dx * self.cos + dy * self.sin - self._shift(v)
+        shift = self.offset + self.person.sway * np.clip(v, 0, 3) / 3
+        side = dx * self.cos + dy * self.sin - shift
         return np.where(side > 0, side / self.right, side / self.left), v
 
     def area(self, points: Sequence[Point], color: Color) -> None:
         self.draw.polygon([self.at(u, v) for u, v in points], fill=color)
 
-    def disc(self, center: Point, radius: float, color: Color) -> None:
-        (x, y), r = center, radius * self.scale
-        self.draw.ellipse((x - r, y - r, x + r, y + r), fill=color)
+    def limb(self, joints: Sequence[Point], widths: Sequence[float], color: Color) -> None:
+        """Draws a rounded limb through joints on the canvas, with half widths in units."""
+        # First the shaded side of the whole limb, then the lit side, so that joints do not show.
+        for tone, inset, shift in ((fabric.shade(color, 0.8), 1.0, 0.0), (color, 0.78, 0.12)):
+            bones = zip(joints, joints[1:], widths, widths[1:], strict=False)
+            for a, b, start, stop in bones:
+                length = math.hypot(b[0] - a[0], b[1] - a[1]) or 1.0
+                nx, ny = -(b[1] - a[1]) / length, (b[0] - a[0]) / length
+                w0, w1 = start * self.scale * inset, stop * self.scale * inset
+                move = shift * self.scale * (start + stop) / 2
+                ax, ay, bx, by = a[0] + move, a[1], b[0] + move, b[1]
+                self.draw.polygon(
+                    [
+                        (ax + nx * w0, ay + ny * w0), (bx + nx * w1, by + ny * w1),
+                        (bx - nx * w1, by - ny * w1), (ax - nx * w0, ay - ny * w0),
+                    ],
+                    fill=tone,
+                )  # fmt: skip
+                for x, y, w in ((ax, ay, w0), (bx, by, w1)):
+                    self.draw.ellipse((x - w, y - w, x + w, y + w), fill=tone)
 
-    def limb(self, a: Point, b: Point, start: float, stop: float, color: Color) -> None:
-        """Draws a rounded limb from a to b with half widths in units."""
-        length = math.hypot(b[0] - a[0], b[1] - a[1]) or 1.0
-        nx, ny = -(b[1] - a[1]) / length, (b[0] - a[0]) / length
-        dark = fabric.shade(color, 0.8)
-        for tone, inset, shift in ((dark, 1.0, 0.0), (color, 0.78, 0.14)):
-            w0, w1 = start * self.scale * inset, stop * self.scale * inset
-            s0, s1 = start * self.scale * shift, stop * self.scale * shift
-            self.draw.polygon(
-                [
-                    (a[0] + nx * (w0 + s0), a[1] + ny * (w0 + s0)),
-                    (b[0] + nx * (w1 + s1), b[1] + ny * (w1 + s1)),
-                    (b[0] - nx * (w1 - s1), b[1] - ny * (w1 - s1)),
-                    (a[0] - nx * (w0 - s0), a[1] - ny * (w0 - s0)),
-                ],
-                fill=tone,
-            )
-            if inset == 1.0:
-                self.disc(a, start, tone)
-                self.disc(b, stop, tone)
+    def lay(self, piece: garment.Piece, *, stretch: float = 1.0) -> None:
+        """Lays a piece of the garment on the body, bent as the body is.
 
-    def lay(self, sheet: Image.Image, pixels: float, v_range: tuple[float, float]) -> None:
-        """Lays a sheet of the garment on the body, bent as the body is."""
-        low, high = v_range
-        corners = [self.at(u, v) for u in (-garment.U_MAX, garment.U_MAX) for v in (low, high)]
+        Args:
+            piece: what to lay.
+            stretch: factor by which v is stretched; a hood that hangs down is shorter.
+        """
+        corners = [self.at(u, v * stretch) for u, v in piece.corners]
         x0 = max(0, math.floor(min(x for x, _ in corners)))
         x1 = min(self.size, math.ceil(max(x for x, _ in corners)))
         y0 = max(0, math.floor(min(y for _, y in corners)))
         y1 = min(self.size, math.ceil(max(y for _, y in corners)))
-        if x1 - x0 < 2 or y1 - y0 < 2:
+        if x1 - x0 < 8 or y1 - y0 < 8:
             return
-        columns = np.unique(np.linspace(x0, x1, 9).round().astype(int))
-        rows = np.unique(np.linspace(y0, y1, 7).round().astype(int))
-        u, v = self.inverse(*np.meshgrid(columns.astype(float), rows.astype(float)))
-        # One sheet is the whole range of v; this one begins at V_MIN whatever is shown of it.
-        sx = ((u + garment.U_MAX) * pixels).tolist()
-        sy = ((v - garment.V_MIN) * pixels).tolist()
+        xs = [round(x0 + (x1 - x0) * i / 6) for i in range(7)]
+        ys = [round(y0 + (y1 - y0) * i / 4) for i in range(5)]
+        u, v = self.inverse(*np.meshgrid(np.array(xs, float), np.array(ys, float)))
+        sx = ((u - piece.u) * piece.pixels).tolist()
+        sy = ((v / stretch - piece.v) * piece.pixels).tolist()
         mesh = []
-        for i in range(len(rows) - 1):
-            for j in range(len(columns) - 1):
-                box = (columns[j] - x0, rows[i] - y0, columns[j + 1] - x0, rows[i + 1] - y0)
+        for i in range(len(ys) - 1):
+            for j in range(len(xs) - 1):
+                box = (xs[j] - x0, ys[i] - y0, xs[j + 1] - x0, ys[i + 1] - y0)
                 quad = (
                     sx[i][j], sy[i][j], sx[i + 1][j], sy[i + 1][j],
                     sx[i + 1][j + 1], sy[i + 1][j + 1], sx[i][j + 1], sy[i][j + 1],
                 )  # fmt: skip
-                mesh.append((tuple(int(b) for b in box), quad))
-        laid = sheet.transform(
+                mesh.append((box, quad))
+        laid = piece.image.transform(
             (x1 - x0, y1 - y0), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR
         )
         self.canvas.alpha_composite(laid, (x0, y0))
@@ -273,19 +278,17 @@ def _draw_legs(figure: _Figure) -> None:
     skin, cloth = person.skin, person.legs
     bare = product.category == "dress"
     kind = "none" if bare else person.legwear
-    stance = 0.3 + 0.5 * abs(person.sway)
-    for side in (-1, 1):
-        hip, knee = figure.at(side * 0.42, 2.7), figure.at(side * (0.42 + stance * 0.2), 4.95)
-        ankle = figure.at(side * (0.4 + stance * 0.3), 6.9)
+    for side, out in ((-1, person.stance[0]), (1, person.stance[1])):
+        hip = figure.at(side * 0.42, 2.7)
+        knee = figure.at(side * (0.42 + 0.3 * out), 4.95)
+        ankle = figure.at(side * (0.38 + 0.45 * out), 6.9)
         if kind == "trousers":
-            figure.limb(hip, knee, 0.5, 0.36, cloth)
-            figure.limb(knee, ankle, 0.36, 0.27, cloth)
+            figure.limb((hip, knee, ankle), (0.5, 0.37, 0.27), cloth)
         else:
-            figure.limb(hip, knee, 0.44, 0.28, skin)
-            figure.limb(knee, ankle, 0.28, 0.15, skin)
+            figure.limb((hip, knee, ankle), (0.44, 0.28, 0.15), skin)
             if kind == "shorts":
-                thigh = figure.at(side * (0.42 + stance * 0.14), 4.1)
-                figure.limb(hip, thigh, 0.52, 0.48, cloth)
+                thigh = figure.at(side * (0.42 + 0.2 * out), 4.1)
+                figure.limb((hip, thigh), (0.52, 0.46), cloth)
         x, y = ankle
         w, h = 0.3 * figure.scale, 0.2 * figure.scale
         x += side * 0.1 * figure.scale
@@ -316,7 +319,7 @@ def _draw_torso_skin(figure: _Figure) -> None:
     )  # fmt: skip
     neck = fabric.shade(skin, 0.84)
     figure.area(
-        [(-0.27, -0.7), (0.27, -0.7), (0.3, 0.1), (0.14, 0.3), (-0.14, 0.3), (-0.3, 0.1)], neck
+        [(-0.24, -0.7), (0.24, -0.7), (0.28, 0.1), (0.14, 0.3), (-0.14, 0.3), (-0.28, 0.1)], neck
     )
     line = max(1, round(0.04 * figure.scale))
     for side in (-1, 1):  # the collarbones
@@ -334,7 +337,7 @@ def _draw_torso_skin(figure: _Figure) -> None:
 
 def _head_point(figure: _Figure, x: float, y: float) -> Point:
     """A point of the head, whose centre is (0, 0) and whose height is 1.2 units."""
-    return figure.free(float(figure._shift(0.0)) + x, y - 0.98)
+    return figure.free(figure.offset + x, y - 0.98)
 
 
 def _ellipse(figure: _Figure, x: float, y: float, rx: float, ry: float, color: Color) -> None:
@@ -392,10 +395,11 @@ def _draw_head(figure: _Figure) -> None:
     dark = fabric.mix((40, 30, 28), skin, 0.15)
     for side in (-1, 1):
         x = look * 1.5 + side * 0.16
-        _ellipse(figure, x, 0.03, 0.075, 0.05, (250, 248, 244))
-        _ellipse(figure, x + look * 0.1, 0.03, 0.05, 0.055, dark)
-        brow = [_head_point(figure, x - 0.1, -0.09), _head_point(figure, x + 0.1, -0.1)]
-        figure.draw.line(brow, fabric.shade(hair, 0.8), max(1, round(0.045 * figure.scale)))
+        _ellipse(figure, x, 0.03, 0.075, 0.042, (250, 248, 244))
+        _ellipse(figure, x + look * 0.1, 0.03, 0.042, 0.045, dark)
+        brow = ((-0.09, -0.095), (0.02, -0.13), (0.1, -0.085))
+        points = [_head_point(figure, x + side * dx, y) for dx, y in brow]
+        figure.draw.line(points, fabric.shade(hair, 0.8), max(1, round(0.045 * figure.scale)))
     nose = [_head_point(figure, look * 1.9, y) for y in (0.06, 0.2)]
     figure.draw.line(nose, fabric.shade(skin, 0.8), max(1, round(0.05 * figure.scale)))
     _ellipse(figure, look * 1.5, 0.33, 0.12, 0.035, fabric.mix(skin, (170, 50, 60), 0.6))
@@ -433,8 +437,11 @@ def _draw_hair_before(figure: _Figure) -> None:
     both = person.folds % 3
     for side in (-1, 1):
         if both == 0 or (both == 1) == (side == 1):
-            strand = [*garment.curve((0.4, -0.2), (0.62, 0.5), (0.5, 1.7), 6),
-                      (0.3, 1.95), *garment.curve((0.28, 1.8), (0.4, 0.6), (0.42, 0.2), 6)]  # fmt: skip
+            strand = [
+                *garment.curve((0.4, -0.2), (0.62, 0.5), (0.5, 1.7), 6),
+                (0.3, 1.95),
+                *garment.curve((0.28, 1.8), (0.4, 0.6), (0.42, 0.2), 6),
+            ]
             points = [_head_point(figure, side * x, y) for x, y in strand]
             figure.draw.polygon(points, fill=person.hair)
             shine = [_head_point(figure, side * x, y) for x, y in ((0.5, 0.2), (0.45, 1.5))]
@@ -451,14 +458,12 @@ def _draw_arm(figure: _Figure, pieces: garment.Sheets, side: int) -> None:
     elbow, wrist = garment.arm(shoulder, side, upper - lean, fore - lean, figure.scale, shorten)
     skin = person.skin
     if pieces.sleeve_length < garment.UPPER_ARM + 0.5:
-        figure.limb(shoulder, elbow, 0.25, 0.2, skin)
-        figure.limb(elbow, wrist, 0.2, 0.14, skin)
+        figure.limb((shoulder, elbow, wrist), (0.25, 0.2, 0.14), skin)
     reach = math.hypot(wrist[0] - elbow[0], wrist[1] - elbow[1]) or 1.0
     along = ((wrist[0] - elbow[0]) / reach, (wrist[1] - elbow[1]) / reach)
     palm = (wrist[0] + along[0] * 0.2 * figure.scale, wrist[1] + along[1] * 0.2 * figure.scale)
     tips = (wrist[0] + along[0] * 0.46 * figure.scale, wrist[1] + along[1] * 0.46 * figure.scale)
-    figure.limb(wrist, palm, 0.13, 0.17, skin)
-    figure.limb(palm, tips, 0.16, 0.09, skin)
+    figure.limb((wrist, palm, tips), (0.13, 0.17, 0.09), skin)
     garment.draw_sleeve(figure.canvas, pieces, shoulder, elbow, wrist, figure.scale)
 
 
@@ -487,12 +492,6 @@ def _draw_extras(figure: _Figure) -> None:
         figure.area([(side * u, v) for u, v in end], dark)
 
 
-def _lit(sheet: Image.Image, pixels: float, folds: int, side: int) -> Image.Image:
-    """The front with the folds and the light of one view."""
-    lit = ImageChops.multiply(sheet, garment.fold_map(sheet.size, pixels, 10 + folds))
-    return ImageChops.multiply(lit, garment.side_light(sheet.size, side)) if side else lit
-
-
 def draw_figure(product: Product, person: Person, size: int) -> Image.Image:
     """Draws a person who wears the product.
 
@@ -504,33 +503,28 @@ def draw_figure(product: Product, person: Person, size: int) -> Image.Image:
     Returns:
         RGBA image, transparent around the figure.
     """
-    pixels = size / 5.0
-    pieces = garment.sheets(product, pixels)
+    pieces = garment.sheets(product, size / 5.0)
     figure = _Figure(product, person, size)
-    whole = (garment.V_MIN, product.length + 0.2)
-    order: list[Callable[[], None]] = []
-    arms = [lambda s=s: _draw_arm(figure, pieces, s) for s in (-person.front, person.front)]
+    before, behind = [-person.front, person.front], []
     # The arm of the side that turns away is partly behind the body.
-    behind = abs(person.turn) > 0.5 and not person.crossed and all(b > -20 for _, b in person.arms)
-    if behind:
+    if abs(person.turn) > 0.5 and not person.crossed and all(b > -20 for _, b in person.arms):
         far = 1 if person.turn > 0 else -1
-        order.append(lambda: _draw_arm(figure, pieces, far))
-        arms = [lambda: _draw_arm(figure, pieces, -far)]
-    order += [
-        lambda: _draw_hair_behind(figure),
-        lambda: _draw_legs(figure),
-        lambda: figure.lay(pieces.back, pixels, (garment.V_MIN, product.length)),
-        lambda: _draw_torso_skin(figure),
-        lambda: figure.lay(
-            _lit(pieces.front, pixels, person.folds, person.light_side), pixels, whole
-        ),
-        lambda: _draw_head(figure),
-        lambda: _draw_hair_before(figure),
-        lambda: _draw_extras(figure),
-        *arms,
-    ]
-    for step in order:
-        step()
+        before, behind = [-far], [far]
+    for side in behind:
+        _draw_arm(figure, pieces, side)
+    _draw_hair_behind(figure)
+    if pieces.back is not None:
+        # A hood hangs down behind the neck.
+        figure.lay(pieces.back, stretch=0.55 if product.category == "hoodie" else 1.0)
+    _draw_legs(figure)
+    _draw_torso_skin(figure)
+    # The front has the folds and the light of this view.
+    figure.lay(garment.folded(pieces.front, 10 + person.folds, person.light_side))
+    _draw_head(figure)
+    _draw_hair_before(figure)
+    _draw_extras(figure)
+    for side in before:
+        _draw_arm(figure, pieces, side)
     return figure.canvas
 
 

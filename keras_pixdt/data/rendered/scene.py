@@ -172,9 +172,8 @@ def _room(draw: _Draw, n: int, rng: random.Random) -> None:
                 draw.rectangle((left - w * 0.05, y, left + w * 1.05, y + w * 0.06), fill=wood)
         elif thing == "plant":
             _foliage(draw, rng, left + w / 2, floor_y - w * 1.2, w * 0.6, (70, 120, 66))
-            draw.polygon([(left + w * 0.25, floor_y - w * 0.6), (left + w * 0.75, floor_y - w * 0.6),
-                          (left + w * 0.65, floor_y + w * 0.05),
-                          (left + w * 0.35, floor_y + w * 0.05)], fill=(176, 104, 72))  # fmt: skip
+            pot = ((0.25, -0.6), (0.75, -0.6), (0.65, 0.05), (0.35, 0.05))
+            draw.polygon([(left + w * x, floor_y + w * y) for x, y in pot], fill=(176, 104, 72))
         else:
             draw.line((left + w / 2, top + w, left + w / 2, floor_y), (70, 66, 62), max(1, n // 80))
             draw.polygon([(left + w * 0.3, top + w * 0.4), (left + w * 0.7, top + w * 0.4),
@@ -183,8 +182,9 @@ def _room(draw: _Draw, n: int, rng: random.Random) -> None:
 
 
 def _studio(draw: _Draw, n: int, rng: random.Random) -> None:
-    paper = vary(rng, rng.choice(((206, 206, 208), (168, 184, 200), (214, 190, 176),
-                                  (120, 122, 130), (188, 200, 178), (200, 186, 206))), 12)  # fmt: skip
+    papers = ((206, 206, 208), (168, 184, 200), (214, 190, 176), (120, 122, 130), (188, 200, 178),
+              (200, 186, 206))  # fmt: skip
+    paper = vary(rng, rng.choice(papers), 12)
     floor_y = n * rng.uniform(0.7, 0.82)
     _gradient(draw, (0, 0, n, floor_y), fabric.shade(paper, 0.8), fabric.shade(paper, 1.12))
     _gradient(draw, (0, floor_y, n, n), fabric.shade(paper, 1.12), fabric.shade(paper, 0.72))
@@ -232,7 +232,7 @@ def _planks(draw: _Draw, n: int, rng: random.Random) -> None:
 
 
 def _concrete(draw: _Draw, n: int, rng: random.Random) -> None:
-    wall = vary(rng, (164, 162, 158), 16)
+    wall = vary(rng, (164, 162, 158), 7)
     draw.rectangle((0, 0, n, n), fill=wall)
     step = n / rng.choice((2.5, 3.5))
     line = max(1, n // 130)
@@ -273,7 +273,7 @@ def _curtain(draw: _Draw, n: int, rng: random.Random) -> None:
 
 
 def _shop(draw: _Draw, n: int, rng: random.Random) -> None:
-    wall = vary(rng, (208, 200, 190), 14)
+    wall = vary(rng, (208, 200, 190), 7)
     _gradient(draw, (0, 0, n, n), wall, fabric.shade(wall, 0.82))
     for rail in (0.12, 0.55):
         y = rail * n
@@ -281,7 +281,7 @@ def _shop(draw: _Draw, n: int, rng: random.Random) -> None:
         x = 0.0
         while x < n:
             width = n * rng.uniform(0.03, 0.07)
-            color = vary(rng, (130, 120, 124), 90)
+            color = vary(rng, rng.choice(((60, 60, 70), (190, 180, 168), (120, 100, 90))), 36)
             low = y + n * rng.uniform(0.26, 0.36)
             draw.polygon([(x + width * 0.4, y), (x + width, y + n * 0.04), (x + width, low),
                           (x, low), (x, y + n * 0.04)], fill=color)  # fmt: skip
@@ -289,7 +289,7 @@ def _shop(draw: _Draw, n: int, rng: random.Random) -> None:
 
 
 def _stairs(draw: _Draw, n: int, rng: random.Random) -> None:
-    stone = vary(rng, (170, 166, 158), 16)
+    stone = vary(rng, (170, 166, 158), 7)
     _gradient(draw, (0, 0, n, n * 0.35), fabric.shade(stone, 0.6), fabric.shade(stone, 0.75))
     for i in range(5):  # columns
         x = n * (0.04 + 0.23 * i)
@@ -377,9 +377,9 @@ class Light:
     def sample(cls, rng: random.Random) -> Light:
         """Draws a light by lot."""
         return cls(
-            brightness=rng.uniform(0.82, 1.14),
+            brightness=rng.uniform(0.86, 1.12),
             warmth=rng.uniform(-0.09, 0.09),
-            contrast=rng.uniform(0.86, 1.12),
+            contrast=rng.uniform(0.88, 1.14),
             side=rng.uniform(-0.3, 0.3),
             vignette=rng.choice((0.0, rng.uniform(0.05, 0.4))),
             shadow=rng.uniform(0.1, 0.5),
@@ -427,9 +427,8 @@ def photograph(figure: Image.Image, behind: Image.Image, light: Light, kind: int
     x, distance = _coordinates(size)
     warm = np.array([1 + light.warmth, 1.0, 1 - light.warmth], np.float32)
     factor = (1 + 0.5 * light.side * x) * (1 - 0.5 * light.vignette * distance)
-    color = np.asarray(behind, np.float32)
-    color = (color - 128) * light.contrast + 128
+    color: np.ndarray = (np.asarray(behind, np.float32) - 128) * light.contrast + 128
     color = color * (light.brightness * factor * warm)
     if light.grain:
-        color = color + light.grain * _grain(size, kind % 8)
+        color = color + light.grain * _grain(size, kind)
     return np.clip(color + 0.5, 0, 255).astype(np.uint8)
