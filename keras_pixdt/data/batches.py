@@ -37,12 +37,15 @@ class Triplets(keras.utils.PyDataset):
     | `product_id` | int64 `(batch,)` of the source |
 
     An irrelevant image is never of the same product, nor of a duplicate of it. Order, irrelevant
-    images and mirroring are a function of `(seed, epoch)` alone. `Model.fit` advances `epoch`
-    through `on_epoch_end`, which Keras 3.15 also calls once before the first epoch: `fit` with
-    `initial_epoch=k` after setting `epoch = k` draws the same batches as the run it continues,
-    and a callback that sets `epoch` in its `on_epoch_begin(epoch)` does this exactly whenever
-    training resumes. Leave `steps_per_epoch` alone, or pass `to_tf_dataset()` with it: Keras would
-    cut an epoch off there, while it is being prefetched.
+    images and mirroring are a function of `(seed, epoch)` alone. How Keras 3.15 goes through it:
+
+    - `fit` advances `epoch` by `on_epoch_end`, which it also calls once before the first epoch. So
+      `fit(initial_epoch=k)` after `dataset.epoch = k` draws what the run that it continues would
+      have drawn; a callback that sets `epoch` when an epoch begins gets the same.
+    - `fit` shuffles the order of whole batches once more, by Python's global `random`. Pass
+      `shuffle=False` to it, or call `keras.utils.set_random_seed`, to reproduce a run exactly.
+    - `steps_per_epoch` cuts an epoch off while the next batches are being prefetched. Pass
+      `to_tf_dataset().repeat()` together with it.
 
     Args:
         pairs: the pairs of one split.
@@ -63,7 +66,7 @@ class Triplets(keras.utils.PyDataset):
     Example:
     ```python
     train = data.triplets(data.load_pairs("rendered")["train"], batch_size=128)
-    model.fit(train, epochs=30)
+    model.fit(train, epochs=30, shuffle=False)
     ```
     """
 

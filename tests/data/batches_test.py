@@ -1,0 +1,236 @@
+import collections
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pixdt import data
+from keras_pixdt.data.pairs import PairSet
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def make_pairs(products: int = 12, views: int = 5, products_per_group: int = 3) -> PairSet:
+    """Every image is one level that says what it shows: product p is p, its persons 100 + p."""
+    product_id = np.arange(products) + 1000
+    target_index = np.repeat(np.arange(products), views)
+
+    def level(values):
+        return np.broadcast_to(values[:, None, None, None], (len(values), 2, 2, 3)).astype(np.uint8)
+
+    return PairSet(
+        sources=level(target_index + 100),
+        targets=level(np.arange(products)),
+        target_index=target_index,
+        product_id=product_id,
+        group_id=1000 + np.arange(products) // products_per_group,
+    )
+
+
+def levels(images: np.ndarray) -> np.ndarray:
+    """Inverts to_float, independently of it."""
+    return np.rint((images[:, 0, 0, 0] + 1) * 127.5).astype(int)
+
+
+def rows(dataset, key="source"):
+    return [levels(batch[key]).tolist() for batch in dataset]
+
+
+def test_batches_have_the_contract_s_keys_shapes_and_types():
+    dataset = data.triplets(make_pairs(), batch_size=8)
+    assert len(dataset) == dataset.num_batches == 7
+    for batch in dataset:
+        assert sorted(batch) == ["irrelevant", "product_id", "source", "target"]
+        for key in ("source", "target", "irrelevant"):
+            assert batch[key].shape == (8, 2, 2, 3) and batch[key].dtype == np.float32
+        assert batch["product_id"].shape == (8,) and batch["product_id"].dtype == np.int64
+
+
+def test_an_epoch_has_each_pair_once_with_its_own_target_and_id():
+    dataset = data.triplets(make_pairs(), batch_size=7, drop_remainder=False)
+    batches = list(dataset)
+    assert [len(batch["source"]) for batch in batches] == [7] * 8 + [4]
+    source, target, product_id = (
+        np.concatenate(parts)
+        for parts in (
+            [levels(batch["source"]) for batch in batches],
+            [levels(batch["target"]) for batch in batches],
+            [batch["product_id"] for batch in batches],
+        )
+    )
+    np.testing.assert_array_equal(target, source - 100)
+    np.testing.assert_array_equal(product_id, target + 1000)
+    assert collections.Counter(source.tolist()) == {100 + product: 5 for product in range(12)}
+    assert source.tolist() != sorted(source)
+
+
+def test_irrelevant_is_of_another_group_and_uniform_over_all_of_them():
+    # Groups of different sizes: 4, 3, 1, 2 products.
+    pairs = make_pairs(products=10, products_per_group=1)
+    group = np.array([0, 0, 0, 0, 1, 1, 1, 2, 3, 3])[np.random.default_rng(0).permutation(10)]
+    pairs = PairSet(**{**vars(pairs), "group_id": group.astype(np.int64)})
+    dataset = data.triplets(pairs, batch_size=50)
+    drawn = np.zeros((10, 10), int)
+    for dataset.epoch in range(400):
+        for batch in dataset:
+            np.add.at(drawn, (levels(batch["target"]), levels(batch["irrelevant"])), 1)
+    other = group[:, None] != group[None]
+    assert (drawn[~other] == 0).all()
+    expected = 2000 / other.sum(axis=1, keepdims=True)
+    chi_square = (((drawn - expected) ** 2 / expected) * other).sum()
+    # 10 rows of (candidates - 1) degrees of freedom each; the bound is six standard deviations.
+    freedom = other.sum() - 10
+    assert chi_square < freedom + 6 * np.sqrt(2 * freedom)
+
+
+def test_an_epoch_is_a_function_of_seed_and_epoch():
+    first, second = (data.triplets(make_pairs(), batch_size=10, seed=3) for _ in range(2))
+    start = {key: rows(first, key) for key in ("source", "irrelevant")}
+    first.on_epoch_end()
+    assert first.epoch == 1
+    assert rows(first) != start["source"]
+    assert rows(first, "irrelevant") != start["irrelevant"]
+    second.epoch = 1
+    assert rows(second) == rows(first) and rows(second, "irrelevant") == rows(first, "irrelevant")
+    second.epoch = 0
+    assert {key: rows(second, key) for key in start} == start
+    other = data.triplets(make_pairs(), batch_size=10, seed=4)
+    assert rows(other) != start["source"]
+
+
+def test_reverse_exchanges_source_and_target():
+    pairs = make_pairs()
+    group = dict(zip(range(12), pairs.group_id.tolist(), strict=True))
+    for batch in data.triplets(pairs, batch_size=10, reverse=True):
+        np.testing.assert_array_equal(levels(batch["target"]), levels(batch["source"]) + 100)
+        np.testing.assert_array_equal(batch["product_id"], levels(batch["source"]) + 1000)
+        for product, person in zip(
+            levels(batch["source"]), levels(batch["irrelevant"]), strict=True
+        ):
+            assert person >= 100 and group[person - 100] != group[product]
+
+
+def test_mirror_flips_half_of_the_triplets_whole_and_leaves_the_pairs_alone():
+    pairs = make_pairs(products=40, views=10)
+    left_right = np.array([0, 255], np.uint8)[None, None, :, None]
+    pairs.sources[:], pairs.targets[:] = left_right, left_right
+    dataset = data.triplets(pairs, batch_size=400, mirror=True)
+    batch = dataset[0]
+    flipped = {key: batch[key][:, 0, 0, 0] > 0 for key in ("source", "target", "irrelevant")}
+    assert 150 < flipped["source"].sum() < 250
+    np.testing.assert_array_equal(flipped["source"], flipped["target"])
+    np.testing.assert_array_equal(flipped["source"], flipped["irrelevant"])
+    assert (batch["source"][:, :, 0] == -batch["source"][:, :, 1]).all()
+    assert (pairs.sources == left_right).all() and (pairs.targets == left_right).all()
+
+
+def test_evaluation_goes_through_the_pairs_in_their_order():
+    dataset = data.triplets(
+        make_pairs(), batch_size=25, shuffle=False, irrelevant=False, drop_remainder=False
+    )
+    batches = list(dataset)
+    assert all(sorted(batch) == ["product_id", "source", "target"] for batch in batches)
+    assert sum(rows(dataset), []) == np.repeat(np.arange(100, 112), 5).tolist()
+    assert [len(batch["source"]) for batch in batches] == [25, 25, 10]
+
+
+def test_errors_name_the_argument_and_the_fix():
+    pairs = make_pairs()
+    with pytest.raises(ValueError, match="`batch_size` must be at least 1. Received: 0"):
+        data.triplets(pairs, batch_size=0)
+    with pytest.raises(ValueError, match=r"at most the number of pairs \(60\).*Received: 61"):
+        data.triplets(pairs, batch_size=61)
+    with pytest.raises(ValueError, match="another product group.*all 12 products.*one group"):
+        data.triplets(make_pairs(products_per_group=12), batch_size=4)
+    with pytest.raises(ValueError, match="no pairs"):
+        data.triplets(pairs.select(np.zeros(12, bool)), batch_size=4)
+    with pytest.raises(IndexError, match=r"\[0, 60\).*Received: 60"):
+        data.triplets(pairs, batch_size=1)[60]
+
+
+def test_to_tf_dataset_repeats_through_the_epochs():
+    dataset = data.triplets(make_pairs(), batch_size=10)
+    tf_dataset = dataset.to_tf_dataset()
+    assert int(tf_dataset.cardinality()) == 6
+    assert tf_dataset.element_spec["source"].shape == (10, 2, 2, 3)
+    assert tf_dataset.element_spec["product_id"].dtype == "int64"
+    found = rows(tf_dataset.repeat(2).as_numpy_iterator())
+    first = rows(dataset)
+    dataset.on_epoch_end()
+    assert found == first + rows(dataset)
+
+
+class LabelledTriplets(data.Triplets):
+    """Makes the products the labels, so that a loss can tell which batch it was given."""
+
+    def __getitem__(self, index):
+        batch = super().__getitem__(index)
+        return batch["source"], batch["product_id"].astype(np.float32)
+
+
+class SeenProducts(keras.losses.Loss):
+    """Makes the loss of a batch a number that depends on the order of its products."""
+
+    def call(self, y_true, y_pred):
+        position = keras.ops.cast(keras.ops.arange(keras.ops.shape(y_true)[0]), "float32")
+        return (y_true - 1000.0) * (position + 1.0) + 0.0 * keras.ops.mean(y_pred)
+
+
+def batches_that_fit_sees() -> list[list[float]]:
+    """Per epoch, the loss of each batch: a fingerprint of its products in their order."""
+    dataset = LabelledTriplets(make_pairs(), batch_size=10)
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile(optimizer="sgd", loss=SeenProducts())
+    seen: list[list[float]] = []
+
+    class Record(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append([])
+            self.total = 0.0
+
+        def on_train_batch_end(self, batch, logs=None):
+            # The loss in the logs is the mean since the epoch began.
+            total = float(logs["loss"]) * (batch + 1)
+            seen[-1].append(round(total - self.total, 1))
+            self.total = total
+
+    model.fit(dataset, epochs=3, shuffle=False, verbose=0, callbacks=[Record()])
+    return seen
+
+
+def batches_drawn_directly() -> list[list[float]]:
+    dataset = LabelledTriplets(make_pairs(), batch_size=10)
+    epochs = []
+    for dataset.epoch in (1, 2, 3):
+        weight = np.arange(10) + 1
+        epochs.append([round(float(((ids - 1000) * weight).mean()), 1) for _, ids in dataset])
+    return epochs
+
+
+def test_each_epoch_of_fit_is_the_next_epoch():
+    expected = batches_drawn_directly()
+    assert len(expected[0]) == 6 and expected[0] != expected[1]
+    np.testing.assert_allclose(batches_that_fit_sees(), expected, atol=0.2)
+
+
+def test_fit_sees_the_same_batches_with_jax_where_tensorflow_is_not_imported():
+    program = (
+        "import json, sys; from tests.data import batches_test; "
+        "seen = batches_test.batches_that_fit_sees(); "
+        "assert 'tensorflow' not in sys.modules; print(json.dumps(seen))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    seen = json.loads(result.stdout.splitlines()[-1])
+    np.testing.assert_allclose(seen, batches_drawn_directly(), atol=0.2)
