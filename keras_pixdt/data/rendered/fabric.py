@@ -118,7 +118,7 @@ def _print_mask(product: Product, size: int) -> Image.Image:
     half = size / 2
     if product.pattern == "letters":
         font = ImageFont.load_default(size * 0.6)
-        line = max(1, round(size * 0.042))
+        line = max(1, round(size * 0.032))
         left, top, right, low = font.getbbox(product.print, stroke_width=line)
         word = Image.new("L", (math.ceil(right - left), math.ceil(low - top)), 0)
         ImageDraw.Draw(word).text((-left, -top), product.print, 255, font, stroke_width=line)

@@ -141,7 +141,7 @@ class Person:
             height=(bottom - top) * rng.uniform(0.98, 1.1),
             center=0.5 + rng.uniform(-0.07, 0.07),
             turn=rng.choice((0.0, rng.uniform(-1, 1))),
-            lean=rng.gauss(0, 2.2),
+            lean=rng.gauss(0, 3.0),
             girth=rng.uniform(0.9, 1.1),
             sway=rng.gauss(0, 0.08),
             stance=(rng.uniform(-0.5, 0.9), rng.uniform(-0.1, 0.9)),

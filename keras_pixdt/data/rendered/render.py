@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import concurrent.futures.process
 import dataclasses
 import json
 import multiprocessing
@@ -19,9 +20,9 @@ from keras_pixdt.data.rendered.product import Product, num_views, sample_product
 
 MIN_SIZE, MAX_SIZE = 32, 512
 
-# Products per task: large enough that a worker's answer costs little beside the drawing, small
-# enough that the answers which wait stay small.
-_CHUNK = 16
+# Pixels per task: enough that handing it over costs little beside the drawing, few enough that the
+# answers which wait stay small. It makes 16 products of nine pictures at 64 pixels, one at 256.
+_TASK_PIXELS = 16 * 9 * 64**2
 # Tasks that wait or are done but not yet taken, for each process.
 _QUEUE = 3
 
@@ -129,6 +130,7 @@ def render(
 
     Raises:
         ValueError: if an argument is outside its range.
+        RuntimeError: while drawing, if the other processes cannot start.
 
     Example:
         >>> [drawn.sources.shape[1:] for drawn in render(2, image_size=64, processes=1)]
@@ -144,7 +146,8 @@ def render(
             f"Received: processes={processes}"
         )
     stop = first_product + num_products
-    bounds = [(a, min(a + _CHUNK, stop)) for a in range(first_product, stop, _CHUNK)]
+    step = max(1, _TASK_PIXELS // (9 * image_size**2))
+    bounds = [(a, min(a + step, stop)) for a in range(first_product, stop, step)]
     workers = min(processes or os.cpu_count() or 1, len(bounds))
     if workers <= 1:
         return (_render_one(i, image_size, seed) for i in range(first_product, stop))
@@ -167,6 +170,12 @@ def _render_parallel(
             if not waiting:
                 return
             yield from waiting.popleft().result()
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise RuntimeError(
+            "A process that draws could not start or was killed. Put the main part of the script "
+            'under `if __name__ == "__main__":`, or pass processes=1. '
+            f"Received: {workers} processes"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
