@@ -58,7 +58,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
                 f"variables. Received one object for several of: {', '.join(built)}"
             )
         for key, optimizer in built.items():  # as attributes, they are saved under their names
-            if hasattr(self, key):
+            if key in dir(self):  # hasattr would run properties, which need all players
                 raise ValueError(f"{key!r} cannot be the name of a player: Optimizer has it")
             setattr(self, key, optimizer)
 
@@ -153,7 +153,7 @@ class Forward(NamedTuple):
     pull: Callable[[Tensor], list[Tensor]]
 
 
-class _TensorFlowEngine:
+class _TensorFlowEngine(keras.Model):
     """Gradients and updates on TensorFlow, the one place of the models that touches it."""
 
     def _scope(self):
@@ -207,7 +207,7 @@ class _TensorFlowEngine:
         optimizer.apply(gradients, variables)
 
 
-class _JAXEngine:
+class _JAXEngine(keras.Model):
     """The same on JAX, where state is a value that goes in and comes out of each step."""
 
     def _scope(self):
@@ -243,7 +243,7 @@ class _JAXEngine:
 
     def _pure(self, fn, variables=()):
         """`fn` as a function of the values of `variables` that also returns the new state."""
-        state = sum(self._state(), [])
+        state: list[keras.Variable] = sum(self._state(), [])
         before = [(v, v.value) for v in state]
 
         def pure(values, *inputs):
@@ -286,8 +286,7 @@ class _JAXEngine:
 
 
 class AdversarialModel(
-    _TensorFlowEngine if _BACKEND == "tensorflow" else _JAXEngine,  # type: ignore[misc]
-    keras.Model,
+    _TensorFlowEngine if _BACKEND == "tensorflow" else _JAXEngine  # type: ignore[misc]
 ):
     """Base of the package's models: several networks that are updated in turns.
 
@@ -466,5 +465,5 @@ class AdversarialModel(
         return loss
 
     def gradient(self, fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """d sum(fn(x)) / dx, itself differentiable: for gradient penalties."""
+        """Computes d sum(fn(x)) / dx, itself differentiable: for gradient penalties."""
         return self._gradients(lambda x: (ops.sum(fn(x)), None), None, x)[0]

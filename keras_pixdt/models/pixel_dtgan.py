@@ -293,7 +293,7 @@ class PixelDTGAN(AdversarialModel):
     def select(
         self, target: Tensor, irrelevant: Tensor | None, converted: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """sel of Algorithm 1: for each sample one of its images, with equal probability.
+        """Selects for each sample one image, with equal probability: sel of Algorithm 1.
 
         Args:
             target: I_T, (batch, size, size, 3).

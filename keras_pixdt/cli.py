@@ -1,0 +1,278 @@
+"""The command `pixdt`: train, evaluate, convert, export, demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import logging
+
+from keras_pixdt import presets
+
+# What goes wrong through what the user gave, told in one line; anything else is a bug of ours and
+# shows its traceback.
+_USER_ERRORS = (ValueError, OSError, FloatingPointError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 1 if the input was at fault.
+    """
+    options = _parser().parse_args(argv)
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().setFormatter(None)
+    try:
+        return options.command(options)
+    except _USER_ERRORS as error:
+        logging.error("%s", error)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pixdt",
+        description="From a photo of a dressed person to the product image of the garment.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = _command(
+        commands,
+        "train",
+        _train,
+        "train a preset on pairs of photos",
+        "pixdt train --data LookBook/ --preset demo --minutes 10 --workdir runs/lookbook",
+    )
+    _data_arguments(train)
+    train.add_argument("--preset", default="demo", help=f"one of {', '.join(presets.names())}")
+    length = train.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="time limit; default: the preset's epochs")
+    length.add_argument("--epochs", type=int, help="epochs in the place of the preset's")
+    train.add_argument("--workdir", required=True, help="folder for the run")
+    train.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
+    for field, of, what in (
+        ("batch-size", int, "pairs in a batch"),
+        ("image-size", int, "side of the images in px, a power of two"),
+        ("width", float, "factor on the numbers of filters"),
+        ("dtype", str, "dtype policy, such as mixed_bfloat16"),
+    ):
+        train.add_argument(f"--{field}", type=of, help=f"{what}; default: the preset's")
+
+    evaluate = _command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "score a run on a split",
+        "pixdt evaluate --workdir runs/lookbook --gallery all --json",
+    )
+    evaluate.add_argument("--workdir", required=True, help="folder of a finished run")
+    evaluate.add_argument("--split", default="test", help="split to score (default: test)")
+    evaluate.add_argument(
+        "--gallery",
+        choices=("split", "all"),
+        default="split",
+        help="product images to search: those of the split, or of all splits (default: split)",
+    )
+    evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    convert = _command(
+        commands,
+        "convert",
+        _convert,
+        "draw the product images of photos",
+        "pixdt convert photo.jpg holiday/ --model runs/lookbook --out products",
+    )
+    convert.add_argument("photos", nargs="+", metavar="PHOTO", help="image files or folders")
+    convert.add_argument(
+        "--model", required=True, help="folder of a finished run, a .keras or a .tflite file"
+    )
+    convert.add_argument("--out", default="converted", help="folder for the product images")
+
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "write a SavedModel and TFLite files, verified against Keras",
+        "pixdt export --workdir runs/lookbook --out runs/lookbook/export",
+    )
+    export.add_argument("--workdir", required=True, help="folder of a finished run")
+    export.add_argument("--out", help="folder for the files (default: WORKDIR/export)")
+    export.add_argument(
+        "--variants",
+        nargs="+",
+        choices=("float32", "dynamic"),
+        default=("float32", "dynamic"),
+        help="TFLite files to write (default: both)",
+    )
+
+    demo = _command(
+        commands,
+        "demo",
+        _demo,
+        "draw a data set, train, score, export and report, in about ten minutes",
+        "pixdt demo --workdir runs/demo",
+    )
+    demo.add_argument("--workdir", default="runs/demo", help="folder (default: runs/demo)")
+    demo.add_argument(
+        "--minutes", type=float, default=7.0, help="of training (default: %(default)s)"
+    )
+    demo.add_argument(
+        "--products", type=int, help="draw another number of products than the builder's"
+    )
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], what: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        default="rendered",
+        help="folder or archive with LookBook's file names, tfds:NAME, or rendered (default)",
+    )
+    parser.add_argument(
+        "--splits", choices=("yoo2016", "kwon2019"), default="yoo2016",
+        help="90/5/5 or 90/10 of the products (default: yoo2016)",
+    )  # fmt: skip
+    parser.add_argument("--data-dir", help="where TFDS data was prepared")
+    parser.add_argument("--products", type=int, help="of rendered: number of products")
+
+
+def _train(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    from keras_pixdt.training import run
+
+    fields = ("batch_size", "image_size", "width", "dtype")
+    changed = {k: getattr(options, k) for k in fields if getattr(options, k) is not None}
+    preset = dataclasses.replace(presets.get(options.preset), **changed)
+    data_options: dict[str, Any] = {"splits": options.splits}
+    if options.data_dir is not None:
+        data_options["data_dir"] = options.data_dir
+    if options.products is not None:
+        data_options["num_products"] = options.products
+    finished = run.train(
+        preset,
+        options.data,
+        options.workdir,
+        data_options=data_options,
+        minutes=options.minutes,
+        epochs=options.epochs,
+        seed=options.seed,
+    )
+    logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from keras_pixdt.training import run
+
+    scores = run.load_run(options.workdir).evaluate(options.split, options.gallery)
+    if options.json:
+        sys.stdout.write(json.dumps(scores, indent=1) + "\n")
+    else:
+        sys.stdout.write(_table(scores) + "\n")
+    return 0
+
+
+def _table(scores: dict[str, Any]) -> str:
+    width = max(len(name) for name in scores)
+    rows = []
+    for name, value in scores.items():
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        rows.append(f"{name:{width}}  {text}")
+    return "\n".join(rows)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from keras_pixdt import convert
+
+    function, image_size = _converter(pathlib.Path(options.model))
+    result = convert.convert_photos(function, options.photos, options.out, image_size)
+    logging.info("Wrote %d product images to %s", len(result.written), options.out)
+    if result.failed:
+        logging.error("%d photos could not be read: see above", len(result.failed))
+    return 1 if result.failed else 0
+
+
+def _converter(path: pathlib.Path) -> tuple[Callable[[Any], Any], int]:
+    """Opens what `--model` names as a function of uint8 images, and its image size."""
+    if path.suffix == ".tflite":
+        import export
+
+        model = export.load_tflite(path)
+        return model, model.image_size
+
+    import keras
+
+    import keras_pixdt.models.pixel_dtgan  # noqa: F401  registers the class for Keras' loader
+    from keras_pixdt import data
+    from keras_pixdt.training import run
+
+    if path.is_dir():
+        model = run.load_run(path).model
+    elif path.exists():
+        model = keras.models.load_model(path)
+    else:
+        raise FileNotFoundError(
+            f"--model {path} does not exist. Give the folder of a run, a .keras or a .tflite file."
+        )
+    converter = getattr(model, "converter", model)
+
+    def convert(images: Any) -> Any:
+        return data.to_uint8(converter.predict_on_batch(data.to_float(images)))
+
+    return convert, converter.input_shape[1]
+
+
+def _export(options: argparse.Namespace) -> int:
+    from keras_pixdt.training import run
+
+    finished = run.load_run(options.workdir)
+    out = options.out or pathlib.Path(options.workdir) / "export"
+    report = export_run(finished, out, options.variants)
+    for variant in report["variants"].values():
+        sys.stdout.write(
+            f"{pathlib.Path(out) / variant['file']}: {variant['bytes'] / 1e6:.2f} MB, at most "
+            f"{variant['max_difference_levels']:.2f} levels from Keras, "
+            f"{variant['one_thread_ms']:.1f} ms on one thread\n"
+        )
+    return 0
+
+
+def export_run(finished: Any, out: Any, variants: Sequence[str]) -> dict[str, Any]:
+    """Exports a run's converter, verified on images of its test split."""
+    import export
+
+    return export.export_converter(
+        finished.model.converter, out, images=finished.pairs()["test"].sources, variants=variants
+    )
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from keras_pixdt import demo
+
+    report = demo.run_demo(options.workdir, minutes=options.minutes, num_products=options.products)
+    logging.info("Open %s", report)
+    return 0

@@ -1,0 +1,107 @@
+"""Photos in, product images out: files and folders of any size and format."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from absl import logging
+
+from keras_pixdt import data
+
+# What Pillow reads of the formats that cameras, phones and shops use.
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What became of the photos.
+
+    Attributes:
+        written: photo -> the file with its product image.
+        failed: photo -> why it could not be converted.
+    """
+
+    written: dict[pathlib.Path, pathlib.Path]
+    failed: dict[pathlib.Path, str]
+
+
+def convert_photos(
+    convert: Callable[[np.ndarray], np.ndarray],
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    image_size: int,
+    batch_size: int = 32,
+) -> Conversion:
+    """Converts photos and writes each product image as a PNG file.
+
+    Args:
+        convert: uint8 images (n, image_size, image_size, 3) to the same.
+        paths: photos, or folders of which all images are taken, subfolders included.
+        out: folder for the results; made if it is missing. A photo `a.jpg` becomes `a.png`;
+            where two photos have one stem, the later one becomes `a_jpg.png`, `a_2.png` and on.
+        image_size: side of the images that `convert` takes; photos are letterboxed to it.
+        batch_size: photos converted at a time.
+
+    Returns:
+        What was written and what failed. A photo that cannot be read does not stop the others.
+
+    Raises:
+        FileNotFoundError: a path does not exist, or there is no image in any folder.
+    """
+    out = pathlib.Path(out)
+    photos = list(_photos(paths))
+    if not photos:
+        raise FileNotFoundError(
+            f"No image in {', '.join(str(p) for p in paths)}. "
+            f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are taken."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    written: dict[pathlib.Path, pathlib.Path] = {}
+    failed: dict[pathlib.Path, str] = {}
+    taken: set[str] = set()
+    for start in range(0, len(photos), batch_size):
+        read, images = [], []
+        for photo in photos[start : start + batch_size]:
+            try:
+                images.append(data.letterbox(data.read_image(photo), image_size))
+            except data.ImageError as error:
+                logging.error("%s", error)
+                failed[photo] = str(error)
+            else:
+                read.append(photo)
+        if not read:
+            continue
+        for photo, image in zip(read, convert(np.stack(images)), strict=True):
+            written[photo] = out / _free_name(photo, taken)
+            data.write_image(written[photo], image)
+    return Conversion(written, failed)
+
+
+def _photos(paths: Sequence[str | os.PathLike[str]]) -> Iterator[pathlib.Path]:
+    for path in map(pathlib.Path, paths):
+        if path.is_dir():
+            yield from sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("._")
+            )
+        elif path.exists():
+            yield path  # named by the user, whatever its ending
+        else:
+            raise FileNotFoundError(f"There is no file or folder {path}")
+
+
+def _free_name(photo: pathlib.Path, taken: set[str]) -> str:
+    names = [photo.stem, f"{photo.stem}_{photo.suffix[1:].lower()}"]
+    count = 2
+    while names[0] in taken:
+        names.pop(0)
+        if not names:
+            names.append(f"{photo.stem}_{count}")
+            count += 1
+    taken.add(names[0])
+    return f"{names[0]}.png"

@@ -1,0 +1,199 @@
+"""The main job on data that the project draws itself: `pixdt demo`."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from keras_pixdt import convert, data
+from keras_pixdt.cli import export_run
+from keras_pixdt.report import Report
+from keras_pixdt.training import callbacks, run
+
+CONFIG = "rendered64"
+
+
+def run_demo(
+    workdir: str | os.PathLike[str], minutes: float = 7.0, num_products: int | None = None
+) -> pathlib.Path:
+    """Draws and builds the data set, trains, scores, exports, converts and reports.
+
+    Args:
+        workdir: folder for everything: `tfds/`, the run, `export/`, `report.html`.
+        minutes: of training.
+        num_products: products to draw; by default as many as the builder's config has.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ValueError: `workdir` holds a finished run.
+    """
+    workdir = pathlib.Path(workdir)
+    clock = _Clock()
+
+    logging.info("1/5 Drawing the data set and building it with TFDS")
+    build_dataset(workdir / "tfds", num_products)
+    clock.lap("draw and build the data set")
+
+    logging.info("2/5 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
+    finished = run.train(
+        "demo",
+        f"tfds:lookbook/{CONFIG}",
+        workdir,
+        data_options={"data_dir": str(workdir / "tfds")},
+        minutes=minutes,
+        verbose=2,
+    )
+    clock.lap("train")
+
+    logging.info("3/5 Scoring the test split")
+    scores = {gallery: finished.evaluate("test", gallery) for gallery in ("split", "all")}
+    (workdir / "evaluation.json").write_text(json.dumps(scores, indent=1) + "\n")
+    clock.lap("score")
+
+    logging.info("4/5 Exporting, and verifying against Keras")
+    exported = export_run(finished, workdir / "export", ("float32", "dynamic"))
+    clock.lap("export and verify")
+
+    logging.info("5/5 Converting photos with the TFLite file, and writing the report")
+    _convert_samples(finished, workdir, exported)
+    clock.lap("convert samples")
+    return _write_report(finished, scores, exported, clock)
+
+
+def build_dataset(data_dir: pathlib.Path, num_products: int | None = None) -> None:
+    """Builds `lookbook/rendered64` into a folder, unless it is there already.
+
+    Args:
+        data_dir: where TFDS puts it.
+        num_products: products to draw, in the place of the config's number.
+    """
+    import dataclasses
+
+    import tfds_lookbook
+
+    builder_class = tfds_lookbook.Builder
+    config = builder_class.builder_configs[CONFIG]
+    if num_products is not None:
+        config = dataclasses.replace(config, num_products=num_products)
+    builder_class(config=config, data_dir=str(data_dir)).download_and_prepare()
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = now - self._last
+        logging.info("%s: %.0f s", name, self.laps[name])
+        self._last = now
+
+
+def _convert_samples(finished: run.Run, workdir: pathlib.Path, exported: dict[str, Any]) -> None:
+    """Writes test photos as files and converts them as a user would: with the TFLite file."""
+    import export
+
+    photos = workdir / "photos"
+    photos.mkdir(exist_ok=True)
+    test = finished.pairs()["test"]
+    for row in np.unique(test.target_index, return_index=True)[1][:8]:
+        product = test.product_id[test.target_index[row]]
+        data.write_image(photos / f"product_{product:06d}.png", test.sources[row])
+    variant = exported["variants"]["dynamic"]["file"]
+    tflite = export.load_tflite(workdir / "export" / variant)
+    convert.convert_photos(tflite, [photos], workdir / "converted", finished.preset.image_size)
+
+
+def _write_report(
+    finished: run.Run, scores: dict[str, dict[str, Any]], exported: dict[str, Any], clock: _Clock
+) -> pathlib.Path:
+    workdir, history = finished.workdir, finished.history()
+    pairs = finished.pairs()
+    test = pairs["test"]
+    report = Report(
+        "keras_pixdt: from a photo of a dressed person to the product image",
+        f"PixelDTGAN, trained for {clock.laps['train'] / 60:.1f} minutes on "
+        f"{len(pairs['train']):,} rendered persons who wear {len(pairs['train'].targets):,} "
+        f"products. All pictures and scores below are of the {len(test.targets)} products of the "
+        "test split, which training never saw.",
+    )
+
+    report.heading("Photo | drawn by the network | the product")
+    rows = np.linspace(0, len(test) - 1, min(48, len(test))).astype(int)
+    source = data.to_float(test.sources[rows])
+    target = data.to_float(test.targets[test.target_index[rows]])
+    picture = workdir / "test_grid.png"
+    callbacks.write_grid(picture, source, finished.convert(source), target)
+    report.picture(picture, "Unseen products of the test split, four triples a row", scale=1)
+
+    report.heading("Training")
+    losses = {k.removesuffix("_loss"): v for k, v in history.items() if k.endswith("_loss")}
+    report.curves(
+        {
+            "losses": losses,
+            "validation RMSE (lower is better)": {"rmse": history["val_rmse"]},
+            "validation SSIM (higher is better)": {
+                "ssim": history["val_ssim"],
+                "c_ssim": history["val_c_ssim"],
+            },
+        }
+    )
+    grids = sorted((workdir / "grids").glob("*.png"))
+    for path in (grids[0], grids[-1]) if len(grids) > 1 else grids:
+        report.picture(path, f"Validation images after {path.stem.replace('_', ' ')}")
+
+    report.heading("Scores on the test split")
+    names = [k for k in scores["split"] if isinstance(scores["split"][k], int | float)]
+    report.table(
+        ["", "test products as gallery", "all products as gallery"],
+        [[name, scores["split"][name], scores["all"].get(name, "")] for name in names],
+    )
+    report.paragraph(
+        "RMSE is on [0, 1]; SSIM in gray and as mean of the channels (c_ssim); recall@K is the "
+        "share of drawn images whose product is among the K nearest of the gallery, by an "
+        "embedder trained on the training products; chance is what a random order reaches."
+    )
+
+    report.heading("Files for the phone")
+    report.table(
+        ["file", "MB", "largest difference (of 255)", "PSNR, dB", "ms, 1 thread", "ms, 2 threads"],
+        [
+            [
+                v["file"],
+                v["bytes"] / 1e6,
+                v["max_difference_levels"],
+                v["psnr_mean_db"],
+                v["one_thread_ms"],
+                v["two_threads_ms"],
+            ]
+            for v in exported["variants"].values()
+        ],
+    )
+    report.paragraph(
+        f"Compared with Keras on {exported['verified_images']} photos of the test split; "
+        f"Keras predict took {exported['keras_predict_ms']:.1f} ms an image in the same process."
+    )
+
+    report.heading("Your own photos")
+    report.commands(
+        f"pixdt convert photo.jpg --model {workdir} --out products\n"
+        f"pixdt convert photo.jpg --model {workdir}/export/converter_dynamic.tflite --out products"
+    )
+    report.paragraph(
+        "A network that has only seen rendered persons knows little of real ones: train on "
+        "LookBook, or on any folder with its file names, for that."
+    )
+    report.commands("pixdt train --data LookBook/ --preset demo --minutes 10 --workdir runs/mine")
+
+    report.heading("Time")
+    report.table(["step", "seconds"], [[name, float(s)] for name, s in clock.laps.items()])
+    return report.write(workdir / "report.html")

@@ -1,0 +1,26 @@
+"""One frozen dataclass for each row of a paper's table, and the demo's."""
+
+from __future__ import annotations
+
+from keras_pixdt.presets.preset import Preset
+from keras_pixdt.presets.yoo2016 import PRESETS as _YOO2016
+
+__all__ = ["Preset", "get", "names"]
+
+_PRESETS: dict[str, Preset] = {preset.name: preset for preset in _YOO2016}
+
+
+def names() -> list[str]:
+    """The names of all presets."""
+    return list(_PRESETS)
+
+
+def get(name: str) -> Preset:
+    """The preset of a name.
+
+    Raises:
+        ValueError: there is none; the message lists all.
+    """
+    if name not in _PRESETS:
+        raise ValueError(f"No preset has the name {name!r}. There are: {', '.join(names())}")
+    return _PRESETS[name]

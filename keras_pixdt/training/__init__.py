@@ -1,0 +1,18 @@
+"""Runs: build, fit, keep, score."""
+
+from keras_pixdt import _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    {
+        "keras_pixdt.training.callbacks": [
+            "ImageGrid",
+            "PhasedLearningRate",
+            "PlayerDivergedError",
+            "StopOnDivergence",
+            "TimeBudget",
+        ],
+        "keras_pixdt.training.evaluation": ["evaluate"],
+        "keras_pixdt.training.run": ["Run", "load_run", "train"],
+    },
+)
