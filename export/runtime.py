@@ -17,7 +17,7 @@ class TFLiteConverter:
 
     Attributes:
         interpreter: the `ai_edge_litert` interpreter that runs the file.
-        image_shape: `(height, width, 3)` of the photos that the file takes.
+        image_size: side of the square photos that the file takes and of the images it draws, px.
     """
 
     def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
@@ -38,25 +38,26 @@ class TFLiteConverter:
             raise ValueError(
                 f"{str(path)!r} is not a converter that this package exported: {error}"
             ) from error
-        self.image_shape = tuple(int(n) for n in self._run.get_input_details()[IMAGE]["shape"][1:])
+        self.image_size = int(self._run.get_input_details()[IMAGE]["shape"][1])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Converts photos.
 
         Args:
-            images: uint8 `(height, width, 3)`, or `(n, height, width, 3)` for several, which
-                run one after the other. RGB, [0, 255].
+            images: uint8 `(image_size, image_size, 3)`, or `(n, image_size, image_size, 3)` for
+                several, which run one after the other. RGB, [0, 255].
 
         Returns:
             uint8 product images, with the leading dimension of `images`.
 
         Raises:
-            ValueError: another dtype, or another shape than `image_shape`.
+            ValueError: another dtype or shape.
         """
         images = np.asarray(images)
-        if images.dtype != np.uint8 or images.shape[-3:] != self.image_shape or images.ndim > 4:
+        shape = (self.image_size, self.image_size, 3)
+        if images.dtype != np.uint8 or images.shape[-3:] != shape or images.ndim > 4:
             raise ValueError(
-                f"images must be uint8 of shape {self.image_shape} or (n, *{self.image_shape}); "
+                f"images must be uint8 of shape {shape} or (n, {str(shape)[1:]}; "
                 "keras_pixdt.data.letterbox makes them from photos of any size. "
                 f"Received: {images.dtype} {images.shape}"
             )
@@ -74,7 +75,7 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         ```python
         convert = export.load_tflite("runs/demo/export/converter_dynamic.tflite", num_threads=2)
         photo = keras_pixdt.data.read_image("me.jpg")
-        product = convert(keras_pixdt.data.letterbox(photo, convert.image_shape[0]))
+        product = convert(keras_pixdt.data.letterbox(photo, convert.image_size))
         ```
 
     Args:
@@ -82,8 +83,8 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         num_threads: how many threads one image may use.
 
     Returns:
-        A callable, uint8 `(height, width, 3)` or `(n, height, width, 3)` to uint8 of the same
-        rank, RGB in [0, 255].
+        A callable with the attribute `image_size`: uint8 `(image_size, image_size, 3)`, or
+        `(n, image_size, image_size, 3)`, to uint8 of the same shape; RGB in [0, 255].
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -135,11 +135,10 @@ def verify_tflite(
     levels_tensor = _inspect(content, path.name)
 
     model = TFLiteConverter(path, num_threads=2)
-    converted, levels = [], []
-    for image in images:
-        converted.append(model(image))
-        levels.append(model.interpreter.get_tensor(levels_tensor)[0] - 0.5)
-    converted, levels = np.stack(converted), np.clip(np.stack(levels), 0.0, 255.0)
+    converted, levels = np.empty(reference.shape, np.uint8), np.empty_like(reference)
+    for row, image in enumerate(images):
+        converted[row] = model(image)
+        levels[row] = np.clip(model.interpreter.get_tensor(levels_tensor)[0] - 0.5, 0.0, 255.0)
     if not np.isfinite(levels).all():
         raise ExportError(
             f"{path.name} draws NaN or infinity for {_count_not_finite(levels)} of {len(images)} "
