@@ -1,0 +1,170 @@
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import tfds_lookbook
+from keras_pixdt import data
+from keras_pixdt.data import rendered
+
+DUMMY_DATA = pathlib.Path(tfds_lookbook.__file__).parent / "lookbook" / "dummy_data"
+SMALL = tfds_lookbook.LookBookConfig(name="rendered32_small", image_size=32, num_products=6, seed=5)
+
+
+def count_pairs(loaded: dict[str, data.PairSet]) -> dict[str, int]:
+    return {split: len(pairs) for split, pairs in loaded.items()}
+
+
+class RenderedTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = tfds_lookbook.Builder
+    BUILDER_CONFIG_NAMES_TO_TEST = [SMALL]
+    # All are of a group of their own, so that splits are by product id.
+    SPLITS = {
+        split: sum(
+            rendered.num_views(rendered.sample_product(int(i), 5)) for i in mask.nonzero()[0]
+        )
+        for split, mask in data.split_groups(np.arange(6)).items()
+    }
+
+
+class Pairs64Test(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = tfds_lookbook.Builder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["pairs64"]
+    SPLITS = {"train": 62, "validation": 10, "test": 9}
+
+
+class Pairs256Kwon2019Test(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = tfds_lookbook.Builder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["pairs256_kwon2019"]
+    SPLITS = {"train": 71, "test": 10}
+
+
+def prepare(config, tmp_path, manual_dir=None) -> tfds.core.DatasetBuilder:
+    builder = tfds_lookbook.Builder(data_dir=tmp_path / "tfds", config=config)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=manual_dir, compute_stats=tfds.download.ComputeStatsMode.SKIP
+        )
+    )
+    return builder
+
+
+def test_only_what_needs_no_manual_data_is_built_by_default():
+    assert [config.name for config in tfds_lookbook.Builder.BUILDER_CONFIGS] == ["rendered64"]
+    assert set(tfds_lookbook.Builder.builder_configs) == {
+        "rendered64",
+        "rendered256",
+        "pairs64",
+        "pairs256",
+        "pairs64_kwon2019",
+        "pairs256_kwon2019",
+    }
+
+
+def test_examples_are_what_load_pairs_reads_from_the_folder(tmp_path):
+    builder = prepare("pairs64", tmp_path, DUMMY_DATA)
+    folder = data.load_pairs(DUMMY_DATA, 64)
+    image_of = {}
+    for split, pairs in folder.items():
+        examples = list(tfds.as_numpy(builder.as_dataset(split=split)))
+        assert len(examples) == len(pairs)
+        for row, source in enumerate(pairs.sources):
+            image_of[source.tobytes()] = pairs, pairs.target_index[row]
+        for example in examples:
+            pairs_of, product = image_of[example["source"].tobytes()]
+            assert pairs_of is pairs
+            np.testing.assert_array_equal(example["target"], pairs.targets[product])
+            assert example["product_id"] == pairs.product_id[product]
+            assert example["group_id"] == pairs.group_id[product]
+            assert example["category"].decode() == pairs.attributes[product]["category"]
+            names = list(
+                DUMMY_DATA.glob(
+                    f"PID*{example['product_id']}_CLEAN0_IID*{example['source_id']}.jpg"
+                )
+            )
+            assert len(names) == 1
+
+
+def test_load_pairs_reads_back_what_was_built(tmp_path):
+    prepare(SMALL, tmp_path)
+    loaded = data.load_pairs("tfds:lookbook/rendered32_small", 32, data_dir=tmp_path / "tfds")
+    drawn = data.load_pairs("rendered", 32, seed=5, num_products=6)
+    assert list(loaded) == list(drawn)
+    assert count_pairs(loaded) == count_pairs(drawn)
+    for split, pairs in loaded.items():
+        expected = drawn[split]
+        rows = np.argsort(pairs.product_id)
+        np.testing.assert_array_equal(pairs.product_id[rows], np.sort(expected.product_id))
+        np.testing.assert_array_equal(pairs.targets[rows], expected.targets)
+        assert pairs.attributes[rows[0]]["color"] == expected.attributes[0]["color"]
+        assert sorted(
+            zip(
+                pairs.product_id[pairs.target_index].tolist(),
+                [image.tobytes() for image in pairs.sources],
+                strict=True,
+            )
+        ) == sorted(
+            zip(
+                expected.product_id[expected.target_index].tolist(),
+                [image.tobytes() for image in expected.sources],
+                strict=True,
+            )
+        )
+    smaller = data.load_pairs("tfds:lookbook/rendered32_small", 16, data_dir=tmp_path / "tfds")
+    assert smaller["train"].image_size == 16
+
+
+def test_load_pairs_says_how_to_build_what_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="tfds build lookbook/rendered64 --imports"):
+        data.load_pairs("tfds:lookbook/rendered64", data_dir=tmp_path)
+
+
+def test_bad_files_are_counted_in_the_metadata(tmp_path):
+    folder = tmp_path / "manual"
+    rendered.write_lookbook(folder, 12, 32, 5, processes=1)
+    persons = sorted(folder.glob("*CLEAN0*"))
+    persons[0].write_bytes(persons[0].read_bytes()[:200])
+    (folder / "._a.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("from the archive")
+    next(folder.glob("PID000003_CLEAN1*")).unlink()
+    orphans = len(list(folder.glob("PID000003_CLEAN0*")))
+    builder = prepare("pairs64", tmp_path, folder)
+    expected = {
+        "hidden_file": 1,
+        "wrong_name": 1,
+        "no_product_image": orphans,
+        "unreadable": 1,
+    }
+    assert builder.info.metadata["skipped"] == expected
+    assert builder.info.metadata["skipped_examples"]["unreadable"] == [persons[0].name]
+    assert builder.info.metadata["products"] == 11
+    # It is stored with the data.
+    reloaded = tfds.builder("lookbook/pairs64", data_dir=tmp_path / "tfds")
+    assert reloaded.info.metadata["skipped"] == expected
+    stored = json.loads((pathlib.Path(builder.data_dir) / "metadata.json").read_text())
+    assert stored["pairs"] == sum(split.num_examples for split in reloaded.info.splits.values())
+
+
+def test_too_many_bad_files_stop_the_build(tmp_path):
+    folder = tmp_path / "manual"
+    rendered.write_lookbook(folder, 12, 32, 5, processes=1)
+    for path in sorted(folder.glob("*CLEAN0*"))[:3]:
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="3 of .* images .* cannot be read, more than 1%"):
+        prepare("pairs64", tmp_path, folder)
+    assert not (tmp_path / "tfds" / "lookbook" / "pairs64" / "1.0.0").exists()
+
+
+def test_duplicates_do_not_straddle_splits(tmp_path):
+    folder = tmp_path / "manual"
+    rendered.write_lookbook(folder, 12, 32, 5, processes=1)
+    first = next(folder.glob("PID000000_CLEAN1*")).read_bytes()
+    for product in range(1, 6):
+        next(folder.glob(f"PID{product:06d}_CLEAN1*")).write_bytes(first)
+    builder = prepare("pairs64", tmp_path, folder)
+    assert builder.info.metadata["groups_without_duplicates"] == 7
+    loaded = data.load_pairs("tfds:lookbook/pairs64", data_dir=tmp_path / "tfds")
+    holders = [split for split, pairs in loaded.items() if set(pairs.product_id) & set(range(6))]
+    assert len(holders) == 1
