@@ -1,0 +1,231 @@
+"""The import direction of DESIGN.md, read from the source with `ast`."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# What each part may import of the others: parts below it. A part imports itself, except models.
+BOTTOM = {"layers", "losses"}
+MODELS = {"models"} | BOTTOM
+# `models` stands for adversarial_model and each of the papers' files.
+MIDDLE = MODELS | {"presets", "data", "metrics", "search"}
+TRAINING = MIDDLE | {"training"}
+TOP = TRAINING | {"reproduce", "export", "convert", "demo", "report"}
+ALLOWED = {
+    "layers": BOTTOM,
+    "losses": BOTTOM,
+    "models": MODELS,
+    "presets": {"presets"} | MODELS,
+    "data": {"data"},
+    "metrics": {"metrics"} | MODELS,
+    "search": {"search", "data"} | MODELS,  # it indexes images: their range and their files
+    "training": TRAINING,
+    "reproduce": TRAINING | {"reproduce"},
+    "export": TRAINING | {"reproduce", "export"},
+    "convert": TOP,
+    "report": TOP,
+    "demo": TOP | {"cli", "tfds_lookbook"},  # the commands one after the other
+    "cli": TOP | {"cli"},
+    "examples": TOP | {"tfds_lookbook"},
+    "tfds_lookbook": {"tfds_lookbook", "data"},
+}
+
+
+class Import(NamedTuple):
+    target: str  # dotted module, or module.name for `from module import name`
+    line: int
+    nested: bool  # inside a function, or under `if TYPE_CHECKING`
+
+
+class _Imports(ast.NodeVisitor):
+    """Collects the imports of a module, and those that `_lazy.attach` will do."""
+
+    def __init__(self, module, is_package):
+        self.package = module.split(".") if is_package else module.split(".")[:-1]
+        self.found = []
+        self.depth = 0
+
+    def add(self, target, node):
+        self.found.append(Import(target, node.lineno, self.depth > 0))
+
+    def visit_Import(self, node):
+        for alias in node.names:
+            self.add(alias.name, node)
+
+    def visit_ImportFrom(self, node):
+        base = self.package[: len(self.package) - node.level + 1] if node.level else []
+        module = ".".join([*base, *filter(None, [node.module])])
+        for alias in node.names:
+            self.add(f"{module}.{alias.name}", node)
+
+    def visit_Call(self, node):
+        if ast.unparse(node.func) in ("attach", "_lazy.attach") and len(node.args) == 2:
+            for key in node.args[1].keys:
+                self.depth += 1
+                self.add(key.value, node)
+                self.depth -= 1
+        self.generic_visit(node)
+
+    def nested(self, node):
+        self.depth += 1
+        self.generic_visit(node)
+        self.depth -= 1
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = nested
+
+    def visit_If(self, node):
+        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            self.nested(node)
+        else:
+            self.generic_visit(node)
+
+
+def imports_of(source, module, is_package=False):
+    visitor = _Imports(module, is_package)
+    visitor.visit(ast.parse(source))
+    return visitor.found
+
+
+def part_of(name):
+    """The part of DESIGN.md's tree that a dotted name belongs to, None for other packages."""
+    first, *rest = name.split(".")
+    if first in ("export", "tfds_lookbook", "examples"):
+        return first
+    if first != "keras_pixdt":
+        return None
+    if not rest or rest[0] == "_lazy" or rest[0].startswith("__"):
+        return "keras_pixdt"
+    return rest[0]
+
+
+def modules():
+    """Dotted name -> (path, imports) of every module that users get, tests left out."""
+    found = {}
+    for package in ("keras_pixdt", "export", "tfds_lookbook", "examples"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path.name.endswith("_test.py"):
+                continue
+            parts = list(path.relative_to(ROOT).with_suffix("").parts)
+            is_package = parts[-1] == "__init__"
+            name = ".".join(parts[:-1] if is_package else parts)
+            found[name] = path, imports_of(path.read_text("utf-8"), name, is_package)
+    return found
+
+
+MODULES = modules()
+
+
+def place(name, imported):
+    return f"{MODULES[name][0].relative_to(ROOT)}:{imported.line} imports {imported.target}"
+
+
+def test_the_parser_sees_every_kind_of_import():
+    source = """
+import numpy, keras_pixdt.data.images as images
+from keras_pixdt import data, presets
+from . import sibling
+from ..models.pixel_dtgan import PixelDTGAN
+if TYPE_CHECKING:
+    import tensorflow as tf
+if BACKEND:
+    import jax
+def function():
+    from keras_pixdt.training import run
+__getattr__ = _lazy.attach(__name__, {"keras_pixdt.search.embedder": ["Embedder"]})
+"""
+    found = {i.target: i.nested for i in imports_of(source, "keras_pixdt.metrics.pixel")}
+    assert found == {
+        "numpy": False,
+        "keras_pixdt.data.images": False,
+        "keras_pixdt.data": False,
+        "keras_pixdt.presets": False,
+        "keras_pixdt.metrics.sibling": False,
+        "keras_pixdt.models.pixel_dtgan.PixelDTGAN": False,
+        "tensorflow": True,
+        "jax": False,
+        "keras_pixdt.training.run": True,
+        "keras_pixdt.search.embedder": True,
+    }
+    assert part_of("keras_pixdt.models.pixel_dtgan.PixelDTGAN") == "models"
+    assert len(MODULES) > 20 and "keras_pixdt.models.pixel_dtgan" in MODULES
+
+
+def test_imports_point_down():
+    wrong = []
+    for name, (_, imports) in MODULES.items():
+        part = part_of(name)
+        if part == "keras_pixdt":  # the public API
+            continue
+        assert part in ALLOWED, f"{name}: give {part!r} its place in this test and in DESIGN.md"
+        for imported in imports:
+            target = part_of(imported.target)
+            if target == "keras_pixdt":  # the lazy helper; the whole API only from above
+                if "_lazy" not in imported.target and part not in ("cli", "demo", "examples"):
+                    wrong.append(place(name, imported))
+            elif target is not None and target not in ALLOWED[part]:
+                wrong.append(place(name, imported))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_models_import_no_other_paper():
+    shared = "keras_pixdt.models.adversarial_model"
+    allowed = {"keras_pixdt.models.residual_pixel_dtgan": "keras_pixdt.models.pixel_dtgan"}
+    wrong = [
+        place(name, imported)
+        for name, (_, imports) in MODULES.items()
+        for imported in imports
+        if name.startswith("keras_pixdt.models.")
+        and part_of(imported.target) == "models"
+        and not f"{imported.target}.".startswith((f"{shared}.", f"{allowed.get(name, shared)}."))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_tensorflow_is_imported_where_it_may_be():
+    """At import only the engine does, on its backend; data, training and export inside functions.
+
+    Models, layers, losses, metrics and search are written in `keras.ops` and work on JAX.
+    """
+    wrong = []
+    for name, (_, imports) in MODULES.items():
+        for imported in imports:
+            if imported.target.split(".")[0] not in ("tensorflow", "tensorflow_datasets"):
+                continue
+            engine = name == "keras_pixdt.models.adversarial_model"
+            boundary = part_of(name) in ("data", "training", "demo", "export") and imported.nested
+            if not (engine or boundary or part_of(name) in ("tfds_lookbook", "examples")):
+                wrong.append(place(name, imported))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_drawing_needs_pillow_and_numpy_only():
+    """Worker processes that draw start in a tenth of a second."""
+    wrong = [
+        place(name, imported)
+        for name, (_, imports) in MODULES.items()
+        for imported in imports
+        if name.startswith("keras_pixdt.data.rendered")
+        and imported.target.split(".")[0] not in {"keras_pixdt", "PIL", "numpy", "__future__"}
+        and imported.target.split(".")[0] not in sys.stdlib_module_names
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["keras_pixdt", "keras_pixdt.data.images", "keras_pixdt.data.rendered", "keras_pixdt.cli"],
+)
+def test_light_modules_load_neither_keras_nor_a_backend(module):
+    script = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    loaded = set(done.stdout.split())
+    assert module in loaded
+    assert not loaded & {"keras", "tensorflow", "jax", "tensorflow_datasets"}

@@ -1,0 +1,752 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+from keras_pixdt.data.batches import Triplets
+from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.metrics import RootMeanSquaredError
+from keras_pixdt.models.pixel_dtgan import PixelDTGAN, binary_cross_entropy
+
+SIZE = 16
+TINY = {"image_size": SIZE, "width": 1 / 32}  # strided layers of 4 and 8 filters
+PLAYERS = ["real_fake_discriminator", "domain_discriminator", "converter"]
+
+
+def images(count, size=SIZE, seed=0):
+    values = np.random.default_rng(seed).uniform(-1.0, 1.0, (count, size, size, 3))
+    return values.astype("float32")
+
+
+def batch_of(count=6, seed=0, keys=("source", "target", "irrelevant")):
+    return {key: images(count, seed=10 * seed + i) for i, key in enumerate(keys)}
+
+
+def compiled(optimizer=None, metrics=None, **kwargs):
+    """A tiny model with weights and selection of seed 0, run eagerly: nothing is traced."""
+    keras.utils.set_random_seed(0)
+    model = PixelDTGAN(**{**TINY, "seed": 0, **kwargs})
+    optimizer = optimizer or keras.optimizers.SGD(0.05, momentum=0.5)
+    model.compile(optimizer, metrics=metrics, run_eagerly=True)
+    return model
+
+
+def step(model, batch):
+    logs = model.train_step({key: tf.constant(value) for key, value in batch.items()})
+    return {key: float(value) for key, value in logs.items()}
+
+
+def values_of(variables):
+    return [np.asarray(v).copy() for v in variables]
+
+
+def state_of(model):
+    """Everything that a resumed run needs: weights, statistics, optimizers, random state."""
+    return values_of([*model.variables, *model.optimizer.variables, model.selection.state])
+
+
+def assert_same_state(a, b):
+    for x, y in zip(state_of(a), state_of(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+# Networks. Table 1, as it prints them: layer, number of filters, filter size w x h x ch, whether
+# BatchNorm follows. For fractional strides the table prints (filters of the input) and
+# w x h x (channels of the output).
+
+STRIDED = [
+    ("Conv. 1", 128, (5, 5, 3), False),
+    ("Conv. 2", 256, (5, 5, 128), True),
+    ("Conv. 3", 512, (5, 5, 256), True),
+    ("Conv. 4", 1024, (5, 5, 512), True),
+]
+# 4x4 where the table prints 1x1: the class's docstring says why.
+ENCODER = [*STRIDED, ("Conv. 5", 64, (4, 4, 1024), True)]
+REAL_FAKE = [*STRIDED, ("Conv. 5", 1, (4, 4, 1024), False)]
+DOMAIN = [("Conv. 1", 128, (5, 5, 6), False), *REAL_FAKE[1:]]
+DECODER = [
+    ("Conv. 1", 4 * 4 * 1024, (1, 1, 64), True),
+    ("F-Conv. 2", 1024, (5, 5, 512), True),
+    ("F-Conv. 3", 512, (5, 5, 256), True),
+    ("F-Conv. 4", 256, (5, 5, 128), True),
+    ("F-Conv. 5", 128, (5, 5, 3), False),
+]
+
+
+def parameters(table):
+    """Trainable parameters of layers of Table 1, by hand.
+
+    A layer without BatchNorm has one bias for each of its output channels, one with it an offset
+    and a scale. The decoder's first layer is reshaped to 4x4x1024 before its BatchNorm, which
+    has one of each for each of the 1024 channels.
+    """
+    total = 0
+    for name, count, (width, height, channels), batch_norm in table:
+        outputs = channels if name.startswith("F-") else count
+        if count == 4 * 4 * 1024:
+            outputs = 1024
+        total += width * height * channels * count + (2 if batch_norm else 1) * outputs
+    return total
+
+
+@pytest.fixture(scope="module")
+def full():
+    """The paper's networks, at full width."""
+    keras.utils.set_random_seed(0)
+    return PixelDTGAN()
+
+
+def trainable(network):
+    return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+
+
+def test_parameter_counts_are_those_of_table_1(full):
+    # The sums, once more written out, so that the helper above is checked too.
+    convs = 9_600 + 819_200 + 3_276_800 + 13_107_200  # 5x5: 3*128, 128*256, 256*512, 512*1024
+    code = 4 * 4 * 1024 * 64
+    encoder = convs + code + 128 + 2 * (256 + 512 + 1024 + 64)
+    decoder = code + convs + 2 * (1024 + 512 + 256 + 128) + 3
+    assert parameters([*ENCODER, *DECODER]) == encoder + decoder == 36_530_435
+    assert trainable(full.converter) == 36_530_435
+    real_fake = convs + 4 * 4 * 1024 + 128 + 2 * (256 + 512 + 1024) + 1
+    assert parameters(REAL_FAKE) == real_fake == trainable(full.real_fake_discriminator)
+    # The domain discriminator sees 6 channels: 5 * 5 * 3 * 128 weights more.
+    assert parameters(DOMAIN) == real_fake + 9_600 == trainable(full.domain_discriminator)
+
+
+def described(network):
+    """The layers as Table 1 lists them: kind, outputs, filter, stride, BatchNorm, activation."""
+    rows = []
+    for layer in network.layers:
+        if isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose)):
+            kind = "F-Conv" if isinstance(layer, layers.Conv2DTranspose) else "Conv"
+            rows.append([kind, layer.filters, layer.kernel_size, layer.strides, None, None])
+            rows[-1].append(layer.use_bias)
+        elif isinstance(layer, layers.BatchNormalization):
+            rows[-1][4] = "before" if rows[-1][5] is None else "after"
+        elif isinstance(layer, layers.LeakyReLU):
+            rows[-1][5] = f"L-ReLU {layer.negative_slope:.1f}"
+        elif isinstance(layer, layers.ReLU):
+            rows[-1][5] = "ReLU"
+        elif isinstance(layer, layers.Activation):
+            rows[-1][5] = layer.activation.__name__
+        elif not isinstance(layer, (layers.InputLayer, layers.Reshape)):
+            raise AssertionError(f"Table 1 has no {type(layer).__name__}")
+    return [tuple(row) for row in rows]
+
+
+def test_layers_are_those_of_table_1(full):
+    leaky, one, two = "L-ReLU 0.2", (1, 1), (2, 2)
+    strided = [
+        # kind, filters, size, stride, BatchNorm, activation, bias
+        ("Conv", 128, (5, 5), two, None, leaky, True),
+        ("Conv", 256, (5, 5), two, "before", leaky, False),
+        ("Conv", 512, (5, 5), two, "before", leaky, False),
+        ("Conv", 1024, (5, 5), two, "before", leaky, False),
+    ]
+    assert described(full.converter) == [
+        *strided,
+        ("Conv", 64, (4, 4), one, "before", leaky, False),
+        ("Conv", 16 * 1024, (1, 1), one, "before", "ReLU", False),
+        ("F-Conv", 512, (5, 5), two, "before", "ReLU", False),
+        ("F-Conv", 256, (5, 5), two, "before", "ReLU", False),
+        ("F-Conv", 128, (5, 5), two, "before", "ReLU", False),
+        ("F-Conv", 3, (5, 5), two, None, "tanh", True),
+    ]
+    verdict = ("Conv", 1, (4, 4), one, None, None, True)  # logits: the sigmoid is in the loss
+    assert described(full.real_fake_discriminator) == [*strided, verdict]
+    assert described(full.domain_discriminator) == [*strided, verdict]
+
+
+def test_maps_halve_to_one_code_and_double_to_the_image(full):
+    maps = [
+        tuple(layer.output.shape[1:])
+        for layer in full.converter.layers
+        if isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose, layers.Reshape))
+    ]
+    assert maps == [
+        (32, 32, 128), (16, 16, 256), (8, 8, 512), (4, 4, 1024), (1, 1, 64),
+        (1, 1, 16384), (4, 4, 1024), (8, 8, 512), (16, 16, 256), (32, 32, 128), (64, 64, 3),
+    ]  # fmt: skip
+    assert full.converter.output_shape == full.generated_shape() == (None, 64, 64, 3)
+    assert full.real_fake_discriminator.input_shape == (None, 64, 64, 3)
+    assert full.domain_discriminator.input_shape == (None, 64, 64, 6)
+    assert full.real_fake_discriminator.output_shape == (None, 1)
+    assert full.domain_discriminator.output_shape == (None, 1)
+
+
+def test_filters_start_from_a_gaussian_of_002(full):
+    kernels = [np.asarray(v) for v in full.trainable_variables if v.path.endswith("kernel")]
+    assert len(kernels) == 10 + 5 + 5
+    for kernel in kernels:
+        tolerance = 5 * 0.02 / np.sqrt(kernel.size)  # 5 standard errors
+        assert abs(kernel.mean()) < tolerance
+        assert abs(kernel.std() - 0.02) < tolerance
+        assert np.abs(kernel).max() > 0.06  # not a truncated Gaussian
+    # Layers of one shape must not start as copies of each other.
+    second = [kernel.ravel()[:100] for kernel in kernels if kernel.shape == (5, 5, 128, 256)]
+    assert len(second) == len(np.unique(second, axis=0)) == 4  # also the transpose F-Conv. 4
+
+
+@pytest.mark.parametrize(
+    ("image_size", "width", "filters"),
+    [
+        (16, 1 / 32, [4, 8]),
+        (32, 1 / 16, [8, 16, 32]),
+        (64, 1 / 32, [4, 8, 16, 32]),
+        (128, 1 / 64, [2, 4, 8, 16, 16]),  # the fifth layer keeps Table 1's widest
+        (16, 0.001, [1, 1]),  # never less than one
+    ],
+)
+def test_other_sizes_and_widths(image_size, width, filters):
+    model = PixelDTGAN(image_size, width)
+    inputs = [3, *filters]
+    convs = sum(5 * 5 * a * b for a, b in zip(inputs, filters, strict=False))
+    offsets = filters[0] + 2 * sum(filters[1:])  # one bias, then BatchNorm
+    last = 4 * 4 * filters[-1]
+    encoder = convs + offsets + last * 64 + 2 * 64
+    decoder = 64 * last + convs + 2 * sum(filters) + 3
+    assert trainable(model.converter) == encoder + decoder
+    assert trainable(model.real_fake_discriminator) == convs + offsets + last + 1
+    assert trainable(model.domain_discriminator) == (
+        convs + 5 * 5 * 3 * filters[0] + offsets + last + 1
+    )
+    converted = np.asarray(model(images(2, image_size)))
+    assert converted.shape == (2, image_size, image_size, 3)
+    assert np.abs(converted).max() <= 1
+    assert trainable(model) == sum(trainable(getattr(model, name)) for name in PLAYERS)
+
+
+# Objective
+
+
+def test_binary_cross_entropy_is_eq_2():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (50, 1)).astype("float32")
+    t = rng.integers(0, 2, (50, 1)).astype("float32")
+    d = 1 / (1 + np.exp(-logits.astype("float64")))
+    expected = (-t * np.log(d) + (t - 1) * np.log(1 - d)).mean()  # as Eq. 2 prints it
+    assert float(binary_cross_entropy(t, logits)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_binary_cross_entropy_does_not_overflow():
+    logits = tf.constant([[1000.0], [-1000.0]])
+    for labels, expected, slope in (
+        ([[1.0], [0.0]], 0.0, [0.0, 0.0]),
+        ([[0.0], [1.0]], 1000.0, [0.5, -0.5]),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = binary_cross_entropy(tf.constant(labels), logits)
+        assert float(loss) == expected
+        gradient = tape.gradient(loss, logits)
+        np.testing.assert_array_equal(np.ravel(gradient), slope)
+
+
+def constant_verdicts(model, **logits):
+    """Makes discriminators return one logit whatever they see."""
+    for name, logit in logits.items():
+        verdict = getattr(model, name).get_layer("conv3")
+        verdict.kernel.assign(ops.zeros_like(verdict.kernel))
+        verdict.bias.assign([logit])
+
+
+def test_converter_loss_sums_the_weighted_terms():
+    weights = {"real_fake_weight": 0.25, "domain_weight": 2.0, "mse_weight": 3.0, "l1_weight": 0.7}
+    model = PixelDTGAN(**TINY, **weights)
+    constant_verdicts(model, real_fake_discriminator=1.3, domain_discriminator=-0.4)
+    source, target, converted = images(3), images(3, seed=1), images(3, seed=2)
+    # The converter wants both verdicts to be 1: -log sigmoid(logit) = log(1 + exp(-logit)).
+    expected = 0.25 * np.log1p(np.exp(-1.3)) + 2.0 * np.log1p(np.exp(0.4))
+    difference = (converted - target).astype("float64")
+    expected += 3.0 * (difference**2).mean() + 0.7 * np.abs(difference).mean()
+    assert float(model.converter_loss(source, target, converted)) == pytest.approx(expected)
+
+
+def test_the_papers_objective_is_half_of_each_discriminator():
+    model = PixelDTGAN(**TINY)
+    constant_verdicts(model, real_fake_discriminator=0.0, domain_discriminator=2.0)
+    batch = images(2)
+    expected = 0.5 * np.log(2) + 0.5 * np.log1p(np.exp(-2.0))  # Eq. 6, no other term
+    assert float(model.converter_loss(batch, batch, -batch)) == pytest.approx(expected)
+
+
+# Selection
+
+
+def choices_of(model, count, irrelevant=True):
+    """Draws a selection: 0 for the target, 1 for the converted, 2 for the irrelevant image."""
+    target, converted, other = (np.full((count, 1, 1, 1), i, "float32") for i in range(3))
+    selected, _, _ = model.select(target, other if irrelevant else None, converted)
+    return np.asarray(selected).ravel().astype(int)
+
+
+def test_select_takes_each_image_from_one_of_three_with_its_labels():
+    count = 60
+    candidates = [images(count, seed=i) for i in range(3)]
+    target, converted, irrelevant = candidates
+    model = PixelDTGAN(**TINY, seed=3)
+    image, associated, real = map(np.asarray, model.select(target, irrelevant, converted))
+    assert associated.shape == real.shape == (count, 1)
+    seen = set()
+    for i in range(count):
+        (choice,) = (k for k in range(3) if np.array_equal(image[i], candidates[k][i]))
+        seen.add(choice)
+        assert associated[i, 0] == (choice == 0)  # Eq. 5: 1 for the associated target alone
+        assert real[i, 0] == (choice != 1)  # Eq. 2: an irrelevant product image is real
+    assert seen == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("irrelevant", "bound"), [(True, 13.8), (False, 10.8)])
+def test_selection_is_uniform(irrelevant, bound):
+    choices = 3 if irrelevant else 2
+    counts = np.bincount(choices_of(PixelDTGAN(**TINY, seed=0), 6000, irrelevant))
+    assert len(counts) == choices
+    expected = 6000 / choices
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    assert chi_square < bound  # exceeded once in 1000 seeds, with 2 and 1 degrees of freedom
+
+
+def test_selection_follows_its_seed_and_differs_between_steps():
+    a, b = PixelDTGAN(**TINY, seed=5), PixelDTGAN(**TINY, seed=5)
+    first, second = choices_of(a, 100), choices_of(a, 100)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(choices_of(b, 100), first)
+    np.testing.assert_array_equal(choices_of(b, 100), second)
+    assert not np.array_equal(choices_of(PixelDTGAN(**TINY, seed=6), 100), first)
+
+
+# The step
+
+
+class Reference:
+    """Algorithm 1 once more, as plainly as TensorFlow allows: a forward pass for each use."""
+
+    def __init__(self, model, rate, momentum):
+        self.rate, self.momentum = rate, momentum
+        twin = PixelDTGAN.from_config(model.get_config())
+        twin.set_weights(model.get_weights())
+        self.weights = {
+            "rf": model.real_fake_weight,
+            "dd": model.domain_weight,
+            "mse": model.mse_weight,
+            "l1": model.l1_weight,
+        }
+        self.c = twin.converter
+        self.rf = getattr(twin, "real_fake_discriminator", None)
+        self.dd = getattr(twin, "domain_discriminator", None)
+        networks = [n for n in (self.rf, self.dd, self.c) if n is not None]
+        self.velocity = {id(v): tf.zeros(v.shape) for n in networks for v in n.trainable_weights}
+
+    def sgd(self, tape, loss, network):
+        variables = network.trainable_weights
+        for variable, gradient in zip(
+            variables, tape.gradient(loss, [v.value for v in variables]), strict=True
+        ):
+            velocity = self.momentum * self.velocity[id(variable)] - self.rate * gradient
+            self.velocity[id(variable)] = velocity
+            variable.assign(variable + velocity)
+
+    @staticmethod
+    def cross_entropy(labels, logits):
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+
+    def step(self, batch, choice):
+        source, target = batch["source"], batch["target"]
+        irrelevant = batch.get("irrelevant", np.zeros_like(target))
+        converted = self.c(source, training=True).numpy()
+        selected = np.stack([(target, converted, irrelevant)[k][i] for i, k in enumerate(choice)])
+        real = np.array([[k != 1] for k in choice], "float32")
+        associated = np.array([[k == 0] for k in choice], "float32")
+        losses = {}
+        if self.rf:
+            with tf.GradientTape() as tape:
+                loss = self.cross_entropy(real, self.rf(selected, training=True))
+            self.sgd(tape, loss, self.rf)
+            losses["real_fake_discriminator_loss"] = float(loss)
+        if self.dd:
+            with tf.GradientTape() as tape:
+                pair = tf.concat([source, selected], axis=3)
+                loss = self.cross_entropy(associated, self.dd(pair, training=True))
+            self.sgd(tape, loss, self.dd)
+            losses["domain_discriminator_loss"] = float(loss)
+        with tf.GradientTape() as tape:
+            converted = self.c(source, training=True)
+            loss = self.weights["mse"] * tf.reduce_mean((converted - target) ** 2)
+            loss += self.weights["l1"] * tf.reduce_mean(tf.abs(converted - target))
+            ones = tf.ones((len(source), 1))
+            if self.rf:
+                verdict = self.rf(converted, training=True)
+                loss += self.weights["rf"] * self.cross_entropy(ones, verdict)
+            if self.dd:
+                verdict = self.dd(tf.concat([source, converted], axis=3), training=True)
+                loss += self.weights["dd"] * self.cross_entropy(ones, verdict)
+        self.sgd(tape, loss, self.c)
+        losses["converter_loss"] = float(loss)
+        return losses
+
+
+VARIANTS = {
+    "C+RF+DD": {},
+    "C+RF+DD-Neg": {"irrelevant_pairs": False},
+    "C+RF": {"domain_weight": 0.0, "real_fake_weight": 1.0},
+    "C+MSE": {
+        "real_fake_weight": 0.0,
+        "domain_weight": 0.0,
+        "mse_weight": 1.0,
+        "irrelevant_pairs": False,
+    },
+    "all terms": {"mse_weight": 0.3, "l1_weight": 2.0},
+}
+EXPECTED_PLAYERS = {"C+RF": [PLAYERS[0], PLAYERS[2]], "C+MSE": PLAYERS[2:]}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_steps_equal_an_independent_implementation(variant):
+    arguments = VARIANTS[variant]
+    model = compiled(**arguments)
+    assert list(model.players) == EXPECTED_PLAYERS.get(variant, PLAYERS)
+    for name in PLAYERS[:2]:
+        assert hasattr(model, name) == (name in model.players)
+    twin = PixelDTGAN(**TINY, seed=0)  # draws the same selections
+    reference = Reference(model, rate=0.05, momentum=0.5)
+    keys = ["source", "target"] + ["irrelevant"] * model.irrelevant_pairs
+    before = values_of(model.trainable_variables)
+    for i in range(2):
+        batch = batch_of(count=8, seed=i, keys=keys)
+        model.reset_metrics()
+        expected = reference.step(batch, choices_of(twin, 8, model.irrelevant_pairs))
+        assert step(model, batch) == pytest.approx(expected, rel=1e-5)
+    for mine, theirs in (
+        (model.converter, reference.c),
+        (getattr(model, PLAYERS[0], None), reference.rf),
+        (getattr(model, PLAYERS[1], None), reference.dd),
+    ):
+        if mine is not None:
+            for a, b in zip(mine.trainable_variables, theirs.trainable_variables, strict=True):
+                np.testing.assert_allclose(a, b, atol=2e-6, rtol=1e-5, err_msg=a.path)
+    moved = [np.abs(a - b).max() for a, b in zip(before, model.trainable_variables, strict=True)]
+    assert min(moved) > 1e-6  # every weight learns: none is out of the objective's reach
+
+
+def test_statistics_of_the_converter_move_once_a_step():
+    model = compiled()
+    source = images(8)
+    norm = model.converter.get_layer("conv2_bn")
+    probe = keras.Model(model.converter.input, norm.input)
+    seen = np.asarray(probe(source, training=True), "float64")
+    step(model, {**batch_of(8), "source": source})
+    # From 0 and 1, with momentum 0.9, towards those of this batch.
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * seen.mean((0, 1, 2)), atol=1e-7)
+    variance = 0.9 + 0.1 * seen.var((0, 1, 2))
+    np.testing.assert_allclose(norm.moving_variance, variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_each_update_moves_the_weights_of_its_player_only(player):
+    rates = {name: keras.optimizers.SGD(0.1 * (name == player)) for name in PLAYERS}
+    model = compiled(rates)
+    before = {name: values_of(model.player_variables(name)) for name in PLAYERS}
+    step(model, batch_of())
+    for name in PLAYERS:
+        for a, b in zip(before[name], model.player_variables(name), strict=True):
+            assert np.array_equal(a, b) == (name != player), b.path
+
+
+def test_a_model_with_irrelevant_pairs_asks_for_them():
+    with pytest.raises(KeyError, match="irrelevant"):
+        step(compiled(), batch_of(keys=("source", "target")))
+
+
+def test_the_converter_learns_a_colour():
+    """The whole step pulls in the right direction: towards the targets, all of one colour."""
+    colour = np.array([0.6, -0.4, 0.1], "float32")
+    batch = {**batch_of(8), "target": np.broadcast_to(colour, (8, SIZE, SIZE, 3)).copy()}
+    model = compiled(l1_weight=10.0)
+    model.compile(keras.optimizers.Adam(0.02, beta_1=0.5))
+    before = np.abs(model(batch["source"], training=True) - colour).mean()
+    model.fit(batch, batch_size=8, epochs=25, verbose=0)
+    after = np.abs(model(batch["source"], training=True) - colour).mean()
+    assert after < before / 3
+
+
+# Fit, evaluate, predict
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A model of one graph, trained by `fit` for two epochs of two batches."""
+    keras.utils.set_random_seed(0)
+    model = PixelDTGAN(**TINY, seed=0)
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.5), metrics=[RootMeanSquaredError()])
+    validation = batch_of(5, seed=2)
+    history = model.fit(
+        batch_of(12, seed=1),
+        validation_data=validation,
+        batch_size=6,
+        epochs=2,
+        shuffle=False,
+        verbose=0,
+    )
+    return model, history.history
+
+
+def test_fit_is_the_step_in_a_graph(fitted):
+    """`fit` traces what the tests above run eagerly; both compute the same."""
+    model, history = fitted
+    eager = compiled()
+    batch = batch_of(12, seed=1)
+    for epoch in range(2):
+        eager.reset_metrics()
+        for start in (0, 6):
+            logs = step(eager, {key: value[start : start + 6] for key, value in batch.items()})
+        for name, loss in logs.items():
+            assert history[name][epoch] == pytest.approx(loss, rel=1e-4)
+    for a, b in zip(model.trainable_variables, eager.trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-4, err_msg=a.path)
+    assert set(history) == {f"{name}_loss" for name in PLAYERS} | {"val_rmse"}
+
+
+def test_evaluate_compares_targets_with_converted_images(fitted):
+    model, history = fitted
+    batch = batch_of(5, seed=2)
+    converted = model.predict(batch["source"], verbose=0)
+    squared = ((converted - batch["target"]) / 2).astype("float64") ** 2  # on [0, 1]
+    expected = np.sqrt(squared.mean((1, 2, 3))).mean()
+    scores = model.evaluate(batch, batch_size=3, verbose=0, return_dict=True)
+    assert scores == {"rmse": pytest.approx(expected, rel=1e-5)}
+    assert history["val_rmse"][-1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_predict_takes_source_images_and_batches_alike(fitted):
+    model, _ = fitted
+    batch = {**batch_of(5, seed=3), "product_id": np.arange(5)}
+    expected = np.asarray(model.converter(batch["source"], training=False))
+    assert expected.dtype == np.float32
+    for inputs in (batch["source"], batch, tf.data.Dataset.from_tensors(batch)):
+        np.testing.assert_allclose(model.predict(inputs, verbose=0), expected, atol=1e-6)
+    pairs = PairSet(
+        sources=np.full((4, SIZE, SIZE, 3), 200, np.uint8),
+        targets=np.zeros((2, SIZE, SIZE, 3), np.uint8),
+        target_index=np.array([0, 0, 1, 1]),
+        product_id=np.array([7, 8]),
+        group_id=np.array([7, 8]),
+    )
+    triplets = Triplets(pairs, batch_size=2, shuffle=False)
+    light = np.full((4, SIZE, SIZE, 3), 200 / 127.5 - 1, "float32")
+    np.testing.assert_allclose(
+        model.predict(triplets, verbose=0), model.predict(light, verbose=0), atol=1e-6
+    )
+
+
+def test_training_flag_reaches_batch_norm(fitted):
+    model, _ = fitted
+    source = images(4)
+    statistics = values_of(model.converter.non_trainable_variables)
+    inferred = np.asarray(model(source, training=False))
+    np.testing.assert_array_equal(model(source), inferred)  # off by default
+    # Without the batch's statistics an image does not depend on its neighbours.
+    np.testing.assert_allclose(model(source[:1]), inferred[:1], atol=1e-6)
+    for a, b in zip(statistics, model.converter.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    keras.utils.set_random_seed(0)
+    other = PixelDTGAN(**TINY)
+    assert np.abs(np.asarray(other(source, training=True)) - np.asarray(other(source))).max() > 1e-3
+    norm = other.converter.get_layer("conv2_bn")
+    assert np.abs(norm.moving_mean).max() > 0  # the batch was counted
+
+
+# Saving
+
+
+def train(model, epochs, initial_epoch=0, callbacks=None):
+    """Two steps an epoch: momenta, statistics and the selection all matter."""
+    return model.fit(
+        batch_of(8, seed=4),
+        batch_size=4,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        shuffle=False,
+        callbacks=callbacks,
+        verbose=0,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_saved_model_continues_bit_for_bit(tmp_path, dtype):
+    model = compiled(keras.optimizers.Adam(1e-2), [RootMeanSquaredError()], dtype=dtype)
+    train(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    assert loaded.dtype_policy.name == dtype
+    assert_same_state(loaded, model)
+    at_save = state_of(model)
+    for continued in (model, loaded):
+        continued.run_eagerly = True
+        train(continued, epochs=2, initial_epoch=1)
+    assert_same_state(loaded, model)
+    same = [np.array_equal(a, b) for a, b in zip(at_save, state_of(model), strict=True)]
+    # All moved, moments too, but three rates and the composite's own rate and count.
+    assert sum(same) == 5
+    scores = [m.evaluate(batch_of(5), verbose=0, return_dict=True) for m in (model, loaded)]
+    assert scores[0] == scores[1]
+
+
+def test_weights_files_hold_the_selection_and_the_optimizers(tmp_path):
+    model = compiled(keras.optimizers.Adam(1e-2))
+    train(model, epochs=1)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = compiled(keras.optimizers.Adam(1e-2), seed=99)
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert_same_state(other, model)
+    np.testing.assert_array_equal(choices_of(other, 50), choices_of(model, 50))
+
+
+class Interruption(Exception):
+    pass
+
+
+class InterruptAt(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Interruption
+
+
+def test_backup_and_restore_continues_an_interrupted_run(tmp_path):
+    def fresh():
+        return compiled(keras.optimizers.Adam(1e-2))
+
+    uninterrupted, interrupted, restarted = fresh(), fresh(), fresh()
+    train(uninterrupted, epochs=2)
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(Interruption):
+        train(interrupted, epochs=2, callbacks=[backup, InterruptAt(1)])
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    history = train(restarted, epochs=2, callbacks=[backup])
+    assert history.epoch == [1]  # one of the two was done
+    assert_same_state(restarted, uninterrupted)
+
+
+def test_a_fresh_process_loads_the_model(tmp_path, fitted):
+    model, _ = fitted
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "source.npy", images(2))
+    script = (
+        "import keras, keras_pixdt, numpy as np\n"
+        "model = keras.models.load_model('model.keras')\n"
+        "np.save('converted.npy', model(np.load('source.npy'), training=False))\n"
+        "assert type(model) is keras_pixdt.PixelDTGAN, type(model)\n"
+        "assert model.optimizer['converter'].momentum == 0.5\n"
+    )
+    path = [*filter(None, sys.path)]
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{script}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    converted = np.load(tmp_path / "converted.npy")
+    np.testing.assert_allclose(converted, model(images(2), training=False), atol=1e-6)
+
+
+def test_config_mirrors_the_arguments():
+    arguments = {
+        "image_size": 32, "width": 1 / 16, "real_fake_weight": 0.1, "domain_weight": 0.2,
+        "irrelevant_pairs": False, "mse_weight": 0.3, "l1_weight": 0.4, "seed": 5,
+    }  # fmt: skip
+    config = PixelDTGAN(**arguments, name="mine", dtype="mixed_bfloat16").get_config()
+    again = PixelDTGAN.from_config(config)
+    assert {key: getattr(again, key) for key in arguments} == arguments
+    assert again.name == "mine"
+    assert again.converter.get_layer("conv1").compute_dtype == "bfloat16"
+
+
+# Mixed precision
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
+    sgd = keras.optimizers.SGD(0.05)
+    expected, mixed = compiled(sgd), compiled(sgd, dtype=dtype)
+    for a, b in zip(mixed.trainable_variables, expected.trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    before = {name: values_of(expected.player_variables(name)) for name in PLAYERS}
+    batch = batch_of(8)
+    losses = step(expected, batch)
+    assert step(mixed, batch) == pytest.approx(losses, rel=0.02)
+
+    def moved(model, name):
+        new = values_of(model.player_variables(name))
+        return np.concatenate([(a - b).ravel() for a, b in zip(new, before[name], strict=True)])
+
+    for name in PLAYERS:
+        size = np.linalg.norm(moved(expected, name))
+        assert size > 0
+        # A forgotten unscaling would be a factor of 2^15 here.
+        assert np.linalg.norm(moved(mixed, name) - moved(expected, name)) < 0.2 * size
+    scaled = [isinstance(mixed.optimizer[n], keras.optimizers.LossScaleOptimizer) for n in PLAYERS]
+    assert scaled == [dtype == "mixed_float16"] * 3
+    assert mixed.converter.get_layer("conv2").compute_dtype == dtype.removeprefix("mixed_")
+    assert mixed(batch["source"], training=False).dtype == "float32"
+    for name in PLAYERS[:2]:
+        assert getattr(mixed, name).output.dtype == "float32"
+
+
+def test_float16_overflow_of_one_player_leaves_the_others_learning():
+    model = compiled(keras.optimizers.SGD(0.05), dtype="mixed_float16")
+    model.optimizer["domain_discriminator"].dynamic_scale.assign(2.0**40)
+    before = {name: values_of(model.player_variables(name)) for name in PLAYERS}
+    step(model, batch_of())
+    for name in PLAYERS:
+        same = [
+            np.array_equal(a, b)
+            for a, b in zip(before[name], model.player_variables(name), strict=True)
+        ]
+        assert set(same) == {name == "domain_discriminator"}, name
+    scales = {name: float(model.optimizer[name].dynamic_scale) for name in PLAYERS}
+    assert scales.pop("domain_discriminator") == 2.0**39
+    assert len(set(scales.values())) == 1
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 48}, r"`image_size` must be a power of two from 16.*Received: 48"),
+        ({"image_size": 8}, r"`image_size` must be a power of two from 16.*Received: 8"),
+        ({"width": 0}, r"`width` must be positive\. Received: 0"),
+        ({"width": -1.0}, r"`width` must be positive\. Received: -1\.0"),
+        ({"l1_weight": -1.0}, r"not be negative.*'l1_weight': -1\.0"),
+        (
+            {"real_fake_weight": 0, "domain_weight": 0},
+            r"not all 0.*'real_fake_weight': 0, 'domain_weight': 0, 'mse_weight': 0\.0",
+        ),
+    ],
+)
+def test_arguments_out_of_range_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PixelDTGAN(**{**TINY, **arguments})
+
+
+def test_compile_errors_name_the_players():
+    model = PixelDTGAN(**TINY)
+    with pytest.raises(ValueError, match="PixelDTGAN brings its objective.*loss='mae'"):
+        model.compile(loss="mae")
+    with pytest.raises(ValueError, match="PixelDTGAN needs one optimizer.*Received.*converter"):
+        model.compile({"converter": keras.optimizers.Adam()})
+
+
+def test_evaluate_without_metrics_says_how_to_get_them():
+    keras.utils.set_random_seed(0)
+    model = PixelDTGAN(**TINY)
+    model.compile()
+    with pytest.raises(ValueError, match=r"need metrics: compile\(metrics=\[\.\.\.\]\)"):
+        model.evaluate(batch_of(), verbose=0)

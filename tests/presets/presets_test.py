@@ -1,0 +1,126 @@
+import dataclasses
+import json
+
+import keras
+import pytest
+
+from keras_pixdt import presets
+from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+
+# Yoo et al. 2016. Sec. 5.2: 64 px, batches of 128, SGD at 2e-4 with momentum 0.5 for 25 epochs,
+# then 5 at 2e-5; "the training details of all the baselines are identical". Table 2 says which
+# networks and pairs a row has. Sec. 5.5: the product to human converter trains 65 + 5 epochs.
+SECTION_5_2 = {
+    "image_size": 64,
+    "batch_size": 128,
+    "phases": ((25, 2e-4), (5, 2e-5)),
+    "optimizer_name": "sgd",
+    "momentum": 0.5,
+    "width": 1.0,
+    "l1_weight": 0.0,
+    "reverse": False,
+    "mirror": False,
+    "dtype": "float32",
+}
+ROWS = {
+    "yoo2016": {
+        "real_fake_weight": 0.5, "domain_weight": 0.5, "mse_weight": 0.0, "irrelevant_pairs": True,
+    },
+    "yoo2016-c-rf": {"real_fake_weight": 1.0, "domain_weight": 0.0, "mse_weight": 0.0},
+    "yoo2016-c-mse": {"real_fake_weight": 0.0, "domain_weight": 0.0, "mse_weight": 1.0},
+    "yoo2016-c-rf-dd-neg": {
+        "real_fake_weight": 0.5, "domain_weight": 0.5, "mse_weight": 0.0, "irrelevant_pairs": False,
+    },
+    "yoo2016-product-to-human": {
+        "real_fake_weight": 0.5, "domain_weight": 0.5, "mse_weight": 0.0, "irrelevant_pairs": True,
+        "reverse": True, "phases": ((65, 2e-4), (5, 2e-5)),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_the_paper(name):
+    options = presets.get(name).options()
+    expected = {**SECTION_5_2, **ROWS[name], "name": name}
+    assert {key: options[key] for key in expected} == expected
+    assert options["reference"].startswith("Yoo et al. 2016")
+
+
+def test_there_is_a_preset_for_every_row_and_the_demo():
+    assert set(presets.names()) == {*ROWS, "demo"}
+    assert [presets.get(name).name for name in presets.names()] == presets.names()
+
+
+def test_unknown_name_lists_all():
+    with pytest.raises(ValueError, match="'yoo2017'") as error:
+        presets.get("yoo2017")
+    for name in presets.names():
+        assert name in str(error.value)
+
+
+@pytest.mark.parametrize("name", [*ROWS, "demo"])
+def test_a_preset_builds_its_model_and_optimizer(name):
+    # Tiny, or the full network would be built seven times.
+    preset = dataclasses.replace(presets.get(name), image_size=16, width=1 / 32)
+    model = preset.model(seed=3)
+    assert type(model) is PixelDTGAN and model.seed == 3
+    for key, value in model.get_config().items():
+        if key in preset.options() and key not in ("name", "dtype"):
+            assert value == preset.options()[key], key
+    model.compile(preset.optimizer())
+    expected = ["real_fake_discriminator"] * (preset.real_fake_weight > 0)
+    expected += ["domain_discriminator"] * (preset.domain_weight > 0) + ["converter"]
+    assert list(model.players) == expected
+    for player in expected:
+        optimizer = model.optimizer[player]
+        assert float(optimizer.learning_rate) == pytest.approx(preset.phases[0][1])
+        if name == "demo":
+            assert type(optimizer) is keras.optimizers.Adam and optimizer.beta_1 == preset.momentum
+        else:
+            assert type(optimizer) is keras.optimizers.SGD and optimizer.momentum == 0.5
+            assert not optimizer.nesterov and optimizer.weight_decay is None
+
+
+def test_dtype_reaches_the_networks():
+    preset = dataclasses.replace(
+        presets.get("demo"), image_size=16, width=1 / 32, dtype="mixed_bfloat16"
+    )
+    assert preset.model().converter.get_layer("conv1").compute_dtype == "bfloat16"
+
+
+def test_learning_rate_follows_progress():
+    preset = presets.get("yoo2016")
+    assert preset.epochs == 30
+    rates = [preset.learning_rate(p) for p in (0.0, 0.83, 25 / 30, 0.84, 1.0)]
+    assert rates == [2e-4, 2e-4, 2e-5, 2e-5, 2e-5]
+    # Every epoch exactly, although 25 / 30 * 30 need not be 25 in floating point.
+    product_to_human = presets.get("yoo2016-product-to-human")
+    rates = [product_to_human.learning_rate(epoch / 70) for epoch in range(70)]
+    assert rates == [2e-4] * 65 + [2e-5] * 5
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_options_are_what_json_can_hold(name):
+    options = presets.get(name).options()
+    assert set(json.loads(json.dumps(options))) == set(options)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("batch_size", 1),
+        ("phases", ()),
+        ("phases", ((0, 2e-4),)),
+        ("phases", ((25, 2e-4), (5, 0.0))),
+        ("optimizer_name", "rmsprop"),
+    ],
+)
+def test_bad_fields_are_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=f"Preset 'yoo2016': `{field}` must") as error:
+        dataclasses.replace(presets.get("yoo2016"), **{field: value})
+    assert f"Received: {value!r}" in str(error.value)
+
+
+def test_presets_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        presets.get("yoo2016").batch_size = 3
