@@ -216,8 +216,6 @@ class Triplets(keras.utils.PyDataset):
         return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def triplets(
-    pairs: PairSet, batch_size: int = 128, seed: int = 0, **options: bool | int
-) -> Triplets:
+def triplets(pairs: PairSet, batch_size: int = 128, seed: int = 0, **options: Any) -> Triplets:
     """The batches of one split; `options` are the keyword arguments of `Triplets`."""
     return Triplets(pairs, batch_size, seed, **options)

@@ -19,7 +19,7 @@ def load_pairs(
     data: str | os.PathLike[str],
     image_size: int = 64,
     *,
-    splits: str = "yoo2016",
+    splits: str | None = None,
     seed: int = 0,
     num_products: int = NUM_PRODUCTS,
     data_dir: str | None = None,
@@ -31,8 +31,9 @@ def load_pairs(
             `tfds build` prepared; anything else is the path of a folder or an archive of files
             with LookBook's names.
         image_size: side of the images in pixels; those of other sizes are letterboxed.
-        splits: `"yoo2016"` (train, validation, test of 90/5/5) or `"kwon2019"` (train, test of
-            90/10, no validation). TFDS data is split already: there the config says how.
+        splits: `"yoo2016"` (the default: train, validation, test of 90/5/5) or `"kwon2019"`
+            (train, test of 90/10, no validation). Leave it out for TFDS data, which is split
+            already; there the config says how.
         seed: of `"rendered"`, which products are drawn.
         num_products: of `"rendered"`, how many.
         data_dir: of `"tfds:..."`, where it was prepared; by default `~/tensorflow_datasets`.
@@ -43,8 +44,8 @@ def load_pairs(
 
     Raises:
         FileNotFoundError: if there is nothing at the path, or nothing prepared under the name.
-        ValueError: if there are no pairs, fewer products than splits, or more than 1% of the
-            images cannot be read.
+        ValueError: if there are no pairs, fewer products than splits, more than 1% of the images
+            cannot be read, or `splits` is given for TFDS data.
 
     Example:
     ```python
@@ -54,6 +55,11 @@ def load_pairs(
     """
     name = os.fspath(data)
     if name.startswith(_TFDS):
+        if splits is not None:
+            raise ValueError(
+                f"{name} was split when it was built. Leave `splits` out, and choose the config "
+                f"by its splits (pairs64, pairs64_kwon2019). Received: splits={splits!r}"
+            )
         loaded = _load_tfds(name[len(_TFDS) :], image_size, data_dir)
     else:
         if name == "rendered":
@@ -62,7 +68,7 @@ def load_pairs(
             book = lookbook.read_lookbook(name, image_size)
         loaded = {
             split: book.pairs.select(mask)
-            for split, mask in split_groups(book.pairs.group_id, splits).items()
+            for split, mask in split_groups(book.pairs.group_id, splits or "yoo2016").items()
         }
     for split, pairs in loaded.items():
         logging.info(

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -19,6 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent import futures
+from typing import BinaryIO, cast
 
 import numpy as np
 from absl import logging
@@ -89,13 +91,8 @@ class LookBook:
 class _File:
     name: str
     product_id: int
+    is_target: bool
     image_id: int
-
-
-@dataclasses.dataclass
-class _Product:
-    target: _File | None = None
-    sources: list[_File] = dataclasses.field(default_factory=list)
 
 
 def read_lookbook(path: str | os.PathLike[str], image_size: int) -> LookBook:
@@ -119,8 +116,8 @@ def read_lookbook(path: str | os.PathLike[str], image_size: int) -> LookBook:
     """
     with _open(pathlib.Path(path)) as files:
         skipped = Skipped()
-        products = _index(files.names, skipped)
-        if not products:
+        listed = _index(files.names, skipped)
+        if not listed:
             raise ValueError(
                 f"{path} has no pairs. A pair is a person image PID000001_CLEAN0_IID000002.jpg "
                 "with its product image PID000001_CLEAN1_IID000003.jpg, in the folder, in a "
@@ -128,9 +125,17 @@ def read_lookbook(path: str | os.PathLike[str], image_size: int) -> LookBook:
                 f"{str(skipped) or 'none'}"
             )
         attributes = _read_attributes(files)
-        book = _decode(files, products, attributes, image_size, skipped, str(path))
+        book = _decode(files, listed, attributes, image_size, skipped, str(path))
     if skipped.counts:
         logging.warning("%s: left out %s", path, skipped)
+    sizes = np.unique(book.pairs.group_id, return_counts=True)[1]
+    logging.info(
+        "%s: %d products in %d groups without duplicates, the largest of %d",
+        path,
+        sizes.sum(),
+        len(sizes),
+        sizes.max(),
+    )
     return book
 
 
@@ -203,14 +208,14 @@ def _open_tar(path: pathlib.Path) -> _Files:
             for member in archive:
                 if member.isfile():
                     place[member.name] = member.offset_data, member.size
-        stream = path.open("rb")
+        stream: BinaryIO = path.open("rb")
     except tarfile.TarError:
         with tarfile.open(path, "r|*") as archive:
-            stream = tempfile.TemporaryFile()
+            stream = cast(BinaryIO, tempfile.TemporaryFile())
             for member in archive:
-                if member.isfile():
+                if content := archive.extractfile(member) if member.isfile() else None:
                     place[member.name] = stream.tell(), member.size
-                    stream.write(archive.extractfile(member).read())
+                    shutil.copyfileobj(content, stream)
     lock = threading.Lock()
 
     def read(name: str) -> bytes:
@@ -227,10 +232,10 @@ def _open_tar(path: pathlib.Path) -> _Files:
 # Which files belong together.
 
 
-def _index(names: Iterable[str], skipped: Skipped) -> dict[int, _Product]:
-    """Pairs files by name: product id -> its product image and person images, ids ascending."""
-    products: dict[int, _Product] = {}
-    seen: set[tuple[int, str, int]] = set()
+def _index(names: Iterable[str], skipped: Skipped) -> list[_File]:
+    """The files of whole products by name: ids ascending, the product image before the persons."""
+    found: dict[tuple[int, bool, int], _File] = {}
+    targets: set[int] = set()
     for name in names:
         folder, _, base = name.rpartition("/")
         match = _NAME.fullmatch(base)
@@ -240,31 +245,32 @@ def _index(names: Iterable[str], skipped: Skipped) -> dict[int, _Product]:
             if base != "products.json":
                 skipped.add(WRONG_NAME, name)
         else:
-            file = _File(name, int(match["pid"]), int(match["iid"]))
-            product = products.setdefault(file.product_id, _Product())
-            identity = (file.product_id, match["clean"], file.image_id)
-            if identity in seen:
+            file = _File(name, int(match["pid"]), match["clean"] == "1", int(match["iid"]))
+            identity = (file.product_id, not file.is_target, file.image_id)
+            if identity in found:
                 skipped.add(SAME_ID, name)
-            elif match["clean"] == "0":
-                product.sources.append(file)
-            elif product.target is None:
-                product.target = file
-            else:
+            elif file.is_target and file.product_id in targets:
                 skipped.add(SECOND_PRODUCT_IMAGE, name)
-            seen.add(identity)
-    return _drop_incomplete(products, skipped)
+            else:
+                found[identity] = file
+                if file.is_target:
+                    targets.add(file.product_id)
+    return _whole_products([found[identity] for identity in sorted(found)], skipped)
 
 
-def _drop_incomplete(products: Mapping[int, _Product], skipped: Skipped) -> dict[int, _Product]:
-    complete = {}
-    for product_id, product in sorted(products.items()):
-        if product.target and product.sources:
-            complete[product_id] = product
-        elif product.target:
-            skipped.add(NO_PERSON_IMAGE, product.target.name)
-        for source in product.sources if not product.target else ():
-            skipped.add(NO_PRODUCT_IMAGE, source.name)
-    return complete
+def _whole_products(files: list[_File], skipped: Skipped) -> list[_File]:
+    """Leaves out the products that have no product image or no person image."""
+    with_target = {file.product_id for file in files if file.is_target}
+    with_source = {file.product_id for file in files if not file.is_target}
+    whole = []
+    for file in files:
+        if file.product_id not in with_target:
+            skipped.add(NO_PRODUCT_IMAGE, file.name)
+        elif file.product_id not in with_source:
+            skipped.add(NO_PERSON_IMAGE, file.name)
+        else:
+            whole.append(file)
+    return whole
 
 
 def _read_attributes(files: _Files) -> dict[int, dict[str, str]]:
@@ -290,37 +296,66 @@ def _read_attributes(files: _Files) -> dict[int, dict[str, str]]:
 
 def _decode(
     files: _Files,
-    products: dict[int, _Product],
+    listed: list[_File],
     attributes: Mapping[int, Mapping[str, str]],
     image_size: int,
     skipped: Skipped,
     path: str,
 ) -> LookBook:
-    listed = [file for product in products.values() for file in (product.target, *product.sources)]
-    is_target = np.array([file is products[file.product_id].target for file in listed])
+    is_target = np.array([file.is_target for file in listed])
     # The row of each file among the targets or among the sources.
     row = np.where(is_target, np.cumsum(is_target), np.cumsum(~is_target)) - 1
-    stores = {
+    images_of = {
         kind: allocate((int((is_target == kind).sum()), image_size, image_size, 3))
         for kind in (False, True)
     }
 
     def decode(index: int) -> duplicates.Signature | None:
-        name = listed[index].name
+        file = listed[index]
         try:
-            data = files.read(name)
-            image = images.read_image(data, name)
-        # Whatever an archive raises for a damaged member, beside what read_image does.
+            data = files.read(file.name)
+            image = images.read_image(data, file.name)
+        # What archives raise for a damaged member, beside what read_image raises.
         except (ValueError, OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
             logging.warning("%s: skipped an unreadable image: %s", path, e)
             return None
-        stores[bool(is_target[index])][row[index]] = images.letterbox(image, image_size)
+        images_of[file.is_target][row[index]] = images.letterbox(image, image_size)
         return duplicates.signature(image, data)
 
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        signatures = list(pool.map(decode, range(len(listed))))
+        decoded = list(pool.map(decode, range(len(listed))))
+    signatures = {
+        file: found for file, found in zip(listed, decoded, strict=True) if found is not None
+    }
+    _refuse_if_many([file.name for file in listed if file not in signatures], listed, skipped, path)
+    kept = _whole_products(list(signatures), skipped)
+    if not kept:
+        raise ValueError(f"{path} has no pair whose images can both be read. Left out: {skipped}")
 
-    bad = [file.name for file, found in zip(listed, signatures, strict=True) if found is None]
+    kept_files = set(kept)
+    is_kept = np.array([file in kept_files for file in listed])
+    sources, targets = is_kept & ~is_target, is_kept & is_target
+    image_id = np.array([file.image_id for file in listed], np.int64)
+    owner = np.array([file.product_id for file in listed], np.int64)
+    product_id = owner[targets]
+    product_row = np.searchsorted(product_id, owner)
+    pairs = PairSet(
+        sources=take_rows(images_of[False], row[sources]),
+        targets=take_rows(images_of[True], row[targets]),
+        target_index=product_row[sources],
+        product_id=product_id,
+        group_id=duplicates.group_products(
+            [signatures[file] for file in kept], product_row[is_kept], product_id
+        ),
+        attributes=tuple(attributes.get(int(product), {}) for product in product_id)
+        if attributes
+        else (),
+    )
+    return LookBook(pairs, image_id[sources], image_id[targets], skipped)
+
+
+def _refuse_if_many(bad: list[str], listed: list[_File], skipped: Skipped, path: str) -> None:
+    """Counts the unreadable images; raises ValueError where they are above 1%."""
     for name in bad:
         skipped.add(UNREADABLE, name)
     if len(bad) > MAX_UNREADABLE * len(listed):
@@ -330,36 +365,3 @@ def _decode(
             f"{MAX_UNREADABLE:.0%}: {', '.join(bad[:_EXAMPLES])}{more}. "
             "The log says why for each. Copy or download the data again, or remove these files."
         )
-    unusable = set(bad)
-    for product in products.values():
-        if product.target.name in unusable:
-            product.target = None
-        product.sources = [file for file in product.sources if file.name not in unusable]
-    kept = _drop_incomplete(products, skipped)
-    if not kept:
-        raise ValueError(f"{path} has no pair whose images can both be read. Left out: {skipped}")
-    keep = np.array(
-        [
-            file.product_id in kept and found is not None
-            for file, found in zip(listed, signatures, strict=True)
-        ]
-    )
-    product_id = np.array(list(kept), np.int64)
-    product_row = np.searchsorted(product_id, [file.product_id for file in listed])
-    image_id = np.array([file.image_id for file in listed], np.int64)
-    sources, targets = keep & ~is_target, keep & is_target
-    pairs = PairSet(
-        sources=take_rows(stores[False], row[sources]),
-        targets=take_rows(stores[True], row[targets]),
-        target_index=product_row[sources],
-        product_id=product_id,
-        group_id=duplicates.group_products(
-            [found for found, use in zip(signatures, keep, strict=True) if use],
-            product_row[keep],
-            product_id,
-        ),
-        attributes=tuple(attributes.get(int(product), {}) for product in product_id)
-        if attributes
-        else (),
-    )
-    return LookBook(pairs, image_id[sources], image_id[targets], skipped)

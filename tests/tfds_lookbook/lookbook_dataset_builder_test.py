@@ -119,6 +119,8 @@ def test_load_pairs_reads_back_what_was_built(tmp_path):
 def test_load_pairs_says_how_to_build_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="tfds build lookbook/rendered64 --imports"):
         data.load_pairs("tfds:lookbook/rendered64", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="pairs64_kwon2019.*Received: splits='kwon2019'"):
+        data.load_pairs("tfds:lookbook/pairs64", splits="kwon2019", data_dir=tmp_path)
 
 
 def test_bad_files_are_counted_in_the_metadata(tmp_path):

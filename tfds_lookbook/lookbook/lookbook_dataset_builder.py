@@ -96,6 +96,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     **{name: tfds.features.Text() for name in ATTRIBUTES},
                 }
             ),
+            homepage="https://arxiv.org/abs/1603.07442",
             supervised_keys=("source", "target"),
             metadata=tfds.core.MetadataDict(),
         )
