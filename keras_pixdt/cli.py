@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import logging
+from absl import flags, logging
 
 from keras_pixdt import presets
 
 # What goes wrong through what the user gave, told in one line; anything else is a bug of ours and
 # shows its traceback.
 _USER_ERRORS = (ValueError, OSError, FloatingPointError)
+
+VERIFIED_PHOTOS = 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 1 if the input was at fault.
     """
     options = _parser().parse_args(argv)
+    flags.FLAGS.mark_as_parsed()  # else absl warns that it logs before they are
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().setFormatter(None)
@@ -81,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("split", "all"),
         default="split",
         help="product images to search: those of the split, or of all splits (default: split)",
+    )
+    evaluate.add_argument(
+        "--embedder",
+        choices=("trained", "densenet121"),
+        default="trained",
+        help="what images are compared with: a network trained on the training products "
+        "(default), or DenseNet121 where its weights are present",
     )
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -188,7 +198,9 @@ def _train(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from keras_pixdt.training import run
 
-    scores = run.load_run(options.workdir).evaluate(options.split, options.gallery)
+    scores = run.load_run(options.workdir).evaluate(
+        options.split, options.gallery, options.embedder
+    )
     if options.json:
         sys.stdout.write(json.dumps(scores, indent=1) + "\n")
     else:
@@ -200,8 +212,11 @@ def _table(scores: dict[str, Any]) -> str:
     width = max(len(name) for name in scores)
     rows = []
     for name, value in scores.items():
+        if name == "notes":
+            continue
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
-        rows.append(f"{name:{width}}  {text}")
+        note = scores["notes"].get(name)
+        rows.append(f"{name:{width}}  {text}" + (f" ({note})" if note else ""))
     return "\n".join(rows)
 
 
@@ -249,9 +264,15 @@ def _converter(path: pathlib.Path) -> tuple[Callable[[Any], Any], int]:
 def _export(options: argparse.Namespace) -> int:
     from keras_pixdt.training import run
 
+    import export
+
     finished = run.load_run(options.workdir)
     out = options.out or pathlib.Path(options.workdir) / "export"
-    report = export_run(finished, out, options.variants)
+    try:
+        report = export_run(finished, out, options.variants)
+    except export.ExportError as error:
+        logging.error("%s. Nothing was written to %s", error, out)
+        return 1
     for variant in report["variants"].values():
         sys.stdout.write(
             f"{pathlib.Path(out) / variant['file']}: {variant['bytes'] / 1e6:.2f} MB, at most "
@@ -265,9 +286,9 @@ def export_run(finished: Any, out: Any, variants: Sequence[str]) -> dict[str, An
     """Exports a run's converter, verified on images of its test split."""
     import export
 
-    return export.export_converter(
-        finished.model.converter, out, images=finished.pairs()["test"].sources, variants=variants
-    )
+    photos = finished.pairs()["test"].sources
+    photos = photos[:: max(1, len(photos) // VERIFIED_PHOTOS)]  # spread over the products
+    return export.export_converter(finished.model.converter, out, images=photos, variants=variants)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -36,6 +36,7 @@ from keras_pixdt.training import callbacks as callbacks_module
 from keras_pixdt.training import evaluation
 
 GRID_IMAGES = 32
+EMBEDDERS = ("trained", "densenet121")
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
 
 
@@ -68,8 +69,17 @@ class Run:
         """Converts images, (n, size, size, 3) float32 in [-1, 1], to the same."""
         return np.asarray(self.model.predict_on_batch(source))
 
-    def embedder(self) -> keras.Model:
-        """The embedder of product images, trained on the run's training products once."""
+    def embedder(self, kind: str = "trained") -> keras.Model:
+        """The embedder of product images that images are compared with.
+
+        Args:
+            kind: "trained", on the run's training products, once; or "densenet121", where its
+                weights are present.
+        """
+        if kind not in EMBEDDERS:
+            raise ValueError(f"`kind` must be one of {EMBEDDERS}. Received: {kind!r}")
+        if kind == "densenet121":
+            return search.densenet121_embedder()
         path = self.workdir / "embedder.keras"
         if path.exists():
             return keras.models.load_model(path)
@@ -78,16 +88,19 @@ class Run:
         _save(embedder, path)
         return embedder
 
-    def evaluate(self, split: str = "test", gallery: str = "split") -> dict[str, Any]:
+    def evaluate(
+        self, split: str = "test", gallery: str = "split", embedder: str = "trained"
+    ) -> dict[str, Any]:
         """The scores of the run; `keras_pixdt.training.evaluate` defines them."""
-        return evaluation.evaluate(
+        scores = evaluation.evaluate(
             self.convert,
             self.pairs(),
             split=split,
             gallery=gallery,
-            embedder=self.embedder(),
+            embedder=None if self.preset.reverse else self.embedder(embedder),
             reverse=self.preset.reverse,
         )
+        return scores | {"embedder": embedder}
 
     def history(self) -> dict[str, list[float]]:
         """Losses and validation scores of each epoch."""
