@@ -262,9 +262,8 @@ def _converter(path: pathlib.Path) -> tuple[Callable[[Any], Any], int]:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from keras_pixdt.training import run
-
     import export
+    from keras_pixdt.training import run
 
     finished = run.load_run(options.workdir)
     out = options.out or pathlib.Path(options.workdir) / "export"

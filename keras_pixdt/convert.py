@@ -47,30 +47,30 @@ def convert_photos(
         batch_size: photos converted at a time.
 
     Returns:
-        What was written and what failed. A photo that cannot be read does not stop the others.
+        What was written and what failed. A photo that is missing or cannot be read is logged by
+        name and does not stop the others.
 
     Raises:
-        FileNotFoundError: a path does not exist, or there is no image in any folder.
+        FileNotFoundError: none of the paths is a file or a folder with an image in it.
     """
     out = pathlib.Path(out)
-    photos = list(_photos(paths))
+    failed: dict[pathlib.Path, str] = {}
+    photos = list(_photos(paths, failed))
     if not photos:
         raise FileNotFoundError(
-            f"No image in {', '.join(str(p) for p in paths)}. "
-            f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are taken."
+            f"No image in {', '.join(str(p) for p in paths)}. Give image files, or folders: of "
+            f"these, files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are taken."
         )
     out.mkdir(parents=True, exist_ok=True)
     written: dict[pathlib.Path, pathlib.Path] = {}
-    failed: dict[pathlib.Path, str] = {}
     taken: set[str] = set()
     for start in range(0, len(photos), batch_size):
         read, images = [], []
         for photo in photos[start : start + batch_size]:
             try:
                 images.append(data.letterbox(data.read_image(photo), image_size))
-            except data.ImageError as error:
-                logging.error("%s", error)
-                failed[photo] = str(error)
+            except (data.ImageError, OSError) as error:
+                _fail(failed, photo, str(error))
             else:
                 read.append(photo)
         if not read:
@@ -81,18 +81,27 @@ def convert_photos(
     return Conversion(written, failed)
 
 
-def _photos(paths: Sequence[str | os.PathLike[str]]) -> Iterator[pathlib.Path]:
+def _fail(failed: dict[pathlib.Path, str], path: pathlib.Path, reason: str) -> None:
+    logging.error("%s", reason)
+    failed[path] = reason
+
+
+def _photos(
+    paths: Sequence[str | os.PathLike[str]], failed: dict[pathlib.Path, str]
+) -> Iterator[pathlib.Path]:
     for path in map(pathlib.Path, paths):
         if path.is_dir():
             yield from sorted(
                 p
                 for p in path.rglob("*")
-                if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("._")
+                if p.suffix.lower() in IMAGE_SUFFIXES
+                and not p.name.startswith("._")  # what macOS adds to archives
+                and not p.is_dir()
             )
         elif path.exists():
             yield path  # named by the user, whatever its ending
         else:
-            raise FileNotFoundError(f"There is no file or folder {path}")
+            _fail(failed, path, f"There is no file or folder {path}")
 
 
 def _free_name(photo: pathlib.Path, taken: set[str]) -> str:

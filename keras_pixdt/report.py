@@ -89,7 +89,8 @@ class Report:
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width">'
             f"<title>{html.escape(self._title)}</title><style>{_STYLE}</style></head>\n"
-            f"<body>\n{body}\n</body></html>\n"
+            f"<body>\n{body}\n</body></html>\n",
+            encoding="utf-8",
         )
         return path
 
