@@ -15,6 +15,6 @@ __getattr__, __dir__, __all__ = attach(
         ],
         "keras_pixdt.metrics.retrieval": ["median_rank", "ranks", "recall_at_k"],
         "keras_pixdt.metrics.distribution": ["kid"],
-        "keras_pixdt.metrics.consistency": ["consistency", "cosine", "sample_triplets"],
+        "keras_pixdt.metrics.consistency": ["consistency_share", "cosine", "sample_triplets"],
     },
 )

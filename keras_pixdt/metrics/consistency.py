@@ -14,7 +14,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.sum(unit_vectors(a) * unit_vectors(b), axis=1)
 
 
-def consistency(
+def consistency_share(
     first: np.ndarray,
     second: np.ndarray,
     other: np.ndarray,

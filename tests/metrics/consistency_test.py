@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_pixdt.metrics import consistency, cosine, sample_triplets
+from keras_pixdt.metrics import consistency_share, cosine, sample_triplets
 
 
 def test_comparisons_by_hand():
@@ -10,20 +10,20 @@ def test_comparisons_by_hand():
     other = np.array([[0.0, 1.0], [1.0, 1.0], [9.0, 1.0]])
     # Row 0: 0.949 > 0 and 0.949 > 0.316: both hold. Row 1: 0 > 0.707 twice: none.
     # Row 2: 0.707 > 0.994 does not, 0.707 > 0.781 does not.
-    assert consistency(first, second, other) == pytest.approx(2 / 6)
+    assert consistency_share(first, second, other) == pytest.approx(2 / 6)
     # One comparison of two: s(+, (+)) = 0.6 is above s(+, -) = 0 and below s((+), -) = 0.8.
-    assert consistency([[1.0, 0.0]], [[0.6, 0.8]], [[0.0, 1.0]]) == 0.5
+    assert consistency_share([[1.0, 0.0]], [[0.6, 0.8]], [[0.0, 1.0]]) == 0.5
 
 
 def test_one_image_for_every_photo_scores_zero():
     rng = np.random.default_rng(0)
     features = np.ones((30, 16)) + rng.normal(size=(30, 16)) * 1e-5  # the noise of float32
-    assert consistency(features[:10], features[10:20], features[20:]) == 0.0
+    assert consistency_share(features[:10], features[10:20], features[20:]) == 0.0
 
 
 def test_unrelated_images_score_a_half():
     features = np.random.default_rng(0).normal(size=(3, 4000, 8))
-    assert consistency(*features) == pytest.approx(0.5, abs=0.03)
+    assert consistency_share(*features) == pytest.approx(0.5, abs=0.03)
 
 
 def test_similarity_is_replaceable():
@@ -32,8 +32,8 @@ def test_similarity_is_replaceable():
 
     triplet = [[1.0, 0.0]], [[2.0, 0.0]], [[1.0, 0.5]]
     # By angle the first two agree; by distance (1, 0) is nearer to (1, 0.5), (2, 0) is not.
-    assert consistency(*triplet) == 1.0
-    assert consistency(*triplet, similarity=negative_distance) == 0.5
+    assert consistency_share(*triplet) == 1.0
+    assert consistency_share(*triplet, similarity=negative_distance) == 0.5
 
 
 def test_cosine_of_rows():
@@ -71,4 +71,4 @@ def test_impossible_triplets_are_refused(labels):
 
 def test_bad_shapes_are_refused():
     with pytest.raises(ValueError, match="triplets"):
-        consistency(np.ones((2, 3)), np.ones((2, 3)), np.ones((1, 3)))
+        consistency_share(np.ones((2, 3)), np.ones((2, 3)), np.ones((1, 3)))

@@ -1,0 +1,14 @@
+"""Finding products by image."""
+
+from keras_pixdt._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "keras_pixdt.search.embedder": [
+            "ProductEmbedder",
+            "densenet121_embedder",
+            "train_embedder",
+        ],
+    },
+)

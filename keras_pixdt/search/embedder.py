@@ -1,0 +1,341 @@
+"""Embeds product images so that the nearest ones are the same garment.
+
+Kwon et al. 2019 (Section 4) search with the features of a DenseNet that was pretrained on
+ImageNet, which has to be downloaded. `train_embedder` needs the training products only.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+from absl import logging
+from keras import layers, ops
+
+from keras_pixdt.data.images import to_float
+
+# Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of
+# Visual Representations, Section 2.1).
+_TEMPERATURE = 0.1
+
+
+@keras.saving.register_keras_serializable(package="keras_pixdt")
+class ProductEmbedder(keras.Model):
+    """A small convolutional network from product images to unit vectors.
+
+    Colour and where it is decide most of what a person calls the same garment, and are what
+    remains in a blurred conversion. So the last 4x4 map is flattened, not averaged, and the
+    image itself, averaged to 8x8, goes beside it.
+
+    Input: float32 `(batch, height, width, 3)` in [-1, 1], the garment on white; it is resized
+    to `image_size`. Output: float32 `(batch, dimensions)`, of length 1, so that inner products
+    are cosines.
+
+    Attributes:
+        features: a second model of the same layers, from the same images to the mean and the
+            standard deviation over positions of every filter of every block, `(batch, 528)` at
+            width 1, standardized over the training products. The embedding learns to ignore
+            blur; these change with it, so that distributions are compared by them (KID).
+
+    Example:
+        >>> embedder = ProductEmbedder()
+        >>> embedder(numpy.ones((2, 64, 64, 3), "float32")).shape
+        (2, 64)
+
+    Args:
+        image_size: side in pixels that images are looked at in, a multiple of 16.
+        width: multiplies the number of filters.
+        dimensions: length of the output vectors.
+        seed: of the initial weights.
+        name: name of the model.
+
+    Raises:
+        ValueError: `image_size` is not a multiple of 16 or `width` not above 0.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        width: float = 1.0,
+        dimensions: int = 64,
+        *,
+        seed: int = 0,
+        name: str = "product_embedder",
+    ):
+        if image_size < 16 or image_size % 16:
+            raise ValueError(f"`image_size` must be a multiple of 16. Received: {image_size}")
+        if width <= 0:
+            raise ValueError(f"`width` must be above 0. Received: {width}")
+        # Explicit, as a search must not depend on the policies that a trainer sets globally.
+        plain = {"dtype": "float32"}
+        maps = {"data_format": "channels_last", **plain}
+
+        def initializer(layer: int) -> keras.initializers.Initializer:
+            return keras.initializers.HeNormal(seed=1000 * seed + layer)
+
+        inputs = keras.Input((None, None, 3), dtype="float32")
+        image = layers.Resizing(image_size, image_size, antialias=True, **maps)(inputs)
+        x, statistics = image, []
+        for block, filters in enumerate((24, 48, 96, 96)):
+            x = layers.Conv2D(
+                max(8, round(filters * width)),
+                4 if block == 0 else 3,
+                strides=2,
+                padding="same",
+                use_bias=False,
+                kernel_initializer=initializer(block),
+                **maps,
+            )(x)
+            x = layers.BatchNormalization(momentum=0.9, **plain)(x)
+            x = layers.LeakyReLU(0.1, **plain)(x)
+            statistics += [ops.mean(x, axis=(1, 2)), ops.std(x, axis=(1, 2))]
+        thumbnail = layers.AveragePooling2D(image_size // 8, **maps)(image)
+        x = layers.Concatenate(**plain)(
+            [layers.Flatten(**plain)(x), layers.Flatten(**plain)(thumbnail)]
+        )
+        x = layers.Dense(dimensions, kernel_initializer=initializer(4), **plain)(x)
+        outputs = layers.UnitNormalization(**plain)(x)
+        super().__init__(inputs, outputs, name=name)
+
+        self.standardize = layers.BatchNormalization(center=False, scale=False, **plain)
+        statistics = self.standardize(ops.concatenate(statistics, axis=-1), training=False)
+        self.features = keras.Model(inputs, statistics, name="features")
+        self.image_size = image_size
+        self.width = width
+        self.dimensions = dimensions
+        self.seed = seed
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {
+            "image_size": self.image_size,
+            "width": self.width,
+            "dimensions": self.dimensions,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Calls the constructor; a functional model's would look for a graph of layers."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_pixdt")
+def view_contrast(y_true, y_pred):
+    """Normalised temperature-scaled cross entropy between the views of each product.
+
+    Chen et al. 2020, Eq. 1, with the positives of each example being those of its label
+    (Khosla et al. 2020, Supervised Contrastive Learning, Eq. 2). Every other product of the
+    batch is a negative.
+
+    Args:
+        y_true: int `(n,)` or `(n, 1)`, the product that each example shows.
+        y_pred: float32 `(n, d)` unit vectors.
+
+    Returns:
+        float32 `(n,)`.
+    """
+    labels = ops.reshape(y_true, (-1,))
+    itself = ops.eye(ops.shape(labels)[0], dtype="bool")
+    same = ops.logical_and(labels[:, None] == labels[None, :], ops.logical_not(itself))
+    same = ops.cast(same, "float32")
+    logits = ops.matmul(y_pred, ops.transpose(y_pred)) / _TEMPERATURE
+    log_share = ops.log_softmax(ops.where(itself, -1e9, logits), axis=1)
+    return -ops.sum(same * log_share, axis=1) / ops.maximum(ops.sum(same, axis=1), 1.0)
+
+
+def train_embedder(
+    targets: np.ndarray,
+    *,
+    seed: int = 0,
+    steps: int = 120,
+    batch_size: int = 96,
+    width: float = 1.0,
+    learning_rate: float = 2e-3,
+) -> ProductEmbedder:
+    """Trains a `ProductEmbedder` to recognise products under distortion.
+
+    Each batch holds two views of each of `batch_size` products, a mild and a strong one (see
+    `distort`, the strong one pulled towards the mean garment besides), and the network learns
+    to tell which belong together.
+
+    Args:
+        targets: uint8 `(m, size, size, 3)`, product images on white, of training products only:
+            those that the embedder is to be judged on must not be among them.
+        seed: of the weights, batches and distortions.
+        steps: optimizer steps.
+        batch_size: products per step; fewer products than that make smaller batches.
+        width: see `ProductEmbedder`.
+        learning_rate: of Adam at the start; it falls to 0 along a cosine.
+
+    Returns:
+        The trained embedder, which looks at images in 64 x 64 pixels.
+
+    Raises:
+        ValueError: `targets` are not such images or fewer than two.
+    """
+    targets = np.asarray(targets)
+    if targets.ndim != 4 or targets.shape[3] != 3 or targets.dtype != np.uint8 or len(targets) < 2:
+        raise ValueError(
+            "`targets` must be two or more uint8 images (m, size, size, 3). "
+            f"Received: {targets.dtype} of shape {targets.shape}"
+        )
+    embedder = ProductEmbedder(width=width, seed=seed)
+    views = _Views(targets, embedder.image_size, min(batch_size, len(targets)), steps, seed)
+    # A second model of the same layers, so that the embedder is not saved with an optimizer.
+    trainer = keras.Model(embedder.inputs, embedder.outputs)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    trainer.compile(optimizer=keras.optimizers.Adam(schedule), loss=view_contrast)
+    # Keras would shuffle the batches by Python's global generator.
+    history = trainer.fit(views, epochs=1, verbose=0, shuffle=False)
+    statistics = embedder.features.predict(to_float(targets), batch_size=256, verbose=0)
+    embedder.standardize.moving_mean.assign(statistics.mean(axis=0))
+    embedder.standardize.moving_variance.assign(statistics.var(axis=0))
+    logging.info(
+        "Embedder trained on %d products for %d steps: mean contrastive loss %.3f",
+        len(targets),
+        steps,
+        history.history["loss"][-1],
+    )
+    return embedder
+
+
+class _Views(keras.utils.PyDataset):
+    """Batches of a mild and a strong view of each of `batch_size` different products."""
+
+    def __init__(self, targets, image_size: int, batch_size: int, steps: int, seed: int):
+        super().__init__()
+        self.ink = (1.0 - to_float(targets)) / 2.0
+        self.mean_ink = self.ink.mean(axis=0)
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.steps = steps
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int):
+        rng = np.random.default_rng((self.seed, index))
+        rows = rng.choice(len(self.ink), self.batch_size, replace=False)
+        ink = self.ink[rows]
+        # What a converter is unsure of it draws as the mean garment.
+        unsure = 0.6 * rng.random((self.batch_size, 1, 1, 1)).astype(np.float32)
+        draft = ink + unsure * (self.mean_ink - ink)
+        mild = distort(ink, self.image_size, 0.3, rng)
+        strong = distort(draft, self.image_size, 1.0, rng)
+        return np.concatenate([mild, strong]), np.concatenate([rows, rows])
+
+
+def distort(
+    ink: np.ndarray, image_size: int, strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Views of product images as a converter might draw them: moved, soft, slightly off-colour.
+
+    Shift, zoom, mirror, warp along an axis and Gaussian blur are separable, so a view of an
+    image is `rows @ image @ columns.T` with one matrix each, which costs next to nothing.
+
+    Args:
+        ink: float32 `(n, size, size, 3)` in [0, 1], 1 - image, so that what lies outside is
+            white.
+        image_size: side of the views.
+        strength: scales every distortion; 1 is as bad as a converter's drafts.
+        rng: chooses the distortions.
+
+    Returns:
+        float32 `(n, image_size, image_size, 3)` in [-1, 1].
+    """
+    count = len(ink)
+    # Blur in pixels of a 64-pixel view; mostly small.
+    sigma = 0.6 + 3.4 * strength * rng.random(count) ** 2
+    mirror = rng.random(count) < 0.5
+    zoom = np.exp(strength * rng.uniform(-0.12, 0.12, count))
+    x = ink
+    for axis in (0, 1):
+        stretch = zoom * np.exp(strength * rng.uniform(-0.06, 0.06, count))
+        shift = strength * rng.uniform(-0.08, 0.08, count)
+        bend = strength * rng.uniform(-0.03, 0.03, count)
+        phase = rng.uniform(0.0, 2.0 * np.pi, count)
+        position = (np.arange(image_size) + 0.5) / image_size - 0.5
+        position = position * stretch[:, None] + shift[:, None]
+        position += bend[:, None] * np.sin(4.0 * position + phase[:, None])
+        if axis == 1:
+            position = np.where(mirror[:, None], -position, position)
+        matrix = _resampling(position, ink.shape[1], sigma / 64.0)
+        if axis == 0:
+            x = np.einsum("nij,njk->nik", matrix, x.reshape(count, ink.shape[1], -1), optimize=True)
+            x = x.reshape(count, image_size, ink.shape[2], 3)
+        else:
+            x = np.matmul(matrix[:, None], x)
+    # Fading and tints that vary slowly over the garment, then over all of it.
+    for cells, channels, amount in ((3, 1, 0.25), (3, 3, 0.1), (1, 3, 0.12)):
+        field = rng.uniform(-1.0, 1.0, (count, cells, cells, channels)).astype(np.float32)
+        if cells > 1:
+            spread = _resampling(
+                np.linspace(-0.4, 0.4, image_size)[None], cells, np.array([0.5 / cells])
+            )[0]
+            field = np.einsum("ia,nabc,jb->nijc", spread, field, spread, optimize=True)
+        x = x * (1.0 + strength * amount * field)
+    return np.clip(1.0 - 2.0 * x, -1.0, 1.0).astype(np.float32)
+
+
+def _resampling(position: np.ndarray, size: int, sigma: np.ndarray) -> np.ndarray:
+    """Matrices that sample a line of pixels at given places through a Gaussian.
+
+    Args:
+        position: `(n, out)`, where the line's `size` pixels span -0.5 to 0.5.
+        size: pixels of the line.
+        sigma: `(n,)`, of the Gaussian, in lengths of the line, at least half a pixel.
+
+    Returns:
+        float32 `(n, out, size)`; rows sum to 1 inside and to less where the window leaves the line.
+    """
+    pixels = (np.arange(size) + 0.5) / size - 0.5
+    distance = (position[:, :, None] - pixels) / sigma[:, None, None]
+    window = np.exp(-0.5 * distance**2) / (np.sqrt(2.0 * np.pi) * size * sigma[:, None, None])
+    return window.astype(np.float32)
+
+
+def densenet121_embedder(
+    weights: str | os.PathLike[str] | None = None, image_size: int = 224
+) -> keras.Model:
+    """DenseNet121 features, as Kwon et al. 2019 (Section 4) search with.
+
+    Nothing is downloaded. The weights are the file that `keras.applications.DenseNet121(
+    weights="imagenet", include_top=False)` stores on a machine that has a network.
+
+    Args:
+        weights: path of the weights; None for the place where Keras keeps them.
+        image_size: side that images are resized to. The paper does not give it; 224 is what
+            the network was trained on.
+
+    Returns:
+        A model from float32 `(batch, height, width, 3)` in [-1, 1] to unit vectors
+        `(batch, 1024)`.
+
+    Raises:
+        FileNotFoundError: the weights are not there; the message says where they are expected.
+    """
+    name = "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    path = pathlib.Path(weights or pathlib.Path(keras.config.keras_home()) / "models" / name)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"DenseNet121's ImageNet weights are not at {path}, and nothing is downloaded here. "
+            f"Copy {name} there, or name its place; keras.applications.DenseNet121("
+            'weights="imagenet", include_top=False) stores it on a machine with a network. '
+            "train_embedder() needs no weights."
+        )
+    network = keras.applications.DenseNet121(
+        include_top=False, weights=None, pooling="avg", input_shape=(image_size, image_size, 3)
+    )
+    network.load_weights(path)
+    images = keras.Input((None, None, 3), dtype="float32")
+    x = layers.Resizing(image_size, image_size, antialias=True)(images)
+    # ImageNet's mean and standard deviation per channel of images in [0, 1].
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    x = layers.Rescaling((0.5 / std).tolist(), ((0.5 - mean) / std).tolist())(x)
+    x = layers.UnitNormalization()(network(x, training=False))
+    return keras.Model(images, x, name="densenet121_embedder")

@@ -1,0 +1,229 @@
+"""All scores of a converter on one split, as the papers define them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pixdt.data.images import to_float
+from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.metrics import consistency, distribution, pixel, retrieval
+
+_RECALL_AT = (1, 5, 10, 20)
+_PIXEL_SCORES = {"rmse": pixel.rmse, "ssim": pixel.ssim, "c_ssim": pixel.color_ssim}
+_TRIPLETS = 10_000
+_KID_LARGEST_SUBSET = 1000  # as Binkowski et al. 2018
+# Below it the subsets, of half the images each, say nothing.
+_KID_FEWEST_IMAGES = 20
+
+
+def evaluate(
+    convert: Callable[[np.ndarray], np.ndarray],
+    pair_sets: Mapping[str, PairSet],
+    *,
+    split: str = "test",
+    gallery: str = "split",
+    embedder: keras.Model | None = None,
+    reverse: bool = False,
+    batch_size: int = 128,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Converts the photos of a split, once, and scores the results.
+
+    Example:
+        >>> pair_sets = keras_pixdt.data.load_pairs("rendered")
+        >>> embedder = keras_pixdt.search.train_embedder(pair_sets["train"].targets)
+        >>> scores = evaluate(model.converter.predict_on_batch, pair_sets, embedder=embedder)
+        >>> scores["recall@10"], scores["chance_recall@10"]
+
+    Args:
+        convert: maps photos, float32 `(b, size, size, 3)` in [-1, 1], to images of the same
+            shape and range. The last batch may be smaller.
+        pair_sets: the splits; `split` is scored, the others only extend the gallery.
+        split: which split to score.
+        gallery: the product images among which the right one is looked for: those of the
+            `"split"`, as Kwon et al. 2019 do, or of `"all"` splits. Duplicates of a product
+            are one entry.
+        embedder: maps images to features whose cosines compare products, such as the result
+            of `train_embedder` (of training products only) or `densenet121_embedder`. Without
+            one, only the pixel scores are computed.
+        reverse: whether `convert` goes from the product to the person (Yoo et al. 2016, Fig. 6).
+            Its results are compared with each photo of the product; only the pixel scores are
+            defined.
+        batch_size: images per call of `convert`.
+        seed: of the random subsets behind `kid_*` and `consistency`.
+
+    Returns:
+        Plain Python values, ready for JSON; None where a score is not defined, with the reason
+        in `notes`:
+
+        - `rmse`, `ssim`, `c_ssim`: means over the photos (see `metrics.pixel`).
+        - `recall@1`, `@5`, `@10`, `@20`: share of photos whose product is among the first k,
+          for each k smaller than the gallery. Ties count against the converter.
+        - `median_rank`, `gallery_size`, and `chance_recall@10`, of a random order.
+        - `kid_mean`, `kid_std`: distance between converted images and the split's product
+          images, over the embedder's `features` if it has such a model (`ProductEmbedder`),
+          else over its output scaled to a mean square of 1; subsets of half the smaller set,
+          1000 at most. Comparable only under one embedder.
+        - `consistency`: share of the comparisons of Yoo et al. 2016, Eq. 4, that hold among
+          10,000 random triplets of converted images.
+        - `num_images`, `split`, `gallery`, `notes` (score -> reason).
+
+    Raises:
+        ValueError: an argument is not one of the choices, the split is empty, or `convert`
+            returns another shape, values outside [-1, 1], or values that are not finite.
+    """
+    if split not in pair_sets:
+        raise ValueError(f"`split` must be one of {sorted(pair_sets)}. Received: {split!r}")
+    if gallery not in ("split", "all"):
+        raise ValueError(f"`gallery` must be 'split' or 'all'. Received: {gallery!r}")
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
+    pairs = pair_sets[split]
+    if not len(pairs):
+        raise ValueError(
+            f"The split {split!r} has no pairs to evaluate. Choose another split, or more data."
+        )
+
+    products, product_row = _distinct(pairs)
+    truth = product_row[pairs.target_index]
+    embed = None if embedder is None or reverse else _Embedder(embedder)
+    pixel_scores: dict[str, list[np.ndarray]] = {name: [] for name in _PIXEL_SCORES}
+    embeddings, features = [], []
+    for start in range(0, len(pairs), batch_size):
+        rows = slice(start, start + batch_size)
+        source = to_float(pairs.sources[rows])
+        target = to_float(pairs.targets[pairs.target_index[rows]])
+        if reverse:
+            source, target = target, source
+        converted = _converted(convert, source, start)
+        for name, score in _PIXEL_SCORES.items():
+            pixel_scores[name].append(ops.convert_to_numpy(score(target, converted)))
+        if embed is not None:
+            embeddings.append(embed.embeddings(converted))
+            features.append(embed.features(converted))
+
+    scores: dict[str, Any] = {
+        name: float(np.concatenate(values).mean(dtype=np.float64))
+        for name, values in pixel_scores.items()
+    }
+    notes: dict[str, str] = {}
+    galleries = [products]
+    if gallery == "all":
+        # Duplicates never straddle splits, so each split is made distinct by itself.
+        galleries += [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
+    size = sum(len(images) for images in galleries)
+    chance = min(10, size) / size
+    if embed is None:
+        scores |= dict.fromkeys([f"recall@{k}" for k in _RECALL_AT if k < size])
+        scores |= {"median_rank": None, "gallery_size": size, "chance_recall@10": chance}
+        scores |= {"kid_mean": None, "kid_std": None, "consistency": None}
+        for name in (name for name, value in scores.items() if value is None):
+            notes[name] = "not defined from product to person" if reverse else "needs an embedder"
+    else:
+        queries = np.concatenate(embeddings)
+        entries = np.concatenate(
+            [
+                embed.embeddings(to_float(images[i : i + batch_size]))
+                for images in galleries
+                for i in range(0, len(images), batch_size)
+            ]
+        )
+        rank = retrieval.ranks(queries, entries, truth)
+        scores |= {f"recall@{k}": retrieval.recall_at_k(rank, k) for k in _RECALL_AT if k < size}
+        scores |= {
+            "median_rank": retrieval.median_rank(rank),
+            "gallery_size": size,
+            "chance_recall@10": chance,
+        }
+        real = np.concatenate(
+            [
+                embed.features(to_float(products[i : i + batch_size]))
+                for i in range(0, len(products), batch_size)
+            ]
+        )
+        scores |= _kid(np.concatenate(features), real, seed, notes)
+        scores["consistency"] = _consistency(queries, truth, seed, notes)
+    return scores | {"num_images": len(pairs), "split": split, "gallery": gallery, "notes": notes}
+
+
+class _Embedder:
+    """What is computed from images in batches: one vector to search by, one to compare sets by."""
+
+    def __init__(self, model: keras.Model):
+        self._model = model
+        self._features = getattr(model, "features", None)
+
+    def embeddings(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self._model.predict_on_batch(images))
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        if self._features is not None:
+            return np.asarray(self._features.predict_on_batch(images))
+        vectors = retrieval.unit_vectors(self.embeddings(images))
+        return vectors * np.sqrt(np.float32(vectors.shape[1]))
+
+
+def _distinct(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
+    """One product image of each group of duplicates, and the row of it for each product."""
+    _, first, row = np.unique(pairs.group_id, return_index=True, return_inverse=True)
+    return pairs.targets[first], row
+
+
+def _converted(
+    convert: Callable[[np.ndarray], np.ndarray], sources: np.ndarray, start: int
+) -> np.ndarray:
+    """The images that `convert` returns, once they are what it promises."""
+    converted = ops.convert_to_numpy(convert(sources)).astype(np.float32)
+    if converted.shape != sources.shape:
+        raise ValueError(
+            f"`convert` must return images of the shape it gets, {sources.shape}. "
+            f"Received: {converted.shape}"
+        )
+    finite = np.isfinite(converted).all(axis=(1, 2, 3))
+    if not finite.all():
+        raise ValueError(
+            f"`convert` returned values that are not finite for {np.sum(~finite)} of "
+            f"{len(finite)} photos, first for photo {start + np.argmin(finite)} of the split. "
+            "Did its training diverge?"
+        )
+    low, high = converted.min(), converted.max()
+    # Half precision and quantisation overshoot a little.
+    if low < -1.01 or high > 1.01:
+        raise ValueError(
+            "`convert` must return images in [-1, 1], x / 127.5 - 1 of uint8. "
+            f"Received values from {low:.4g} to {high:.4g}"
+        )
+    return converted
+
+
+def _kid(
+    fake: np.ndarray, real: np.ndarray, seed: int, notes: dict[str, str]
+) -> dict[str, float | None]:
+    """KID by subsets of half the smaller set, so that the subsets of both sets vary."""
+    fewest = min(len(fake), len(real))
+    if fewest < _KID_FEWEST_IMAGES:
+        notes["kid_mean"] = notes["kid_std"] = (
+            f"needs at least {_KID_FEWEST_IMAGES} converted and as many product images, "
+            f"there are {len(fake)} and {len(real)}"
+        )
+        return {"kid_mean": None, "kid_std": None}
+    subset_size = min(_KID_LARGEST_SUBSET, fewest // 2)
+    mean, std = distribution.kid(fake, real, subset_size=subset_size, seed=seed)
+    return {"kid_mean": mean, "kid_std": std}
+
+
+def _consistency(
+    queries: np.ndarray, truth: np.ndarray, seed: int, notes: dict[str, str]
+) -> float | None:
+    """Eq. 4 over random triplets, where the split has any."""
+    counts = np.bincount(truth)
+    if counts.max() < 2 or np.count_nonzero(counts) < 2:
+        notes["consistency"] = "needs two photos of one product and a photo of another"
+        return None
+    triplets = consistency.sample_triplets(truth, _TRIPLETS, seed)
+    return consistency.consistency_share(*(queries[rows] for rows in triplets.T))

@@ -1,0 +1,162 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_pixdt.data.images import to_float
+from keras_pixdt.search import ProductEmbedder, densenet121_embedder, train_embedder
+from keras_pixdt.search import embedder as embedder_module
+
+
+def garments(count, size=32, seed=0):
+    """Rectangles of random place, size and colour on white."""
+    rng = np.random.default_rng(seed)
+    images = np.full((count, size, size, 3), 255, np.uint8)
+    for image in images:
+        top, left = rng.integers(2, size // 2, 2)
+        height, width = rng.integers(size // 4, size // 2, 2)
+        image[top : top + height, left : left + width] = rng.integers(0, 230, 3)
+    return images
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train_embedder(garments(60), steps=12, batch_size=30, width=0.5, seed=1)
+
+
+def embed(model, images):
+    return np.asarray(model.predict_on_batch(images))
+
+
+def test_output_is_unit_vectors_for_any_image_size():
+    model = ProductEmbedder(width=0.25, dimensions=16)
+    for shape in ((3, 64, 64, 3), (1, 48, 80, 3), (2, 256, 256, 3)):
+        images = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
+        output = embed(model, images)
+        assert output.shape == (shape[0], 16)
+        np.testing.assert_allclose(np.linalg.norm(output, axis=1), 1.0, rtol=1e-5)
+
+
+def test_output_does_not_depend_on_the_global_policy():
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        model = ProductEmbedder(width=0.25)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    images = to_float(garments(4, 64))
+    np.testing.assert_array_equal(embed(model, images), embed(ProductEmbedder(width=0.25), images))
+
+
+def test_training_finds_unseen_products_again(trained):
+    unseen = garments(80, seed=7)
+    gallery = embed(trained, to_float(unseen))
+    rng = np.random.default_rng(0)
+    queries = embedder_module.distort(1 - unseen / np.float32(255), 64, 0.5, rng)
+    nearest = (embed(trained, queries) @ gallery.T).argmax(axis=1)
+    assert np.mean(nearest == np.arange(80)) > 0.5  # chance is 1 in 80
+
+
+def test_features_see_the_blur_that_the_embedding_ignores(trained):
+    images = garments(60)
+    sharp = to_float(images)
+    blurred = (sharp + np.roll(sharp, 2, 1) + np.roll(sharp, 2, 2) + np.roll(sharp, -2, 1)) / 4
+    embedding = embed(trained, sharp)
+    same = np.sum(embedding * embed(trained, blurred), axis=1).mean()
+    features, features_blurred = (embed(trained.features, x) for x in (sharp, blurred))
+    # The features are standardized over the training products.
+    np.testing.assert_allclose(features.mean(axis=0), 0.0, atol=2e-2)
+    assert features.std(axis=0).mean() == pytest.approx(1.0, abs=0.15)
+    assert same > 0.85
+    assert np.abs(features_blurred.mean(axis=0)).max() > 0.5
+
+
+def test_training_follows_the_seed():
+    images = to_float(garments(8, seed=3))
+    first, again, other = (
+        embed(train_embedder(garments(20), steps=2, batch_size=8, width=0.25, seed=seed), images)
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_allclose(first, again, atol=1e-3)
+    assert np.abs(first - other).max() > 0.05
+
+
+def test_saved_embedder_is_the_same(trained, tmp_path):
+    trained.save(tmp_path / "embedder.keras")
+    restored = keras.saving.load_model(tmp_path / "embedder.keras")
+    assert isinstance(restored, ProductEmbedder)
+    assert restored.get_config() == trained.get_config()
+    assert getattr(restored, "optimizer", None) is None
+    images = to_float(garments(5, seed=3))
+    np.testing.assert_array_equal(embed(trained, images), embed(restored, images))
+    np.testing.assert_array_equal(embed(trained.features, images), embed(restored.features, images))
+
+
+def test_view_contrast_by_hand():
+    unit = np.array([[1, 0], [0.6, 0.8], [0, 1], [0.8, -0.6]], "float32")
+    labels = np.array([0, 1, 0, 1])
+    logits = unit @ unit.T / 0.1
+    expected = []
+    for i, positive in enumerate((2, 3, 0, 1)):
+        others = [logits[i, j] for j in range(4) if j != i]
+        expected.append(np.log(np.sum(np.exp(others))) - logits[i, positive])
+    for y_true in (labels, labels[:, None]):
+        loss = keras.ops.convert_to_numpy(embedder_module.view_contrast(y_true, unit))
+        np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
+def test_views_are_of_different_products_and_reproducible():
+    views = embedder_module._Views(garments(20), 64, batch_size=8, steps=3, seed=5)
+    assert len(views) == 3
+    images, labels = views[1]
+    assert images.shape == (16, 64, 64, 3) and images.dtype == np.float32
+    assert images.min() >= -1.0 and images.max() <= 1.0
+    assert len(set(labels)) == 8
+    np.testing.assert_array_equal(labels[:8], labels[8:])
+    np.testing.assert_array_equal(images, views[1][0])
+    assert (images != views[2][0]).any()
+
+
+def test_distortion_without_strength_only_resamples_and_mirrors():
+    images = garments(6, 64)
+    views = embedder_module.distort(1 - images / np.float32(255), 64, 0.0, np.random.default_rng(0))
+    flat = to_float(images)
+    error = [
+        min(np.abs(v - f).mean(), np.abs(v - f[:, ::-1]).mean())
+        for v, f in zip(views, flat, strict=True)
+    ]
+    assert max(error) < 0.03
+
+
+@pytest.mark.parametrize(
+    "targets", [garments(1), garments(3).astype("float32"), garments(3)[..., :1], garments(3)[0]]
+)
+def test_bad_targets_are_refused(targets):
+    with pytest.raises(ValueError, match="two or more uint8 images .*Received: "):
+        train_embedder(targets, steps=1)
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="multiple of 16. Received: 50"):
+        ProductEmbedder(50)
+    with pytest.raises(ValueError, match="above 0. Received: 0"):
+        ProductEmbedder(width=0)
+
+
+def test_densenet_without_weights_says_where_they_belong(tmp_path):
+    missing = tmp_path / "weights.h5"
+    with pytest.raises(FileNotFoundError, match=f"not at {missing}, and nothing is downloaded"):
+        densenet121_embedder(missing)
+
+
+@pytest.mark.slow
+def test_densenet_features_equal_keras_applications(tmp_path):
+    keras.utils.set_random_seed(0)
+    reference = keras.applications.DenseNet121(
+        include_top=False, weights=None, pooling="avg", input_shape=(64, 64, 3)
+    )
+    reference.save_weights(tmp_path / "densenet.weights.h5")
+    model = densenet121_embedder(tmp_path / "densenet.weights.h5", image_size=64)
+    images = garments(2, 64)
+    prepared = keras.applications.densenet.preprocess_input(images.astype("float32"))
+    expected = embed(reference, prepared)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(embed(model, to_float(images)), expected, atol=1e-5)

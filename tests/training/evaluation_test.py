@@ -1,0 +1,183 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pixdt.data.images import to_float
+from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.training.evaluation import evaluate
+
+SIZE = 16
+
+
+class Colors(keras.Model):
+    """Embeds an image as its mean colour, around gray: similarities can be told by hand."""
+
+    def call(self, images):
+        return keras.ops.mean(images, axis=(1, 2))
+
+
+def pair_set(products, photos=3, seed=0, first_id=0, group_id=None):
+    """Products of one random colour each; a photo is its product, inverted."""
+    rng = np.random.default_rng(seed)
+    colors = rng.integers(0, 256, (products, 1, 1, 3))
+    targets = np.broadcast_to(colors, (products, SIZE, SIZE, 3)).astype(np.uint8)
+    if group_id is not None:
+        targets = targets[np.asarray(group_id) - min(group_id)]
+    index = np.repeat(np.arange(products), photos)
+    ids = np.arange(products) + first_id
+    return PairSet(
+        sources=255 - targets[index],
+        targets=targets,
+        target_index=index,
+        product_id=ids,
+        group_id=ids if group_id is None else np.asarray(group_id),
+    )
+
+
+@pytest.fixture
+def splits():
+    return {"train": pair_set(30, seed=1, first_id=100), "test": pair_set(24)}
+
+
+def invert(images):
+    assert images.dtype == np.float32
+    return -images
+
+
+def test_the_right_product_for_every_photo_scores_perfectly(splits):
+    scores = evaluate(invert, splits, embedder=Colors(), batch_size=7)
+    assert json.loads(json.dumps(scores)) == scores
+    assert scores["rmse"] == pytest.approx(0.0, abs=1e-6)
+    assert scores["ssim"] == pytest.approx(1.0) and scores["c_ssim"] == pytest.approx(1.0)
+    for k in (1, 5, 10, 20):
+        assert scores[f"recall@{k}"] == 1.0
+    assert scores["median_rank"] == 1.0
+    assert scores["consistency"] == 1.0
+    assert scores["kid_mean"] == pytest.approx(0.0, abs=0.5 * scores["kid_std"])
+    assert (scores["num_images"], scores["gallery_size"]) == (72, 24)
+    assert scores["chance_recall@10"] == 10 / 24
+    assert (scores["split"], scores["gallery"], scores["notes"]) == ("test", "split", {})
+
+
+def test_one_image_for_every_photo_scores_at_chance_or_below(splits):
+    good = evaluate(invert, splits, embedder=Colors())
+    scores = evaluate(lambda x: np.full_like(x, 0.5), splits, embedder=Colors())
+    assert scores["recall@1"] <= 1 / 24 + 1e-9
+    assert scores["recall@10"] == pytest.approx(10 / 24)
+    assert scores["consistency"] == 0.0
+    assert scores["kid_mean"] > 10 * abs(good["kid_mean"])
+    targets = to_float(splits["test"].targets)
+    expected = np.sqrt(np.mean((targets - 0.5) ** 2, axis=(1, 2, 3))).mean() / 2
+    assert scores["rmse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_gallery_of_all_splits(splits):
+    # Two of three converted images show a product of the training split.
+    wrong = to_float(splits["train"].targets[:1])
+
+    def convert(images):
+        converted = -images
+        converted[np.arange(len(images)) % 3 > 0] = wrong
+        return converted
+
+    scores = evaluate(convert, splits, gallery="all", embedder=Colors(), batch_size=72)
+    assert scores["gallery_size"] == 54
+    assert scores["chance_recall@10"] == 10 / 54
+    assert scores["recall@1"] == pytest.approx(1 / 3)
+    assert scores["gallery"] == "all"
+
+
+def test_duplicates_of_a_product_are_one_gallery_entry():
+    # Products 0 and 2, 1 and 3 are duplicates: without grouping no rank would be 1.
+    pairs = {"test": pair_set(4, group_id=[8, 9, 8, 9]), "train": pair_set(2, seed=1)}
+    scores = evaluate(invert, pairs, embedder=Colors())
+    assert scores["gallery_size"] == 2
+    assert scores["recall@1"] == 1.0
+    assert evaluate(invert, pairs, embedder=Colors(), gallery="all")["gallery_size"] == 4
+
+
+def test_split_of_few_images_names_what_is_not_defined():
+    scores = evaluate(invert, {"test": pair_set(2, photos=1)}, embedder=Colors())
+    assert [scores[name] for name in ("kid_mean", "kid_std", "consistency")] == [None] * 3
+    assert "at least 20" in scores["notes"]["kid_mean"]
+    assert "two photos of one product" in scores["notes"]["consistency"]
+    assert scores["recall@1"] == 1.0
+    assert "recall@5" not in scores  # the gallery has two images
+    assert scores["chance_recall@10"] == 1.0
+    assert json.loads(json.dumps(scores)) == scores
+
+
+def test_without_embedder_only_pixels_are_scored(splits):
+    scores = evaluate(invert, splits)
+    assert scores["rmse"] == pytest.approx(0.0, abs=1e-6)
+    assert scores["recall@10"] is None and scores["notes"]["recall@10"] == "needs an embedder"
+    assert set(scores) == set(evaluate(invert, splits, embedder=Colors()))
+
+
+def test_reverse_compares_with_the_photos(splits):
+    seen = []
+
+    def convert(images):
+        seen.append(images)
+        return -images
+
+    scores = evaluate(convert, splits, embedder=Colors(), reverse=True)
+    pairs = splits["test"]
+    np.testing.assert_array_equal(seen[0], to_float(pairs.targets[pairs.target_index]))
+    assert scores["rmse"] == pytest.approx(0.0, abs=1e-6)
+    assert scores["recall@10"] is None
+    assert scores["notes"]["recall@10"] == "not defined from product to person"
+
+
+def test_features_of_the_embedder_are_compared_where_it_has_them(splits):
+    class Constant(Colors):
+        def __init__(self):
+            super().__init__()
+            image = keras.Input((SIZE, SIZE, 3))
+            self.features = keras.Model(image, keras.layers.GlobalMaxPooling2D()(image) * 0.0)
+
+    scores = evaluate(lambda x: np.full_like(x, 0.5), splits, embedder=Constant())
+    assert (scores["kid_mean"], scores["kid_std"]) == (0.0, 0.0)
+    assert scores["recall@10"] == pytest.approx(10 / 24)
+
+
+def test_scores_follow_the_seed(splits):
+    def noisy(images):
+        noise = np.random.default_rng(len(images)).normal(0, 0.8, (len(images), 1, 1, 3))
+        return np.clip(noise - images, -1, 1)
+
+    first = evaluate(noisy, splits, embedder=Colors(), seed=1)
+    assert first == evaluate(noisy, splits, embedder=Colors(), seed=1)
+    other = evaluate(noisy, splits, embedder=Colors(), seed=2)
+    assert first["kid_mean"] != other["kid_mean"]
+    assert first["consistency"] != other["consistency"]
+    assert first["recall@10"] == other["recall@10"]
+
+
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (lambda x: x[:, ::2], r"shape it gets, \(72, 16, 16, 3\)\. Received: \(72, 8, 16, 3\)"),
+        (lambda x: x * 127.5 + 127.5, r"in \[-1, 1\].*Received values from 0 to 255"),
+        (
+            lambda x: np.where(np.arange(72)[:, None, None, None] == 5, np.nan, x),
+            "not finite for 1 of 72 photos, first for photo 5",
+        ),
+    ],
+)
+def test_bad_conversions_are_named(splits, convert, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(convert, splits)
+
+
+def test_bad_arguments_are_named(splits):
+    with pytest.raises(ValueError, match=r"one of \['test', 'train'\]\. Received: 'val'"):
+        evaluate(invert, splits, split="val")
+    with pytest.raises(ValueError, match="'split' or 'all'. Received: 'train'"):
+        evaluate(invert, splits, gallery="train")
+    with pytest.raises(ValueError, match="`batch_size` must be at least 1. Received: 0"):
+        evaluate(invert, splits, batch_size=0)
+    with pytest.raises(ValueError, match="'test' has no pairs"):
+        evaluate(invert, {"test": splits["test"].select(np.array([], int))})
