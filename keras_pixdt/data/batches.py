@@ -57,7 +57,6 @@ class Triplets(keras.utils.PyDataset):
         reverse: whether to exchange source and target (product to human); `irrelevant` is then a
             person image of another group.
         mirror: whether to flip half of the triplets left to right, all three images of each.
-        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
         ValueError: if there are no pairs, fewer than one whole batch, or if irrelevant images are
@@ -81,9 +80,9 @@ class Triplets(keras.utils.PyDataset):
         drop_remainder: bool = True,
         reverse: bool = False,
         mirror: bool = False,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Without workers: a batch takes a few milliseconds, less than handing it over costs.
+        super().__init__()
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
         if not len(pairs):

@@ -1,14 +1,11 @@
 import collections
 import logging
-import pathlib
 
 import numpy as np
 import pytest
 
 from keras_pixdt import data
 from keras_pixdt.data import rendered
-
-STREET = pathlib.Path(__file__).parents[3] / "shared" / "data" / "street_lookbook"
 
 
 def check_splits(loaded: dict[str, data.PairSet]) -> None:
@@ -72,9 +69,8 @@ def test_errors_name_the_fix():
         data.load_pairs("rendred")
 
 
-@pytest.mark.skipif(not STREET.is_dir(), reason=f"there are no street photos at {STREET}")
-def test_street_photos():
-    loaded = data.load_pairs(STREET)
+def test_street_photos(shared_data):
+    loaded = data.load_pairs(shared_data / "street_lookbook")
     check_splits(loaded)
     assert {split: len(pairs.targets) for split, pairs in loaded.items()} == {
         "train": 525,
