@@ -1,3 +1,8 @@
+import json
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -271,3 +276,67 @@ def test_loss_scales_survive_saving(tmp_path):
     again = keras.models.load_model(tmp_path / "duel.keras")
     assert [float(again.optimizer[n].dynamic_scale) for n in ("left", "right")] == scales
     assert int(again.optimizer.iterations) == int(model.optimizer.iterations)
+
+
+# Replicas
+
+REPLICAS = """
+import json
+import tensorflow as tf
+
+cpus = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+import keras
+from tests.models.adversarial_model_test import Duel, batch_of
+
+found = {}
+for dtype, factors in (("float32", [1, 2, 3, 4]), ("mixed_float16", [1, 1, 1, 1e5])):
+    with strategy.scope():
+        model = Duel(dtype=dtype)
+        model.compile(keras.optimizers.SGD(0.1))
+    batch = batch_of(x=(1.0, 1.0, 1.0, 1.0), right_factor=0.5)
+    batch["left_factor"][:, 0] = factors
+    history = model.fit(batch, batch_size=4, shuffle=False, verbose=0).history
+    scales = [
+        keras.ops.convert_to_numpy(getattr(model.optimizer[n], "dynamic_scale", 0.0)).item()
+        for n in model.players
+    ]
+    found[dtype] = {
+        "weights": model.weights_a_b,
+        "left_loss": history["left_loss"][0],
+        "scales": scales,
+    }
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def replicas():
+    """What a process with two replicas found: devices cannot be divided in a running one."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS],
+        cwd=pathlib.Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_two_replicas_take_the_step_of_one_device(replicas):
+    # The mean over all four samples, not the sum over replicas of their means:
+    # a = 1 - 0.1 * 2.5; b = 1 - 0.1 * 0.5 * a. SGD would show a missing division, Adam hide it.
+    np.testing.assert_allclose(replicas["float32"]["weights"], [0.75, 0.9625], rtol=1e-6)
+    assert replicas["float32"]["left_loss"] == pytest.approx(2.5)
+
+
+@pytest.mark.slow
+def test_an_overflow_on_one_replica_skips_the_update_on_all(replicas):
+    # The left player's last sample, on the second replica, overflows float16; the right player
+    # of both replicas learns: b = 1 - 0.1 * 0.5.
+    found = replicas["mixed_float16"]
+    np.testing.assert_allclose(found["weights"], [1.0, 0.95], rtol=1e-3)
+    assert found["scales"][0] == found["scales"][1] / 2
