@@ -26,3 +26,25 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"real data is not on this machine: there is no folder {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_lookbook(tmp_path_factory):
+    """A folder with LookBook's file names: 44 rendered products, 2 of them in the test split."""
+    from keras_pixdt.data import rendered
+
+    folder = tmp_path_factory.mktemp("lookbook")
+    rendered.write_lookbook(folder, 44, image_size=32, processes=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_run(small_lookbook, tmp_path_factory):
+    """The folder of a finished run on it, made by the command. Tests only read it."""
+    from keras_pixdt import cli
+
+    workdir = tmp_path_factory.mktemp("runs") / "small"
+    arguments = ["train", "--data", str(small_lookbook), "--workdir", str(workdir)]
+    arguments += ["--image-size", "32", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
+    assert cli.main(arguments) == 0
+    return workdir
