@@ -147,8 +147,8 @@ def _gaussian_mean(x):
     # TF32 or bfloat16 unless told otherwise, too coarse for a difference of squares, and XLA on
     # a CPU takes ten times as long for a depthwise one.
     half = _WINDOW // 2
-    weights = np.exp(-0.5 * np.square((np.arange(half + 1) - half) / _SIGMA))
-    weights = [float(w) for w in weights / (2.0 * weights[:-1].sum() + weights[-1])]
+    window = np.exp(-0.5 * np.square((np.arange(_WINDOW) - half) / _SIGMA))
+    weights = (window / window.sum()).tolist()
     for axis in (1, 2):
         length = ops.shape(x)[axis] - _WINDOW + 1
 

@@ -50,12 +50,13 @@ def test_the_right_product_for_every_photo_scores_perfectly(splits):
     scores = evaluate(invert, splits, embedder=Colors(), batch_size=7)
     assert json.loads(json.dumps(scores)) == scores
     assert scores["rmse"] == pytest.approx(0.0, abs=1e-6)
-    assert scores["ssim"] == pytest.approx(1.0) and scores["c_ssim"] == pytest.approx(1.0)
+    assert scores["ssim"] == pytest.approx(1.0, abs=1e-5)
+    assert scores["c_ssim"] == pytest.approx(1.0, abs=1e-5)
     for k in (1, 5, 10, 20):
         assert scores[f"recall@{k}"] == 1.0
     assert scores["median_rank"] == 1.0
     assert scores["consistency"] == 1.0
-    assert scores["kid_mean"] == pytest.approx(0.0, abs=0.5 * scores["kid_std"])
+    assert abs(scores["kid_mean"]) < scores["kid_std"]
     assert (scores["num_images"], scores["gallery_size"]) == (72, 24)
     assert scores["chance_recall@10"] == 10 / 24
     assert (scores["split"], scores["gallery"], scores["notes"]) == ("test", "split", {})
