@@ -1,0 +1,247 @@
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_pixdt import cli, presets
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+COMMANDS = ["train", "evaluate", "convert", "export", "demo"]
+
+
+def in_new_process(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def files_in(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+# Arguments
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_that_the_command_accepts(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    example = shown.partition("example:\n")[2].strip()
+    program, name, *arguments = shlex.split(example)
+    assert (program, name) == ("pixdt", command)
+    assert cli._parser().parse_args([name, *arguments]).command is not None
+
+
+def test_help_lists_the_commands_and_does_not_wait_for_keras():
+    code = (
+        "import sys\n"
+        "from keras_pixdt import cli\n"
+        "try:\n"
+        "    cli.main(['--help'])\n"
+        "finally:\n"
+        "    assert 'keras' not in sys.modules and 'tensorflow' not in sys.modules\n"
+    )
+    answer = in_new_process(code)
+    assert answer.returncode == 0, answer.stderr
+    assert all(command in answer.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["train"],
+        ["train", "--workdir", "w", "--minutes", "1", "--epochs", "2"],
+        ["train", "--workdir", "w", "--epochs", "many"],
+        ["evaluate", "--workdir", "w", "--gallery", "none"],
+        ["convert", "photo.jpg"],
+        ["convert", "--model", "w"],
+        ["export", "--workdir", "w", "--variants", "int4"],
+    ],
+)
+def test_wrong_arguments_show_the_usage(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    assert "usage: pixdt" in shown.err and "error:" in shown.err
+    assert not list(tmp_path.iterdir())
+
+
+# Training
+
+
+def train(data, workdir, *more):
+    return cli.main(["train", "--data", str(data), "--workdir", str(workdir), *more])
+
+
+def test_unknown_preset_is_answered_with_all_of_them(small_lookbook, tmp_path, caplog):
+    assert train(small_lookbook, tmp_path / "run", "--preset", "yoo2061") == 1
+    assert "'yoo2061'" in caplog.text
+    assert all(name in caplog.text for name in presets.names())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("--image-size", "48"), ("--width", "0"), ("--batch-size", "1")]
+)
+def test_argument_out_of_its_range_is_named(small_lookbook, tmp_path, caplog, argument, value):
+    assert train(small_lookbook, tmp_path / "run", argument, value) == 1
+    assert argument[2:].replace("-", "_") in caplog.text
+    assert f"Received: {value}" in caplog.text
+
+
+def test_missing_folder_is_named(tmp_path, caplog):
+    assert train(tmp_path / "LoookBook", tmp_path / "run") == 1
+    assert str(tmp_path / "LoookBook") in caplog.text
+
+
+def test_folder_without_pairs_is_named_with_the_names_it_should_have(tmp_path, caplog):
+    Image.new("RGB", (8, 8)).save(tmp_path / "holiday.jpg")
+    assert train(tmp_path, tmp_path / "run") == 1
+    assert f"{tmp_path} has no pairs" in caplog.text
+    assert "PID000001_CLEAN0_IID000002.jpg" in caplog.text and "holiday.jpg" in caplog.text
+
+
+def test_workdir_is_free_after_a_mistake(small_lookbook, tmp_path, caplog):
+    """A typing error must not turn the folder into one of 'another run'."""
+    small = ["--image-size", "32", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
+    assert train(tmp_path / "LoookBook", tmp_path / "run", *small) == 1
+    assert train(small_lookbook, tmp_path / "run", *small) == 0, caplog.text
+
+
+def test_finished_run_is_not_overwritten(small_lookbook, small_run, caplog):
+    before = (small_run / "model.keras").read_bytes()
+    assert train(small_lookbook, small_run, "--image-size", "32") == 1
+    assert f"{small_run} holds a finished run" in caplog.text
+    assert (small_run / "model.keras").read_bytes() == before
+
+
+def test_training_leaves_a_run(small_run):
+    names = files_in(small_run)
+    assert {"run.json", "model.keras", "history.json", "grids/epoch_001.png"} <= set(names)
+    assert any(name.startswith("logs/") for name in names)
+    options = json.loads((small_run / "run.json").read_text())
+    assert options["preset"]["name"] == "demo"
+    assert [options["preset"][k] for k in ("image_size", "width", "batch_size")] == [32, 0.03125, 8]
+
+
+# Scores
+
+
+@pytest.mark.parametrize(("gallery", "size"), [("split", 2), ("all", 44)])
+def test_evaluate_prints_json_and_nothing_else(small_run, capsys, gallery, size):
+    arguments = ["evaluate", "--workdir", str(small_run), "--gallery", gallery, "--json"]
+    assert cli.main(arguments) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert 0 < scores["rmse"] < 1 and -1 <= scores["c_ssim"] <= 1
+    assert (scores["gallery"], scores["gallery_size"]) == (gallery, size)
+    assert 1 <= scores["median_rank"] <= size
+    if gallery == "all":
+        assert scores["chance_recall@10"] == pytest.approx(10 / 44)
+    assert scores["kid_mean"] is None and "kid_mean" in scores["notes"]
+
+
+def test_evaluate_in_a_process_of_its_own(small_run):
+    """What a shell sees: the run opens without the imports that training did, JSON is alone."""
+    code = "import sys; from keras_pixdt import cli; sys.exit(cli.main(sys.argv[1:]))"
+    answer = in_new_process(code, "evaluate", "--workdir", small_run, "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["split"] == "test"
+
+
+def test_evaluate_prints_a_table_with_reasons(small_run, capsys):
+    assert cli.main(["evaluate", "--workdir", str(small_run), "--split", "validation"]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert float(rows["rmse"]) > 0
+    assert rows["split"] == "validation"
+    assert rows["kid_mean"].startswith("None (needs at least")
+    assert "notes" not in rows
+
+
+def test_evaluate_names_what_is_missing(small_run, tmp_path, caplog):
+    assert cli.main(["evaluate", "--workdir", str(tmp_path)]) == 1
+    assert str(tmp_path) in caplog.text and "pixdt train" in caplog.text
+    assert cli.main(["evaluate", "--workdir", str(small_run), "--split", "exam"]) == 1
+    assert "'exam'" in caplog.text and "'validation'" in caplog.text
+
+
+# Photos
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, shape in (("a.jpg", (50, 30, 3)), ("b.png", (32, 32, 3)), ("c.jpg", (9, 200, 3))):
+        Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)).save(folder / name)
+    return folder
+
+
+def read_all(folder):
+    return {p.name: np.array(Image.open(p)).astype(int) for p in sorted(folder.iterdir())}
+
+
+def test_convert_goes_on_after_an_unreadable_photo(small_run, photos, tmp_path, caplog):
+    (photos / "broken.jpg").write_text("not an image")
+    arguments = ["convert", str(photos), "--model", str(small_run), "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 1
+    assert "broken.jpg" in caplog.text
+    images = read_all(tmp_path / "out")
+    assert list(images) == ["a.png", "b.png", "c.png"]
+    assert all(image.shape == (32, 32, 3) for image in images.values())
+
+
+def test_run_keras_file_and_tflite_file_convert_alike(small_run, photos, tmp_path, capsys):
+    exported = tmp_path / "export"
+    assert cli.main(["export", "--workdir", str(small_run), "--out", str(exported)]) == 0
+    files = ["converter_dynamic.tflite", "converter_float32.tflite", "export.json", "saved_model"]
+    assert sorted(p.name for p in exported.iterdir()) == files
+    shown = capsys.readouterr().out
+    assert str(exported / files[0]) in shown and str(exported / files[1]) in shown
+
+    results = {}
+    for model in (small_run, small_run / "model.keras", *(exported / f for f in files[:2])):
+        out = tmp_path / "out" / model.name
+        arguments = ["convert", str(photos / "a.jpg"), str(photos / "b.png"), str(photos / "c.jpg")]
+        assert cli.main([*arguments, "--model", str(model), "--out", str(out)]) == 0
+        results[model.name] = read_all(out)
+    reference = results.pop(small_run.name)
+    assert not np.array_equal(reference["a.png"], reference["b.png"])
+    levels = {"model.keras": 0, "converter_float32.tflite": 1, "converter_dynamic.tflite": 8}
+    for name, images in results.items():
+        for photo, image in images.items():
+            assert np.abs(image - reference[photo]).max() <= levels[name], (name, photo)
+
+
+def test_export_writes_the_variants_that_were_asked_for(small_run, tmp_path):
+    arguments = ["export", "--workdir", str(small_run), "--out", str(tmp_path)]
+    assert cli.main([*arguments, "--variants", "dynamic"]) == 0
+    assert [p.name for p in tmp_path.glob("*.tflite")] == ["converter_dynamic.tflite"]
+
+
+@pytest.mark.parametrize("name", ["missing", "missing.keras", "missing.tflite"])
+def test_convert_names_a_missing_model(photos, tmp_path, caplog, name):
+    arguments = ["convert", str(photos), "--model", str(tmp_path / name)]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    assert str(tmp_path / name) in caplog.text
+    assert not (tmp_path / "out").exists()
+
+
+def test_convert_names_a_model_that_is_none(photos, tmp_path, caplog):
+    for name in ("text.keras", "text.tflite"):
+        (tmp_path / name).write_text("no model")
+        assert cli.main(["convert", str(photos), "--model", str(tmp_path / name)]) == 1
+        assert name in caplog.text
