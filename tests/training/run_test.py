@@ -1,0 +1,173 @@
+import dataclasses
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pixdt import data, presets
+from keras_pixdt.training import run
+
+EPOCHS = 2
+PRESET = dataclasses.replace(
+    presets.get("demo"), image_size=32, width=1 / 32, batch_size=8, phases=((1, 5e-4), (1, 5e-5))
+)
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Raises where a machine would go down: after the first epoch was backed up."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise Interrupted
+
+
+def train(folder, workdir, **options):
+    options = {"epochs": EPOCHS, "verbose": 0, "seed": 3, **options}
+    return run.train(PRESET, str(folder), workdir, **options)
+
+
+def assert_equal_weights(a, b):
+    assert len(a.variables) == len(b.variables)
+    for x, y in zip(a.variables, b.variables, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (x, y)), err_msg=x.path)
+
+
+@pytest.fixture(scope="module")
+def finished(small_lookbook, tmp_path_factory):
+    """A run of two epochs, as `train` returned it. Tests only read it."""
+    return train(small_lookbook, tmp_path_factory.mktemp("run") / "first")
+
+
+def test_run_json_says_how_to_build_the_run_again(finished, small_lookbook):
+    written = json.loads((finished.workdir / "run.json").read_text())
+    assert written["preset"] == json.loads(json.dumps(PRESET.options()))
+    assert written["data"] == {"data": str(small_lookbook)}
+    assert written["seed"] == 3
+    assert written["versions"]["keras"] == keras.__version__
+    assert written["versions"]["backend"] == keras.backend.backend()
+    assert {"python", "keras-pixdt"} <= set(written["versions"])
+
+
+def test_history_has_losses_and_scores_of_each_epoch(finished):
+    history = finished.history()
+    players = ("real_fake_discriminator", "domain_discriminator", "converter")
+    losses = [f"{player}_loss" for player in players]
+    assert {*losses, "val_rmse", "val_ssim", "val_c_ssim"} <= set(history)
+    assert all(len(values) == EPOCHS for values in history.values())
+    assert all(isinstance(value, float) for value in history["val_rmse"])
+    assert history["val_rmse"][1] != history["val_rmse"][0]
+
+
+def test_folder_has_a_grid_for_each_epoch_and_no_backup_of_a_finished_run(finished):
+    names = sorted(p.name for p in (finished.workdir / "grids").iterdir())
+    assert names == ["epoch_001.png", "epoch_002.png"]
+    first, second = (data.read_image(finished.workdir / "grids" / name) for name in names)
+    assert first.shape == second.shape and not np.array_equal(first, second)
+    assert not any((finished.workdir / "backup").glob("**/*.h5"))
+
+
+def test_last_phase_sets_the_last_rate(finished):
+    for player in finished.model.players:
+        rate = finished.model.optimizer[player].learning_rate
+        assert float(keras.ops.convert_to_numpy(rate)) == pytest.approx(5e-5)
+
+
+def test_loaded_run_is_the_finished_one(finished):
+    loaded = run.load_run(str(finished.workdir))
+    assert loaded.workdir == finished.workdir
+    assert loaded.preset == PRESET
+    assert loaded.data == finished.data
+    assert loaded.seed == 3
+    assert_equal_weights(loaded.model, finished.model)
+    expected = finished.pairs()
+    assert {k: len(v) for k, v in loaded.pairs().items()} == {
+        k: len(v) for k, v in expected.items()
+    }
+    np.testing.assert_array_equal(loaded.pairs()["test"].sources, expected["test"].sources)
+    source = data.to_float(expected["test"].sources[:4])
+    converted = loaded.convert(source)
+    np.testing.assert_array_equal(converted, finished.convert(source))
+    assert converted.shape == source.shape and not np.array_equal(converted[0], converted[1])
+
+
+def test_seed_alone_decides_the_weights(finished, small_lookbook, tmp_path):
+    again = train(small_lookbook, tmp_path / "again")
+    assert_equal_weights(again.model, finished.model)
+    assert again.history() == finished.history()
+    other = PRESET.model(seed=4)
+    assert not np.array_equal(
+        other.converter.get_weights()[0], PRESET.model(seed=3).converter.get_weights()[0]
+    )
+
+
+def test_interrupted_run_continues_where_it_was(finished, small_lookbook, tmp_path, caplog):
+    """The same weights and the same history as a run that was not interrupted."""
+    with pytest.raises(Interrupted):
+        train(small_lookbook, tmp_path, callbacks=[Interrupt()])
+    assert not (tmp_path / "model.keras").exists()
+    with pytest.raises(FileNotFoundError, match=r"no finished run: model\.keras is missing"):
+        run.load_run(tmp_path)
+
+    # Another run may not take the folder; the message says what differs.
+    for name, options in {
+        "seed": {"seed": 4},
+        "data": {"data_options": {"splits": "kwon2019"}},
+    }.items():
+        with pytest.raises(ValueError, match=f"interrupted run with another {name}"):
+            train(small_lookbook, tmp_path, **options)
+    with pytest.raises(ValueError, match="interrupted run with another preset"):
+        run.train(presets.get("yoo2016"), str(small_lookbook), tmp_path, seed=3, epochs=EPOCHS)
+
+    resumed = train(small_lookbook, tmp_path)
+    assert int(resumed.model.optimizer.iterations) == int(finished.model.optimizer.iterations)
+    assert_equal_weights(resumed.model, finished.model)
+    history = resumed.history()
+    assert history.keys() == finished.history().keys()
+    for name, values in finished.history().items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_time_limit_ends_a_run_within_an_epoch(small_lookbook, tmp_path):
+    limited = train(small_lookbook, tmp_path, epochs=None, minutes=1e-6)
+    # The clock starts after the first batch, so that tracing does not count.
+    assert int(limited.model.optimizer.iterations) == 2
+    assert len(limited.history()["val_rmse"]) == 1
+    assert run.load_run(tmp_path).preset == PRESET
+
+
+def test_product_to_human_exchanges_the_images(small_lookbook, tmp_path):
+    reverse = dataclasses.replace(PRESET, reverse=True)
+    result = run.train(reverse, str(small_lookbook), tmp_path, epochs=1, verbose=0)
+    scores = result.evaluate("validation")
+    pairs = result.pairs()["validation"]
+    converted = result.convert(data.to_float(pairs.targets))[pairs.target_index]
+    error = (converted - data.to_float(pairs.sources)) / 2
+    expected = np.sqrt(np.mean(error**2, axis=(1, 2, 3))).mean()
+    assert scores["rmse"] == pytest.approx(expected, rel=1e-4)
+    assert scores["median_rank"] is None
+
+
+def test_wrong_arguments_leave_no_run_behind(small_lookbook, tmp_path):
+    workdir = tmp_path / "run"
+    with pytest.raises(ValueError, match="not both"):
+        train(small_lookbook, workdir, minutes=1.0, epochs=1)
+    with pytest.raises(ValueError, match="`epochs` must be"):
+        train(small_lookbook, workdir, epochs=0)
+    with pytest.raises(ValueError, match="`minutes` must be positive"):
+        train(small_lookbook, workdir, epochs=None, minutes=0.0)
+    with pytest.raises(ValueError, match="'nothing'"):
+        run.train("nothing", str(small_lookbook), workdir)
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
+        train(small_lookbook / "elsewhere", workdir)
+    assert not workdir.exists() or not any(workdir.iterdir())
+
+
+def test_path_of_the_workdir_may_be_a_string_or_a_path(finished):
+    assert isinstance(finished.workdir, pathlib.Path)
+    with pytest.raises(ValueError, match="holds a finished run"):
+        train(finished.data["data"], str(finished.workdir))
