@@ -43,7 +43,7 @@ def evaluate(
     Args:
         convert: maps photos, float32 `(b, size, size, 3)` in [-1, 1], to images of the same
             shape and range. The last batch may be smaller.
-        pair_sets: the splits; `split` is scored, the others only extend the gallery.
+        pair_sets: the splits; `split` is scored, the others only add product images.
         split: which split to score.
         gallery: the product images among which the right one is looked for: those of the
             `"split"`, as Kwon et al. 2019 do, or of `"all"` splits. Duplicates of a product
@@ -65,10 +65,11 @@ def evaluate(
         - `recall@1`, `@5`, `@10`, `@20`: share of photos whose product is among the first k,
           for each k smaller than the gallery. Ties count against the converter.
         - `median_rank`, `gallery_size`, and `chance_recall@10`, of a random order.
-        - `kid_mean`, `kid_std`: distance between converted images and the split's product
-          images, over the embedder's `features` if it has such a model (`ProductEmbedder`),
-          else over its output scaled to a mean square of 1; subsets of half the smaller set,
-          1000 at most. Comparable only under one embedder.
+        - `kid_mean`, `kid_std`: distance (see `metrics.kid`) between the distributions of the
+          converted images, one for each product, and of the product images of all splits. It is
+          over the embedder's `features` if it has such a model (`ProductEmbedder`), else over
+          its output, scaled to a mean square of 1; by subsets of half the smaller set, 1000 at
+          most. Comparable only under one embedder.
         - `consistency`: share of the comparisons of Yoo et al. 2016, Eq. 4, that hold among
           10,000 random triplets of converted images.
         - `num_images`, `split`, `gallery`, `notes` (score -> reason).
@@ -112,10 +113,10 @@ def evaluate(
         for name, values in pixel_scores.items()
     }
     notes: dict[str, str] = {}
-    galleries = [products]
-    if gallery == "all":
-        # Duplicates never straddle splits, so each split is made distinct by itself.
-        galleries += [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
+    # Duplicates never straddle splits, so each split is made distinct by itself.
+    others = [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
+    every_product = [products, *others]
+    galleries = every_product if gallery == "all" else [products]
     size = sum(len(images) for images in galleries)
     chance = min(10, size) / size
     if embed is None:
@@ -126,13 +127,7 @@ def evaluate(
             notes[name] = "not defined from product to person" if reverse else "needs an embedder"
     else:
         queries = np.concatenate(embeddings)
-        entries = np.concatenate(
-            [
-                embed.embeddings(to_float(images[i : i + batch_size]))
-                for images in galleries
-                for i in range(0, len(images), batch_size)
-            ]
-        )
+        entries = _in_batches(embed.embeddings, galleries, batch_size)
         rank = retrieval.ranks(queries, entries, truth)
         scores |= {f"recall@{k}": retrieval.recall_at_k(rank, k) for k in _RECALL_AT if k < size}
         scores |= {
@@ -140,13 +135,11 @@ def evaluate(
             "gallery_size": size,
             "chance_recall@10": chance,
         }
-        real = np.concatenate(
-            [
-                embed.features(to_float(products[i : i + batch_size]))
-                for i in range(0, len(products), batch_size)
-            ]
-        )
-        scores |= _kid(np.concatenate(features), real, seed, notes)
+        # Photos of one product are converted alike, which would count as lack of variety.
+        one_each = np.unique(truth, return_index=True)[1]
+        fake = np.concatenate(features)[one_each]
+        real = _in_batches(embed.features, every_product, batch_size)
+        scores |= _kid(fake, real, seed, notes)
         scores["consistency"] = _consistency(queries, truth, seed, notes)
     return scores | {"num_images": len(pairs), "split": split, "gallery": gallery, "notes": notes}
 
@@ -162,10 +155,23 @@ class _Embedder:
         return np.asarray(self._model.predict_on_batch(images))
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        if self._features is not None:
-            return np.asarray(self._features.predict_on_batch(images))
-        vectors = retrieval.unit_vectors(self.embeddings(images))
+        model = self._features or self._model
+        # The cubic kernel of KID lets single outliers decide unless the lengths are equal.
+        vectors = retrieval.unit_vectors(model.predict_on_batch(images))
         return vectors * np.sqrt(np.float32(vectors.shape[1]))
+
+
+def _in_batches(
+    function: Callable[[np.ndarray], np.ndarray], sets: list[np.ndarray], batch_size: int
+) -> np.ndarray:
+    """Applies a function of float images to sets of uint8 images; their results end to end."""
+    return np.concatenate(
+        [
+            function(to_float(images[start : start + batch_size]))
+            for images in sets
+            for start in range(0, len(images), batch_size)
+        ]
+    )
 
 
 def _distinct(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
@@ -205,14 +211,13 @@ def _kid(
     fake: np.ndarray, real: np.ndarray, seed: int, notes: dict[str, str]
 ) -> dict[str, float | None]:
     """KID by subsets of half the smaller set, so that the subsets of both sets vary."""
-    fewest = min(len(fake), len(real))
-    if fewest < _KID_FEWEST_IMAGES:
+    if len(fake) < _KID_FEWEST_IMAGES:
         notes["kid_mean"] = notes["kid_std"] = (
-            f"needs at least {_KID_FEWEST_IMAGES} converted and as many product images, "
-            f"there are {len(fake)} and {len(real)}"
+            f"needs the converted images of at least {_KID_FEWEST_IMAGES} products, "
+            f"there are {len(fake)}"
         )
         return {"kid_mean": None, "kid_std": None}
-    subset_size = min(_KID_LARGEST_SUBSET, fewest // 2)
+    subset_size = min(_KID_LARGEST_SUBSET, min(len(fake), len(real)) // 2)
     mean, std = distribution.kid(fake, real, subset_size=subset_size, seed=seed)
     return {"kid_mean": mean, "kid_std": std}
 
