@@ -1,0 +1,72 @@
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_pixdt import data, demo
+from keras_pixdt.training import run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """The whole demo on few products for a few seconds."""
+    workdir = tmp_path_factory.mktemp("demo")
+    assert demo.run_demo(workdir, minutes=0.05, num_products=48) == workdir / "report.html"
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def report(workdir):
+    return (workdir / "report.html").read_text(encoding="utf-8")
+
+
+def pictures(report):
+    encoded = re.findall(r'src="data:image/png;base64,([^"]+)"', report)
+    return [np.array(Image.open(io.BytesIO(base64.b64decode(content)))) for content in encoded]
+
+
+def test_report_embeds_the_grids(workdir, report):
+    embedded = pictures(report)
+    for path in (workdir / "test_grid.png", sorted((workdir / "grids").iterdir())[-1]):
+        expected = data.read_image(path)
+        assert any(np.array_equal(expected, picture) for picture in embedded), path
+    assert not re.search(r'(src|href)="(?!data:)', report)
+
+
+def test_report_has_the_scores_the_files_and_the_commands(workdir, report):
+    scores = json.loads((workdir / "evaluation.json").read_text())
+    assert scores["all"]["gallery_size"] == 48 > scores["split"]["gallery_size"]
+    assert f"{scores['split']['rmse']:.4f}" in report
+    assert f"{scores['all']['recall@10']:.4f}" in report
+    for name in ("converter_float32.tflite", "converter_dynamic.tflite"):
+        assert name in report
+        assert (workdir / "export" / name).stat().st_size > 10_000
+    assert f"pixdt convert photo.jpg --model {workdir}" in report
+    assert report.count("<svg") == 3
+
+
+def test_exported_files_were_verified(workdir):
+    exported = json.loads((workdir / "export" / "export.json").read_text())
+    assert exported["verified_images"] > 0
+    assert set(exported["variants"]) == {"float32", "dynamic"}
+    assert exported["variants"]["float32"]["max_difference_levels"] < 0.0128
+
+
+def test_photos_were_converted_with_the_tflite_file(workdir):
+    photos = sorted(p.stem for p in (workdir / "photos").iterdir())
+    assert photos == sorted(p.stem for p in (workdir / "converted").iterdir())
+    assert 0 < len(photos) <= 8
+
+
+def test_run_was_trained_on_the_data_that_tfds_built(workdir):
+    finished = run.load_run(workdir)
+    assert finished.data["data"].startswith("tfds:lookbook/rendered64")
+    pairs = finished.pairs()
+    assert sum(len(split.targets) for split in pairs.values()) == 48
+    assert set(pairs) == {"train", "validation", "test"}
