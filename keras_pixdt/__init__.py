@@ -12,6 +12,8 @@ Example:
     ```
 """
 
+import sys
+
 from keras_pixdt import _lazy
 
 __version__ = "0.1.0"
@@ -25,7 +27,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     },
 )
 
-if "keras" in __import__("sys").modules:
-    # Keras is here already: make its loaders know our classes, as `import keras; import
-    # keras_pixdt; keras.models.load_model(...)` expects.
-    import keras_pixdt.models.pixel_dtgan  # noqa: F401
+if "keras" in sys.modules:
+    # Where Keras is loaded, its loaders shall know our classes: `import keras, keras_pixdt` and
+    # then `keras.models.load_model(...)` works, as users of Keras expect.
+    import keras_pixdt.registered  # noqa: F401

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import logging as std_logging
+import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,15 +34,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 1 if the input was at fault.
     """
     options = _parser().parse_args(argv)
-    flags.FLAGS.mark_as_parsed()  # else absl warns that it logs before they are
+    _quiet_start()
+    flags.FLAGS.mark_as_parsed()  # argparse did; absl would warn that nobody has
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().setFormatter(None)
+    logging.get_absl_handler().addFilter(_is_for_users)
+    # It advises on its own functions' traces, twice, as it has a handler of its own.
+    std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
     try:
         return options.command(options)
     except _USER_ERRORS as error:
         logging.error("%s", error)
         return 1
+
+
+def _is_for_users(record: std_logging.LogRecord) -> bool:
+    """Lets pass what this project says, and the warnings of others."""
+    own = pathlib.Path(__file__).parents[1]
+    packages = [own / name for name in ("keras_pixdt", "tfds_lookbook", "export")]
+    path = pathlib.Path(record.pathname)
+    return record.levelno >= std_logging.WARNING or any(
+        path.is_relative_to(package) for package in packages
+    )
+
+
+def _quiet_start() -> None:
+    """Imports Keras without the notes on CPU features and missing GPUs of TensorFlow's start.
+
+    TF_CPP_MIN_LOG_LEVEL silences its C++ code, whose failures reach Python as exceptions, except
+    for what the import itself writes before any logging is set up. For that the stream is turned
+    aside; it is shown if the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stream = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        except BaseException:
+            aside.seek(0)
+            os.write(stream, aside.read())
+            raise
+        finally:
+            os.dup2(stream, 2)
+            os.close(stream)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -241,7 +282,7 @@ def _converter(path: pathlib.Path) -> tuple[Callable[[Any], Any], int]:
 
     import keras
 
-    import keras_pixdt.models.pixel_dtgan  # noqa: F401  registers the class for Keras' loader
+    import keras_pixdt.registered  # noqa: F401
     from keras_pixdt import data
     from keras_pixdt.training import run
 
@@ -272,12 +313,8 @@ def _export(options: argparse.Namespace) -> int:
     except export.ExportError as error:
         logging.error("%s. Nothing was written to %s", error, out)
         return 1
-    for variant in report["variants"].values():
-        sys.stdout.write(
-            f"{pathlib.Path(out) / variant['file']}: {variant['bytes'] / 1e6:.2f} MB, at most "
-            f"{variant['max_difference_levels']:.2f} levels from Keras, "
-            f"{variant['one_thread_ms']:.1f} ms on one thread\n"
-        )
+    logging.info("Wrote %s", ", ".join(v["file"] for v in report["variants"].values()))
+    logging.info("to %s, with saved_model and export.json", out)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -39,13 +40,13 @@ def run_demo(
     clock = _Clock()
 
     logging.info("1/5 Drawing the data set and building it with TFDS")
-    build_dataset(workdir / "tfds", num_products)
+    name = build_dataset(workdir / "tfds", num_products)
     clock.lap("draw and build the data set")
 
     logging.info("2/5 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
     finished = run.train(
         "demo",
-        f"tfds:lookbook/{CONFIG}",
+        f"tfds:{name}",
         workdir,
         data_options={"data_dir": str(workdir / "tfds")},
         minutes=minutes,
@@ -68,22 +69,32 @@ def run_demo(
     return _write_report(finished, scores, exported, clock)
 
 
-def build_dataset(data_dir: pathlib.Path, num_products: int | None = None) -> None:
-    """Builds `lookbook/rendered64` into a folder, unless it is there already.
+def build_dataset(data_dir: pathlib.Path, num_products: int | None = None) -> str:
+    """Builds the rendered LookBook with TFDS into a folder, unless it is there already.
 
     Args:
         data_dir: where TFDS puts it.
-        num_products: products to draw, in the place of the config's number.
+        num_products: products to draw; by default as many as `lookbook/rendered64` has.
+
+    Returns:
+        The name under which TFDS loads it.
     """
-    import dataclasses
+    import tensorflow_datasets as tfds
 
     import tfds_lookbook
 
+    tfds.disable_progress_bar()
     builder_class = tfds_lookbook.Builder
-    config = builder_class.builder_configs[CONFIG]
+    config = CONFIG
     if num_products is not None:
-        config = dataclasses.replace(config, num_products=num_products)
-    builder_class(config=config, data_dir=str(data_dir)).download_and_prepare()
+        config = dataclasses.replace(
+            builder_class.builder_configs[CONFIG],
+            name=f"{CONFIG}_{num_products}",  # TFDS wants a name of its own for it
+            num_products=num_products,
+        )
+    builder = builder_class(config=config, data_dir=str(data_dir))
+    builder.download_and_prepare()
+    return f"{builder.name}/{builder.builder_config.name}"
 
 
 class _Clock:

@@ -194,6 +194,8 @@ class PixelDTGAN(AdversarialModel):
     Args:
         image_size: side of the images in px, a power of two from 16.
         width: factor on all numbers of filters but the code's 64 and the outputs'.
+        discriminator_width: the same for the discriminators; None takes `width`. Half the work
+            of a step is theirs.
         real_fake_weight: weight of the real/fake discriminator in the converter's objective.
         domain_weight: weight of the domain discriminator there.
         irrelevant_pairs: whether the domain discriminator sees irrelevant targets. Without, it
@@ -222,6 +224,7 @@ class PixelDTGAN(AdversarialModel):
         image_size: int = 64,
         width: float = 1.0,
         *,
+        discriminator_width: float | None = None,
         real_fake_weight: float = 0.5,
         domain_weight: float = 0.5,
         irrelevant_pairs: bool = True,
@@ -236,8 +239,9 @@ class PixelDTGAN(AdversarialModel):
                 "`image_size` must be a power of two from 16, since each strided layer halves the "
                 f"image down to 4x4. Received: {image_size}"
             )
-        if not width > 0:
-            raise ValueError(f"`width` must be positive. Received: {width}")
+        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
+            if factor is not None and not factor > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {factor}")
         weights = {
             "real_fake_weight": real_fake_weight,
             "domain_weight": domain_weight,
@@ -248,6 +252,7 @@ class PixelDTGAN(AdversarialModel):
             raise ValueError(f"The weights must not be negative and not all 0. Received: {weights}")
         self.image_size = image_size
         self.width = width
+        self.discriminator_width = discriminator_width
         self.real_fake_weight = real_fake_weight
         self.domain_weight = domain_weight
         self.irrelevant_pairs = irrelevant_pairs
@@ -257,15 +262,16 @@ class PixelDTGAN(AdversarialModel):
         self.selection = keras.random.SeedGenerator(seed)
 
         policy = self.dtype_policy
+        narrowed = width if discriminator_width is None else discriminator_width
         players = {}
         if real_fake_weight:
             self.real_fake_discriminator = build_discriminator(
-                image_size, width, 3, "real_fake_discriminator", policy
+                image_size, narrowed, 3, "real_fake_discriminator", policy
             )
             players["real_fake_discriminator"] = ["real_fake_discriminator"]
         if domain_weight:
             self.domain_discriminator = build_discriminator(
-                image_size, width, 6, "domain_discriminator", policy
+                image_size, narrowed, 6, "domain_discriminator", policy
             )
             players["domain_discriminator"] = ["domain_discriminator"]
         self.converter = build_converter(image_size, width, policy)
@@ -380,7 +386,7 @@ class PixelDTGAN(AdversarialModel):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         arguments = (
-            "image_size", "width", "real_fake_weight", "domain_weight", "irrelevant_pairs",
-            "mse_weight", "l1_weight", "seed",
+            "image_size", "width", "discriminator_width", "real_fake_weight", "domain_weight",
+            "irrelevant_pairs", "mse_weight", "l1_weight", "seed",
         )  # fmt: skip
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

@@ -24,6 +24,7 @@ class PixelDTGANPreset(Preset):
 
     phases: tuple[tuple[int, float], ...] = ((25, 2e-4), (5, 2e-5))
     width: float = 1.0
+    discriminator_width: float | None = None
     real_fake_weight: float = 0.5
     domain_weight: float = 0.5
     irrelevant_pairs: bool = True
@@ -45,6 +46,7 @@ class PixelDTGANPreset(Preset):
         return PixelDTGAN(
             image_size=self.image_size,
             width=self.width,
+            discriminator_width=self.discriminator_width,
             real_fake_weight=self.real_fake_weight,
             domain_weight=self.domain_weight,
             irrelevant_pairs=self.irrelevant_pairs,

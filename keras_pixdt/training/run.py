@@ -27,6 +27,7 @@ import keras
 import numpy as np
 from absl import logging
 
+import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data as data_module
 from keras_pixdt import metrics, presets, search
 from keras_pixdt.data.batches import Triplets
@@ -178,8 +179,10 @@ def train(
         validation_data=validation,
         epochs=epochs,
         verbose=verbose,
+        shuffle=False,  # Triplets does, by `seed`; Keras would by Python's global generator
         callbacks=[
             limit,
+            _EpochOfData(batches),
             callbacks_module.StopOnDivergence(),
             callbacks_module.ImageGrid(_examples(validation), workdir / "grids"),
             keras.callbacks.BackupAndRestore(str(workdir / "backup")),
@@ -216,6 +219,17 @@ def load_run(workdir: str | os.PathLike[str]) -> Run:
     preset = dataclasses.replace(presets.get(fields["name"]), **fields)
     model = keras.models.load_model(workdir / "model.keras")
     return Run(workdir, preset, options["data"], options["seed"], model)
+
+
+class _EpochOfData(keras.callbacks.Callback):
+    """Draws the batches of the epoch that is trained, also where an interrupted run continues."""
+
+    def __init__(self, batches: Triplets) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._batches.epoch = epoch
 
 
 def _claim(workdir: pathlib.Path, options: dict[str, Any]) -> None:

@@ -1,0 +1,9 @@
+"""Importing this module makes Keras' loaders know every class of the package.
+
+`keras.models.load_model` finds a class only if its module has been imported. A new model, metric
+or layer that is registered adds its module here.
+"""
+
+import keras_pixdt.metrics.pixel
+import keras_pixdt.models.pixel_dtgan
+import keras_pixdt.search.embedder  # noqa: F401
