@@ -5,11 +5,14 @@ Example:
     import keras_pixdt as pixdt
 
     pairs = pixdt.data.load_pairs("rendered", image_size=64)
-    model = pixdt.PixelDTGAN(width=0.25)
-    model.compile(optimizer=pixdt.presets.get("demo").optimizers())
-    model.fit(pixdt.data.triplets(pairs["train"], batch_size=64), epochs=5)
-    product_images = model.predict(pixdt.data.triplets(pairs["test"], shuffle=False))
+    model = pixdt.PixelDTGAN(width=0.25, l1_weight=100.0)
+    model.compile("adam", metrics=[pixdt.metrics.RootMeanSquaredError()])
+    model.fit(pixdt.data.triplets(pairs["train"], batch_size=32), epochs=5, shuffle=False)
+    product_images = model.predict(pixdt.data.to_float(pairs["test"].sources))
     ```
+
+    Its parts are `data`, `metrics`, `models`, `presets`, `search` and `training`, imported when
+    they are first used.
 """
 
 import sys
@@ -25,6 +28,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "keras_pixdt.models.pixel_dtgan": ["PixelDTGAN"],
         "keras_pixdt.training.run": ["train", "load_run"],
     },
+    subpackages=["data", "metrics", "models", "presets", "search", "training"],
 )
 
 if "keras" in sys.modules:

@@ -14,13 +14,14 @@ from typing import Any
 
 
 def attach(
-    package: str, names: Mapping[str, Sequence[str]]
+    package: str, names: Mapping[str, Sequence[str]], subpackages: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Makes the names of submodules attributes of a package, without importing them yet.
 
     Args:
         package: the package's `__name__`.
         names: absolute module name -> the public names that it defines.
+        subpackages: names of subpackages that are attributes as well.
 
     Returns:
         `__getattr__`, `__dir__` and `__all__` for the package to assign.
@@ -28,6 +29,8 @@ def attach(
     home = {name: module for module, defined in names.items() for name in defined}
 
     def __getattr__(name: str) -> Any:
+        if name in subpackages:
+            return importlib.import_module(f"{package}.{name}")  # sets the attribute itself
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(home[name]), name)
@@ -35,6 +38,6 @@ def attach(
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *home})
+        return sorted({*vars(sys.modules[package]), *home, *subpackages})
 
-    return __getattr__, __dir__, sorted(home)
+    return __getattr__, __dir__, sorted([*home, *subpackages])
