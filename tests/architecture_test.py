@@ -15,7 +15,7 @@ BOTTOM = {"layers", "losses"}
 MODELS = {"models"} | BOTTOM
 # `models` stands for adversarial_model and each of the papers' files.
 MIDDLE = MODELS | {"presets", "data", "metrics", "search"}
-TRAINING = MIDDLE | {"training"}
+TRAINING = MIDDLE | {"training", "registered"}
 TOP = TRAINING | {"reproduce", "export", "convert", "demo", "report"}
 ALLOWED = {
     "layers": BOTTOM,
@@ -31,6 +31,7 @@ ALLOWED = {
     "convert": TOP,
     "report": TOP,
     "demo": TOP | {"cli", "tfds_lookbook"},  # the commands one after the other
+    "registered": MIDDLE,  # imports what `.keras` files name
     "cli": TOP | {"cli"},
     "examples": TOP | {"tfds_lookbook"},
     "tfds_lookbook": {"tfds_lookbook", "data"},
@@ -99,8 +100,9 @@ def part_of(name):
         return first
     if first != "keras_pixdt":
         return None
-    if not rest or rest[0] == "_lazy" or rest[0].startswith("__"):
-        return "keras_pixdt"
+    place = ROOT.joinpath("keras_pixdt", *rest[:1])
+    if not rest or rest[0] == "_lazy" or not (place.is_dir() or place.with_suffix(".py").exists()):
+        return "keras_pixdt"  # the lazy helper and the public names
     return rest[0]
 
 
@@ -121,7 +123,7 @@ def modules():
 MODULES = modules()
 
 
-def place(name, imported):
+def where(name, imported):
     return f"{MODULES[name][0].relative_to(ROOT)}:{imported.line} imports {imported.target}"
 
 
@@ -165,11 +167,11 @@ def test_imports_point_down():
         assert part in ALLOWED, f"{name}: give {part!r} its place in this test and in DESIGN.md"
         for imported in imports:
             target = part_of(imported.target)
-            if target == "keras_pixdt":  # the lazy helper; the whole API only from above
+            if target == "keras_pixdt":  # public names only from above
                 if "_lazy" not in imported.target and part not in ("cli", "demo", "examples"):
-                    wrong.append(place(name, imported))
+                    wrong.append(where(name, imported))
             elif target is not None and target not in ALLOWED[part]:
-                wrong.append(place(name, imported))
+                wrong.append(where(name, imported))
     assert not wrong, "\n".join(wrong)
 
 
@@ -177,7 +179,7 @@ def test_models_import_no_other_paper():
     shared = "keras_pixdt.models.adversarial_model"
     allowed = {"keras_pixdt.models.residual_pixel_dtgan": "keras_pixdt.models.pixel_dtgan"}
     wrong = [
-        place(name, imported)
+        where(name, imported)
         for name, (_, imports) in MODULES.items()
         for imported in imports
         if name.startswith("keras_pixdt.models.")
@@ -200,14 +202,14 @@ def test_tensorflow_is_imported_where_it_may_be():
             engine = name == "keras_pixdt.models.adversarial_model"
             boundary = part_of(name) in ("data", "training", "demo", "export") and imported.nested
             if not (engine or boundary or part_of(name) in ("tfds_lookbook", "examples")):
-                wrong.append(place(name, imported))
+                wrong.append(where(name, imported))
     assert not wrong, "\n".join(wrong)
 
 
 def test_drawing_needs_pillow_and_numpy_only():
     """Worker processes that draw start in a tenth of a second."""
     wrong = [
-        place(name, imported)
+        where(name, imported)
         for name, (_, imports) in MODULES.items()
         for imported in imports
         if name.startswith("keras_pixdt.data.rendered")

@@ -278,6 +278,15 @@ def test_loss_scales_survive_saving(tmp_path):
     assert int(again.optimizer.iterations) == int(model.optimizer.iterations)
 
 
+def test_what_the_saving_machine_compiled_does_not_bind_the_loading_one(tmp_path):
+    """Keras saves what "auto" was resolved to: XLA on a GPU, which is slow on this CPU."""
+    model, automatic = Duel(), Duel()
+    model.compile("sgd", jit_compile=True)
+    automatic.compile("sgd")
+    model.save(tmp_path / "duel.keras")
+    assert keras.models.load_model(tmp_path / "duel.keras").jit_compile == automatic.jit_compile
+
+
 # Replicas
 
 REPLICAS = """

@@ -221,6 +221,14 @@ def test_other_sizes_and_widths(image_size, width, filters):
     assert trainable(model) == sum(trainable(getattr(model, name)) for name in PLAYERS)
 
 
+def test_discriminators_may_have_a_width_of_their_own():
+    wide, narrow = PixelDTGAN(16, 1 / 16), PixelDTGAN(16, 1 / 32)
+    mixed = PixelDTGAN(16, 1 / 16, discriminator_width=1 / 32)
+    assert trainable(mixed.converter) == trainable(wide.converter)
+    for name in PLAYERS[:2]:
+        assert trainable(getattr(mixed, name)) == trainable(getattr(narrow, name))
+
+
 # Objective
 
 
@@ -231,6 +239,12 @@ def test_binary_cross_entropy_is_eq_2():
     d = 1 / (1 + np.exp(-logits.astype("float64")))
     expected = (-t * np.log(d) + (t - 1) * np.log(1 - d)).mean()  # as Eq. 2 prints it
     assert float(binary_cross_entropy(t, logits)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_binary_cross_entropy_of_sure_verdicts_is_not_rounded_to_0():
+    logits = np.array([[20.0]], "float32")
+    loss = float(binary_cross_entropy(np.ones((1, 1), "float32"), logits))
+    assert loss == pytest.approx(np.exp(-20.0), rel=1e-4, abs=0)
 
 
 def test_binary_cross_entropy_does_not_overflow():
@@ -657,8 +671,9 @@ def test_a_fresh_process_loads_the_model(tmp_path, fitted):
 
 def test_config_mirrors_the_arguments():
     arguments = {
-        "image_size": 32, "width": 1 / 16, "real_fake_weight": 0.1, "domain_weight": 0.2,
-        "irrelevant_pairs": False, "mse_weight": 0.3, "l1_weight": 0.4, "seed": 5,
+        "image_size": 32, "width": 1 / 16, "discriminator_width": 1 / 32, "real_fake_weight": 0.1,
+        "domain_weight": 0.2, "irrelevant_pairs": False, "mse_weight": 0.3, "l1_weight": 0.4,
+        "seed": 5,
     }  # fmt: skip
     config = PixelDTGAN(**arguments, name="mine", dtype="mixed_bfloat16").get_config()
     again = PixelDTGAN.from_config(config)
@@ -724,6 +739,7 @@ def test_float16_overflow_of_one_player_leaves_the_others_learning():
         ({"image_size": 8}, r"`image_size` must be a power of two from 16.*Received: 8"),
         ({"width": 0}, r"`width` must be positive\. Received: 0"),
         ({"width": -1.0}, r"`width` must be positive\. Received: -1\.0"),
+        ({"discriminator_width": 0.0}, r"`discriminator_width` must be positive\. Received: 0\.0"),
         ({"l1_weight": -1.0}, r"not be negative.*'l1_weight': -1\.0"),
         (
             {"real_fake_weight": 0, "domain_weight": 0},
