@@ -1,0 +1,275 @@
+"""Every command and every Python block of the README works as it is printed there.
+
+What takes minutes is run smaller, or up to the call that would take them: a wrong flag, name or
+file fails all the same.
+"""
+
+import inspect
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_pixdt import cli, data, presets
+from keras_pixdt.training import run
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# What makes the quickstart small: each text must be in it.
+SMALLER = {
+    "num_products=200": "num_products=44",
+    "width=0.25": "width=0.03125",
+    "epochs=2": "epochs=1",
+}
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line]
+PYTHON = blocks("python")
+QUICKSTART = PYTHON[0]
+
+
+def smaller_quickstart():
+    code = QUICKSTART
+    for old, new in SMALLER.items():
+        assert code.count(old) == 1, old
+        code = code.replace(old, new)
+    return code
+
+
+@pytest.fixture
+def folder(small_lookbook, small_run, tmp_path, monkeypatch):
+    """The current folder of a reader: LookBook, photos, and a run that was trained and exported."""
+    run.load_run(small_run).embedder()  # so that it is trained once for all tests
+    shutil.copytree(small_run, tmp_path / "runs" / "lookbook")
+    (tmp_path / "LookBook").symlink_to(small_lookbook)
+    (tmp_path / "holiday").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 40, 3)).astype(np.uint8)
+    for name in ("photo.jpg", "holiday/beach.png"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# Commands
+
+
+def from_make(target):
+    """The commands that a target stands for, whatever is built already."""
+    command = ["make", "--dry-run", "--always-make", target]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return answer.stdout.replace("--quiet ", "").splitlines()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make on this machine")
+def test_make_targets_are_the_plain_commands_beside_them():
+    targets = [line.removeprefix("make ") for line in COMMANDS if line.startswith("make ")]
+    assert set(targets) == {"demo", "test"}
+    stand_for = [line for target in targets for line in from_make(target)]
+    plain = [line for line in COMMANDS if line.startswith((".venv/bin/", "python3 "))]
+    assert len(plain) == 4
+    for line in plain:
+        assert line in stand_for
+
+
+def record(monkeypatch, target):
+    """Puts a recorder in the place of a function; it takes what the function takes."""
+    module, _, name = target.rpartition(".")
+    real = getattr(sys.modules[module], name)
+    calls = []
+
+    def recorder(*args, **kwargs):
+        bound = inspect.signature(real).bind(*args, **kwargs)
+        bound.apply_defaults()
+        calls.append(bound.arguments)
+        return run.Run(pathlib.Path("runs"), presets.get("demo"), {}, 0, None)
+
+    monkeypatch.setattr(target, recorder)
+    return calls
+
+
+def test_commands_run(folder, monkeypatch, capsys, caplog):
+    import keras_pixdt.demo  # noqa: F401
+
+    trained = record(monkeypatch, "keras_pixdt.training.run.train")
+    shown = record(monkeypatch, "keras_pixdt.demo.run_demo")
+    commands = [
+        shlex.split(line.removeprefix(".venv/bin/"))
+        for line in COMMANDS
+        if line.removeprefix(".venv/bin/").startswith("pixdt ")
+    ]
+    assert {command[1] for command in commands} == {
+        "train",
+        "evaluate",
+        "convert",
+        "export",
+        "demo",
+    }
+    for _, *arguments in commands:
+        assert cli.main(arguments) == 0, (arguments, caplog.text)
+    for call in trained:
+        name = call["preset"].name
+        assert call["preset"] == presets.get(name)
+        assert_data_exists(call["data"])
+    assert {call["preset"].name for call in trained} == {"demo", "yoo2016"}
+    assert [call["workdir"] for call in shown] == ["runs/demo"]
+    for name in ("photo.png", "beach.png"):
+        assert data.read_image(folder / "products" / name).shape == (32, 32, 3)
+    assert (folder / "runs/lookbook/export/converter_float32.tflite").is_file()
+
+
+def assert_data_exists(name):
+    if name.startswith("tfds:lookbook/"):
+        import tfds_lookbook
+
+        assert name.removeprefix("tfds:lookbook/") in tfds_lookbook.Builder.builder_configs
+    else:
+        assert pathlib.Path(name).is_dir()
+
+
+def test_tfds_commands_are_what_tfds_takes(folder, monkeypatch):
+    pytest.importorskip("mlcroissant")
+    pytest.importorskip("apache_beam")
+    from tensorflow_datasets.scripts.cli import main as tfds_command
+
+    import tfds_lookbook
+
+    lines = [line for line in COMMANDS if "tfds build" in line]
+    assert len(lines) == 2
+    for line in lines:
+        place, _, command = line.rpartition(" && ")
+        if place:
+            assert (ROOT / place.removeprefix("cd ") / "lookbook").is_dir()
+        options = tfds_command._parse_flags(shlex.split(command)).command
+        assert options.positional_datasets == ["lookbook"]
+        generation = options.generation
+        if generation.config:
+            assert generation.config in tfds_lookbook.Builder.builder_configs
+            assert pathlib.Path(options.paths.manual_dir).is_dir()
+        assert place or generation.imports == "tfds_lookbook"
+
+
+def test_no_command_is_left_out():
+    """The tests above go by how a line begins."""
+    known = (
+        "make ",
+        "python3 -m venv ",
+        ".venv/bin/",
+        "pixdt ",
+        "tfds ",
+        "cd tfds_lookbook && tfds ",
+    )
+    for line in COMMANDS:
+        example = line.startswith("python examples/") and ROOT / line.split()[1] in EXAMPLES
+        assert example or line.startswith(known), line
+
+
+# Python
+
+
+def test_quickstart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len([line for line in QUICKSTART.splitlines() if line]) == 10
+    names = {}
+    exec(smaller_quickstart(), names)
+    assert names["drawn"].shape == names["pairs"]["test"].sources.shape
+    assert data.read_image("drawn.png").shape[1] == 2 * 64 + 2
+
+
+def test_load_run(folder):
+    names = {}
+    exec(PYTHON[1], names)
+    assert names["scores"]["gallery"] == "all"
+    assert names["product"].shape == (32, 32, 3) and names["product"].dtype == np.uint8
+
+
+def test_load_tflite(folder):
+    assert cli.main(["export", "--workdir", "runs/lookbook"]) == 0
+    exec(PYTHON[2], {})
+    assert data.read_image("product.png").shape == (32, 32, 3)
+
+
+def test_tfds_load(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    import tfds_lookbook
+
+    real = tfds.load
+    monkeypatch.setattr(
+        tfds, "load", lambda *args, **kwargs: real(*args, data_dir=str(tmp_path), **kwargs)
+    )
+    config = tfds_lookbook.Builder.builder_configs["rendered64"]
+    monkeypatch.setattr(config, "num_products", 44)
+    names = {}
+    exec(PYTHON[3], names)
+    source, target = next(iter(tfds.as_numpy(names["train"])))
+    assert source.shape == target.shape == (64, 64, 3)
+
+
+def test_no_block_is_left_out():
+    assert len(PYTHON) == 4
+
+
+@pytest.mark.slow
+def test_quickstart_on_jax_without_tensorflow(tmp_path):
+    pytest.importorskip("jax")
+    without_tensorflow = """
+import sys
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "tensorflow_datasets", "tensorboard"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NotInstalled())
+"""
+    code = "".join(f"    {line}\n" for line in smaller_quickstart().splitlines())
+    script = tmp_path / "script.py"
+    script.write_text(f'{without_tensorflow}\nif __name__ == "__main__":\n{code}')
+    run_script(script, tmp_path, KERAS_BACKEND="jax")
+    assert (tmp_path / "drawn.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example(example, tmp_path):
+    run_script(example, tmp_path)
+    (picture,) = tmp_path.glob("*.png")
+    assert data.read_image(picture).std() > 10
+
+
+def run_script(script, cwd, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    answer = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=cwd, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+
+
+# Text
+
+
+def test_files_that_the_text_links_to_exist():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 5
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_all_presets_are_in_the_table():
+    table = re.findall(r"^\|[^|]*\|[^|]*\| `([\w-]+)` \|", README, re.MULTILINE)
+    assert table == presets.names()
+
+
+def test_every_figure_is_filled_in():
+    assert not re.findall(r"@[A-Z0-9_]+@", README)
