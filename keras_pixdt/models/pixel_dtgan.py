@@ -322,14 +322,14 @@ class PixelDTGAN(AdversarialModel):
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Algorithm 1: both discriminators, then the converter through both."""
         source, target = batch["source"], batch["target"]
-        irrelevant = batch["irrelevant"] if self.irrelevant_pairs else None
         losses = {}
-
-        # Get a source batch and a target batch, randomly chosen from (I_T, I_T^-, converted).
         forward = self.forward("converter", lambda: self.converter(source, training=True))
-        image, associated, real = self.select(
-            target, irrelevant, ops.stop_gradient(forward.outputs)
-        )
+
+        # Get a target batch, randomly chosen from (I_T, I_T^-, converted).
+        if self.real_fake_weight or self.domain_weight:
+            image, associated, real = self.select(
+                target, self._irrelevant(batch), ops.stop_gradient(forward.outputs)
+            )
 
         # Update the real/fake discriminator (Eq. 2).
         if self.real_fake_weight:
@@ -357,6 +357,17 @@ class PixelDTGAN(AdversarialModel):
             through=forward,
         )
         return losses
+
+    def _irrelevant(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        if not self.irrelevant_pairs:
+            return None
+        if "irrelevant" not in batch:
+            raise ValueError(
+                "PixelDTGAN with irrelevant_pairs=True needs batches with the key 'irrelevant', "
+                "as keras_pixdt.data.triplets makes them; irrelevant_pairs=False is C+RF+DD-Neg. "
+                f"Received the keys: {sorted(batch)}"
+            )
+        return batch["irrelevant"]
 
     def converter_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
         """Eq. 6 with the opposite labels, and the terms that rows of Table 2 add.

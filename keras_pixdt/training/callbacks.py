@@ -22,10 +22,13 @@ class PlayerDivergedError(FloatingPointError):
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Raises `PlayerDivergedError` at the first batch whose losses are not finite.
+    """Raises `PlayerDivergedError` at the first batch that leaves a loss or a weight not finite.
 
     The logs hold one loss for each player, in the order of their updates, so the first one that
-    is not finite is the one to look at: in the same step it spoils those after it.
+    is not finite is the one to look at: in the same step it spoils those after it. Where all of
+    several are, what they share is at fault: the images of the last player. Weights are looked
+    at too (the smallest variable of each player): a gradient that is not finite shows there one
+    step before it spoils the losses of others.
     """
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -33,20 +36,29 @@ class StopOnDivergence(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Looks at the losses.
+        """Looks at losses and weights.
 
         Raises:
             PlayerDivergedError: one is NaN or infinite.
         """
         logs = logs or {}
-        for player in self.model.players:
-            loss = float(logs.get(f"{player}_loss", 0.0))
-            if not math.isfinite(loss):
-                raise PlayerDivergedError(
-                    f"The loss of the player {player!r} became {loss} in epoch {self._epoch + 1}, "
-                    f"batch {batch + 1}. Lower its learning rate, or check the batch for values "
-                    "outside [-1, 1]; weights saved before this epoch are not affected."
-                )
+        players = list(self.model.players)
+        losses = {player: float(logs.get(f"{player}_loss", 0.0)) for player in players}
+        bad = [player for player, loss in losses.items() if not math.isfinite(loss)]
+        if bad:
+            player = bad[-1] if len(bad) == len(players) > 2 else bad[0]
+            self._stop(f"The loss of the player {player!r} became {losses[player]}", batch)
+        for player in players:
+            smallest = min(self.model.player_variables(player), key=lambda v: math.prod(v.shape))
+            if not np.isfinite(keras.ops.convert_to_numpy(smallest)).all():
+                self._stop(f"The weights of the player {player!r} became not finite", batch)
+
+    def _stop(self, what: str, batch: int) -> None:
+        raise PlayerDivergedError(
+            f"{what} in epoch {self._epoch + 1}, batch {batch + 1}. Lower its learning rate, or "
+            "check the batch for values that are not finite; weights saved before this epoch are "
+            "not affected."
+        )
 
 
 class PhasedLearningRate(keras.callbacks.Callback):

@@ -472,7 +472,7 @@ def test_each_update_moves_the_weights_of_its_player_only(player):
 
 
 def test_a_model_with_irrelevant_pairs_asks_for_them():
-    with pytest.raises(KeyError, match="irrelevant"):
+    with pytest.raises(ValueError, match="needs batches with the key 'irrelevant'"):
         step(compiled(), batch_of(keys=("source", "target")))
 
 

@@ -70,6 +70,33 @@ def test_divergence_names_the_player_the_epoch_and_the_batch(player):
     assert "learning rate" in message  # what to do
 
 
+def test_a_diverging_converter_is_named_although_it_spoils_the_losses_of_all():
+    model = tiny_model()
+    stop = [Spoil("converter", epoch=0, batch=1), StopOnDivergence()]
+    with pytest.raises(PlayerDivergedError, match="'converter' became nan in epoch 1, batch 2"):
+        model.fit(batch_of(8), batch_size=4, callbacks=stop, verbose=0)
+
+
+class SpoilGradient(keras.optimizers.SGD):
+    """An optimizer whose updates are not finite."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign(variable, np.full(variable.shape, np.inf, "float32"))
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_an_update_that_is_not_finite_is_named_before_it_spoils_a_loss(player):
+    model = PixelDTGAN(image_size=16, width=1 / 32, seed=0)
+    optimizers = {name: keras.optimizers.SGD(1e-3) for name in PLAYERS}
+    model.compile({**optimizers, player: SpoilGradient(1e-3)}, run_eagerly=True)
+    if player == "converter":  # the last to be updated: no loss has seen it yet
+        message = "weights of the player 'converter' became not finite in epoch 1, batch 1"
+    else:  # the converter's loss has
+        message = "in epoch 1, batch 1"
+    with pytest.raises(PlayerDivergedError, match=message):
+        model.fit(batch_of(4), batch_size=4, callbacks=[StopOnDivergence()], verbose=0)
+
+
 def test_an_exploding_objective_stops_with_the_players_name():
     model = PixelDTGAN(image_size=16, width=1 / 32, mse_weight=1e39)  # over float32's largest
     model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
