@@ -166,7 +166,7 @@ def test_evaluate_prints_a_table_with_reasons(small_run, capsys):
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert float(rows["rmse"]) > 0
     assert rows["split"] == "validation"
-    assert rows["kid_mean"].startswith("None (needs at least")
+    assert rows["kid_mean"].startswith("None (needs ")
     assert "notes" not in rows
 
 
@@ -204,13 +204,12 @@ def test_convert_goes_on_after_an_unreadable_photo(small_run, photos, tmp_path, 
     assert all(image.shape == (32, 32, 3) for image in images.values())
 
 
-def test_run_keras_file_and_tflite_file_convert_alike(small_run, photos, tmp_path, capsys):
+def test_run_keras_file_and_tflite_file_convert_alike(small_run, photos, tmp_path, caplog):
     exported = tmp_path / "export"
     assert cli.main(["export", "--workdir", str(small_run), "--out", str(exported)]) == 0
     files = ["converter_dynamic.tflite", "converter_float32.tflite", "export.json", "saved_model"]
     assert sorted(p.name for p in exported.iterdir()) == files
-    shown = capsys.readouterr().out
-    assert str(exported / files[0]) in shown and str(exported / files[1]) in shown
+    assert all(name in caplog.text for name in (*files[:2], str(exported)))
 
     results = {}
     for model in (small_run, small_run / "model.keras", *(exported / f for f in files[:2])):
