@@ -19,7 +19,7 @@ def main() -> None:
     """Runs the example."""
     parser = argparse.ArgumentParser(description="PixelDTGAN on rendered products.")
     parser.add_argument("--products", type=int, default=200)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--width", type=float, default=0.125, help="1 is the paper's network")
     parser.add_argument("--out", default="pixel_dtgan.png")
     arguments = parser.parse_args()
