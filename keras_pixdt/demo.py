@@ -37,6 +37,11 @@ def run_demo(
         ValueError: `workdir` holds a finished run.
     """
     workdir = pathlib.Path(workdir)
+    if (workdir / "model.keras").exists():
+        raise ValueError(
+            f"{workdir} holds a finished demo: open {workdir}/report.html, or remove the folder to "
+            "run it again."
+        )
     clock = _Clock()
 
     logging.info("1/5 Drawing the data set and building it with TFDS")

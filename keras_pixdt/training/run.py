@@ -145,16 +145,29 @@ def train(
         raise ValueError(
             f"Give `minutes` or `epochs`, not both. Received: {minutes} minutes, {epochs} epochs"
         )
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1. Received: {epochs}")
     preset = presets.get(preset) if isinstance(preset, str) else preset
+    limit: keras.callbacks.Callback
+    if minutes is not None:
+        limit = callbacks_module.TimeBudget(preset, minutes)
+        epochs = 1_000_000
+    else:
+        epochs = preset.epochs if epochs is None else epochs
+        limit = callbacks_module.PhasedLearningRate(preset, epochs)
     workdir = pathlib.Path(workdir)
     options: dict[str, Any] = {
         "preset": preset.options(),
-        "data": {"data": data, **(data_options or {})},
+        "data": _absolute({"data": data, **(data_options or {})}),
         "seed": seed,
     }
-    _claim(workdir, options)
-
+    _check_free(workdir, options)
     pairs = data_module.load_pairs(image_size=preset.image_size, **options["data"])
+    workdir.mkdir(parents=True, exist_ok=True)
+    versions = {name: importlib.metadata.version(name) for name in ("keras-pixdt", "keras")}
+    machine = {"python": platform.python_version(), "backend": keras.backend.backend(), **versions}
+    _write_json(workdir / "run.json", {**options, "versions": machine})
+
     keras.utils.set_random_seed(seed)
     model = preset.model(seed)
     model.compile(
@@ -166,15 +179,8 @@ def train(
     )
     validation = _in_order(pairs.get("validation", pairs["test"]), preset)
 
-    limit: keras.callbacks.Callback
-    if minutes is not None:
-        limit = callbacks_module.TimeBudget(preset, minutes)
-        epochs = 1_000_000
-    else:
-        epochs = preset.epochs if epochs is None else epochs
-        limit = callbacks_module.PhasedLearningRate(preset, epochs)
     start = time.monotonic()
-    history = model.fit(
+    model.fit(
         batches,
         validation_data=validation,
         epochs=epochs,
@@ -185,18 +191,13 @@ def train(
             _EpochOfData(batches),
             callbacks_module.StopOnDivergence(),
             callbacks_module.ImageGrid(_examples(validation), workdir / "grids"),
+            _History(workdir / "history.json"),
             keras.callbacks.BackupAndRestore(str(workdir / "backup")),
             *_tensorboard(workdir / "logs"),
             *callbacks,
         ],
-    ).history
-    logging.info(
-        "Trained %d epochs of %d pairs in %.1f minutes",
-        len(history["converter_loss"]),
-        len(pairs["train"]),
-        (time.monotonic() - start) / 60,
     )
-    _write_json(workdir / "history.json", {k: [float(x) for x in v] for k, v in history.items()})
+    logging.info("Trained for %.1f minutes", (time.monotonic() - start) / 60)
     _save(model, workdir / "model.keras")
     return Run(workdir, preset, options["data"], seed, model, pairs)
 
@@ -232,15 +233,41 @@ class _EpochOfData(keras.callbacks.Callback):
         self._batches.epoch = epoch
 
 
-def _claim(workdir: pathlib.Path, options: dict[str, Any]) -> None:
-    """Writes `run.json`, unless the folder belongs to another run."""
+class _History(keras.callbacks.Callback):
+    """Keeps the logs of each epoch in a file, which a continued run goes on with."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        history = json.loads(self._path.read_text()) if epoch and self._path.exists() else {}
+        for name, value in (logs or {}).items():
+            # An epoch that was interrupted after this line is trained, and written, again.
+            history[name] = [*history.get(name, [])[:epoch], float(value)]
+        _write_json(self._path, history)
+
+
+def _absolute(data_options: dict[str, Any]) -> dict[str, Any]:
+    """Paths as they are from any folder, since a run is opened from others as well."""
+    data = str(data_options["data"])
+    if data != "rendered" and not data.startswith("tfds:"):
+        data = os.path.abspath(data)
+    options = {**data_options, "data": data}
+    if options.get("data_dir") is not None:
+        options["data_dir"] = os.path.abspath(options["data_dir"])
+    return options
+
+
+def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
+    """Refuses a folder that belongs to another run."""
     path = workdir / "run.json"
-    options = json.loads(json.dumps(options))  # tuples as JSON has them
     if (workdir / "model.keras").exists():
         raise ValueError(
             f"{workdir} holds a finished run. Choose another --workdir, or remove this one."
         )
     if path.exists():
+        options = json.loads(json.dumps(options))  # tuples as JSON has them
         before = json.loads(path.read_text())
         different = [k for k in options if before.get(k) != options[k]]
         if different:
@@ -249,10 +276,6 @@ def _claim(workdir: pathlib.Path, options: dict[str, Any]) -> None:
                 "Choose another --workdir, remove this one, or repeat its options: "
                 + ", ".join(f"{k} {before.get(k)}" for k in different)
             )
-    workdir.mkdir(parents=True, exist_ok=True)
-    versions = {name: importlib.metadata.version(name) for name in ("keras-pixdt", "keras")}
-    machine = {"python": platform.python_version(), "backend": keras.backend.backend(), **versions}
-    _write_json(path, {**options, "versions": machine})
 
 
 def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
@@ -291,7 +314,10 @@ def _save(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def _write_json(path: pathlib.Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    """Writes so that a kill leaves the old file or the new one."""
+    unfinished = path.with_name(f"unfinished_{path.name}")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(unfinished, path)
 
 
 def _tuples(value: Any) -> Any:
