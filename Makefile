@@ -17,13 +17,15 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for name in input_pipeline rendered; do \
+		$(BIN)/python benchmarks/$$name.py --output runs/benchmarks/$$name.json || exit 1; \
+	done
 
 # Everything that demo, test and lint need, once, and again when setup.cfg changes.
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --quiet --editable ".[dev]"
 	touch $@
 
 clean:

@@ -1,6 +1,6 @@
 """How fast pairs are read and triplets are drawn, at 64 px.
 
-    python benchmarks/input_pipeline.py --json input_pipeline.json
+    python benchmarks/input_pipeline.py --output runs/benchmarks/input_pipeline.json
 
 Needs no files: the set is rendered, and kept as a LookBook folder and as TFDS data in a temporary
 folder. The trainer consumes triplets; the rest is paid once per run.
@@ -8,17 +8,13 @@ folder. The trainer consumes triplets; the rest is paid once per run.
 
 import argparse
 import collections
-import importlib.metadata
-import json
-import os
 import pathlib
-import platform
-import subprocess
 import tempfile
 import time
 
 import numpy as np
 
+import _common
 from keras_pixdt import data
 from keras_pixdt.data import rendered
 
@@ -102,38 +98,18 @@ def measure(num_products: int, num_pairs: int, batch_size: int) -> dict[str, flo
     return rates
 
 
-def commit() -> str:
-    result = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=pathlib.Path(__file__).parent,
-    )
-    return result.stdout.strip() or "unknown"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=20_000)
-    parser.add_argument("--batch_size", type=int, default=128)
-    parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
-    flags = parser.parse_args()
-    rates = measure(flags.products, flags.pairs, flags.batch_size)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
+    options = parser.parse_args()
+    rates = measure(options.products, options.pairs, options.batch_size)
     for label, value in rates.items():
         print(f"{label:40} {value:10,.0f}")
-    if flags.json:
-        packages = ("numpy", "pillow", "keras", "tensorflow", "tensorflow-datasets")
-        report = {
-            "rates": rates,
-            "options": {"products": flags.products, "pairs": flags.pairs}
-            | {"batch_size": flags.batch_size},
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-            "python": platform.python_version(),
-            "versions": {name: importlib.metadata.version(name) for name in packages},
-            "commit": commit(),
-        }
-        flags.json.write_text(json.dumps(report, indent=2) + "\n")
+    packages = ("numpy", "pillow", "keras", "tensorflow", "tensorflow-datasets")
+    _common.write_json(options.output, rates, vars(options), packages)
 
 
 if __name__ == "__main__":

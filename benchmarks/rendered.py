@@ -10,23 +10,11 @@ persons, which a process draws once, are drawn before the clock starts.
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
-import platform
-import subprocess
 import time
 
-import numpy as np
-import PIL
-
+import _common
 from keras_pixdt.data import rendered
-
-
-def _commit() -> str:
-    answer = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or "unknown"
 
 
 def measure(image_size: int, num_products: int) -> dict[str, float]:
@@ -58,23 +46,7 @@ def main() -> None:
             f"{size:>6} {result['images']:>8} {result['seconds']:>8.2f} "
             f"{result['images_per_second_per_core']:>18.1f}"
         )
-    if arguments.output:
-        report = {
-            "machine": {
-                "architecture": platform.machine(),
-                "system": platform.system(),
-                "processor": platform.processor(),
-            },
-            "versions": {
-                "python": platform.python_version(),
-                "pillow": PIL.__version__,
-                "numpy": np.__version__,
-            },
-            "commit": _commit(),
-            "results": results,
-        }
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    _common.write_json(arguments.output, results, vars(arguments), ("numpy", "pillow"))
 
 
 if __name__ == "__main__":

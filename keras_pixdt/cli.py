@@ -174,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--workdir", default="runs/demo", help="folder (default: runs/demo)")
     demo.add_argument(
-        "--minutes", type=float, default=7.0, help="of training (default: %(default)s)"
+        "--minutes", type=float, default=8.5, help="of training (default: %(default)s)"
     )
     demo.add_argument(
         "--products", type=int, help="draw another number of products than the builder's"
@@ -231,6 +231,7 @@ def _train(options: argparse.Namespace) -> int:
         minutes=options.minutes,
         epochs=options.epochs,
         seed=options.seed,
+        verbose=1 if sys.stdout.isatty() else 2,  # no progress bar in files
     )
     logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
     return 0

@@ -21,7 +21,7 @@ CONFIG = "rendered64"
 
 
 def run_demo(
-    workdir: str | os.PathLike[str], minutes: float = 7.0, num_products: int | None = None
+    workdir: str | os.PathLike[str], minutes: float = 8.5, num_products: int | None = None
 ) -> pathlib.Path:
     """Draws and builds the data set, trains, scores, exports, converts and reports.
 

@@ -152,6 +152,7 @@ def train(
     if minutes is not None:
         limit = callbacks_module.TimeBudget(preset, minutes)
         epochs = 1_000_000
+        logging.info("Training ends after %g minutes, whatever the epoch", minutes)
     else:
         epochs = preset.epochs if epochs is None else epochs
         limit = callbacks_module.PhasedLearningRate(preset, epochs)

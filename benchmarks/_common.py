@@ -1,0 +1,44 @@
+"""What every benchmark writes beside its figures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+
+def write_json(
+    path: pathlib.Path | None, results: Any, options: dict[str, Any], packages: Sequence[str]
+) -> None:
+    """Writes results with machine, versions and commit; does nothing without a path.
+
+    Args:
+        path: the JSON file; its folder is made if it is missing.
+        results: the figures.
+        options: how the benchmark was called.
+        packages: the distributions on which the figures depend.
+    """
+    if path is None:
+        return
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=pathlib.Path(__file__).parent,
+    ).stdout.strip()
+    report = {
+        "results": results,
+        "options": {k: v for k, v in options.items() if k != "output"},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "commit": commit or "unknown",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
