@@ -155,7 +155,8 @@ def _write_report(
     losses = {k.removesuffix("_loss"): v for k, v in history.items() if k.endswith("_loss")}
     report.curves(
         {
-            "losses": losses,
+            "loss of the converter": {"converter": losses.pop("converter")},
+            "losses of the discriminators": losses,
             "validation RMSE (lower is better)": {"rmse": history["val_rmse"]},
             "validation SSIM (higher is better)": {
                 "ssim": history["val_ssim"],
@@ -165,7 +166,8 @@ def _write_report(
     )
     grids = sorted((workdir / "grids").glob("*.png"))
     for path in (grids[0], grids[-1]) if len(grids) > 1 else grids:
-        report.picture(path, f"Validation images after {path.stem.replace('_', ' ')}")
+        epoch = int(path.stem.removeprefix("epoch_"))
+        report.picture(path, f"Validation images after epoch {epoch}")
 
     report.heading("Scores on the test split")
     names = [k for k in scores["split"] if isinstance(scores["split"][k], int | float)]
