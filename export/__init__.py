@@ -8,7 +8,7 @@ from keras_pixdt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "export.exporter": ["export_converter"],
+        "export.exporter": ["export_converter", "export_run"],
         "export.runtime": ["load_tflite"],
         "export.verification": ["ExportError"],
     },

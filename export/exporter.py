@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -25,8 +25,12 @@ from export.runtime import IMAGE, SIGNATURE, load_tflite
 from export.verification import LEVELS_PER_UNIT, VARIANTS, ExportError
 from keras_pixdt.data.images import to_float
 
+if TYPE_CHECKING:
+    from keras_pixdt.training.run import Run
+
 SAVED_MODEL = "saved_model"
 REPORT = "export.json"
+VERIFIED_PHOTOS = 64  # of a run's test split; more take minutes at full width
 
 
 def export_converter(
@@ -137,6 +141,24 @@ def export_converter(
     finally:
         shutil.rmtree(stage)
     return report
+
+
+def export_run(
+    run: Run, directory: str | os.PathLike[str], variants: Sequence[str] = ("float32", "dynamic")
+) -> dict[str, Any]:
+    """Exports the converter of a run, verified on photos of its test split.
+
+    Args:
+        run: what `keras_pixdt.load_run` returns.
+        directory: as of `export_converter`.
+        variants: as of `export_converter`.
+
+    Returns:
+        What `export_converter` returns.
+    """
+    photos = run.pairs()["test"].sources
+    spread = photos[:: max(1, len(photos) // VERIFIED_PHOTOS)]  # over all its products
+    return export_converter(run.model.converter, directory, images=spread, variants=variants)
 
 
 def _check_arguments(

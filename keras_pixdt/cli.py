@@ -21,8 +21,6 @@ from keras_pixdt import presets
 # shows its traceback.
 _USER_ERRORS = (ValueError, OSError, FloatingPointError)
 
-VERIFIED_PHOTOS = 64
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command.
@@ -310,22 +308,13 @@ def _export(options: argparse.Namespace) -> int:
     finished = run.load_run(options.workdir)
     out = options.out or pathlib.Path(options.workdir) / "export"
     try:
-        report = export_run(finished, out, options.variants)
+        report = export.export_run(finished, out, options.variants)
     except export.ExportError as error:
         logging.error("%s. Nothing was written to %s", error, out)
         return 1
     logging.info("Wrote %s", ", ".join(v["file"] for v in report["variants"].values()))
     logging.info("to %s, with saved_model and export.json", out)
     return 0
-
-
-def export_run(finished: Any, out: Any, variants: Sequence[str]) -> dict[str, Any]:
-    """Exports a run's converter, verified on images of its test split."""
-    import export
-
-    photos = finished.pairs()["test"].sources
-    photos = photos[:: max(1, len(photos) // VERIFIED_PHOTOS)]  # spread over the products
-    return export.export_converter(finished.model.converter, out, images=photos, variants=variants)
 
 
 def _demo(options: argparse.Namespace) -> int:

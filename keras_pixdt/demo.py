@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+import export
 from keras_pixdt import convert, data
-from keras_pixdt.cli import export_run
 from keras_pixdt.report import Report
 from keras_pixdt.training import callbacks, run
 
@@ -65,7 +65,7 @@ def run_demo(
     clock.lap("score")
 
     logging.info("4/5 Exporting, and verifying against Keras")
-    exported = export_run(finished, workdir / "export", ("float32", "dynamic"))
+    exported = export.export_run(finished, workdir / "export")
     clock.lap("export and verify")
 
     logging.info("5/5 Converting photos with the TFLite file, and writing the report")
@@ -116,8 +116,6 @@ class _Clock:
 
 def _convert_samples(finished: run.Run, workdir: pathlib.Path, exported: dict[str, Any]) -> None:
     """Writes test photos as files and converts them as a user would: with the TFLite file."""
-    import export
-
     photos = workdir / "photos"
     photos.mkdir(exist_ok=True)
     test = finished.pairs()["test"]

@@ -30,7 +30,7 @@ ALLOWED = {
     "export": TRAINING | {"reproduce", "export"},
     "convert": TOP,
     "report": TOP,
-    "demo": TOP | {"cli", "tfds_lookbook"},  # the commands one after the other
+    "demo": TOP | {"tfds_lookbook"},  # the commands one after the other
     "registered": MIDDLE,  # imports what `.keras` files name
     "cli": TOP | {"cli"},
     "examples": TOP | {"tfds_lookbook"},
