@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import json
 import logging as std_logging
@@ -32,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 1 if the input was at fault.
     """
     options = _parser().parse_args(argv)
-    _quiet_start()
     flags.FLAGS.mark_as_parsed()  # argparse did; absl would warn that nobody has
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
@@ -57,7 +57,7 @@ def _is_for_users(record: std_logging.LogRecord) -> bool:
     )
 
 
-def _quiet_start() -> None:
+def _import_keras() -> None:
     """Imports Keras without the notes on CPU features and missing GPUs of TensorFlow's start.
 
     TF_CPP_MIN_LOG_LEVEL silences its C++ code, whose failures reach Python as exceptions, except
@@ -209,8 +209,7 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    import dataclasses
-
+    _import_keras()
     from keras_pixdt.training import run
 
     fields = ("batch_size", "image_size", "width", "dtype")
@@ -236,6 +235,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    _import_keras()
     from keras_pixdt.training import run
 
     scores = run.load_run(options.workdir).evaluate(
@@ -279,6 +279,7 @@ def _converter(path: pathlib.Path) -> tuple[Callable[[Any], Any], int]:
         model = export.load_tflite(path)
         return model, model.image_size
 
+    _import_keras()
     import keras
 
     import keras_pixdt.registered  # noqa: F401
@@ -302,6 +303,7 @@ def _converter(path: pathlib.Path) -> tuple[Callable[[Any], Any], int]:
 
 
 def _export(options: argparse.Namespace) -> int:
+    _import_keras()
     import export
     from keras_pixdt.training import run
 
@@ -318,6 +320,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    _import_keras()
     from keras_pixdt import demo
 
     report = demo.run_demo(options.workdir, minutes=options.minutes, num_products=options.products)
