@@ -201,9 +201,10 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder or archive with LookBook's file names, tfds:NAME, or rendered (default)",
     )
     parser.add_argument(
-        "--splits", choices=("yoo2016", "kwon2019"), default="yoo2016",
-        help="90/5/5 or 90/10 of the products (default: yoo2016)",
-    )  # fmt: skip
+        "--splits",
+        choices=("yoo2016", "kwon2019"),
+        help="90/5/5 (default) or 90/10 of the products; TFDS data is split by its config",
+    )
     parser.add_argument("--data-dir", help="where TFDS data was prepared")
     parser.add_argument("--products", type=int, help="of rendered: number of products")
 
@@ -215,16 +216,16 @@ def _train(options: argparse.Namespace) -> int:
     fields = ("batch_size", "image_size", "width", "dtype")
     changed = {k: getattr(options, k) for k in fields if getattr(options, k) is not None}
     preset = dataclasses.replace(presets.get(options.preset), **changed)
-    data_options: dict[str, Any] = {"splits": options.splits}
-    if options.data_dir is not None:
-        data_options["data_dir"] = options.data_dir
-    if options.products is not None:
-        data_options["num_products"] = options.products
+    given = {
+        "splits": options.splits,
+        "data_dir": options.data_dir,
+        "num_products": options.products,
+    }
     finished = run.train(
         preset,
         options.data,
         options.workdir,
-        data_options=data_options,
+        data_options={k: v for k, v in given.items() if v is not None},
         minutes=options.minutes,
         epochs=options.epochs,
         seed=options.seed,

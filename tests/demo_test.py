@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt import data, demo
+from keras_pixdt import cli, data, demo
 from keras_pixdt.training import run
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def test_report_has_the_scores_the_files_and_the_commands(workdir, report):
         assert name in report
         assert (workdir / "export" / name).stat().st_size > 10_000
     assert f"pixdt convert photo.jpg --model {workdir}" in report
-    assert report.count("<svg") == 3
+    assert report.count("<svg") == 4
 
 
 def test_exported_files_were_verified(workdir):
@@ -70,3 +70,11 @@ def test_run_was_trained_on_the_data_that_tfds_built(workdir):
     pairs = finished.pairs()
     assert sum(len(split.targets) for split in pairs.values()) == 48
     assert set(pairs) == {"train", "validation", "test"}
+
+
+def test_what_tfds_built_trains_by_the_command_line_too(workdir, tmp_path):
+    options = ["--data", "tfds:lookbook/rendered64_48", "--data-dir", str(workdir / "tfds")]
+    size = ["--epochs", "1", "--width", "0.03125", "--batch-size", "64"]
+    assert cli.main(["train", *options, *size, "--workdir", str(tmp_path / "run")]) == 0
+    loaded = run.load_run(tmp_path / "run")
+    assert sum(len(pairs.targets) for pairs in loaded.pairs().values()) == 48
