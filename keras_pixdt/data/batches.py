@@ -15,43 +15,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-# Of `distort`: sides of the window in the source, its shift, and the light, each as a share.
-_WINDOW_SIDE = (0.85, 1.1)
-_WINDOW_SHIFT = 0.06
-_LIGHT, _TINT = 0.25, 0.06
-
-
-class _Distortion(NamedTuple):
-    """How an epoch looks at its sources: each row is one example."""
-
-    side: np.ndarray
-    center: np.ndarray
-    gain: np.ndarray
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, count: int) -> _Distortion:
-        light = rng.uniform(1 - _LIGHT, 1 + _LIGHT, (count, 1))
-        tint = rng.uniform(1 - _TINT, 1 + _TINT, (count, 3))
-        return cls(
-            side=rng.uniform(*_WINDOW_SIDE, count),
-            center=0.5 + rng.uniform(-_WINDOW_SHIFT, _WINDOW_SHIFT, (count, 2)),
-            gain=(light * tint).astype(np.float32),
-        )
-
-    def window(self, pixels: np.ndarray, place: slice) -> np.ndarray:
-        """The windows of images (n, size, size, 3), nearest pixels, edges repeated."""
-        size = pixels.shape[1]
-        grid = (np.arange(size) + 0.5) / size - 0.5
-        position = self.center[place][:, :, None] + self.side[place][:, None, None] * grid
-        index = np.clip((position * size).astype(np.int64), 0, size - 1)  # (n, 2, size)
-        image = np.arange(len(pixels))[:, None, None]
-        return pixels[image, index[:, 0, :, None], index[:, 1, None, :]]
-
-    def light(self, source: np.ndarray, place: slice) -> np.ndarray:
-        """Multiplies the light of images in [-1, 1], where -1 is dark."""
-        return np.clip((source + 1) * self.gain[place][:, None, None, :] - 1, -1, 1)
-
-
 class _Plan(NamedTuple):
     """What an epoch draws: each row is one example."""
 
@@ -59,7 +22,6 @@ class _Plan(NamedTuple):
     order: np.ndarray
     irrelevant: np.ndarray | None
     flipped: np.ndarray | None
-    distortion: _Distortion | None
 
 
 class Triplets(keras.utils.PyDataset):
@@ -95,8 +57,6 @@ class Triplets(keras.utils.PyDataset):
         reverse: whether to exchange source and target (product to human); `irrelevant` is then a
             person image of another group.
         mirror: whether to flip half of the triplets left to right, all three images of each.
-        distort: whether to zoom (by 0.9 to 1.2), move (by up to 6%) and relight (by up to 25%, and
-            6% of colour) the sources, for sets so small that a network would learn them by heart.
 
     Raises:
         ValueError: if there are no pairs, fewer than one whole batch, or if irrelevant images are
@@ -120,7 +80,6 @@ class Triplets(keras.utils.PyDataset):
         drop_remainder: bool = True,
         reverse: bool = False,
         mirror: bool = False,
-        distort: bool = False,
     ) -> None:
         # Without workers: a batch takes a few milliseconds, less than handing it over costs.
         super().__init__()
@@ -141,7 +100,6 @@ class Triplets(keras.utils.PyDataset):
         self.drop_remainder = drop_remainder
         self.reverse = reverse
         self.mirror = mirror
-        self.distort = distort
         self._source_group = pairs.group_id[pairs.target_index]
         candidate_group = self._source_group if reverse else pairs.group_id
         # Candidates sorted by group: those of one group are one interval, which a draw skips.
@@ -179,7 +137,6 @@ class Triplets(keras.utils.PyDataset):
             order=order,
             irrelevant=self._draw_irrelevant(rng)[order] if self.irrelevant else None,
             flipped=rng.random(count) < 0.5 if self.mirror else None,
-            distortion=_Distortion.draw(rng, count) if self.distort else None,
         )
 
     def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
@@ -223,11 +180,7 @@ class Triplets(keras.utils.PyDataset):
             if plan.flipped is not None:
                 rows = plan.flipped[place]
                 pixels[rows] = pixels[rows, :, ::-1]
-            if plan.distortion is not None and key == "source":
-                pixels = plan.distortion.window(pixels, place)
             batch[key] = images.to_float(pixels)
-        if plan.distortion is not None:
-            batch["source"] = plan.distortion.light(batch["source"], place)
         batch["product_id"] = self.pairs.product_id[target_rows]
         return batch
 

@@ -24,7 +24,6 @@ class Preset(abc.ABC):
         phases: (epochs, learning rate) one after the other.
         reverse: whether source and target are exchanged.
         mirror: whether triplets are flipped at random.
-        distort: whether sources are zoomed, moved and relit at random.
         dtype: dtype policy of the networks.
 
     Raises:
@@ -38,7 +37,6 @@ class Preset(abc.ABC):
     phases: tuple[tuple[int, float], ...]
     reverse: bool = False
     mirror: bool = False
-    distort: bool = False
     dtype: str = "float32"
 
     def __post_init__(self) -> None:

@@ -102,7 +102,6 @@ PRESETS = (
         batch_size=32,
         phases=((8, 1e-3), (2, 1e-4)),
         mirror=True,
-        distort=True,
         width=0.25,
         discriminator_width=0.125,
         l1_weight=100.0,

@@ -176,12 +176,7 @@ def train(
         metrics=[metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()],
     )
     batches = data_module.triplets(
-        pairs["train"],
-        preset.batch_size,
-        seed,
-        reverse=preset.reverse,
-        mirror=preset.mirror,
-        distort=preset.distort,
+        pairs["train"], preset.batch_size, seed, reverse=preset.reverse, mirror=preset.mirror
     )
     validation = _in_order(pairs.get("validation", pairs["test"]), preset)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data
-from keras_pixdt.data import batches
 from keras_pixdt.data.pairs import PairSet
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -114,41 +113,6 @@ def test_reverse_exchanges_source_and_target():
             levels(batch["source"]), levels(batch["irrelevant"]), strict=True
         ):
             assert person >= 100 and group[person - 100] != group[product]
-
-
-def test_distort_changes_sources_only_by_seed_and_epoch_and_stays_in_range():
-    pairs = make_pairs()
-    plain = data.triplets(pairs, batch_size=4, seed=3)[0]
-    distorted = data.triplets(pairs, batch_size=4, seed=3, distort=True)
-    again = data.triplets(pairs, batch_size=4, seed=3, distort=True)
-    batch = distorted[0]
-    for key in ("target", "irrelevant", "product_id"):
-        assert np.array_equal(batch[key], plain[key])
-    assert not np.array_equal(batch["source"], plain["source"])
-    assert batch["source"].dtype == np.float32
-    assert -1 <= batch["source"].min() <= batch["source"].max() <= 1
-    assert np.array_equal(batch["source"], again[0]["source"])
-    again.epoch = 1
-    assert not np.array_equal(again[0]["source"], batch["source"])
-
-
-def test_the_window_of_a_distortion():
-    """Hand-made: one image as it is, one at half the side around a moved centre, an edge."""
-    column = np.arange(8, dtype=np.uint8)
-    image = np.broadcast_to(column[None, :, None], (8, 8, 3))  # each pixel holds its column
-    distortion = batches._Distortion(
-        side=np.array([1.0, 0.5, 1.0]),
-        center=np.array([[0.5, 0.5], [0.5, 0.625], [0.5, 0.75]]),
-        gain=np.array([[1, 1, 1], [0.5, 1, 2], [1, 1, 1]], np.float32),
-    )
-    everything = slice(0, 3)
-    seen = distortion.window(np.stack([image] * 3), everything)
-    assert np.array_equal(seen[0], image)
-    assert seen[1, 0, :, 0].tolist() == [3, 3, 4, 4, 5, 5, 6, 6]
-    assert seen[2, 0, :, 0].tolist() == [2, 3, 4, 5, 6, 7, 7, 7]
-    gray = np.zeros((3, 8, 8, 3), np.float32)  # half light
-    lit = distortion.light(gray, everything)
-    np.testing.assert_allclose(lit[1, 0, 0], [-0.5, 0.0, 1.0], atol=1e-6)
 
 
 def test_mirror_flips_half_of_the_triplets_whole_and_leaves_the_pairs_alone():

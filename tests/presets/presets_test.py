@@ -21,7 +21,6 @@ SECTION_5_2 = {
     "l1_weight": 0.0,
     "reverse": False,
     "mirror": False,
-    "distort": False,
     "dtype": "float32",
 }
 ROWS = {
