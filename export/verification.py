@@ -49,10 +49,11 @@ class Variant:
 # and must hold for narrow and briefly trained ones, where 8-bit activations cost more. Measured
 # on unseen street photos, mean, worst image and largest difference: full width after 15 minutes
 # of training 58 dB, 54 dB, 5 levels; quarter width after 80 s 57 dB, 44 dB, 11 levels; eighth
-# width after 60 s 53 dB, 42 dB, 13 levels.
+# width after 60 s 53 dB, 42 dB, 13 levels. On the demo's test split: 54 dB, 46 dB, 24 levels. The
+# largest difference is one pixel of a million, at an edge, so its floor is the widest.
 VARIANTS = {
     "float32": Variant(False, 4, max_difference_levels=1e-4 * LEVELS_PER_UNIT),
-    "dynamic": Variant(True, 1, max_difference_levels=32.0, psnr_mean_db=45.0, psnr_min_db=35.0),
+    "dynamic": Variant(True, 1, max_difference_levels=64.0, psnr_mean_db=45.0, psnr_min_db=35.0),
 }
 
 
