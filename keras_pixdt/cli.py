@@ -314,6 +314,8 @@ def _export(options: argparse.Namespace) -> int:
         report = export.export_run(finished, out, options.variants)
     except export.ExportError as error:
         logging.error("%s. Nothing was written to %s", error, out)
+        if len(options.variants) > 1:
+            logging.error("To leave a variant out, name the others: --variants float32")
         return 1
     logging.info("Wrote %s", ", ".join(v["file"] for v in report["variants"].values()))
     logging.info("to %s, with saved_model and export.json", out)

@@ -65,13 +65,13 @@ def run_demo(
     clock.lap("score")
 
     logging.info("4/5 Exporting, and verifying against Keras")
-    exported = export.export_run(finished, workdir / "export")
+    exported, refused = _export(finished, workdir / "export")
     clock.lap("export and verify")
 
     logging.info("5/5 Converting photos with the TFLite file, and writing the report")
     _convert_samples(finished, workdir, exported)
     clock.lap("convert samples")
-    return _write_report(finished, scores, exported, clock)
+    return _write_report(finished, scores, exported, refused, clock)
 
 
 def build_dataset(data_dir: pathlib.Path, num_products: int | None = None) -> str:
@@ -114,6 +114,24 @@ class _Clock:
         self._last = now
 
 
+def _export(finished: run.Run, directory: pathlib.Path) -> tuple[dict[str, Any], str]:
+    """Exports all variants; float32 alone where one is refused, with the reason.
+
+    How far 8-bit weights carry depends on the weights that the minutes of training gave. A
+    refusal is said, and does not cost the rest of the demo.
+    """
+    try:
+        return export.export_run(finished, directory), ""
+    except export.ExportError as error:
+        logging.error("%s. Exporting float32 alone", error)
+        return export.export_run(finished, directory, ("float32",)), str(error)
+
+
+def _smallest(exported: dict[str, Any]) -> str:
+    """File name of the smallest variant."""
+    return min(exported["variants"].values(), key=lambda variant: variant["bytes"])["file"]
+
+
 def _convert_samples(finished: run.Run, workdir: pathlib.Path, exported: dict[str, Any]) -> None:
     """Writes test photos as files and converts them as a user would: with the TFLite file."""
     photos = workdir / "photos"
@@ -122,13 +140,16 @@ def _convert_samples(finished: run.Run, workdir: pathlib.Path, exported: dict[st
     for row in np.unique(test.target_index, return_index=True)[1][:8]:
         product = test.product_id[test.target_index[row]]
         data.write_image(photos / f"product_{product:06d}.png", test.sources[row])
-    variant = exported["variants"]["dynamic"]["file"]
-    tflite = export.load_tflite(workdir / "export" / variant)
+    tflite = export.load_tflite(workdir / "export" / _smallest(exported))
     convert.convert_photos(tflite, [photos], workdir / "converted", finished.preset.image_size)
 
 
 def _write_report(
-    finished: run.Run, scores: dict[str, dict[str, Any]], exported: dict[str, Any], clock: _Clock
+    finished: run.Run,
+    scores: dict[str, dict[str, Any]],
+    exported: dict[str, Any],
+    refused: str,
+    clock: _Clock,
 ) -> pathlib.Path:
     workdir, history = finished.workdir, finished.history()
     pairs = finished.pairs()
@@ -199,10 +220,13 @@ def _write_report(
         f"Keras predict took {exported['keras_predict_ms']:.1f} ms an image in the same process."
     )
 
+    if refused:
+        report.paragraph(f"Refused, and not written: {refused}")
+
     report.heading("Your own photos")
     report.commands(
         f"pixdt convert photo.jpg --model {workdir} --out products\n"
-        f"pixdt convert photo.jpg --model {workdir}/export/converter_dynamic.tflite --out products"
+        f"pixdt convert photo.jpg --model {workdir}/export/{_smallest(exported)} --out products"
     )
     report.paragraph(
         "A network that has only seen rendered persons knows little of real ones: train on "

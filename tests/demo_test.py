@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export import verification
 from keras_pixdt import cli, data, demo
 from keras_pixdt.training import run
 
@@ -78,3 +80,13 @@ def test_what_tfds_built_trains_by_the_command_line_too(workdir, tmp_path):
     assert cli.main(["train", *options, *size, "--workdir", str(tmp_path / "run")]) == 0
     loaded = run.load_run(tmp_path / "run")
     assert sum(len(pairs.targets) for pairs in loaded.pairs().values()) == 48
+
+
+def test_a_refused_variant_does_not_cost_the_rest(workdir, tmp_path, monkeypatch):
+    strict = dataclasses.replace(verification.VARIANTS["dynamic"], psnr_min_db=200.0)
+    monkeypatch.setitem(verification.VARIANTS, "dynamic", strict)
+    exported, refused = demo._export(run.load_run(workdir), tmp_path / "export")
+    assert "psnr_min_db 200" in refused
+    assert set(exported["variants"]) == {"float32"}
+    assert demo._smallest(exported) == "converter_float32.tflite"
+    assert not (tmp_path / "export" / "converter_dynamic.tflite").exists()
