@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -19,9 +20,41 @@ class _Plan(NamedTuple):
     """What an epoch draws: each row is one example."""
 
     epoch: int
+    batch_size: int
+    first_batch: int
     order: np.ndarray
     irrelevant: np.ndarray | None
     flipped: np.ndarray | None
+
+
+@functools.total_ordering
+class _NumBatches:
+    """The number of batches of the epoch at hand.
+
+    Keras' `fit` asks for the number once and counts every epoch by the answer. Where epochs
+    differ, it gets this one, which follows. It does what `fit` and the progress bar do with it.
+    """
+
+    def __init__(self, number: Callable[[], int]) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number()
+
+    def __eq__(self, other: Any) -> bool:
+        return self._number() == other
+
+    def __lt__(self, other: Any) -> bool:
+        return self._number() < other
+
+    def __sub__(self, other: Any) -> Any:
+        return self._number() - other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / self._number()
+
+    def __repr__(self) -> str:
+        return str(self._number())
 
 
 class Triplets(keras.utils.PyDataset):
@@ -44,12 +77,15 @@ class Triplets(keras.utils.PyDataset):
       have drawn; a callback that sets `epoch` when an epoch begins gets the same.
     - `fit` shuffles the order of whole batches once more, by Python's global `random`. Pass
       `shuffle=False` to it, or call `keras.utils.set_random_seed`, to reproduce a run exactly.
+    - Where batches change their size between epochs, `num_batches` is a number that follows, since
+      `fit` asks for it once; `len()` is always an int.
     - `steps_per_epoch` cuts an epoch off while the next batches are being prefetched. Pass
       `to_tf_dataset().repeat()` together with it.
 
     Args:
         pairs: the pairs of one split.
-        batch_size: examples per batch, at least 1.
+        batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set, the
+            first of which is set now.
         seed: makes every draw reproducible.
         shuffle: whether to permute the pairs, anew every epoch.
         irrelevant: whether batches have the key `irrelevant`.
@@ -72,7 +108,7 @@ class Triplets(keras.utils.PyDataset):
     def __init__(
         self,
         pairs: PairSet,
-        batch_size: int = 128,
+        batch_size: int | Sequence[int] = 128,
         seed: int = 0,
         *,
         shuffle: bool = True,
@@ -83,17 +119,18 @@ class Triplets(keras.utils.PyDataset):
     ) -> None:
         # Without workers: a batch takes a few milliseconds, less than handing it over costs.
         super().__init__()
-        if batch_size < 1:
+        sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
+        if not sizes or min(sizes) < 1:
             raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
         if not len(pairs):
             raise ValueError("`pairs` has no pairs: there is nothing to draw batches from.")
-        if drop_remainder and len(pairs) < batch_size:
+        if drop_remainder and len(pairs) < max(sizes):
             raise ValueError(
                 f"`batch_size` must be at most the number of pairs ({len(pairs)}) with "
                 f"drop_remainder=True. Received: {batch_size}"
             )
         self.pairs = pairs
-        self.batch_size = batch_size
+        self.batch_sizes = sizes
         self.seed = seed
         self.shuffle = shuffle
         self.irrelevant = irrelevant
@@ -115,7 +152,7 @@ class Triplets(keras.utils.PyDataset):
                 f"{len(pairs.targets)} products of `pairs` are of one group. Pass more products, "
                 "or irrelevant=False."
             )
-        self.epoch = 0
+        self.start_epoch(0, sizes[0])
 
     @property
     def epoch(self) -> int:
@@ -124,16 +161,55 @@ class Triplets(keras.utils.PyDataset):
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
-        # One assignment: threads that draw batches see the old epoch or the new one.
-        self._plan = self._plan_of(epoch)
+        self.start_epoch(epoch)
 
-    def _plan_of(self, epoch: int) -> _Plan:
+    @property
+    def batch_size(self) -> int:
+        """Examples per batch in the current epoch."""
+        return self._plan.batch_size
+
+    @property
+    def first_batch(self) -> int:
+        """Batches of the current epoch that are left out, because they were trained before."""
+        return self._plan.first_batch
+
+    def start_epoch(self, epoch: int, batch_size: int | None = None, first_batch: int = 0) -> None:
+        """Draws an epoch: what `__getitem__` returns from now on.
+
+        Args:
+            epoch: which one; its order is a function of it and of `seed`, whatever the size.
+            batch_size: one of `batch_sizes`; None leaves it as it is.
+            first_batch: where to start within the epoch: an interrupted one goes on with the
+                batches that it had not seen.
+
+        Raises:
+            ValueError: a size that was not given to the constructor, or a batch that the epoch
+                does not have.
+        """
+        batch_size = self.batch_size if batch_size is None else batch_size
+        if batch_size not in self.batch_sizes:
+            raise ValueError(
+                f"`batch_size` must be one of {self.batch_sizes}, the sizes that Triplets was made "
+                f"with. Received: {batch_size}"
+            )
+        plan = self._plan_of(epoch, batch_size)
+        if not 0 <= first_batch < self._count(plan):
+            raise ValueError(
+                f"`first_batch` must be in [0, {self._count(plan)}), the batches of an epoch. "
+                f"Received: {first_batch}"
+            )
+        # One assignment: threads that draw batches see the old epoch or the new one.
+        self._plan = plan._replace(first_batch=first_batch)
+
+    def _plan_of(self, epoch: int, batch_size: int) -> _Plan:
         """Every draw of an epoch, in the order in which the batches use them."""
         rng = np.random.default_rng((self.seed, epoch))
         count = len(self.pairs)
         order = rng.permutation(count) if self.shuffle else np.arange(count)
         return _Plan(
             epoch=epoch,
+            batch_size=batch_size,
+            first_batch=0,
             order=order,
             irrelevant=self._draw_irrelevant(rng)[order] if self.irrelevant else None,
             flipped=rng.random(count) < 0.5 if self.mirror else None,
@@ -146,26 +222,37 @@ class Triplets(keras.utils.PyDataset):
         return self._candidates[position]
 
     @property
-    def num_batches(self) -> int:
-        """Batches per epoch."""
-        whole, rest = divmod(len(self.pairs), self.batch_size)
-        return whole if self.drop_remainder or not rest else whole + 1
+    def num_batches(self) -> Any:
+        """Batches of the current epoch; where epochs differ, a number that follows."""
+        if len(self.batch_sizes) > 1 or self.first_batch:
+            return _NumBatches(self.__len__)
+        return len(self)
 
     def __len__(self) -> int:
-        """Batches per epoch."""
-        return self.num_batches
+        """Batches of the current epoch."""
+        return self._count(self._plan)
+
+    def _count(self, plan: _Plan) -> int:
+        whole, rest = divmod(len(self.pairs), plan.batch_size)
+        batches = whole if self.drop_remainder or not rest else whole + 1
+        return batches - plan.first_batch
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """Batch `index` of the current epoch."""
         return self._batch(self._plan, index)
 
-    def _batch(self, plan: _Plan, index: int) -> dict[str, np.ndarray]:
-        if not 0 <= index < self.num_batches:
+    def _batch(
+        self, plan: _Plan, index: int, share: int = 0, shares: int = 1
+    ) -> dict[str, np.ndarray]:
+        """Batch `index` of a plan, or one of the `shares` consecutive parts of it."""
+        if not 0 <= index < self._count(plan):
             raise IndexError(
-                f"`index` must be in [0, {self.num_batches}), the batches of an epoch. "
+                f"`index` must be in [0, {self._count(plan)}), the batches of an epoch. "
                 f"Received: {index}"
             )
-        place = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        start = (plan.first_batch + index) * plan.batch_size
+        rows = min(plan.batch_size, len(self.pairs) - start)
+        place = slice(start + share * rows // shares, start + (share + 1) * rows // shares)
         source_rows = plan.order[place]
         target_rows = self.pairs.target_index[source_rows]
         persons = self.pairs.sources[source_rows]
@@ -188,33 +275,60 @@ class Triplets(keras.utils.PyDataset):
         """Moves on to the next epoch; Keras calls it."""
         self.epoch += 1
 
-    def to_tf_dataset(self) -> tf.data.Dataset:
-        """The same batches as a `tf.data.Dataset`, prefetched, with its cardinality set.
+    def to_tf_dataset(self, part: tuple[int, int] = (0, 1), pieces: int = 1) -> tf.data.Dataset:
+        """The same batches as a `tf.data.Dataset`, prefetched.
 
-        Each pass over the dataset is the next epoch, counted from the current `epoch`, whatever
-        `on_epoch_end` does meanwhile; so `.repeat()` and `steps_per_epoch` are safe with it.
+        Each pass over the dataset is the next epoch, counted from the one that was current or set
+        last; so `.repeat()` and `steps_per_epoch` are safe with it. Its cardinality is set, and
+        its batch dimension is constant, unless epochs or batches differ in size.
+
+        Args:
+            part: (index, count) of a worker, which gets one of `count` consecutive parts of each
+                batch; nothing else is drawn.
+            pieces: elements in which that part is handed out, one after the other: one for each
+                replica of a worker. Parts and pieces of a batch differ by one example at most.
+
+        Raises:
+            ValueError: `part` or `pieces` is out of its range.
         """
         import tensorflow as tf
 
-        next_epoch = self.epoch
+        index, count = part
+        if not 0 <= index < count or pieces < 1:
+            raise ValueError(
+                "`part` must be (index, count) with 0 <= index < count, and `pieces` at least 1. "
+                f"Received: part={part}, pieces={pieces}"
+            )
+        shares = count * pieces
+        constant = len(self.batch_sizes) == 1 and self.drop_remainder
+        even = constant and self.batch_size % shares == 0
         size = self.pairs.image_size
-        batch = self.batch_size if self.drop_remainder else None
+        batch = self.batch_size // shares if even else None
         image = tf.TensorSpec((batch, size, size, 3), tf.float32)
         signature = {key: image for key in self[0] if key != "product_id"}
         signature["product_id"] = tf.TensorSpec((batch,), tf.int64)
+        current, passes = self._plan, 0
 
         def one_epoch() -> Iterator[dict[str, np.ndarray]]:
-            nonlocal next_epoch
-            plan = self._plan_of(next_epoch)
-            next_epoch += 1
-            for index in range(self.num_batches):
-                yield self._batch(plan, index)
+            nonlocal current, passes
+            if current is not self._plan:
+                current, passes = self._plan, 0
+            plan = current
+            if passes:
+                plan = self._plan_of(current.epoch + passes, current.batch_size)
+            passes += 1
+            for batch_index in range(self._count(plan)):
+                for piece in range(pieces):
+                    yield self._batch(plan, batch_index, index * pieces + piece, shares)
 
         dataset = tf.data.Dataset.from_generator(one_epoch, output_signature=signature)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.num_batches))
+        if len(self.batch_sizes) == 1 and not self.first_batch:
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self) * pieces))
         return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def triplets(pairs: PairSet, batch_size: int = 128, seed: int = 0, **options: Any) -> Triplets:
+def triplets(
+    pairs: PairSet, batch_size: int | Sequence[int] = 128, seed: int = 0, **options: Any
+) -> Triplets:
     """The batches of one split; `options` are the keyword arguments of `Triplets`."""
     return Triplets(pairs, batch_size, seed, **options)

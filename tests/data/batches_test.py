@@ -165,6 +165,73 @@ def test_to_tf_dataset_repeats_through_the_epochs():
     assert found == first + rows(dataset)
 
 
+def test_to_tf_dataset_goes_on_from_the_epoch_that_was_set():
+    dataset = data.triplets(make_pairs(), batch_size=10)
+    tf_dataset = dataset.to_tf_dataset()
+    assert rows(tf_dataset.as_numpy_iterator()) == rows(dataset)
+    for dataset.epoch in (5, 2):
+        assert rows(tf_dataset.as_numpy_iterator()) == rows(dataset)
+
+
+@pytest.mark.parametrize("drop_remainder", [True, False])
+def test_workers_and_their_replicas_get_consecutive_parts_of_each_batch(drop_remainder):
+    dataset = data.triplets(make_pairs(), batch_size=16, drop_remainder=drop_remainder)
+    workers = [dataset.to_tf_dataset(part=(worker, 2), pieces=2) for worker in range(2)]
+    for worker in workers:
+        assert int(worker.cardinality()) == 2 * len(dataset)
+        assert worker.element_spec["source"].shape[0] == (4 if drop_remainder else None)
+    first, second = (list(worker.as_numpy_iterator()) for worker in workers)
+    for index, batch in enumerate(dataset):
+        place = slice(2 * index, 2 * index + 2)
+        shares = first[place] + second[place]
+        for key, rows_of_batch in batch.items():
+            np.testing.assert_array_equal(np.concatenate([s[key] for s in shares]), rows_of_batch)
+        whole = len(batch["source"]) == 16
+        assert [len(s["source"]) for s in shares] == [4] * 4 if whole else [3] * 4
+    if not drop_remainder:  # 60 examples: 16, 16, 16, 12
+        assert len(first) == 8
+        uneven = data.triplets(make_pairs(), batch_size=59, drop_remainder=False)
+        sizes = [
+            [len(s["source"]) for s in uneven.to_tf_dataset((worker, 2), 2).as_numpy_iterator()]
+            for worker in range(2)
+        ]
+        assert sizes == [[14, 15, 0, 0], [15, 15, 0, 1]]
+
+
+@pytest.mark.parametrize("wrong", [{"part": (2, 2)}, {"part": (-1, 2)}, {"pieces": 0}])
+def test_parts_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match="`part` must be .*Received: part="):
+        data.triplets(make_pairs(), batch_size=10).to_tf_dataset(**wrong)
+
+
+def test_an_epoch_may_start_within_and_have_its_own_batch_size():
+    dataset = data.triplets(make_pairs(), batch_size=(10, 20))
+    small, irrelevant = rows(dataset), rows(dataset, "irrelevant")
+    dataset.start_epoch(0, batch_size=20)
+    assert (len(dataset), dataset.batch_size) == (3, 20)
+    assert sum(rows(dataset), []) == sum(small, [])  # the order does not depend on the size
+    dataset.start_epoch(0, batch_size=10, first_batch=4)
+    assert (len(dataset), dataset.num_batches, dataset.first_batch) == (2, 2, 4)
+    assert rows(dataset) == small[4:]
+    tf_dataset = dataset.to_tf_dataset()
+    assert tf_dataset.element_spec["source"].shape[0] is None
+    assert rows(tf_dataset.as_numpy_iterator(), "irrelevant") == irrelevant[4:]
+    dataset.start_epoch(1)
+    assert (len(dataset), dataset.batch_size, dataset.first_batch) == (6, 10, 0)
+    assert rows(tf_dataset.as_numpy_iterator()) == rows(dataset)
+
+
+def test_start_epoch_refuses_what_the_epoch_does_not_have():
+    dataset = data.triplets(make_pairs(), batch_size=(10, 20))
+    with pytest.raises(ValueError, match=r"one of \(10, 20\).*Received: 30"):
+        dataset.start_epoch(0, batch_size=30)
+    with pytest.raises(ValueError, match=r"`first_batch` must be in \[0, 6\).*Received: 6"):
+        dataset.start_epoch(0, first_batch=6)
+    assert (dataset.batch_size, dataset.first_batch) == (10, 0)
+    with pytest.raises(ValueError, match=r"at most the number of pairs \(60\)"):
+        data.triplets(make_pairs(), batch_size=(10, 61))
+
+
 class LabelledTriplets(data.Triplets):
     """Makes the products the labels, so that a loss can tell which batch it was given."""
 
