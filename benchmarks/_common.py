@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -21,7 +22,7 @@ def write_json(
         path: the JSON file; its folder is made if it is missing.
         results: the figures.
         options: how the benchmark was called.
-        packages: the distributions on which the figures depend.
+        packages: the distributions on which the figures depend; what is not installed is left out.
     """
     if path is None:
         return
@@ -37,8 +38,16 @@ def write_json(
         "options": {k: v for k, v in options.items() if k != "output"},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": _versions(packages),
         "commit": commit or "unknown",
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    versions = {}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions

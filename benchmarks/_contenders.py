@@ -1,0 +1,416 @@
+"""The processes of `train_step.py`: each holds one contender and runs when it is told to.
+
+One process for each, because the thread pools of TensorFlow, JAX and PyTorch disturb each other,
+and because peak memory is a process's. Nothing heavy is imported before a contender is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import multiprocessing
+import os
+import pathlib
+import resource
+import sys
+import tempfile
+import time
+from typing import Any
+
+BATCHES = 4  # held in memory and used in turns
+WARM_UP_STEPS = 3
+PRODUCTS = 10  # matrix products of a measurement
+LEARNING_RATE = 2e-4
+MOMENTUM = 0.5  # of SGD, or Adam's first beta
+FLOAT = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What a model of the package needs to take part.
+
+    Attributes:
+        keras: name of its class in `keras_pixdt`.
+        peer: module beside this file whose `Peer` is the same in PyTorch.
+        flops: function of `_flops`: operations of a step for one sample.
+    """
+
+    keras: str
+    peer: str
+    flops: str
+
+
+MODELS = {"pixel_dtgan": Model("PixelDTGAN", "torch_pixel_dtgan", "pixel_dtgan")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What all contenders of a table have in common."""
+
+    model: str
+    precision: str
+    image_size: int
+    width: float
+    batch_size: int
+    optimizer: str
+    steps: int
+
+
+class Contender:
+    """One way to train; `run` is what is timed.
+
+    Attributes:
+        device: what it runs on, "cpu" or the name of the accelerator.
+        flops: operations of a step for one sample, where the contender can count them.
+    """
+
+    device = "cpu"
+    flops: float | None = None
+
+    def run(self, steps: int) -> float:
+        """Trains so many steps, waits until they are done, and returns the seconds."""
+        start = time.perf_counter()
+        self.train(steps)
+        return time.perf_counter() - start
+
+    def train(self, steps: int) -> None:
+        """Trains so many steps and waits until they are done."""
+        raise NotImplementedError
+
+    def multiply(self, size: int, times: int) -> None:
+        """Multiplies matrices in the precision of the setting and waits for the products."""
+        raise NotImplementedError
+
+    def device_bytes(self) -> int | None:
+        """Peak of the accelerator's memory."""
+        return None
+
+    def profile(self, steps: int) -> dict[str, float]:
+        """Operation -> seconds of a step that it took."""
+        raise NotImplementedError
+
+
+def _images(setting: Setting, seed: int) -> dict[str, Any]:
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    shape = (setting.batch_size, setting.image_size, setting.image_size, 3)
+    names = ("source", "target", "irrelevant")
+    return {name: rng.uniform(-1, 1, shape).astype("float32") for name in names}
+
+
+class Keras(Contender):
+    """Keras on the backend of KERAS_BACKEND: the compiled step alone, batches in memory."""
+
+    def __init__(self, setting: Setting) -> None:
+        import keras
+
+        import _flops
+        import keras_pixdt
+
+        keras.utils.set_random_seed(0)
+        self.setting, self.backend = setting, keras.backend.backend()
+        entry = MODELS[setting.model]
+        self.model = getattr(keras_pixdt, entry.keras)(
+            image_size=setting.image_size, width=setting.width, seed=0, dtype=setting.precision
+        )
+        optimizers = keras.optimizers
+        self.model.compile(
+            optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
+            if setting.optimizer == "sgd"
+            else optimizers.Adam(LEARNING_RATE, beta_1=MOMENTUM)
+        )
+        self.flops = getattr(_flops, entry.flops)(self.model)
+        if self.backend == "jax":
+            import jax
+
+            accelerator = jax.devices()[0]
+            self.device = "cpu" if accelerator.platform == "cpu" else accelerator.device_kind
+        else:
+            import tensorflow as tf
+
+            if gpus := tf.config.list_physical_devices("GPU"):
+                self.device = tf.config.experimental.get_device_details(gpus[0])["device_name"]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        import keras
+
+        model = self.model
+        self.batches = [
+            {k: keras.ops.convert_to_tensor(v) for k, v in _images(self.setting, i).items()}
+            for i in range(BATCHES)
+        ]
+        if self.backend == "jax":
+            import jax
+
+            step = jax.jit(model.train_step, donate_argnums=0)
+            groups = (
+                model.trainable_variables,
+                model.non_trainable_variables,
+                model.optimizer.variables,
+                model.metrics_variables,
+            )
+            state = tuple([v.value for v in group] for group in groups)
+
+            def train(steps: int) -> None:
+                nonlocal state
+                for i in range(steps):
+                    logs, state = step(state, self.batches[i % BATCHES])
+                jax.block_until_ready((logs, state))
+
+        else:
+            import tensorflow as tf
+
+            compiled = tf.function(model.train_step, jit_compile=model.jit_compile, autograph=False)
+
+            def train(steps: int) -> None:
+                for i in range(steps):
+                    logs = compiled(self.batches[i % BATCHES])
+                for value in logs.values():
+                    value.numpy()
+
+        self.train = train  # type: ignore[method-assign]
+
+    def multiply(self, size: int, times: int) -> None:
+        import keras
+
+        if not hasattr(self, "matrix"):
+            self.matrix = keras.random.uniform((size, size), dtype="float32")
+            self.matrix = keras.ops.cast(self.matrix, FLOAT[self.setting.precision])
+        for _ in range(times):
+            product = keras.ops.matmul(self.matrix, self.matrix)
+        keras.ops.convert_to_numpy(product[:1, :1])
+
+    def device_bytes(self) -> int | None:
+        if self.device == "cpu":
+            return None
+        if self.backend == "jax":
+            import jax
+
+            return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+        import tensorflow as tf
+
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+
+    def profile(self, steps: int) -> dict[str, float]:
+        import _profiles
+
+        read = _profiles.jax_operations if self.backend == "jax" else _profiles.tf_operations
+        return read(lambda: self.train(steps), steps, self.device != "cpu")
+
+
+class KerasFit(Keras):
+    """`fit` on Triplets: an epoch of so many steps."""
+
+    def callbacks(self) -> list[Any]:
+        return []
+
+    def _prepare(self) -> None:
+        self.epochs: dict[int, Any] = {}
+        self.chosen = self.callbacks()
+
+    def _epoch(self, steps: int) -> Any:
+        import numpy as np
+
+        from keras_pixdt import data
+
+        setting = self.setting
+        count = steps * setting.batch_size
+        rng = np.random.default_rng(0)
+        shape = (count, setting.image_size, setting.image_size, 3)
+        products = max(2, count // 10)  # LookBook: 8.8 persons to a product
+        pairs = data.PairSet(
+            sources=rng.integers(0, 256, shape, "uint8"),
+            targets=rng.integers(0, 256, (products, *shape[1:]), "uint8"),
+            target_index=np.arange(count) % products,
+            product_id=np.arange(products),
+            group_id=np.arange(products),
+        )
+        return data.triplets(pairs, setting.batch_size)
+
+    def run(self, steps: int) -> float:
+        import keras
+
+        clock: list[float] = []
+        # Hooks of epochs only: one of batches could change how Keras treats the logs. From the
+        # first epoch's begin, since `fit` sets up once a run.
+        epoch = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda *_: clock.append(time.perf_counter()),
+            on_epoch_end=lambda *_: clock.append(time.perf_counter()),
+        )
+        if steps not in self.epochs:
+            self.epochs[steps] = self._epoch(steps)
+        self.model.fit(
+            self.epochs[steps], shuffle=False, verbose=0, callbacks=[epoch, *self.chosen]
+        )
+        start, end = clock
+        return end - start
+
+
+class KerasFitCallbacks(KerasFit):
+    """The same with the callbacks of a run that act on every batch."""
+
+    def callbacks(self) -> list[Any]:
+        import keras
+
+        from keras_pixdt import presets, training
+
+        chosen = [
+            training.PhasedLearningRate(presets.get("yoo2016"), epochs=30),
+            training.StopOnDivergence(),
+        ]
+        if self.backend == "tensorflow":
+            self.folder = tempfile.TemporaryDirectory()
+            chosen.append(keras.callbacks.TensorBoard(self.folder.name))
+        return chosen
+
+
+class Torch(Contender):
+    """PyTorch: eager and channels last on a CPU, compiled on a GPU."""
+
+    def __init__(self, setting: Setting) -> None:
+        import torch
+
+        torch.manual_seed(0)
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")  # TF32, which JAX and TensorFlow use too
+        self.setting = setting
+        self.place = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.place == "cuda":
+            self.device = torch.cuda.get_device_name()
+        self.peer = importlib.import_module(MODELS[setting.model].peer).Peer(
+            image_size=setting.image_size,
+            width=setting.width,
+            precision=setting.precision,
+            optimizer=setting.optimizer,
+            learning_rate=LEARNING_RATE,
+            momentum=MOMENTUM,
+            device=self.place,
+        )
+        self.batches = [self.peer.batch(_images(setting, i)) for i in range(BATCHES)]
+
+    def _wait(self) -> None:
+        import torch
+
+        if self.place == "cuda":
+            torch.cuda.synchronize()
+
+    def train(self, steps: int) -> None:
+        for i in range(steps):
+            self.peer.step(self.batches[i % BATCHES])
+        self._wait()
+
+    def multiply(self, size: int, times: int) -> None:
+        import torch
+
+        if not hasattr(self, "matrix"):
+            dtype = getattr(torch, FLOAT[self.setting.precision])
+            self.matrix = torch.rand(size, size, device=self.place).to(dtype)
+        for _ in range(times):
+            self.matrix @ self.matrix
+        self._wait()
+
+    def device_bytes(self) -> int | None:
+        import torch
+
+        return torch.cuda.max_memory_allocated() if self.place == "cuda" else None
+
+    def profile(self, steps: int) -> dict[str, float]:
+        import _profiles
+
+        return _profiles.torch_operations(lambda: self.train(steps), steps, self.place != "cpu")
+
+
+CONTENDERS: dict[str, type[Contender]] = {
+    "step": Keras,
+    "fit": KerasFit,
+    "fit_callbacks": KerasFitCallbacks,
+    "torch": Torch,
+}
+
+
+def _serve(pipe: Any, kind: str, setting: Setting, matrix_size: int | None) -> None:
+    """The worker's life: makes the contender, then answers until it is told to end."""
+    sys.path.insert(0, str(pathlib.Path(__file__).parent))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several share the card
+    logging.disable(logging.WARNING)
+    try:
+        contender = CONTENDERS[kind](setting)
+        contender.run(WARM_UP_STEPS)
+        matrix_size = matrix_size or (2048 if contender.device == "cpu" else 8192)
+        pipe.send({"device": contender.device, "flops": contender.flops})
+        while True:
+            request = pipe.recv()
+            if request == "turn":
+                pipe.send(_turn(contender, setting, matrix_size))
+            elif request == "profile":
+                pipe.send(contender.profile(max(1, setting.steps // 2)))
+            else:
+                return
+    except Exception as error:
+        pipe.send(error)
+        raise
+
+
+def _turn(contender: Contender, setting: Setting, matrix_size: int) -> dict[str, float | None]:
+    seconds = contender.run(setting.steps)
+    # Before the first matrices: they are not the step's.
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    device = contender.device_bytes()
+    contender.multiply(matrix_size, 1)
+    start = time.perf_counter()
+    contender.multiply(matrix_size, PRODUCTS)
+    product_seconds = time.perf_counter() - start
+    return {
+        "images_per_second": setting.steps * setting.batch_size / seconds,
+        "matrix_flops_per_second": 2 * matrix_size**3 * PRODUCTS / product_seconds,
+        "host_bytes": host,
+        "device_bytes": device,
+    }
+
+
+class Process:
+    """A contender in a process of its own, ready when the constructor returns.
+
+    Args:
+        kind: a key of `CONTENDERS`.
+        setting: what it trains.
+        matrix_size: side of the matrices that it multiplies; None takes one for its device.
+
+    Raises:
+        RuntimeError: the process ended; or whatever it raised.
+    """
+
+    def __init__(self, kind: str, setting: Setting, matrix_size: int | None = None) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, kind, setting, matrix_size), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self.about = self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            answer = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            raise RuntimeError(f"A contender ended with code {self._process.exitcode}") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def ask(self, request: str) -> Any:
+        """Sends "turn" or "profile" and waits for the answer."""
+        self._pipe.send(request)
+        return self._answer()
+
+    def end(self) -> None:
+        """Ends the process."""
+        self._pipe.send("end")
+        self._process.join()

@@ -1,0 +1,69 @@
+"""Arithmetic of a training step: multiplications and additions of its matrix products.
+
+Counted are convolutions and dense layers, two operations for a multiplication with its addition,
+products with padding included, as usual. Left out are BatchNorm, activations, losses and the
+optimizers: a few operations for each value, bound by memory and not by arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def layer_flops(layer: Any) -> int:
+    """Operations of one pass of a Keras layer for one image: 0 where it has no kernel.
+
+    The forward pass, the gradient of the inputs and that of the kernel take the same number.
+
+    Raises:
+        ValueError: a layer with a kernel is of a kind that is not known here.
+    """
+    import keras
+
+    if not hasattr(layer, "kernel"):
+        return 0
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        positions = math.prod(layer.input.shape[1:-1])
+    elif isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+        positions = math.prod(layer.output.shape[1:-1])
+    else:
+        raise ValueError(
+            "FLOPs are counted for Conv2D, Conv2DTranspose and Dense. "
+            f"Received: {type(layer).__name__} {layer.name!r}"
+        )
+    return 2 * positions * math.prod(layer.kernel.shape)
+
+
+def network_flops(
+    network: Any, *, forward: int, kernels: int, inputs: int, image: float = 0.0
+) -> float:
+    """Operations of passes through a chain of layers, for one image.
+
+    Args:
+        network: a functional Keras model.
+        forward: forward passes.
+        kernels: backward passes that need the gradients of the kernels.
+        inputs: backward passes that go through the network; each layer but the first gives the
+            gradient of its inputs.
+        image: how many gradients of the network's own input are needed, that is of the first
+            layer: a fraction where only some of its channels are.
+    """
+    first, *others = [flops for layer in network.layers if (flops := layer_flops(layer))]
+    return first * (forward + kernels + image) + sum(others) * (forward + kernels + inputs)
+
+
+def pixel_dtgan(model: Any) -> float:
+    """Operations of one step of `PixelDTGAN`, for one sample.
+
+    The converter: forward once, which serves the discriminators too, and its update. Each
+    discriminator: its update on the selected images, and the way of the converter's update
+    through it, which needs no kernel's gradient. Of the domain discriminator's first layer, only
+    the gradient of the converted half of the pair.
+    """
+    total = network_flops(model.converter, forward=1, kernels=1, inputs=1)
+    for name, image in (("real_fake_discriminator", 1.0), ("domain_discriminator", 0.5)):
+        if name in model.players:
+            network = getattr(model, name)
+            total += network_flops(network, forward=2, kernels=1, inputs=2, image=image)
+    return total

@@ -1,0 +1,202 @@
+"""PixelDTGAN in PyTorch: the peer that `train_step.py` measures `keras_pixdt.PixelDTGAN` against.
+
+Network, algorithm, optimizers and precision are those of `PixelDTGAN.adversarial_step`; that one
+step from equal weights gives equal weights is tested (`tests/benchmarks_test.py`). Two things
+are equal after a reflection only, or not at all:
+
+  - Keras' "same" padding of a strided 5x5 convolution puts 1 px before and 2 px after. PyTorch's
+    `padding=2` reads 2 px before and 1 px after: the mirror image of the same arithmetic, which
+    needs no copy for a one-sided padding. The test mirrors images and kernels.
+  - PyTorch's BatchNorm keeps the unbiased variance as its moving statistic. Training never reads
+    it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+AUTOCAST = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}
+
+
+def filters_of(image_size: int, width: float) -> list[int]:
+    stages = (image_size // 4).bit_length() - 1
+    return [max(1, round(width * min(128 * 2**i, 1024))) for i in range(stages)]
+
+
+def batch_norm(channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels, eps=1e-5, momentum=0.1)  # Keras calls this momentum 0.9
+
+
+def strided(channels: int, filters: list[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(zip([channels, *filters], filters, strict=False)):
+        layers.append(nn.Conv2d(before, after, 5, stride=2, padding=2, bias=i == 0))
+        if i:
+            layers.append(batch_norm(after))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+    return layers
+
+
+class Converter(nn.Module):
+    """Images to images, both (batch, 3, size, size) in [-1, 1]."""
+
+    def __init__(self, image_size: int, width: float) -> None:
+        super().__init__()
+        filters = filters_of(image_size, width)
+        self.encoder = nn.Sequential(
+            *strided(3, filters),
+            nn.Conv2d(filters[-1], 64, 4, bias=False),
+            batch_norm(64),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+        self.project = nn.Linear(64, 16 * filters[-1], bias=False)
+        decoder: list[nn.Module] = [batch_norm(filters[-1]), nn.ReLU(inplace=True)]
+        widths = [*filters[::-1], 3]
+        for before, after in zip(widths[:-1], widths[1:], strict=True):
+            last = len(decoder) == 2 + 3 * (len(filters) - 1)
+            decoder.append(
+                nn.ConvTranspose2d(
+                    before, after, 5, stride=2, padding=2, output_padding=1, bias=last
+                )
+            )
+            if not last:
+                decoder += [batch_norm(after), nn.ReLU(inplace=True)]
+        self.decoder = nn.Sequential(*decoder)
+
+    def forward(self, source: torch.Tensor) -> torch.Tensor:
+        code = self.encoder(source).flatten(1)
+        # Channels last already: a view, no copy.
+        maps = self.project(code).view(len(code), 4, 4, -1).permute(0, 3, 1, 2)
+        return self.decoder(maps).float().tanh()
+
+
+def discriminator(image_size: int, width: float, channels: int) -> nn.Sequential:
+    """Images (batch, channels, size, size) to logits (batch, 1)."""
+    filters = filters_of(image_size, width)
+    return nn.Sequential(*strided(channels, filters), nn.Conv2d(filters[-1], 1, 4), nn.Flatten())
+
+
+class Peer:
+    """Networks, optimizers and the training step.
+
+    Args:
+        image_size: side of the images, px.
+        width: factor on the numbers of filters.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        optimizer: "sgd" or "adam", as `train_step.py` configures Keras' ones.
+        learning_rate: of all players.
+        momentum: of SGD, or Adam's first beta.
+        device: "cpu" or "cuda"; on "cuda" the networks are compiled.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        width: float,
+        precision: str,
+        optimizer: str,
+        learning_rate: float,
+        momentum: float,
+        device: str,
+    ) -> None:
+        self.device = torch.device(device)
+        self.autocast = AUTOCAST.get(precision)
+        self.players: dict[str, nn.Module] = {
+            "real_fake_discriminator": discriminator(image_size, width, 3),
+            "domain_discriminator": discriminator(image_size, width, 6),
+            "converter": Converter(image_size, width),
+        }
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.scalers = {}
+        for name, network in self.players.items():
+            for module in network.modules():
+                if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                    nn.init.normal_(module.weight, std=0.02)
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+            network.to(self.device, memory_format=torch.channels_last)
+            if device == "cuda":
+                network.compile()
+            parameters = list(network.parameters())
+            self.optimizers[name] = (
+                torch.optim.SGD(parameters, learning_rate, momentum=momentum, fused=True)
+                if optimizer == "sgd"
+                else torch.optim.Adam(
+                    parameters, learning_rate, betas=(momentum, 0.999), eps=1e-7, fused=True
+                )
+            )
+            self.scalers[name] = torch.amp.GradScaler(
+                device, enabled=precision == "mixed_float16", init_scale=2.0**15
+            )
+
+    def batch(self, arrays: Mapping[str, object]) -> dict[str, torch.Tensor]:
+        """NumPy images, channels last, on the device: views of NCHW, channels last in memory."""
+        return {
+            key: torch.as_tensor(value).to(self.device).permute(0, 3, 1, 2)
+            for key, value in arrays.items()
+        }
+
+    def _precision(self):
+        if self.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.autocast)
+
+    def _verdict(self, name: str, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        with self._precision():
+            logits = self.players[name](images)
+        return functional.binary_cross_entropy_with_logits(logits.float(), labels)
+
+    def _update(self, name: str, loss: torch.Tensor) -> torch.Tensor:
+        scaler, optimizer = self.scalers[name], self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return loss.detach()
+
+    def step(
+        self, batch: Mapping[str, torch.Tensor], choice: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Algorithm 1, as `PixelDTGAN.adversarial_step` runs it.
+
+        Args:
+            batch: {source, target, irrelevant}, (batch, 3, size, size) in [-1, 1].
+            choice: (batch, 1), the selection: 0 target, 1 converted, 2 irrelevant. Drawn if None.
+
+        Returns:
+            Player name -> its loss before the update.
+        """
+        source, target = batch["source"], batch["target"]
+        losses = {}
+        with self._precision():
+            converted = self.players["converter"](source)
+        if choice is None:
+            choice = torch.randint(3, (len(source), 1), device=self.device)
+        is_converted, is_irrelevant = (choice == k for k in (1, 2))
+        image = torch.where(is_irrelevant[:, :, None, None], batch["irrelevant"], target)
+        image = torch.where(is_converted[:, :, None, None], converted.detach(), image)
+
+        name = "real_fake_discriminator"
+        losses[name] = self._update(name, self._verdict(name, image, (~is_converted).float()))
+        name = "domain_discriminator"
+        pair = torch.cat([source, image], dim=1)
+        losses[name] = self._update(name, self._verdict(name, pair, (choice == 0).float()))
+
+        # Through the discriminators, whose own gradients are not wanted.
+        judges = [self.players["real_fake_discriminator"], self.players["domain_discriminator"]]
+        for network in judges:
+            network.requires_grad_(False)
+        yes = torch.ones_like(choice, dtype=torch.float32)
+        pair = torch.cat([source, converted], dim=1)
+        loss = 0.5 * self._verdict("real_fake_discriminator", converted, yes)
+        loss = loss + 0.5 * self._verdict("domain_discriminator", pair, yes)
+        losses["converter"] = self._update("converter", loss)
+        for network in judges:
+            network.requires_grad_(True)
+        return losses
