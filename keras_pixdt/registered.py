@@ -4,6 +4,7 @@
 or layer that is registered adds its module here.
 """
 
+import keras_pixdt.layers
 import keras_pixdt.metrics.pixel
 import keras_pixdt.models.pixel_dtgan
 import keras_pixdt.search.embedder  # noqa: F401

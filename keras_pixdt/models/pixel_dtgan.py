@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_pixdt.layers import BatchNormalization
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 CODE_SIZE = 64  # "a semantic 64-dimensional code" (Sec. 4.1)
@@ -20,7 +21,6 @@ LEAK = 0.2  # Sec. 5.2
 FILTER_SIZE_PX = 5  # Table 1
 MAP_SIZE_PX = 4  # side of the map between the strided layers and the code (Table 1)
 INITIAL_STDDEV = 0.02  # Sec. 5.2: N(0, 0.02)
-_SYNCHRONIZED = keras.backend.backend() == "tensorflow"
 
 
 # Networks: Table 1
@@ -39,8 +39,8 @@ def _normal() -> keras.initializers.Initializer:
 def _batch_norm(name: str, dtype: Any) -> layers.Layer:
     # not in the paper: momentum and epsilon; these are the defaults of the Torch of its time.
     # synchronized (TensorFlow only; JAX shards one program): statistics of the global batch.
-    return layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, synchronized=_SYNCHRONIZED, dtype=dtype, name=name
+    return BatchNormalization(
+        momentum=0.9, epsilon=1e-5, dtype=dtype, name=name
     )
 
 
