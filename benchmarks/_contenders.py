@@ -86,8 +86,8 @@ class Contender:
         """Peak of the accelerator's memory."""
         return None
 
-    def profile(self, steps: int) -> dict[str, float]:
-        """Operation -> seconds of a step that it took."""
+    def profile(self, steps: int) -> dict[str, dict[str, float]]:
+        """Seconds of a step by kind of operation and by operation."""
         raise NotImplementedError
 
 
@@ -104,9 +104,9 @@ class Keras(Contender):
     """Keras on the backend of KERAS_BACKEND: the compiled step alone, batches in memory."""
 
     def __init__(self, setting: Setting) -> None:
+        import _flops
         import keras
 
-        import _flops
         import keras_pixdt
 
         keras.utils.set_random_seed(0)
@@ -194,11 +194,11 @@ class Keras(Contender):
 
         return tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
-    def profile(self, steps: int) -> dict[str, float]:
+    def profile(self, steps: int) -> dict[str, dict[str, float]]:
         import _profiles
 
         read = _profiles.jax_operations if self.backend == "jax" else _profiles.tf_operations
-        return read(lambda: self.train(steps), steps, self.device != "cpu")
+        return read(lambda: self.train(steps), steps)
 
 
 class KerasFit(Keras):
@@ -317,7 +317,7 @@ class Torch(Contender):
 
         return torch.cuda.max_memory_allocated() if self.place == "cuda" else None
 
-    def profile(self, steps: int) -> dict[str, float]:
+    def profile(self, steps: int) -> dict[str, dict[str, float]]:
         import _profiles
 
         return _profiles.torch_operations(lambda: self.train(steps), steps, self.place != "cpu")

@@ -69,6 +69,7 @@ class Converter(nn.Module):
         self.decoder = nn.Sequential(*decoder)
 
     def forward(self, source: torch.Tensor) -> torch.Tensor:
+        """Converts images."""
         code = self.encoder(source).flatten(1)
         # Channels last already: a view, no copy.
         maps = self.project(code).view(len(code), 4, 4, -1).permute(0, 3, 1, 2)

@@ -13,8 +13,9 @@ width; TensorFlow need not be installed there:
 | step | Keras, the compiled training step alone, batches in memory |
 | fit | `model.fit` on `Triplets`: an epoch of --steps batches, what begins and ends it included |
 | fit_callbacks | the same with the callbacks of a run that act on every batch |
-| torch | the same network, algorithm, optimizer and precision in PyTorch, batches in memory: eager and channels last on a CPU, `torch.compile` on a GPU |
+| torch | the same network, algorithm, optimizer and precision in PyTorch, batches in memory |
 
+PyTorch runs eagerly and channels last on a CPU, under torch.compile on a GPU.
 Each has a process of its own. They run in turns (A B C A B C ...), so that what else the machine
 does meets all of them; ratios are taken within a round. After its steps each multiplies matrices
 of the same precision; the fastest contender's rate there is the machine's. FLOPs are those of
@@ -33,8 +34,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-import _common
 import _contenders
+
+import _common
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 PROFILE_ROWS = 15
@@ -133,14 +135,16 @@ def show(result: dict[str, Any]) -> None:
             + "  "
             + f"{ratio(c.get('ratio_to_step')):20}{ratio(c.get('ratio_to_torch'))}"
         )
-    for name, operations in result["profiles"].items():
-        print(f"\n{name}: time by operation, ms of a step")
-        total = sum(operations.values())
-        rows = sorted(operations.items(), key=lambda item: -item[1])
-        for operation, seconds in rows[:PROFILE_ROWS]:
-            print(f"  {operation[:60]:60}{seconds * 1e3:10.2f}{seconds / total:7.1%}")
-        rest = sum(seconds for _, seconds in rows[PROFILE_ROWS:])
-        print(f"  {'all others':60}{rest * 1e3:10.2f}{rest / total:7.1%}")
+    for name, profile in result["profiles"].items():
+        total = sum(profile["kinds"].values())
+        for title, spent in profile.items():
+            print(f"\n{name}, {title}: ms of a step, share of {total * 1e3:.1f} ms")
+            rows = sorted(spent.items(), key=lambda item: -item[1])
+            for operation, seconds in rows[:PROFILE_ROWS]:
+                print(f"{seconds * 1e3:10.2f}{seconds / total:7.1%}  {operation[:150]}")
+            rest = sum(seconds for _, seconds in rows[PROFILE_ROWS:])
+            if rest:
+                print(f"{rest * 1e3:10.2f}{rest / total:7.1%}  all others")
 
 
 def ratio(values: dict[str, float] | None) -> str:
