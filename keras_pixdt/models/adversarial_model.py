@@ -2,18 +2,22 @@
 
 A paper's class says who the players are and writes `adversarial_step`, which reads like the
 paper's algorithm. Everything that is not the paper is here: gradients on TensorFlow and JAX,
-one optimizer and one loss scale for each player, division by the replica count, trackers,
+one optimizer and one loss scale for each player, replicas and their parts of a batch, trackers,
 the test step, saving and exact restoring.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
+from keras.src.trainers import data_adapters
 
 _BACKEND = keras.backend.backend()
 if _BACKEND == "tensorflow":
@@ -141,6 +145,21 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         return cls(optimizers, config["name"])
 
 
+def check_batch_size(batch_size: int, replicas: int, what: str = "batch size") -> None:
+    """Refuses a global batch that replicas cannot share equally.
+
+    Raises:
+        ValueError: names the replicas and the two nearest sizes that fit.
+    """
+    if batch_size % replicas:
+        lower = batch_size // replicas * replicas
+        fits = [str(size) for size in (lower, lower + replicas) if size]
+        raise ValueError(
+            f"The {what} is that of all {replicas} replicas together and must be a multiple of "
+            f"their number. Received: {batch_size}. Nearest: {' or '.join(fits)}"
+        )
+
+
 class Forward(NamedTuple):
     """A forward pass of one player, kept so that its update need not repeat it.
 
@@ -153,6 +172,19 @@ class Forward(NamedTuple):
     pull: Callable[[Tensor], list[Tensor]]
 
 
+class _Part(NamedTuple):
+    """A replica's rows of the global batch."""
+
+    first: Tensor
+    rows: Tensor
+    all_rows: Tensor
+
+
+# Of the step that this thread traces. tf.distribute traces each replica in a thread of its own;
+# on the model, replicas would overwrite each other's.
+_step = threading.local()
+
+
 class _TensorFlowEngine(keras.Model):
     """Gradients and updates on TensorFlow, the one place of the models that touches it."""
 
@@ -160,21 +192,63 @@ class _TensorFlowEngine(keras.Model):
         return self.distribute_strategy.scope()
 
     def _replicas(self) -> int:
-        return tf.distribute.get_strategy().num_replicas_in_sync
+        return self.distribute_strategy.num_replicas_in_sync
+
+    def _workers(self) -> int:
+        extended = self.distribute_strategy.extended
+        return getattr(extended, "_num_workers", 1)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass  # all is built; Keras' own breaks under MultiWorkerMirroredStrategy (issue 20585)
 
     def train_step(self, data):
-        return self._reducible(self._train(data))
+        _step.part = self._part(data)
+        try:
+            return self._reducible(self._train(data))
+        finally:
+            _step.part = None
 
     def test_step(self, data):
         return self._reducible(self._test(data))
+
+    def _predict_alone(self, x):
+        if self._predict_function_alone is None:
+            self._predict_function_alone = tf.function(
+                lambda data: self(data, training=False), reduce_retracing=True
+            )
+        return self._predict_function_alone(x)
 
     def _reducible(self, logs):
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return {k: v[None] for k, v in logs.items()}  # Keras reduces these along axis 0
         return logs
+
+    def _part(self, data) -> _Part | None:
+        """Which rows of the global batch these are; replicas may have different numbers."""
+        if self._replicas() == 1:
+            return None
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group
+        rows = tf.cast(tf.shape(tf.nest.flatten(data)[0])[0], "float32")
+        rows_of = context.all_reduce("SUM", tf.one_hot(replica, self._replicas()) * rows)
+        rows_of = tf.cast(rows_of, "int32")  # int32 would be reduced on the host of a GPU
+        return _Part(
+            tf.cumsum(rows_of, exclusive=True)[replica], rows_of[replica], tf.reduce_sum(rows_of)
+        )
+
+    def _weigh(self, loss):
+        """A loss as this replica's term of the sum over all, and as its mean."""
+        part = getattr(_step, "part", None)
+        if part is None:
+            return loss / tf.distribute.get_strategy().num_replicas_in_sync, loss
+        loss = tf.where(part.rows > 0, loss, tf.zeros_like(loss))  # a mean of no rows is NaN
+        return loss * (tf.cast(part.rows, loss.dtype) / tf.cast(part.all_rows, loss.dtype)), loss
+
+    def _draw(self, sample, like):
+        part = getattr(_step, "part", None)
+        if part is None:
+            return sample(tf.shape(like)[0])
+        return sample(part.all_rows)[part.first : part.first + part.rows]
 
     def forward(self, name, fn):
         variables = [v.value for v in self.player_variables(name)]
@@ -195,7 +269,10 @@ class _TensorFlowEngine(keras.Model):
         return (gradients[0] if variables is None else gradients), aux
 
     def _apply(self, optimizer, gradients, variables):
-        if isinstance(optimizer, LossScaleOptimizer) and self._replicas() > 1:
+        if (
+            isinstance(optimizer, LossScaleOptimizer)
+            and tf.distribute.get_strategy().num_replicas_in_sync > 1
+        ):
             # Keras lets each replica judge its own gradients, before they are summed: one bad
             # replica would then update while the others skip.
             bad = 1.0 - tf.cast(optimizer.check_finite(gradients), "float32")
@@ -207,6 +284,60 @@ class _TensorFlowEngine(keras.Model):
         optimizer.apply(gradients, variables)
 
 
+class _Shared(NamedTuple):
+    """A batch of which every device gets as many rows.
+
+    Attributes:
+        batch: the batch, filled up with copies of its last row.
+        counted: of no bytes; its second dimension says how many rows count.
+    """
+
+    batch: Any
+    counted: Any
+
+
+class _SharedBatches(data_adapters.data_adapter.DataAdapter):
+    """The batches of another adapter, shared by the devices of `keras.distribution`.
+
+    Keras wants batches that they can share equally, and of several processes each its own rows.
+    """
+
+    def __init__(self, adapter) -> None:
+        self._adapter = adapter
+
+    def get_jax_iterator(self):
+        devices = keras.distribution.distribution().num_model_replicas
+        processes = jax.process_count()
+        for batch in self._adapter.get_jax_iterator():
+            count = len(keras.tree.flatten(batch)[0])
+            own = -(-count // devices) * devices // processes
+            rows = np.minimum(jax.process_index() * own + np.arange(own), count - 1)
+            own_batch = keras.tree.map_structure(lambda x, rows=rows: np.asarray(x)[rows], batch)
+            yield _Shared(own_batch, np.zeros((devices // processes, count, 0), "int8"))
+
+    @property
+    def num_batches(self):
+        return self._adapter.num_batches
+
+    @property
+    def batch_size(self):
+        return self._adapter.batch_size
+
+    def on_epoch_begin(self):
+        self._adapter.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._adapter.on_epoch_end()
+
+
+def _counted(data):
+    """The rows of a batch that count."""
+    if not isinstance(data, _Shared):
+        return data
+    count = data.counted.shape[1]
+    return keras.tree.map_structure(lambda x: x[:count], data.batch)
+
+
 class _JAXEngine(keras.Model):
     """The same on JAX, where state is a value that goes in and comes out of each step."""
 
@@ -214,7 +345,17 @@ class _JAXEngine(keras.Model):
         return contextlib.nullcontext()
 
     def _replicas(self) -> int:
-        return 1  # keras.distribution shards one program; there is nothing to sum by hand
+        distribution = keras.distribution.distribution()
+        return 1 if distribution is None else distribution.num_model_replicas
+
+    def _workers(self) -> int:
+        return jax.process_count()
+
+    def _weigh(self, loss):
+        return loss, loss  # keras.distribution shards one program; nothing is summed by hand
+
+    def _draw(self, sample, like):
+        return sample(like.shape[0])
 
     def _state(self):
         return (
@@ -234,12 +375,31 @@ class _JAXEngine(keras.Model):
             logs = step(data)
         return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
 
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        # All is built; this is where `fit` and `evaluate` hand over what they iterate.
+        if self._replicas() > 1 and iterator is not None:
+            if not isinstance(iterator.data_adapter, _SharedBatches):
+                iterator.data_adapter = _SharedBatches(iterator.data_adapter)
+        super()._symbolic_build(iterator, data_batch)
+
     def train_step(self, state, data):
-        return self._stateless(self._train, self._state(), state, data)
+        return self._stateless(self._train, self._state(), state, _counted(data))
 
     def test_step(self, state, data):
         trainable, non_trainable, _, metrics = self._state()
-        return self._stateless(self._test, (trainable, non_trainable, metrics), state, data)
+        groups = (trainable, non_trainable, metrics)
+        return self._stateless(self._test, groups, state, _counted(data))
+
+    def _predict_alone(self, x):
+        if self._predict_function_alone is None:
+            self._predict_function_alone = jax.jit(
+                lambda *arguments: self.stateless_call(*arguments, training=False)[0]
+            )
+        own = [
+            [v.value.addressable_data(0) for v in variables]
+            for variables in (self.trainable_variables, self.non_trainable_variables)
+        ]
+        return self._predict_function_alone(*own, x)
 
     def _pure(self, fn, variables=()):
         """`fn` as a function of the values of `variables` that also returns the new state."""
@@ -307,6 +467,7 @@ class AdversarialModel(
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._trackers: dict[str, keras.metrics.Mean] = {}
+        self._predict_function_alone: Callable[..., Tensor] | None = None
 
     def set_players(self, players: Mapping[str, Sequence[str]]) -> None:
         """Declares the players once all networks exist; the subclass's `__init__` ends with it.
@@ -360,6 +521,44 @@ class AdversarialModel(
             if self._compile_metrics is not None:
                 images = keras.KerasTensor(self.generated_shape(), dtype="float32")
                 self._compile_metrics.build(images, images)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains as `keras.Model.fit` does; batches are those of all replicas together.
+
+        Raises:
+            ValueError: a batch size of `x`, a `Triplets`, is no multiple of the replicas' number.
+        """
+        batches = getattr(x, "py_dataset", x)
+        for size in getattr(batches, "batch_sizes", ()):
+            check_batch_size(size, self._replicas())
+        if isinstance(batches, keras.utils.PyDataset) and self._workers() > 1 and not args:
+            # Keras shuffles whole batches by Python's generator, which differs between workers.
+            kwargs.setdefault("shuffle", False)
+        return super().fit(x, *args, **kwargs)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Predicts as `keras.Model.predict` does; of several workers, each on its own."""
+        if self._replicas() == 1:
+            return super().predict(x, batch_size, verbose, steps, callbacks)
+        # Keras would have the rows of several workers in another order, and on JAX refuse a last
+        # batch that the devices cannot share.
+        adapter = data_adapters.get_data_adapter(x, batch_size=batch_size, steps_per_epoch=steps)
+        batches = itertools.islice(adapter.get_numpy_iterator(), steps)
+        rows = [keras.utils.unpack_x_y_sample_weight(batch)[0] for batch in batches]
+        return np.concatenate([self.predict_on_batch(x) for x in rows])
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Predicts one batch, on one device: no worker waits for another."""
+        if self._replicas() == 1:
+            return super().predict_on_batch(x)
+        return ops.convert_to_numpy(self._predict_alone(x))
 
     def _player_optimizers(self, optimizer: Any) -> PlayerOptimizers:
         if not isinstance(optimizer, PlayerOptimizers):
@@ -420,8 +619,9 @@ class AdversarialModel(
 
     def _train(self, data: Any) -> dict[str, Tensor]:
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        rows = ops.shape(keras.tree.flatten(batch)[0])[0]
         for name, loss in self.adversarial_step(batch).items():
-            self._trackers[name].update_state(loss)
+            self._trackers[name].update_state(loss, sample_weight=rows)
         return {tracker.name: tracker.result() for tracker in self._trackers.values()}
 
     def _test(self, data: Any) -> dict[str, Tensor]:
@@ -453,8 +653,8 @@ class AdversarialModel(
 
         def scaled(*outputs):
             # In float32: the scale of mixed_float16 overflows half precision by design.
-            loss = ops.cast(loss_fn(*outputs), keras.config.floatx())
-            return optimizer.scale_loss(loss / self._replicas()), loss
+            own_term, loss = self._weigh(ops.cast(loss_fn(*outputs), keras.config.floatx()))
+            return optimizer.scale_loss(own_term), loss
 
         if through is None:
             gradients, loss = self._gradients(scaled, variables)
@@ -463,6 +663,18 @@ class AdversarialModel(
             gradients = through.pull(cotangents)
         self._apply(optimizer, gradients, variables)
         return loss
+
+    def draw(self, sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
+        """Draws random numbers of which each row belongs to a row of the global batch.
+
+        Every replica draws for the whole batch, with the same seed, and keeps its own rows: the
+        result does not depend on the number of replicas.
+
+        Args:
+            sample: number of rows -> a tensor with as many, from a `SeedGenerator`.
+            like: a tensor of the step's batch, whose rows the result is for.
+        """
+        return self._draw(sample, like)
 
     def gradient(self, fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Computes d sum(fn(x)) / dx, itself differentiable: for gradient penalties."""

@@ -311,7 +311,9 @@ class PixelDTGAN(AdversarialModel):
             1 (t of Eq. 5); whether they are real (t of Eq. 2).
         """
         choices = 2 if irrelevant is None else 3
-        choice = keras.random.randint((ops.shape(target)[0], 1), 0, choices, seed=self.selection)
+        choice = self.draw(
+            lambda rows: keras.random.randint((rows, 1), 0, choices, seed=self.selection), target
+        )
         is_target = ops.equal(choice, 0)
         is_converted = ops.equal(choice, 1)
         image = ops.where(is_converted[:, :, None, None], converted, target)
