@@ -188,6 +188,8 @@ _step = threading.local()
 class _TensorFlowEngine(keras.Model):
     """Gradients and updates on TensorFlow, the one place of the models that touches it."""
 
+    _predict_function_alone: Callable[..., Tensor] | None = None
+
     def _scope(self):
         return self.distribute_strategy.scope()
 
@@ -222,6 +224,13 @@ class _TensorFlowEngine(keras.Model):
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return {k: v[None] for k, v in logs.items()}  # Keras reduces these along axis 0
         return logs
+
+    def _get_metrics_result_or_logs(self, logs):
+        # Of all samples; the logs that Keras would take are the mean of what replicas have.
+        trained = logs.keys() <= {tracker.name for tracker in self._trackers.values()}
+        if not trained:
+            return self._compile_metrics.result()
+        return {tracker.name: tracker.result() for tracker in self._trackers.values()}
 
     def _part(self, data) -> _Part | None:
         """Which rows of the global batch these are; replicas may have different numbers."""
@@ -340,6 +349,8 @@ def _counted(data):
 
 class _JAXEngine(keras.Model):
     """The same on JAX, where state is a value that goes in and comes out of each step."""
+
+    _predict_function_alone: Callable[..., Tensor] | None = None
 
     def _scope(self):
         return contextlib.nullcontext()
@@ -467,7 +478,6 @@ class AdversarialModel(
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._trackers: dict[str, keras.metrics.Mean] = {}
-        self._predict_function_alone: Callable[..., Tensor] | None = None
 
     def set_players(self, players: Mapping[str, Sequence[str]]) -> None:
         """Declares the players once all networks exist; the subclass's `__init__` ends with it.

@@ -319,7 +319,8 @@ class PixelDTGAN(AdversarialModel):
         image = ops.where(is_converted[:, :, None, None], converted, target)
         if irrelevant is not None:
             image = ops.where(ops.equal(choice, 2)[:, :, None, None], irrelevant, image)
-        return image, ops.cast(is_target, "float32"), 1.0 - ops.cast(is_converted, "float32")
+        dtype = converted.dtype
+        return image, ops.cast(is_target, dtype), 1.0 - ops.cast(is_converted, dtype)
 
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Algorithm 1: both discriminators, then the converter through both."""
