@@ -14,9 +14,11 @@ import os
 import pathlib
 import resource
 import sys
-import tempfile
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_pixdt.data import Triplets
 
 BATCHES = 4  # held in memory and used in turns
 WARM_UP_STEPS = 3
@@ -204,14 +206,10 @@ class Keras(Contender):
 class KerasFit(Keras):
     """`fit` on Triplets: an epoch of so many steps."""
 
-    def callbacks(self) -> list[Any]:
-        return []
-
     def _prepare(self) -> None:
-        self.epochs: dict[int, Any] = {}
-        self.chosen = self.callbacks()
+        self.epochs: dict[int, Triplets] = {}
 
-    def _epoch(self, steps: int) -> Any:
+    def _epoch(self, steps: int) -> Triplets:
         import numpy as np
 
         from keras_pixdt import data
@@ -230,41 +228,41 @@ class KerasFit(Keras):
         )
         return data.triplets(pairs, setting.batch_size)
 
+    def callbacks(self, batches: Triplets) -> list[Any]:
+        """Callbacks beside the clock."""
+        return []
+
     def run(self, steps: int) -> float:
+        """Times an epoch from its begin to its end: `fit` sets up once a run, not here."""
         import keras
 
-        clock: list[float] = []
-        # Hooks of epochs only: one of batches could change how Keras treats the logs. From the
-        # first epoch's begin, since `fit` sets up once a run.
-        epoch = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda *_: clock.append(time.perf_counter()),
-            on_epoch_end=lambda *_: clock.append(time.perf_counter()),
-        )
         if steps not in self.epochs:
             self.epochs[steps] = self._epoch(steps)
-        self.model.fit(
-            self.epochs[steps], shuffle=False, verbose=0, callbacks=[epoch, *self.chosen]
-        )
-        start, end = clock
-        return end - start
+        batches = self.epochs[steps]
+        clock: list[float] = []
+
+        def note_time(*_: Any) -> None:
+            clock.append(time.perf_counter())
+
+        # Hooks of epochs only: with one of batches Keras would wait for each step's losses.
+        begin = keras.callbacks.LambdaCallback(on_epoch_begin=note_time)
+        end = keras.callbacks.LambdaCallback(on_epoch_end=note_time)
+        callbacks = [begin, *self.callbacks(batches), end]
+        self.model.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
+        started, ended = clock
+        return ended - started
 
 
 class KerasFitCallbacks(KerasFit):
     """The same with the callbacks of a run that act on every batch."""
 
-    def callbacks(self) -> list[Any]:
-        import keras
-
+    def callbacks(self, batches: Triplets) -> list[Any]:
         from keras_pixdt import presets, training
 
-        chosen = [
-            training.PhasedLearningRate(presets.get("yoo2016"), epochs=30),
-            training.StopOnDivergence(),
-        ]
-        if self.backend == "tensorflow":
-            self.folder = tempfile.TemporaryDirectory()
-            chosen.append(keras.callbacks.TensorBoard(self.folder.name))
-        return chosen
+        preset = presets.get("yoo2016")
+        preset = dataclasses.replace(preset, batch_size=self.setting.batch_size)
+        schedule = training.Schedule(preset, batches, epochs=preset.epochs)
+        return [schedule, training.StopOnDivergence()]
 
 
 class Torch(Contender):
@@ -351,6 +349,8 @@ def _serve(pipe: Any, kind: str, setting: Setting, matrix_size: int | None) -> N
                 pipe.send(contender.profile(max(1, setting.steps // 2)))
             else:
                 return
+    except EOFError:  # the parent is gone
+        return
     except Exception as error:
         pipe.send(error)
         raise

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_TF_NODE = re.compile(r"(?P<place>[\w/.-]+):(?P<kind>[A-Z]\w*)")
+_TF_NODE = re.compile(r"(?P<place>[\w/.-]+):(?P<kind>_?[A-Z]\w*)")
 _XLA_OPERATION = re.compile(r"(?P<kind>[a-z][a-z_-]*)[\d._]*")
 
 

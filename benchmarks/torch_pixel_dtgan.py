@@ -1,14 +1,15 @@
 """PixelDTGAN in PyTorch: the peer that `train_step.py` measures `keras_pixdt.PixelDTGAN` against.
 
 Network, algorithm, optimizers and precision are those of `PixelDTGAN.adversarial_step`; that one
-step from equal weights gives equal weights is tested (`tests/benchmarks_test.py`). Two things
-are equal after a reflection only, or not at all:
+step from equal weights gives equal weights is tested (`tests/benchmarks_test.py`). Equal
+after a reflection only, or not at all, are:
 
   - Keras' "same" padding of a strided 5x5 convolution puts 1 px before and 2 px after. PyTorch's
     `padding=2` reads 2 px before and 1 px after: the mirror image of the same arithmetic, which
     needs no copy for a one-sided padding. The test mirrors images and kernels.
   - PyTorch's BatchNorm keeps the unbiased variance as its moving statistic. Training never reads
     it.
+  - Adam's epsilon is added before the correction of the bias in Keras, after it in PyTorch.
 """
 
 from __future__ import annotations

@@ -59,8 +59,10 @@ def measure(
         The device; for each contender its images/s by round, spread, memory and arithmetic rate;
         the spread of its ratios to the contenders "step" and "torch", taken round by round.
     """
-    processes = {kind: _contenders.Process(kind, setting, matrix_size) for kind in kinds}
+    processes: dict[str, _contenders.Process] = {}
     try:
+        for kind in kinds:  # one after the other: they would slow each other down
+            processes[kind] = _contenders.Process(kind, setting, matrix_size)
         turns: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
         for _ in range(rounds):
             for kind, process in processes.items():

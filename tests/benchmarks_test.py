@@ -1,0 +1,204 @@
+"""The PyTorch peers train as the package's models do; arithmetic is counted right."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+
+BENCHMARKS = pathlib.Path(__file__).resolve().parents[1] / "benchmarks"
+SIZE = 32
+BATCH = 6
+STEPS = 2
+RATE = 0.05
+
+
+@pytest.fixture(autouse=True)
+def benchmarks_on_path(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def test_a_convolution_counts_two_operations_for_each_product():
+    import _flops
+
+    image = keras.Input((8, 8, 3))
+    strided = keras.layers.Conv2D(7, 5, strides=2, padding="same")
+    transposed = keras.layers.Conv2DTranspose(2, 5, strides=2, padding="same")
+    x = transposed(strided(image))
+    keras.layers.Dense(11)(keras.layers.Flatten()(x))
+    # 4x4 outputs of 7 channels, each a sum of 5x5x3 products.
+    assert _flops.layer_flops(strided) == 2 * 4 * 4 * 7 * 75
+    # Each of the 4x4x7 inputs is spread over 5x5x2 outputs.
+    assert _flops.layer_flops(transposed) == 2 * 4 * 4 * 7 * 50
+    assert _flops.layer_flops(keras.layers.ReLU()) == 0
+
+
+def test_a_layer_that_cannot_be_counted_is_refused():
+    import _flops
+
+    layer = keras.layers.Conv1D(2, 3)
+    layer.build((None, 8, 3))
+    with pytest.raises(ValueError, match="Conv2D, Conv2DTranspose and Dense.*Conv1D"):
+        _flops.layer_flops(layer)
+
+
+def test_passes_of_a_network_are_added_up():
+    import _flops
+
+    layers = [keras.layers.Conv2D(4, 3, padding="same"), keras.layers.Conv2D(5, 1)]
+    network = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    first, second = 2 * 64 * 27 * 4, 2 * 64 * 4 * 5
+    assert _flops.network_flops(network, forward=1, kernels=0, inputs=0) == first + second
+    # An update: the first layer has no gradient of its inputs.
+    update = _flops.network_flops(network, forward=1, kernels=1, inputs=1)
+    assert update == 2 * first + 3 * second
+    # The way through it to half of the channels of its input.
+    through = _flops.network_flops(network, forward=1, kernels=0, inputs=1, image=0.5)
+    assert through == 1.5 * first + 2 * second
+
+
+def test_the_step_of_pixel_dtgan_is_counted():
+    import _flops
+
+    # 16 px at width 1/128: two strided layers of 1 and 2 filters.
+    model = PixelDTGAN(16, 1 / 128)
+    conv1, conv2 = 2 * 64 * 75, 2 * 16 * 25 * 2
+    code, decoder1 = 2 * 16 * 2 * 64, 2 * 64 * 32
+    f_conv2, f_conv3 = 2 * 16 * 2 * 25, 2 * 64 * 75
+    converter = 2 * conv1 + 3 * (conv2 + code + decoder1 + f_conv2 + f_conv3)
+    conv3 = 2 * 16 * 2
+    # Own update: forward, kernels, inputs from the second layer on. Through it: forward, inputs.
+    real_fake = 2 * conv1 + 3 * (conv2 + conv3) + 2 * (conv1 + conv2 + conv3)
+    domain = 2 * 2 * conv1 + 3 * (conv2 + conv3) + 2 * (conv2 + conv3) + 1.5 * 2 * conv1
+    assert _flops.pixel_dtgan(model) == converter + real_fake + domain
+
+
+def to_torch(model, peer):
+    """Writes the model's weights into the peer, mirrored (see `torch_pixel_dtgan`)."""
+    torch = pytest.importorskip("torch")
+    for name in model.players:
+        network = getattr(model, name)
+        layers = [layer for layer in network.layers if layer.trainable_variables]
+        values = []
+        for layer in layers:
+            for variable in layer.trainable_variables:
+                value = np.asarray(variable)
+                if value.ndim == 4:
+                    if layer.name == "decoder_conv1":  # a matrix to 4x4 maps
+                        maps = value.reshape(value.shape[2], 4, 4, -1)[:, ::-1, ::-1]
+                        value = maps.reshape(len(maps), -1).T
+                    else:
+                        value = value[::-1, ::-1].transpose(3, 2, 0, 1)
+                values.append(value)
+        parameters = list(peer.players[name].parameters())
+        assert [p.shape for p in parameters] == [v.shape for v in values]
+        with torch.no_grad():
+            for parameter, value in zip(parameters, values, strict=True):
+                parameter.copy_(torch.as_tensor(value.copy()))
+
+
+def test_pytorch_peer_takes_the_same_steps():
+    """Same losses and weights as `PixelDTGAN`, from equal weights, images and selection."""
+    torch = pytest.importorskip("torch")
+    import torch_pixel_dtgan
+
+    arguments = {"image_size": SIZE, "width": 1 / 16, "seed": 3}
+    keras.utils.set_random_seed(0)
+    model, twin = PixelDTGAN(**arguments), PixelDTGAN(**arguments)
+    model.compile(keras.optimizers.SGD(RATE, momentum=0.5))
+
+    def peer_of(model):
+        peer = torch_pixel_dtgan.Peer(
+            image_size=SIZE,
+            width=1 / 16,
+            precision="float32",
+            optimizer="sgd",
+            learning_rate=RATE,
+            momentum=0.5,
+            device="cpu",
+        )
+        to_torch(model, peer)
+        return peer
+
+    def parameters(peer):
+        return np.concatenate(
+            [p.detach().numpy().ravel() for net in peer.players.values() for p in net.parameters()]
+        )
+
+    peer = peer_of(model)
+    before = parameters(peer)
+    rng = np.random.default_rng(1)
+    # The twin has the model's seed, so it tells which selection the step will draw.
+    labels = [np.full((BATCH, 1, 1, 1), k, "float32") for k in (0, 2, 1)]
+    for _ in range(STEPS):
+        batch = {
+            key: rng.uniform(-1, 1, (BATCH, SIZE, SIZE, 3)).astype("float32")
+            for key in ("source", "target", "irrelevant")
+        }
+        choice = np.asarray(twin.select(*labels)[0]).reshape(BATCH, 1).astype("int64")
+        mirrored = peer.batch({k: np.ascontiguousarray(v[:, ::-1, ::-1]) for k, v in batch.items()})
+        theirs = peer.step(mirrored, torch.as_tensor(choice))
+        ours = model.train_on_batch(batch, return_dict=True)
+        model.reset_metrics()
+        for name, loss in theirs.items():
+            np.testing.assert_allclose(ours[f"{name}_loss"], float(loss), rtol=2e-5)
+    after, expected = parameters(peer), parameters(peer_of(model))
+    moved = np.abs(after - before).max()
+    assert moved > 1e-3
+    np.testing.assert_allclose(after, expected, rtol=0, atol=1e-4 * moved)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "precision"), [("tensorflow", "float32"), ("jax", "mixed_bfloat16")]
+)
+def test_train_step_prints_and_writes_its_table(backend, precision, tmp_path):
+    """In an environment with one backend only."""
+    pytest.importorskip("torch")
+    missing = ("tensorflow", "tensorflow_datasets") if backend == "jax" else ("jax",)
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nfor name in {missing}: sys.modules[name] = None\n"
+    )
+    options = (
+        "--image-size 16 --width 0.0625 --batch-sizes 4 --steps 2 --rounds 2 --matrix-size 64 "
+        f"--precisions {precision} --profile"
+    )
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "train_step.py", *options.split()]
+        + ["--output", tmp_path / "results.json"],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "JAX_PLATFORMS": "cpu",
+            "PYTHONPATH": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "results.json").read_text())
+    (result,) = report["results"]
+    assert result["precision"] == precision
+    contenders = result["contenders"]
+    assert list(contenders) == ["step", "fit", "fit_callbacks", "torch"]
+    for contender in contenders.values():
+        rate = contender["images_per_second"]
+        assert 0 < rate["min"] <= rate["median"] <= rate["max"]
+        assert contender["host_bytes"] > 50 * 2**20
+        arithmetic = rate["median"] * result["flops_per_image"]
+        assert contender["flops_per_second"] == pytest.approx(arithmetic)
+    rounds = [contenders[name]["rounds"] for name in ("step", "torch")]
+    ratios = sorted(a / b for a, b in zip(*rounds, strict=True))
+    assert contenders["step"]["ratio_to_torch"]["min"] == pytest.approx(ratios[0])
+    assert contenders["step"]["ratio_to_torch"]["max"] == pytest.approx(ratios[1])
+    # The profile finds the convolutions, which are most of the step also at this size.
+    kinds = {name: profile["kinds"] for name, profile in result["profiles"].items()}
+    assert [kind for kind in kinds["step"] if "conv" in kind.lower()], kinds["step"]
+    assert kinds["torch"]["aten::convolution_backward"] > 0
+    assert "GFLOP an image" in done.stdout
