@@ -18,6 +18,11 @@ from absl import flags, logging
 
 from keras_pixdt import presets
 
+# As in `training.distribution` and `training.checkpoint`, which import Keras.
+STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+SCORES = ("val_rmse", "val_ssim", "val_c_ssim")
+
 # What goes wrong through what the user gave, told in one line; anything else is a bug of ours and
 # shows its traceback.
 _USER_ERRORS = (ValueError, OSError, FloatingPointError)
@@ -105,9 +110,36 @@ def _parser() -> argparse.ArgumentParser:
         ("batch-size", int, "pairs in a batch"),
         ("image-size", int, "side of the images in px, a power of two"),
         ("width", float, "factor on the numbers of filters"),
-        ("dtype", str, "dtype policy, such as mixed_bfloat16"),
+        ("ema", float, "momentum of the average of the converter's weights, such as 0.999"),
     ):
         train.add_argument(f"--{field}", type=of, help=f"{what}; default: the preset's")
+    train.add_argument("--precision", choices=PRECISIONS, help="default: the preset's")
+    train.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="none",
+        help="devices that share each batch: one (default), those of this machine (mirrored), "
+        "those of the machines in TF_CONFIG (multi_worker), or a TPU's",
+    )
+    train.add_argument("--replicas", type=int, help="devices of this machine; default: all")
+    train.add_argument(
+        "--worker-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long the workers of multi_worker wait for one another to start",
+    )
+    train.add_argument(
+        "--save-every",
+        type=int,
+        metavar="BATCHES",
+        help="save within epochs too, for --workdir to continue from (default: at their ends)",
+    )
+    train.add_argument(
+        "--best",
+        choices=SCORES,
+        default="val_rmse",
+        help="score of the model that is kept as best (default: %(default)s)",
+    )
 
     evaluate = _command(
         commands,
@@ -117,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         "pixdt evaluate --workdir runs/lookbook --gallery all --json",
     )
     evaluate.add_argument("--workdir", required=True, help="folder of a finished run")
+    _checkpoint_argument(evaluate)
     evaluate.add_argument("--split", default="test", help="split to score (default: test)")
     evaluate.add_argument(
         "--gallery",
@@ -144,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--model", required=True, help="folder of a finished run, a .keras or a .tflite file"
     )
+    _checkpoint_argument(convert)
     convert.add_argument("--out", default="converted", help="folder for the product images")
 
     export = _command(
@@ -154,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         "pixdt export --workdir runs/lookbook --out runs/lookbook/export",
     )
     export.add_argument("--workdir", required=True, help="folder of a finished run")
+    _checkpoint_argument(export)
     export.add_argument("--out", help="folder for the files (default: WORKDIR/export)")
     export.add_argument(
         "--variants",
@@ -194,6 +229,15 @@ def _command(
     return parser
 
 
+def _checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        choices=("final", "best"),
+        default="final",
+        help="which model of the run: its last (default), or that of its best epoch",
+    )
+
+
 def _data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
@@ -211,26 +255,46 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     _import_keras()
-    from keras_pixdt.training import run
+    from keras_pixdt.training import distribution, run
 
-    fields = ("batch_size", "image_size", "width", "dtype")
-    changed = {k: getattr(options, k) for k in fields if getattr(options, k) is not None}
+    changed = {
+        "batch_size": options.batch_size,
+        "image_size": options.image_size,
+        "width": options.width,
+        "dtype": options.precision,
+        "ema_momentum": options.ema,
+    }
+    changed = {field: value for field, value in changed.items() if value is not None}
     preset = dataclasses.replace(presets.get(options.preset), **changed)
+    timeout = options.worker_timeout
+    devices = distribution.start(
+        options.strategy,
+        preset.dtype,
+        replicas=options.replicas,
+        **({} if timeout is None else {"worker_timeout_s": timeout}),
+    )
     given = {
         "splits": options.splits,
         "data_dir": options.data_dir,
         "num_products": options.products,
     }
-    finished = run.train(
-        preset,
-        options.data,
-        options.workdir,
-        data_options={k: v for k, v in given.items() if v is not None},
-        minutes=options.minutes,
-        epochs=options.epochs,
-        seed=options.seed,
-        verbose=1 if sys.stdout.isatty() else 2,  # no progress bar in files
-    )
+    try:
+        finished = run.train(
+            preset,
+            options.data,
+            options.workdir,
+            data_options={k: v for k, v in given.items() if v is not None},
+            minutes=options.minutes,
+            epochs=options.epochs,
+            seed=options.seed,
+            distribution=devices,
+            best=options.best,
+            save_every=options.save_every,
+            verbose=1 if sys.stdout.isatty() else 2,  # no progress bar in files
+        )
+    except distribution.WorkerLostError as error:
+        logging.error("%s", error)
+        return 1
     logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
     return 0
 
@@ -239,7 +303,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     _import_keras()
     from keras_pixdt.training import run
 
-    scores = run.load_run(options.workdir).evaluate(
+    scores = run.load_run(options.workdir, options.checkpoint).evaluate(
         options.split, options.gallery, options.embedder
     )
     if options.json:
@@ -264,7 +328,7 @@ def _table(scores: dict[str, Any]) -> str:
 def _convert(options: argparse.Namespace) -> int:
     from keras_pixdt import convert
 
-    function, image_size = _converter(pathlib.Path(options.model))
+    function, image_size = _converter(pathlib.Path(options.model), options.checkpoint)
     result = convert.convert_photos(function, options.photos, options.out, image_size)
     logging.info("Wrote %d product images to %s", len(result.written), options.out)
     if result.failed:
@@ -272,7 +336,7 @@ def _convert(options: argparse.Namespace) -> int:
     return 1 if result.failed else 0
 
 
-def _converter(path: pathlib.Path) -> tuple[Callable[[Any], Any], int]:
+def _converter(path: pathlib.Path, checkpoint: str) -> tuple[Callable[[Any], Any], int]:
     """Opens what `--model` names as a function of uint8 images, and its image size."""
     if path.suffix == ".tflite":
         import export
@@ -288,7 +352,7 @@ def _converter(path: pathlib.Path) -> tuple[Callable[[Any], Any], int]:
     from keras_pixdt.training import run
 
     if path.is_dir():
-        model = run.load_run(path).model
+        model = run.load_run(path, checkpoint).model
     elif path.exists():
         model = keras.models.load_model(path)
     else:
@@ -308,7 +372,7 @@ def _export(options: argparse.Namespace) -> int:
     import export
     from keras_pixdt.training import run
 
-    finished = run.load_run(options.workdir)
+    finished = run.load_run(options.workdir, options.checkpoint)
     out = options.out or pathlib.Path(options.workdir) / "export"
     try:
         report = export.export_run(finished, out, options.variants)

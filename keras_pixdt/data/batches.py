@@ -251,8 +251,8 @@ class Triplets(keras.utils.PyDataset):
                 f"Received: {index}"
             )
         start = (plan.first_batch + index) * plan.batch_size
-        rows = min(plan.batch_size, len(self.pairs) - start)
-        place = slice(start + share * rows // shares, start + (share + 1) * rows // shares)
+        count = min(plan.batch_size, len(self.pairs) - start)
+        place = slice(start + share * count // shares, start + (share + 1) * count // shares)
         source_rows = plan.order[place]
         target_rows = self.pairs.target_index[source_rows]
         persons = self.pairs.sources[source_rows]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from keras_pixdt.presets.preset import Preset
+from keras_pixdt.presets.preset import Phase, Preset
 from keras_pixdt.presets.yoo2016 import PRESETS as _YOO2016
 
-__all__ = ["Preset", "get", "names"]
+__all__ = ["Phase", "Preset", "get", "names"]
 
 _PRESETS: dict[str, Preset] = {preset.name: preset for preset in _YOO2016}
 

@@ -1,15 +1,30 @@
-"""What all presets share: data shape, batches, phases of the learning rate."""
+"""What all presets share: data shape, batches, phases of the training."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import keras
 
     from keras_pixdt.models.adversarial_model import AdversarialModel
+
+
+class Phase(NamedTuple):
+    """A stretch of the training with its own settings.
+
+    Attributes:
+        epochs: its length, at least 1.
+        learning_rate: of all players, positive.
+        batch_size: pairs in a batch, at least 2; None takes the preset's.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_size: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,10 +36,12 @@ class Preset(abc.ABC):
         reference: the paper and the row of its table.
         image_size: side of the images, px.
         batch_size: pairs in a batch, over all replicas.
-        phases: (epochs, learning rate) one after the other.
+        phases: one after the other; plain (epochs, learning rate[, batch size]) are taken too.
         reverse: whether source and target are exchanged.
         mirror: whether triplets are flipped at random.
         dtype: dtype policy of the networks.
+        ema_momentum: share that the average of the converter's weights keeps at each update;
+            validation, pictures and the trained model then have the averages. None does without.
 
     Raises:
         ValueError: a field is out of its range; the message names the preset and the field.
@@ -34,17 +51,26 @@ class Preset(abc.ABC):
     reference: str
     image_size: int = 64
     batch_size: int = 128
-    phases: tuple[tuple[int, float], ...]
+    phases: tuple[Phase, ...]
     reverse: bool = False
     mirror: bool = False
     dtype: str = "float32"
+    ema_momentum: float | None = None
 
     def __post_init__(self) -> None:
         """Checks the fields that no other constructor checks."""
+        if any(not 2 <= len(phase) <= 3 for phase in self.phases):
+            self._refuse("phases", "must hold (epochs, learning rate[, batch size])")
         if self.batch_size < 2:
             self._refuse("batch_size", "must be at least 2, for BatchNorm")
-        if not self.phases or any(epochs < 1 or rate <= 0 for epochs, rate in self.phases):
+        phases = tuple(Phase(*phase) for phase in self.phases)
+        if not phases or any(phase.epochs < 1 or not phase.learning_rate > 0 for phase in phases):
             self._refuse("phases", "must hold (epochs >= 1, learning rate > 0)")
+        if any(phase.batch_size is not None and phase.batch_size < 2 for phase in phases):
+            self._refuse("phases", "must hold batch sizes of at least 2, for BatchNorm")
+        object.__setattr__(self, "phases", phases)  # plain tuples, as JSON gives them, are taken
+        if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:
+            self._refuse("ema_momentum", "must be in [0, 1), or None")
 
     def _refuse(self, field: str, rule: str) -> None:
         raise ValueError(
@@ -54,20 +80,33 @@ class Preset(abc.ABC):
     @property
     def epochs(self) -> int:
         """Epochs of all phases."""
-        return sum(epochs for epochs, _ in self.phases)
+        return sum(phase.epochs for phase in self.phases)
 
-    def learning_rate(self, progress: float) -> float:
-        """The learning rate at a share of the training.
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Pairs in a batch, of each phase."""
+        return tuple(phase.batch_size or self.batch_size for phase in self.phases)
+
+    def phase_at(self, progress: float) -> tuple[int, float]:
+        """Which phase a share of the training falls into.
 
         Args:
             progress: from 0 (start) to 1 (end); epoch / epochs in a run without a time limit.
+
+        Returns:
+            The phase's index, and the share of the phase that is over, in [0, 1].
         """
-        end = 0
-        for epochs, rate in self.phases:
-            end += epochs
-            if progress * self.epochs < end - 1e-6:
-                return rate
-        return self.phases[-1][1]
+        start, last = 0, len(self.phases) - 1
+        for index, phase in enumerate(self.phases):
+            over = (progress * self.epochs - start) / phase.epochs
+            if over < 1 - 1e-6 / phase.epochs or index == last:
+                break
+            start += phase.epochs
+        return index, min(max(over, 0.0), 1.0)
+
+    def learning_rate(self, progress: float) -> float:
+        """The learning rate at a share of the training, from 0 to 1."""
+        return self.phases[self.phase_at(progress)[0]].learning_rate
 
     @abc.abstractmethod
     def model(self, seed: int | None = None) -> AdversarialModel:
@@ -76,6 +115,15 @@ class Preset(abc.ABC):
     @abc.abstractmethod
     def optimizer(self) -> keras.optimizers.Optimizer:
         """The optimizer of each player, at the first phase's rate."""
+
+    def optimizers(self, players: Iterable[str]) -> dict[str, keras.optimizers.Optimizer]:
+        """One for each player; the converter's averages its weights if `ema_momentum` is given."""
+        optimizers = {player: self.optimizer() for player in players}
+        if self.ema_momentum is not None:
+            plain = optimizers["converter"]
+            average = {"use_ema": True, "ema_momentum": self.ema_momentum}
+            optimizers["converter"] = type(plain).from_config({**plain.get_config(), **average})
+        return optimizers
 
     def options(self) -> dict[str, Any]:
         """All fields, as JSON can hold them."""

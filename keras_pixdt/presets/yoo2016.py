@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from keras_pixdt.presets.preset import Preset
+from keras_pixdt.presets.preset import Phase, Preset
 
 if TYPE_CHECKING:
     import keras
@@ -22,7 +22,7 @@ class PixelDTGANPreset(Preset):
     Adam with it as beta_1 ("adam").
     """
 
-    phases: tuple[tuple[int, float], ...] = ((25, 2e-4), (5, 2e-5))
+    phases: tuple[Phase, ...] = (Phase(25, 2e-4), Phase(5, 2e-5))
     width: float = 1.0
     discriminator_width: float | None = None
     real_fake_weight: float = 0.5
@@ -60,7 +60,7 @@ class PixelDTGANPreset(Preset):
         """The optimizer of each player, at the first phase's rate."""
         import keras
 
-        rate = self.phases[0][1]
+        rate = self.phases[0].learning_rate
         if self.optimizer_name == "sgd":
             return keras.optimizers.SGD(rate, momentum=self.momentum)
         return keras.optimizers.Adam(rate, beta_1=self.momentum)
@@ -90,7 +90,7 @@ PRESETS = (
     PixelDTGANPreset(
         name="yoo2016-product-to-human",
         reference="Yoo et al. 2016, Fig. 6 and Sec. 5.5",
-        phases=((65, 2e-4), (5, 2e-5)),
+        phases=(Phase(65, 2e-4), Phase(5, 2e-5)),
         reverse=True,
     ),
     # Not of the paper: sized so that ten minutes on two cores show garments. Adam and the L1
@@ -101,7 +101,7 @@ PRESETS = (
         name="demo",
         reference="none: PixelDTGAN for ten minutes on two cores",
         batch_size=32,
-        phases=((8, 1e-3), (2, 1e-4)),
+        phases=(Phase(8, 1e-3), Phase(2, 1e-4)),
         mirror=True,
         width=0.25,
         discriminator_width=0.125,

@@ -7,12 +7,13 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     {
         "keras_pixdt.training.callbacks": [
             "ImageGrid",
-            "PhasedLearningRate",
             "PlayerDivergedError",
             "StopOnDivergence",
-            "TimeBudget",
         ],
+        "keras_pixdt.training.checkpoint": ["Checkpoint"],
+        "keras_pixdt.training.distribution": ["Distribution", "WorkerLostError"],
         "keras_pixdt.training.evaluation": ["evaluate"],
         "keras_pixdt.training.run": ["Run", "load_run", "train"],
+        "keras_pixdt.training.schedule": ["Progress", "Schedule"],
     },
 )

@@ -1,12 +1,19 @@
-"""Keras callbacks: image grids, learning rates by phase, a time budget, divergence."""
+"""Keras callbacks: image grids, divergence, averaged weights.
+
+`fit` waits for the losses of every step, to hand them to callbacks, as soon as one of these looks
+at the end of a batch. On an accelerator that costs more than the callbacks themselves. So the ones
+here work at the beginning of a batch, or say `async_safe`, upon which Keras reads the losses in
+other threads.
+"""
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import math
 import os
 import pathlib
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -14,7 +21,6 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
-from keras_pixdt.presets import Preset
 
 
 class PlayerDivergedError(FloatingPointError):
@@ -22,88 +28,126 @@ class PlayerDivergedError(FloatingPointError):
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Raises `PlayerDivergedError` at the first batch that leaves a loss or a weight not finite.
+    """Raises `PlayerDivergedError` where a batch left a loss, or an epoch a weight, not finite.
 
     The logs hold one loss for each player, in the order of their updates, so the first one that
-    is not finite is the one to look at: in the same step it spoils those after it. Where all of
-    several are, what they share is at fault: the images of the last player. Weights are looked
-    at too (the smallest variable of each player): a gradient that is not finite shows there one
-    step before it spoils the losses of others.
+    is not finite in the first such batch is the one to look at: it spoils those after it. Where
+    all of several are, what they share is at fault: the images of the last player.
+
+    Losses are looked at when they are there, which may be some batches later, and all of them at
+    the end of the epoch.
     """
+
+    async_safe = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epoch = 0
+        # Keras may report batches from several threads, in any order.
+        self._started: collections.deque[int] = collections.deque()
+        self._losses: dict[int, dict[str, float]] = {}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keeps the epoch for the message."""
         self._epoch = epoch
+        self._started.clear()
+        self._losses.clear()
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Looks at losses and weights.
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Looks at the losses that are there.
 
         Raises:
             PlayerDivergedError: one is NaN or infinite.
         """
-        logs = logs or {}
-        players = list(self.model.players)
-        losses = {player: float(logs.get(f"{player}_loss", 0.0)) for player in players}
-        bad = [player for player, loss in losses.items() if not math.isfinite(loss)]
-        if bad:
-            player = bad[-1] if len(bad) == len(players) > 2 else bad[0]
-            self._stop(f"The loss of the player {player!r} became {losses[player]}", batch)
-        for player in players:
-            smallest = min(self.model.player_variables(player), key=lambda v: math.prod(v.shape))
-            if not np.isfinite(keras.ops.convert_to_numpy(smallest)).all():
-                self._stop(f"The weights of the player {player!r} became not finite", batch)
+        self._check()
+        self._started.append(batch + self._model.steps_per_execution - 1)
 
-    def _stop(self, what: str, batch: int) -> None:
-        raise PlayerDivergedError(
-            f"{what} in epoch {self._epoch + 1}, batch {batch + 1}. Lower its learning rate, or "
-            "check the batch for values that are not finite; weights saved before this epoch are "
-            "not affected."
-        )
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Keeps the losses of a batch."""
+        self._losses[batch] = {name: float(value) for name, value in (logs or {}).items()}
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Looks at the remaining losses, and at the weights.
 
-class PhasedLearningRate(keras.callbacks.Callback):
-    """Sets the rate of all players to the preset's, at the start of each epoch.
+        Raises:
+            PlayerDivergedError: one is NaN or infinite.
+        """
+        self._check()
+        check_finite(self.model, f"at the end of epoch {epoch + 1}")
 
-    Args:
-        preset: gives `learning_rate(progress)` and `epochs`.
-        epochs: epochs of the run, over which the preset's phases are stretched.
-    """
-
-    def __init__(self, preset: Preset, epochs: int) -> None:
-        super().__init__()
-        self._preset, self._epochs = preset, epochs
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Sets the rate of the epoch."""
-        self.model.optimizer.learning_rate = self._preset.learning_rate(epoch / self._epochs)
+    def _check(self) -> None:
+        while self._started and self._started[0] in self._losses:
+            batch = self._started.popleft()
+            logs = self._losses.pop(batch)
+            players = list(self._model.players)
+            losses = {player: logs.get(f"{player}_loss", 0.0) for player in players}
+            bad = [player for player, loss in losses.items() if not math.isfinite(loss)]
+            if bad:
+                player = bad[-1] if len(bad) == len(players) > 2 else bad[0]
+                raise _diverged(
+                    f"The loss of the player {player!r} became {losses[player]}",
+                    f"in epoch {self._epoch + 1}, batch {batch + 1}",
+                )
 
 
-class TimeBudget(keras.callbacks.Callback):
-    """Ends training when its minutes are over, with the preset's phases stretched over them.
+def check_finite(model: keras.Model, when: str) -> None:
+    """Looks at all that is saved of a model.
 
     Args:
-        preset: gives `learning_rate(progress)`.
-        minutes: from the end of the first batch, which also traces and compiles, to the end.
+        model: an `AdversarialModel`.
+        when: for the message.
+
+    Raises:
+        PlayerDivergedError: a variable of the model or of an optimizer has a NaN or infinity.
     """
+    for player in model.players:
+        if not _all_finite([*model.player_variables(player), *model.optimizer[player].variables]):
+            raise _diverged(f"The weights of the player {player!r} became not finite", when)
+    if not _all_finite(model.variables):
+        raise _diverged("A statistic of the networks became not finite", when)
 
-    def __init__(self, preset: Preset, minutes: float) -> None:
-        super().__init__()
-        if not minutes > 0:
-            raise ValueError(f"`minutes` must be positive. Received: {minutes}")
-        self._preset, self._minutes = preset, minutes
-        self._start: float | None = None
-        self._rate: float | None = None
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Sets the rate; stops when the time is over."""
-        if self._start is None:
-            self._start = time.monotonic()
-        progress = (time.monotonic() - self._start) / 60 / self._minutes
-        rate = self._preset.learning_rate(min(progress, 1.0))
-        if rate != self._rate:  # assigning on a device is not free
-            self.model.optimizer.learning_rate = self._rate = rate
-        if progress >= 1:
-            self.model.stop_training = True
+def _all_finite(variables: list[keras.Variable]) -> bool:
+    floats = [v for v in variables if "float" in keras.backend.standardize_dtype(v.dtype)]
+    return all(bool(keras.ops.all(keras.ops.isfinite(v))) for v in floats)
+
+
+def _diverged(what: str, when: str) -> PlayerDivergedError:
+    return PlayerDivergedError(
+        f"{what} {when}. Lower its learning rate, or check the data for values that are not "
+        "finite; what was saved before is not affected."
+    )
+
+
+class ValidateAverages(keras.callbacks.Callback):
+    """Lets validation see the averaged weights, where a player's optimizer keeps averages."""
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Puts the averages in place of the weights."""
+        self._context = averaged_weights(self.model)
+        self._context.__enter__()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Puts the weights back."""
+        self._context.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Context in which weights are their averages (`use_ema` of a player's optimizer), if any."""
+    raw = []
+    for player in model.players:
+        optimizer = model.optimizer[player]
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
+        if optimizer.use_ema:
+            weights = optimizer._trainable_variables
+            raw += [(weight, keras.ops.convert_to_numpy(weight)) for weight in weights]
+            optimizer.finalize_variable_values(weights)
+    try:
+        yield
+    finally:
+        for weight, value in raw:
+            weight.assign(value)
 
 
 class ImageGrid(keras.callbacks.Callback):
@@ -126,10 +170,46 @@ class ImageGrid(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Converts the batch and writes the picture."""
-        converted = self.model.predict_on_batch(self._batch["source"])
+        source = self._batch["source"]
+        with averaged_weights(self.model):
+            # Replicas convert the batch each.
+            converted = self.model.predict_on_batch(source)[: len(source)]
         path = self._directory / f"epoch_{epoch + 1:03d}.png"
-        write_grid(path, self._batch["source"], converted, self._batch["target"], self._columns)
+        write_grid(path, source, converted, self._batch["target"], self._columns)
         logging.debug("wrote %s", path)
+
+
+class EpochsForTensorBoard(keras.callbacks.Callback):
+    """Writes the logs of each epoch for TensorBoard, as Keras' callback does.
+
+    That one looks at every batch too, upon which `fit` waits for each step's losses.
+
+    Args:
+        directory: gets the folders `train` and `validation`.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self._directory = pathlib.Path(directory)
+        self._writers: dict[str, Any] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Writes them."""
+        import tensorflow as tf
+
+        for name, value in (logs or {}).items():
+            split = "validation" if name.startswith("val_") else "train"
+            if split not in self._writers:
+                self._writers[split] = tf.summary.create_file_writer(str(self._directory / split))
+            with self._writers[split].as_default():
+                tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=epoch)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Closes the files."""
+        for writer in self._writers.values():
+            writer.close()
 
 
 def write_grid(

@@ -3,7 +3,9 @@
 | in the folder | |
 | --- | --- |
 | `run.json` | preset, data, seed, versions: what `load_run` needs to build it again |
-| `model.keras` | the trained model with its optimizers |
+| `model.keras` | the trained model with its optimizers; with averages of weights in their place |
+| `checkpoints/best.keras` | the model after the epoch with the best validation score |
+| `checkpoints/last.keras` | what an interrupted run continues from |
 | `history.json` | losses and validation scores of each epoch |
 | `grids/epoch_NNN.png` | source, converted, target of the same validation images after each epoch |
 | `logs/` | TensorBoard |
@@ -12,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -19,7 +22,7 @@ import json
 import os
 import pathlib
 import platform
-import time
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,10 +37,16 @@ from keras_pixdt.data.batches import Triplets
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.models.adversarial_model import AdversarialModel
 from keras_pixdt.training import callbacks as callbacks_module
+from keras_pixdt.training import checkpoint as checkpoint_module
+from keras_pixdt.training import distribution as distribution_module
 from keras_pixdt.training import evaluation
+from keras_pixdt.training.distribution import Distribution
+from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 GRID_IMAGES = 32
+CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "densenet121")
+_ENDLESS = 1_000_000  # epochs
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
 
 
@@ -68,7 +77,8 @@ class Run:
 
     def convert(self, source: np.ndarray) -> np.ndarray:
         """Converts images, (n, size, size, 3) float32 in [-1, 1], to the same."""
-        return np.asarray(self.model.predict_on_batch(source))
+        # Replicas convert the batch each.
+        return np.asarray(self.model.predict_on_batch(source))[: len(source)]
 
     def embedder(self, kind: str = "trained") -> keras.Model:
         """The embedder of product images that images are compared with.
@@ -86,7 +96,8 @@ class Run:
             return keras.models.load_model(path)
         logging.info("Training the embedder on the training products")
         embedder = search.train_embedder(self.pairs()["train"].targets, seed=EMBEDDER_SEED)
-        _save(embedder, path)
+        with checkpoint_module.replacing(path) as unfinished:
+            embedder.save(unfinished)
         return embedder
 
     def evaluate(
@@ -117,20 +128,29 @@ def train(
     minutes: float | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    distribution: Distribution | None = None,
+    best: str = "val_rmse",
+    save_every: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> Run:
     """Trains a preset on a data set and keeps everything in a folder.
 
+    The folder of an interrupted run continues it: with the same options it ends as if it had not
+    been interrupted, bit for bit on a CPU, unless `minutes` is its length. Devices, `best` and
+    `save_every` may change in between.
+
     Args:
         preset: a preset or its name.
         data: "rendered", a folder or archive with LookBook's file names, or "tfds:NAME".
-        workdir: the run's folder. An interrupted run with the same options is continued from its
-            last epoch.
+        workdir: the run's folder. All workers of a distributed run must see it; the first writes.
         data_options: further options of `keras_pixdt.data.load_pairs`.
-        minutes: time limit, over which the preset's learning rate phases are stretched.
-        epochs: number of epochs in the place of the preset's.
+        minutes: time limit, over which the preset's phases are stretched.
+        epochs: number of epochs in the place of the preset's; its phases are stretched.
         seed: of weights, batches and selection.
+        distribution: the devices, from `training.distribution.start`; by default one.
+        best: the score that decides on `checkpoints/best.keras`: val_rmse, val_ssim, val_c_ssim.
+        save_every: batches between two checkpoints within an epoch, besides those at its end.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
@@ -138,115 +158,145 @@ def train(
         The run.
 
     Raises:
-        ValueError: both `minutes` and `epochs`, or `workdir` holds another or a finished run.
+        ValueError: an argument out of its range, both `minutes` and `epochs`, batches that the
+            replicas cannot share, or a `workdir` that holds a finished run, one with other
+            options, or a damaged checkpoint.
         PlayerDivergedError: a loss is not finite.
     """
-    if minutes is not None and epochs is not None:
-        raise ValueError(
-            f"Give `minutes` or `epochs`, not both. Received: {minutes} minutes, {epochs} epochs"
-        )
-    if epochs is not None and epochs < 1:
-        raise ValueError(f"`epochs` must be at least 1. Received: {epochs}")
     preset = presets.get(preset) if isinstance(preset, str) else preset
-    limit: keras.callbacks.Callback
-    if minutes is not None:
-        limit = callbacks_module.TimeBudget(preset, minutes)
-        epochs = 1_000_000
-        logging.info("Training ends after %g minutes, whatever the epoch", minutes)
-    else:
-        epochs = preset.epochs if epochs is None else epochs
-        limit = callbacks_module.PhasedLearningRate(preset, epochs)
+    if epochs is None and minutes is None:
+        epochs = preset.epochs
+    check_length(epochs, minutes)
+    checkpoint_module.check_options(best, save_every)
+    if distribution is None:
+        distribution = distribution_module.start()
+    if minutes is not None and distribution.workers > 1:
+        raise ValueError(
+            "`minutes` cannot be the length of a run with several workers, whose clocks differ. "
+            f"Give `epochs`. Received: {minutes} minutes, {distribution.workers} workers"
+        )
+    for size in preset.batch_sizes:
+        distribution.check_batch_size(size)
     workdir = pathlib.Path(workdir)
     options: dict[str, Any] = {
         "preset": preset.options(),
         "data": _absolute({"data": data, **(data_options or {})}),
         "seed": seed,
+        "epochs": epochs,
+        "minutes": minutes,
     }
     _check_free(workdir, options)
+    last = checkpoint_module.last_path(workdir)
+    progress = checkpoint_module.read_progress(last) if last.exists() else Progress()
     pairs = data_module.load_pairs(image_size=preset.image_size, **options["data"])
-    workdir.mkdir(parents=True, exist_ok=True)
-    versions = {name: importlib.metadata.version(name) for name in ("keras-pixdt", "keras")}
-    machine = {"python": platform.python_version(), "backend": keras.backend.backend(), **versions}
-    _write_json(workdir / "run.json", {**options, "versions": machine})
 
     keras.utils.set_random_seed(seed)
-    model = preset.model(seed)
-    model.compile(
-        preset.optimizer(),
-        metrics=[metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()],
-    )
     batches = data_module.triplets(
-        pairs["train"], preset.batch_size, seed, reverse=preset.reverse, mirror=preset.mirror
+        pairs["train"], preset.batch_sizes, seed, reverse=preset.reverse, mirror=preset.mirror
     )
     validation = _in_order(pairs.get("validation", pairs["test"]), preset)
+    with distribution.scope():
+        model = preset.model(seed)
+        model.compile(
+            preset.optimizers(model.players),
+            metrics=[metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()],
+        )
+    schedule = Schedule(preset, batches, epochs=epochs, minutes=minutes, progress=progress)
 
-    start = time.monotonic()
-    model.fit(
-        batches,
-        validation_data=validation,
-        epochs=epochs,
-        verbose=verbose,
-        shuffle=False,  # Triplets does, by `seed`; Keras would by Python's global generator
-        callbacks=[
-            limit,
-            _EpochOfData(batches),
-            callbacks_module.StopOnDivergence(),
-            callbacks_module.ImageGrid(_examples(validation), workdir / "grids"),
-            _History(workdir / "history.json"),
-            keras.callbacks.BackupAndRestore(str(workdir / "backup")),
-            *_tensorboard(workdir / "logs"),
-            *callbacks,
-        ],
-    )
-    logging.info("Trained for %.1f minutes", (time.monotonic() - start) / 60)
-    _save(model, workdir / "model.keras")
+    with contextlib.ExitStack() as stack:
+        folder = workdir
+        if not distribution.is_chief:  # reads from all workers' variables need all to save
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        saver = checkpoint_module.Checkpoint(folder, progress, best=best, save_every=save_every)
+        if last.exists():
+            saver.restore(model, last)
+            logging.info(
+                "Continuing %s from epoch %d, batch %d",
+                workdir, progress.epoch + 1, progress.batch + 1,
+            )  # fmt: skip
+        distribution.agree(int(model.optimizer.iterations), "number of steps that are trained")
+        for directory in (folder, folder / "checkpoints"):
+            directory.mkdir(parents=True, exist_ok=True)
+            checkpoint_module.remove_unfinished(directory)
+        machine = _machine(distribution, preset)
+        checkpoint_module.write_json(folder / "run.json", {**options, "versions": machine})
+
+        if minutes is None:
+            end = epochs
+        else:
+            over = progress.minutes >= minutes and not progress.batch
+            end = progress.epoch if over else _ENDLESS
+            logging.info("Training ends after %g minutes, whatever the epoch", minutes)
+        with distribution.watch():
+            model.fit(
+                distribution.feed(batches),
+                validation_data=distribution.feed(validation),
+                initial_epoch=progress.epoch,
+                epochs=end,
+                verbose=verbose,
+                shuffle=False,  # Triplets does, by `seed`; Keras would by Python's global generator
+                callbacks=[
+                    schedule,
+                    callbacks_module.StopOnDivergence(),
+                    callbacks_module.ValidateAverages(),
+                    callbacks_module.ImageGrid(
+                        _examples(validation, distribution.replicas), folder / "grids"
+                    ),
+                    *_tensorboard(folder / "logs"),
+                    saver,
+                    *callbacks,
+                ],
+            )
+            logging.info("Trained for %.1f minutes", progress.minutes)
+            callbacks_module.check_finite(model, "at the end")
+            with checkpoint_module.replacing(folder / "model.keras") as path:
+                model.save(path)
+            checkpoint_module.last_path(folder).unlink(missing_ok=True)
     return Run(workdir, preset, options["data"], seed, model, pairs)
 
 
-def load_run(workdir: str | os.PathLike[str]) -> Run:
-    """Opens the folder of a finished run.
+def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
+    """Opens the folder of a run.
+
+    Args:
+        workdir: the folder.
+        checkpoint: which model: "final", of a finished run, or "best", which an interrupted one
+            has as well.
 
     Raises:
         FileNotFoundError: there is none, or its training has not ended.
+        ValueError: `checkpoint` is none of the two.
     """
     workdir = pathlib.Path(workdir)
-    for name in ("run.json", "model.keras"):
-        if not (workdir / name).exists():
+    if checkpoint not in CHECKPOINTS:
+        raise ValueError(f"`checkpoint` must be one of {CHECKPOINTS}. Received: {checkpoint!r}")
+    path = (
+        workdir / "model.keras" if checkpoint == "final" else checkpoint_module.best_path(workdir)
+    )
+    for needed in (workdir / "run.json", path):
+        if not needed.exists():
             raise FileNotFoundError(
-                f"{workdir} holds no finished run: {name} is missing. "
+                f"{workdir} holds no finished run: {needed.relative_to(workdir)} is missing. "
                 f"`pixdt train --workdir {workdir}` makes one."
             )
     options = json.loads((workdir / "run.json").read_text())
     fields = {k: _tuples(v) for k, v in options["preset"].items()}
     preset = dataclasses.replace(presets.get(fields["name"]), **fields)
-    model = keras.models.load_model(workdir / "model.keras")
+    model = keras.models.load_model(path)
     return Run(workdir, preset, options["data"], options["seed"], model)
 
 
-class _EpochOfData(keras.callbacks.Callback):
-    """Draws the batches of the epoch that is trained, also where an interrupted run continues."""
-
-    def __init__(self, batches: Triplets) -> None:
-        super().__init__()
-        self._batches = batches
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._batches.epoch = epoch
-
-
-class _History(keras.callbacks.Callback):
-    """Keeps the logs of each epoch in a file, which a continued run goes on with."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        history = json.loads(self._path.read_text()) if epoch and self._path.exists() else {}
-        for name, value in (logs or {}).items():
-            # An epoch that was interrupted after this line is trained, and written, again.
-            history[name] = [*history.get(name, [])[:epoch], float(value)]
-        _write_json(self._path, history)
+def _machine(distribution: Distribution, preset: presets.Preset) -> dict[str, Any]:
+    versions = {name: importlib.metadata.version(name) for name in ("keras-pixdt", "keras")}
+    return {
+        "python": platform.python_version(),
+        "backend": keras.backend.backend(),
+        "strategy": distribution.strategy,
+        "replicas": distribution.replicas,
+        "workers": distribution.workers,
+        "precision": preset.dtype,
+        **versions,
+    }
 
 
 def _absolute(data_options: dict[str, Any]) -> dict[str, Any]:
@@ -268,15 +318,26 @@ def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
             f"{workdir} holds a finished run. Choose another --workdir, or remove this one."
         )
     if path.exists():
-        options = json.loads(json.dumps(options))  # tuples as JSON has them
-        before = json.loads(path.read_text())
-        different = [k for k in options if before.get(k) != options[k]]
+        now = _fields(json.loads(json.dumps(options)))  # tuples as JSON has them
+        there = _fields(json.loads(path.read_text()))
+        different = [
+            f"{field}: {there.get(field)} there, {now.get(field)} here"
+            for field in {**there, **now}
+            if there.get(field) != now.get(field)
+        ]
         if different:
             raise ValueError(
-                f"{workdir} holds an interrupted run with another {' and '.join(different)}. "
-                "Choose another --workdir, remove this one, or repeat its options: "
-                + ", ".join(f"{k} {before.get(k)}" for k in different)
+                f"{workdir} holds an interrupted run with other options ({'; '.join(different)}). "
+                "Choose another --workdir, remove this one, or repeat its options."
             )
+
+
+def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides on the result of a run, in one level."""
+    fields = {**options["preset"], **options["data"]}
+    fields["preset"] = fields.pop("name")
+    fields["data_seed"] = options["data"].get("seed")
+    return fields | {key: options.get(key) for key in ("seed", "epochs", "minutes")}
 
 
 def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
@@ -290,10 +351,12 @@ def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
     )
 
 
-def _examples(batches: Triplets) -> dict[str, np.ndarray]:
+def _examples(batches: Triplets, replicas: int) -> dict[str, np.ndarray]:
     """Pairs spread evenly over a split, so that the grid shows many products."""
     pairs = batches.pairs
-    rows = np.linspace(0, len(pairs) - 1, min(GRID_IMAGES, len(pairs))).astype(int)
+    count = min(GRID_IMAGES, len(pairs))
+    count -= count % replicas if count > replicas else 0  # so that all replicas get as many
+    rows = np.linspace(0, len(pairs) - 1, count).astype(int)
     persons = data_module.to_float(pairs.sources[rows])
     products = data_module.to_float(pairs.targets[pairs.target_index[rows]])
     source, target = (products, persons) if batches.reverse else (persons, products)
@@ -304,21 +367,7 @@ def _tensorboard(directory: pathlib.Path) -> list[keras.callbacks.Callback]:
     if importlib.util.find_spec("tensorflow") is None:
         logging.info("No TensorBoard logs: they are written by TensorFlow, which is not installed")
         return []
-    return [keras.callbacks.TensorBoard(str(directory))]
-
-
-def _save(model: keras.Model, path: pathlib.Path) -> None:
-    """Saves so that a kill leaves the old file or the new one."""
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    model.save(unfinished)
-    os.replace(unfinished, path)
-
-
-def _write_json(path: pathlib.Path, content: Any) -> None:
-    """Writes so that a kill leaves the old file or the new one."""
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(unfinished, path)
+    return [callbacks_module.EpochsForTensorBoard(directory)]
 
 
 def _tuples(value: Any) -> Any:

@@ -6,6 +6,7 @@ import pytest
 
 from keras_pixdt import presets
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+from keras_pixdt.presets import Phase
 
 # Yoo et al. 2016. Sec. 5.2: 64 px, batches of 128, SGD at 2e-4 with momentum 0.5 for 25 epochs,
 # then 5 at 2e-5; "the training details of all the baselines are identical". Table 2 says which
@@ -13,7 +14,7 @@ from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 SECTION_5_2 = {
     "image_size": 64,
     "batch_size": 128,
-    "phases": ((25, 2e-4), (5, 2e-5)),
+    "phases": ((25, 2e-4, None), (5, 2e-5, None)),
     "optimizer_name": "sgd",
     "momentum": 0.5,
     "width": 1.0,
@@ -22,6 +23,7 @@ SECTION_5_2 = {
     "reverse": False,
     "mirror": False,
     "dtype": "float32",
+    "ema_momentum": None,
 }
 ROWS = {
     "yoo2016": {
@@ -34,7 +36,7 @@ ROWS = {
     },
     "yoo2016-product-to-human": {
         "real_fake_weight": 0.5, "domain_weight": 0.5, "mse_weight": 0.0, "irrelevant_pairs": True,
-        "reverse": True, "phases": ((65, 2e-4), (5, 2e-5)),
+        "reverse": True, "phases": ((65, 2e-4, None), (5, 2e-5, None)),
     },
 }  # fmt: skip
 
@@ -69,13 +71,13 @@ def test_a_preset_builds_its_model_and_optimizer(name):
     assert len(shared) >= 8
     for key in shared:
         assert model.get_config()[key] == preset.options()[key], key
-    model.compile(preset.optimizer())
+    model.compile(preset.optimizers(model.players))
     expected = ["real_fake_discriminator"] * (preset.real_fake_weight > 0)
     expected += ["domain_discriminator"] * (preset.domain_weight > 0) + ["converter"]
     assert list(model.players) == expected
     for player in expected:
         optimizer = model.optimizer[player]
-        assert float(optimizer.learning_rate) == pytest.approx(preset.phases[0][1])
+        assert float(optimizer.learning_rate) == pytest.approx(preset.phases[0].learning_rate)
         if name == "demo":
             assert type(optimizer) is keras.optimizers.Adam and optimizer.beta_1 == preset.momentum
         else:
@@ -101,6 +103,29 @@ def test_learning_rate_follows_progress():
     assert rates == [2e-4] * 65 + [2e-5] * 5
 
 
+def test_phases_come_back_from_json():
+    preset = dataclasses.replace(presets.get("yoo2016"), phases=((2, 1e-3, 60), (1, 1e-4)))
+    assert preset.phases == (Phase(2, 1e-3, 60), Phase(1, 1e-4))
+    assert (preset.epochs, preset.batch_sizes) == (3, (60, 128))
+    phases = json.loads(json.dumps(preset.options()))["phases"]
+    assert dataclasses.replace(preset, phases=phases) == preset
+
+
+def test_phase_at_tells_the_phase_and_how_far_it_is():
+    preset = dataclasses.replace(presets.get("yoo2016"), phases=((3, 1e-3), (1, 1e-4)))
+    found = [preset.phase_at(progress) for progress in (0.0, 0.375, 0.75, 0.875, 1.0)]
+    assert found == [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.5), (1, 1.0)]
+
+
+def test_only_the_converter_is_averaged():
+    preset = dataclasses.replace(presets.get("demo"), ema_momentum=0.999)
+    optimizers = preset.optimizers(["real_fake_discriminator", "converter"])
+    assert [optimizer.use_ema for optimizer in optimizers.values()] == [False, True]
+    assert optimizers["converter"].ema_momentum == 0.999
+    assert optimizers["converter"].beta_1 == preset.momentum
+    assert not any(o.use_ema for o in presets.get("demo").optimizers(["converter"]).values())
+
+
 @pytest.mark.parametrize("name", presets.names())
 def test_options_are_what_json_can_hold(name):
     options = presets.get(name).options()
@@ -114,6 +139,9 @@ def test_options_are_what_json_can_hold(name):
         ("phases", ()),
         ("phases", ((0, 2e-4),)),
         ("phases", ((25, 2e-4), (5, 0.0))),
+        ("phases", ((25,),)),
+        ("phases", ((25, 2e-4, 1),)),
+        ("ema_momentum", 1.0),
         ("optimizer_name", "rmsprop"),
     ],
 )

@@ -1,18 +1,17 @@
+import dataclasses
 import types
 
 import keras
 import numpy as np
 import pytest
 
-from keras_pixdt import data, presets
+from keras_pixdt import data, metrics, presets
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
-from keras_pixdt.training import callbacks
+from keras_pixdt.training import callbacks, checkpoint, schedule
 from keras_pixdt.training.callbacks import (
     ImageGrid,
-    PhasedLearningRate,
     PlayerDivergedError,
     StopOnDivergence,
-    TimeBudget,
 )
 
 PLAYERS = ["real_fake_discriminator", "domain_discriminator", "converter"]
@@ -30,13 +29,6 @@ def batch_of(count):
         key: rng.uniform(-1, 1, (count, 16, 16, 3)).astype("float32")
         for key in ("source", "target", "irrelevant")
     }
-
-
-def stub_model():
-    """What schedules touch of a model."""
-    return types.SimpleNamespace(
-        optimizer=types.SimpleNamespace(learning_rate=None), stop_training=False
-    )
 
 
 # StopOnDivergence
@@ -90,7 +82,7 @@ def test_an_update_that_is_not_finite_is_named_before_it_spoils_a_loss(player):
     optimizers = {name: keras.optimizers.SGD(1e-3) for name in PLAYERS}
     model.compile({**optimizers, player: SpoilGradient(1e-3)}, run_eagerly=True)
     if player == "converter":  # the last to be updated: no loss has seen it yet
-        message = "weights of the player 'converter' became not finite in epoch 1, batch 1"
+        message = "weights of the player 'converter' became not finite at the end of epoch 1"
     else:  # the converter's loss has
         message = "in epoch 1, batch 1"
     with pytest.raises(PlayerDivergedError, match=message):
@@ -111,83 +103,87 @@ def test_finite_losses_do_not_stop():
     assert len(history.epoch) == 2
 
 
-# Learning rates
+def test_losses_that_arrive_late_and_in_another_order_name_the_first_batch():
+    stop = StopOnDivergence()
+    stop.set_model(types.SimpleNamespace(players=PLAYERS, steps_per_execution=1))
+    stop.on_epoch_begin(4)
+    losses = {f"{player}_loss": 1.0 for player in PLAYERS}
+    spoiled = {f"{player}_loss": np.nan for player in PLAYERS}
+    for batch in range(3):
+        stop.on_train_batch_begin(batch)
+    stop.on_train_batch_end(2, spoiled)
+    stop.on_train_batch_begin(3)  # batch 3 is bad, but 2 and 1 are not there yet
+    stop.on_train_batch_end(1, {**spoiled, "real_fake_discriminator_loss": 1.0})
+    stop.on_train_batch_begin(4)
+    stop.on_train_batch_end(0, losses)
+    message = "'domain_discriminator' became nan in epoch 5, batch 2"
+    with pytest.raises(PlayerDivergedError, match=message):
+        stop.on_train_batch_begin(5)
 
 
-def rates_by_epoch(preset, epochs):
-    schedule = PhasedLearningRate(preset, epochs)
-    schedule.set_model(stub_model())
-    rates = []
-    for epoch in range(epochs):
-        schedule.on_epoch_begin(epoch)
-        rates.append(schedule.model.optimizer.learning_rate)
-    return rates
+def test_fit_does_not_wait_for_losses_because_of_the_callbacks():
+    """On JAX Keras waits for each batch if a callback looks at its end and is not async_safe."""
+    batches = types.SimpleNamespace(start_epoch=None)
+    progress = schedule.Progress()
+    given = [
+        StopOnDivergence(),
+        ImageGrid(batch_of(2), "grids"),
+        callbacks.EpochsForTensorBoard("logs"),
+        callbacks.ValidateAverages(),
+        schedule.Schedule(presets.get("yoo2016"), batches, minutes=1.0, progress=progress),
+        checkpoint.Checkpoint("run", progress, save_every=1),
+    ]
+    for callback in given:
+        for hook in (callback.on_batch_end, callback.on_train_batch_end):
+            assert getattr(callback, "async_safe", False) or hook._is_default, callback
 
 
-def test_yoo2016_lowers_the_rate_after_25_of_30_epochs():
-    assert rates_by_epoch(presets.get("yoo2016"), 30) == [2e-4] * 25 + [2e-5] * 5
+# Averages
 
 
-def test_phases_stretch_over_a_run_of_other_length():
-    assert rates_by_epoch(presets.get("yoo2016"), 60) == [2e-4] * 50 + [2e-5] * 10
-    assert rates_by_epoch(presets.get("yoo2016"), 6) == [2e-4] * 5 + [2e-5]
-
-
-def test_the_rate_reaches_every_player():
-    model = tiny_model()
-    schedule = PhasedLearningRate(presets.get("yoo2016"), 30)
-    schedule.set_model(model)
-    for epoch, rate in ((0, 2e-4), (25, 2e-5)):
-        schedule.on_epoch_begin(epoch)
-        for name in PLAYERS:
-            assert float(model.optimizer[name].learning_rate) == pytest.approx(rate)
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """The time that the callbacks see, in minutes."""
-    clock = types.SimpleNamespace(minutes=1000.0)
-    monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock.minutes * 60)
-    return clock
-
-
-def test_time_budget_starts_after_the_first_batch_and_stretches_the_phases(clock):
-    budget = TimeBudget(presets.get("yoo2016"), minutes=60)  # 25 of 30 epochs: 50 minutes
-    budget.set_model(stub_model())
-    clock.minutes += 500  # tracing and compiling
-    for minutes, rate, stopped in (
-        (0, 2e-4, False),
-        (49.9, 2e-4, False),
-        (50.1, 2e-5, False),
-        (59.9, 2e-5, False),
-        (60, 2e-5, True),
-    ):
-        clock.minutes = 1500 + minutes
-        budget.on_train_batch_end(0)
-        assert budget.model.optimizer.learning_rate == rate, minutes
-        assert budget.model.stop_training == stopped, minutes
-
-
-def test_time_budget_ends_fit_within_an_epoch(clock):
-    class Tick(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            clock.minutes += 1
-
-    seen = []
-    count = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: seen.append(batch)
+def test_averages_are_those_of_the_hand_and_take_part_only_where_they_should(tmp_path):
+    preset = dataclasses.replace(
+        presets.get("demo"), image_size=16, width=1 / 32, phases=((1, 1e-2),), ema_momentum=0.75
     )
-    budget = TimeBudget(presets.get("yoo2016"), minutes=2)
-    tiny_model().fit(
-        batch_of(10), batch_size=2, epochs=4, callbacks=[Tick(), budget, count], verbose=0
+    model = preset.model(seed=0)
+    model.compile(preset.optimizers(model.players), [metrics.RootMeanSquaredError()])
+    initial = [np.array(w) for w in model.converter.get_weights()]
+    raw, seen = [], []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raw.append([np.array(v) for v in self.model.converter.trainable_variables])
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(logs["val_rmse"])
+            np.testing.assert_array_equal(
+                raw[-1][0], self.model.converter.trainable_variables[0]
+            )  # training goes on with the raw ones
+
+    batch = batch_of(12)
+    grid = ImageGrid(batch_of(4), tmp_path)
+    model.fit(
+        batch, validation_data=batch, batch_size=4, epochs=1, shuffle=False, verbose=0,
+        callbacks=[callbacks.ValidateAverages(), grid, Look()],
+    )  # fmt: skip
+    expected = raw[0]
+    for step in raw[1:]:
+        expected = [0.75 * mean + 0.25 * new for mean, new in zip(expected, step, strict=True)]
+    found = model.converter.trainable_variables  # after fit: the averages
+    assert not np.array_equal(raw[-1][0], expected[0])
+    for mean, variable in zip(expected, found, strict=True):
+        np.testing.assert_allclose(mean, variable, rtol=0, atol=1e-7)
+    assert not np.array_equal(initial[0], found[0])
+    assert seen == [pytest.approx(model.evaluate(batch, batch_size=4, verbose=0), rel=1e-6)]
+    picture = tmp_path / "again.png"
+    callbacks.write_grid(
+        picture, grid._batch["source"], model.predict_on_batch(grid._batch["source"]),
+        grid._batch["target"],
+    )  # fmt: skip
+    np.testing.assert_array_equal(
+        data.read_image(picture), data.read_image(tmp_path / "epoch_001.png")
     )
-    assert seen == [0, 1, 2]  # the clock starts after batch 0; batch 2 ends 2 minutes later
-
-
-@pytest.mark.parametrize("minutes", [0, -1.5, float("nan")])
-def test_time_budget_refuses_no_time(minutes):
-    with pytest.raises(ValueError, match=rf"`minutes` must be positive\. Received: {minutes}"):
-        TimeBudget(presets.get("yoo2016"), minutes)
+    assert not model.optimizer["real_fake_discriminator"].use_ema
 
 
 # ImageGrid
@@ -220,7 +216,7 @@ def test_image_grid_shows_source_converted_target(tmp_path):
         return source + 10 / 127.5
 
     grid = ImageGrid(batch, tmp_path / "new" / "grids", columns=2)
-    grid.set_model(types.SimpleNamespace(predict_on_batch=convert))
+    grid.set_model(types.SimpleNamespace(predict_on_batch=convert, players=[]))
     grid.on_epoch_end(0)
     grid.on_epoch_end(11)
     written = sorted(path.name for path in (tmp_path / "new" / "grids").iterdir())
@@ -235,6 +231,6 @@ def test_image_grid_shows_source_converted_target(tmp_path):
 def test_image_grid_of_fewer_examples_than_columns(tmp_path):
     batch = {"source": flat_images([1, 2]), "target": flat_images([5, 6])}
     grid = ImageGrid(batch, tmp_path, columns=4)
-    grid.set_model(types.SimpleNamespace(predict_on_batch=lambda source: source))
+    grid.set_model(types.SimpleNamespace(predict_on_batch=lambda source: source, players=[]))
     grid.on_epoch_end(0)
     assert cells(tmp_path / "epoch_001.png", rows=1, columns=6) == [[1, 1, 5, 2, 2, 6]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data, presets
-from keras_pixdt.training import run
+from keras_pixdt.training import distribution, run
 
 EPOCHS = 2
 PRESET = dataclasses.replace(
@@ -26,9 +26,9 @@ class Interrupt(keras.callbacks.Callback):
         raise Interrupted
 
 
-def train(folder, workdir, **options):
+def train(folder, workdir, *, preset=PRESET, **options):
     options = {"epochs": EPOCHS, "verbose": 0, "seed": 3, **options}
-    return run.train(PRESET, str(folder), workdir, **options)
+    return run.train(preset, str(folder), workdir, **options)
 
 
 def assert_equal_weights(a, b):
@@ -63,12 +63,12 @@ def test_history_has_losses_and_scores_of_each_epoch(finished):
     assert history["val_rmse"][1] != history["val_rmse"][0]
 
 
-def test_folder_has_a_grid_for_each_epoch_and_no_backup_of_a_finished_run(finished):
+def test_folder_has_a_grid_for_each_epoch_and_the_best_model(finished):
     names = sorted(p.name for p in (finished.workdir / "grids").iterdir())
     assert names == ["epoch_001.png", "epoch_002.png"]
     first, second = (data.read_image(finished.workdir / "grids" / name) for name in names)
     assert first.shape == second.shape and not np.array_equal(first, second)
-    assert not any((finished.workdir / "backup").glob("**/*.h5"))
+    assert [p.name for p in (finished.workdir / "checkpoints").iterdir()] == ["best.keras"]
 
 
 def test_last_phase_sets_the_last_rate(finished):
@@ -95,6 +95,49 @@ def test_loaded_run_is_the_finished_one(finished):
     assert converted.shape == source.shape and not np.array_equal(converted[0], converted[1])
 
 
+def test_best_model_is_that_of_the_epoch_with_the_best_score(finished):
+    best = run.load_run(finished.workdir, "best")
+    scores = finished.history()["val_rmse"]
+    pairs = finished.pairs()["validation"]
+    source, target = (data.to_float(x) for x in (pairs.sources, pairs.targets[pairs.target_index]))
+    rmse = [
+        np.sqrt(np.mean(((r.convert(source) - target) / 2) ** 2, axis=(1, 2, 3))).mean()
+        for r in (best, finished)
+    ]
+    assert rmse == [pytest.approx(min(scores), rel=1e-4), pytest.approx(scores[-1], rel=1e-4)]
+    with pytest.raises(ValueError, match=r"one of \('final', 'best'\). Received: 'last'"):
+        run.load_run(finished.workdir, "last")
+
+
+def assert_equals_two_fits(folder, workdir):
+    """Phases with batches of their own size, in one `fit`, against two that are written out."""
+    preset = dataclasses.replace(
+        PRESET, image_size=16, phases=((2, 5e-4, 16), (1, 5e-5, 8)), mirror=False
+    )
+    staged = train(folder, workdir, preset=preset, epochs=3)
+    keras.utils.set_random_seed(3)
+    model = preset.model(3)
+    model.compile(preset.optimizer())
+    for size, rate, epochs in ((16, 5e-4, (0, 2)), (8, 5e-5, (2, 3))):
+        model.optimizer.learning_rate = rate
+        batches = data.triplets(staged.pairs()["train"], size, 3)
+        draw = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs, batches=batches: batches.start_epoch(epoch)
+        )
+        start, end = epochs
+        model.fit(
+            batches, initial_epoch=start, epochs=end, shuffle=False, verbose=0, callbacks=[draw]
+        )
+    assert_equal_weights(staged.model, model)
+    pairs = len(staged.pairs()["train"])
+    assert int(model.optimizer.iterations) == 2 * (pairs // 16) + pairs // 8
+
+
+@pytest.mark.filterwarnings("error:Your input ran out of data")
+def test_phases_with_batches_of_their_own_size_equal_two_fits(small_lookbook, tmp_path):
+    assert_equals_two_fits(small_lookbook, tmp_path)
+
+
 def test_seed_alone_decides_the_weights(finished, small_lookbook, tmp_path):
     again = train(small_lookbook, tmp_path / "again")
     assert_equal_weights(again.model, finished.model)
@@ -114,28 +157,37 @@ def test_interrupted_run_continues_where_it_was(finished, small_lookbook, tmp_pa
         run.load_run(tmp_path)
 
     # Another run may not take the folder; the message says what differs.
-    for name, options in {
-        "seed": {"seed": 4},
-        "data": {"data_options": {"splits": "kwon2019"}},
+    for message, options in {
+        "(seed: 3 there, 4 here)": {"seed": 4},
+        "(splits: None there, kwon2019 here)": {"data_options": {"splits": "kwon2019"}},
+        "(epochs: 2 there, 3 here)": {"epochs": 3},
+        "(epochs: 2 there, None here; minutes: None there, 1.0 here)": {
+            "epochs": None,
+            "minutes": 1.0,
+        },
+        "(batch_size: 8 there, 16 here; ema_momentum: None there, 0.9 here)": {
+            "preset": dataclasses.replace(PRESET, batch_size=16, ema_momentum=0.9)
+        },
     }.items():
-        with pytest.raises(ValueError, match=f"interrupted run with another {name}"):
+        with pytest.raises(ValueError, match="interrupted run with other options") as error:
             train(small_lookbook, tmp_path, **options)
-    with pytest.raises(ValueError, match="interrupted run with another preset"):
-        run.train(presets.get("yoo2016"), str(small_lookbook), tmp_path, seed=3, epochs=EPOCHS)
+        assert message in str(error.value)
+    with pytest.raises(ValueError, match="preset: demo there, yoo2016 here"):
+        train(small_lookbook, tmp_path, preset=presets.get("yoo2016"))
 
-    resumed = train(small_lookbook, tmp_path)
+    for leftover in ("unfinished_run.json", "checkpoints/unfinished_last.keras"):
+        (tmp_path / leftover).write_text("what a kill leaves")
+    resumed = train(small_lookbook, tmp_path, best="val_ssim", save_every=5)
+    assert not list(tmp_path.rglob("unfinished_*"))
     assert int(resumed.model.optimizer.iterations) == int(finished.model.optimizer.iterations)
     assert_equal_weights(resumed.model, finished.model)
-    history = resumed.history()
-    assert history.keys() == finished.history().keys()
-    for name, values in finished.history().items():
-        np.testing.assert_allclose(history[name], values, rtol=1e-6, err_msg=name)
+    assert resumed.history() == finished.history()
 
 
 def test_time_limit_ends_a_run_within_an_epoch(small_lookbook, tmp_path):
     limited = train(small_lookbook, tmp_path, epochs=None, minutes=1e-6)
-    # The clock starts after the first batch, so that tracing does not count.
-    assert int(limited.model.optimizer.iterations) == 2
+    # The clock starts with the second batch, so that tracing does not count.
+    assert int(limited.model.optimizer.iterations) == 3
     assert len(limited.history()["val_rmse"]) == 1
     assert run.load_run(tmp_path).preset == PRESET
 
@@ -154,12 +206,23 @@ def test_product_to_human_exchanges_the_images(small_lookbook, tmp_path):
 
 def test_wrong_arguments_leave_no_run_behind(small_lookbook, tmp_path):
     workdir = tmp_path / "run"
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="either `minutes` or `epochs`"):
         train(small_lookbook, workdir, minutes=1.0, epochs=1)
     with pytest.raises(ValueError, match="`epochs` must be"):
         train(small_lookbook, workdir, epochs=0)
     with pytest.raises(ValueError, match="`minutes` must be positive"):
         train(small_lookbook, workdir, epochs=None, minutes=0.0)
+    with pytest.raises(ValueError, match="`best` must be one of val_rmse, val_ssim, val_c_ssim"):
+        train(small_lookbook, workdir, best="val_loss")
+    with pytest.raises(ValueError, match="`save_every` must be at least 1. Received: 0"):
+        train(small_lookbook, workdir, save_every=0)
+    two = distribution.Distribution("mirrored", replicas=3)
+    with pytest.raises(ValueError, match=r"multiple of their number.*Received: 8"):
+        train(small_lookbook / "elsewhere", workdir, distribution=two)
+    workers = distribution.Distribution("multi_worker", replicas=2)
+    workers.workers = 2
+    with pytest.raises(ValueError, match="several workers, whose clocks differ"):
+        train(small_lookbook, workdir, epochs=None, minutes=1.0, distribution=workers)
     with pytest.raises(ValueError, match="'nothing'"):
         run.train("nothing", str(small_lookbook), workdir)
     with pytest.raises(FileNotFoundError, match="elsewhere"):

@@ -1,0 +1,223 @@
+"""Checkpoints: a model and its progress in one file, which a kill leaves as it was or whole.
+
+`checkpoints/last.keras` continues an interrupted run, `checkpoints/best.keras` is the model of the
+epoch with the best score. Both are ordinary `.keras` files with one more member, the progress, so
+that weights and progress cannot disagree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from keras_pixdt.training.callbacks import averaged_weights, check_finite
+from keras_pixdt.training.schedule import Progress
+
+# Score of the logs -> whether less is better.
+SCORES = {"val_rmse": True, "val_ssim": False, "val_c_ssim": False}
+UNFINISHED = "unfinished_"
+_PROGRESS = "progress.json"
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Context with a name to write a file under, which then replaces `path` at once, on disk."""
+    unfinished = path.with_name(UNFINISHED + path.name)
+    yield unfinished
+    _flush(unfinished)
+    os.replace(unfinished, path)
+    _flush(path.parent)
+
+
+def _flush(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Writes so that a kill leaves the old file or the new one."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def remove_unfinished(directory: pathlib.Path) -> None:
+    """Removes what a kill within `replacing` left behind."""
+    for path in directory.glob(f"{UNFINISHED}*"):
+        path.unlink()
+
+
+def save(model: keras.Model, path: pathlib.Path, progress: Progress) -> None:
+    """Saves model, optimizers, random generators, running means and progress as one file.
+
+    Raises:
+        PlayerDivergedError: something of it is not finite; nothing is written.
+    """
+    check_finite(model, f"in epoch {progress.epoch + 1}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as unfinished:
+        model.save(unfinished)
+        with zipfile.ZipFile(unfinished, "a") as archive:
+            archive.writestr(_PROGRESS, json.dumps(dataclasses.asdict(progress)))
+
+
+def read_progress(path: pathlib.Path) -> Progress:
+    """Reads where the run of a checkpoint stands.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    with _naming(path), zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"its part {damaged} is damaged")
+        return Progress(**json.loads(archive.read(_PROGRESS)))
+
+
+def load(model: keras.Model, path: pathlib.Path) -> None:
+    """Gives a compiled model the state of a checkpoint.
+
+    Raises:
+        ValueError: the file is damaged, or of another model.
+    """
+    with _naming(path):
+        model.load_weights(path)
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{path} is not a whole checkpoint of this run ({error}). Put a copy of it back, or "
+            "remove the folder of the run to train from the start."
+        ) from error
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves `last.keras` after each epoch and each `save_every` batches, and `best.keras`.
+
+    In a distributed run every worker needs it, since variables may be read from all of them.
+
+    Args:
+        workdir: the run's folder: the files go to `checkpoints/` there, the logs of the finished
+            epochs to `history.json`.
+        progress: where the run stands, kept up to date by a `Schedule` that comes before.
+        best: the score that decides on `best.keras`, one of `SCORES`. It then has the averaged
+            weights, where an optimizer keeps averages.
+        save_every: batches between two saves within an epoch; None saves at its end only.
+
+    Raises:
+        ValueError: `best` is no score, or `save_every` is less than 1.
+    """
+
+    def __init__(
+        self,
+        workdir: str | os.PathLike[str],
+        progress: Progress,
+        *,
+        best: str = "val_rmse",
+        save_every: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_options(best, save_every)
+        self._workdir = pathlib.Path(workdir)
+        self._progress = progress
+        self._best, self._save_every = best, save_every
+        self._means: list[np.ndarray] = []
+
+    def restore(self, model: keras.Model, last: pathlib.Path) -> None:
+        """Gives a compiled model the state of the checkpoint that the progress was read from."""
+        load(model, last)
+        if self._progress.batch:
+            self._means = [keras.ops.convert_to_numpy(v) for v in _means(model)]
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Writes the history, of which the file may lack the last epoch."""
+        self._workdir.mkdir(parents=True, exist_ok=True)
+        self._write_history()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Lets the mean losses of an interrupted epoch go on, which `fit` has reset."""
+        for variable, value in zip(_means(self.model), self._means, strict=False):
+            variable.assign(value)
+        self._means = []
+        self._saved = self._progress.batch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Saves the state before this batch, if it is its turn."""
+        done = self._progress.batch
+        if self._save_every and done // self._save_every > self._saved // self._save_every:
+            save(self.model, last_path(self._workdir), self._progress)
+            self._saved = done
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Keeps the logs, and saves.
+
+        Raises:
+            ValueError: the logs lack the score.
+        """
+        logs = logs or {}
+        if self._best not in logs:
+            raise ValueError(
+                f"`best` must be a score of the logs: {', '.join(logs)}. Received: {self._best!r}"
+            )
+        for name, value in logs.items():
+            self._progress.history.setdefault(name, []).append(float(value))
+        score = float(logs[self._best])
+        if self._is_best(score):
+            self._progress.best = self._best, score
+            with averaged_weights(self.model):
+                save(self.model, best_path(self._workdir), self._progress)
+            logging.info("Epoch %d has the best %s: %.4f", epoch + 1, self._best, score)
+        save(self.model, last_path(self._workdir), self._progress)
+        self._write_history()
+
+    def _is_best(self, score: float) -> bool:
+        before = self._progress.best
+        if before is None or before[0] != self._best:  # an interrupted run may go by another score
+            return True
+        return score < before[1] if SCORES[self._best] else score > before[1]
+
+    def _write_history(self) -> None:
+        write_json(self._workdir / "history.json", self._progress.history)
+
+
+def last_path(workdir: pathlib.Path) -> pathlib.Path:
+    """The checkpoint that continues a run."""
+    return workdir / "checkpoints" / "last.keras"
+
+
+def best_path(workdir: pathlib.Path) -> pathlib.Path:
+    """The model of the epoch with the best score."""
+    return workdir / "checkpoints" / "best.keras"
+
+
+def check_options(best: str, save_every: int | None) -> None:
+    """Checks the options of `Checkpoint`.
+
+    Raises:
+        ValueError: `best` is no score, or `save_every` is less than 1.
+    """
+    if best not in SCORES:
+        raise ValueError(f"`best` must be one of {', '.join(SCORES)}. Received: {best!r}")
+    if save_every is not None and save_every < 1:
+        raise ValueError(f"`save_every` must be at least 1. Received: {save_every}")
+
+
+def _means(model: keras.Model) -> list[keras.Variable]:
+    """The running means behind the losses in the logs."""
+    return [v for metric in model.metrics for v in metric.variables]

@@ -1,0 +1,141 @@
+"""Where a run stands, and what the phases of its preset say about that."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import keras
+
+from keras_pixdt.data.batches import Triplets
+from keras_pixdt.presets import Preset
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        epoch: the epoch that is trained, counted from 0.
+        batch: batches of it that are done.
+        batch_size: of it, once it has begun.
+        minutes: time that training has taken.
+        best: name and value of the best score so far.
+        history: the logs of the finished epochs.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    batch_size: int | None = None
+    minutes: float = 0.0
+    best: tuple[str, float] | None = None
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+
+
+class Schedule(keras.callbacks.Callback):
+    """Follows a preset's phases: learning rate, batch size, and the model's own stages.
+
+    At the beginning of each epoch it sets the rate of all players and the size of the batches,
+    and tells a model that has a method `on_phase(index, progress)` the phase's index and the
+    share of it that is over, from 0 to 1. With a time limit the rate changes within epochs too,
+    and training ends with the first batch that begins when the time is over.
+
+    Example:
+        ```python
+        train = data.triplets(pairs["train"], preset.batch_sizes)
+        schedule = Schedule(preset, train, epochs=30)
+        model.fit(train, epochs=30, shuffle=False, callbacks=[schedule])
+        ```
+
+    Args:
+        preset: gives the phases, which are stretched over the run.
+        batches: what `fit` trains on, made with all sizes of the phases; its epoch is set too.
+        epochs: length of the run; None with `minutes`.
+        minutes: length of the run in time, which starts with the second batch: the first one
+            traces and compiles.
+        progress: where an interrupted run stands; kept up to date. By default, at the start.
+
+    Raises:
+        ValueError: not exactly one of `epochs` and `minutes`, or they are not positive.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        batches: Triplets,
+        *,
+        epochs: int | None = None,
+        minutes: float | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__()
+        check_length(epochs, minutes)
+        self._preset, self._batches = preset, batches
+        self._epochs, self._minutes = epochs, minutes
+        self.progress = Progress() if progress is None else progress
+        self._minutes_before = self.progress.minutes
+        self._start: float | None = None
+        self._rate: float | None = None
+        self._first_batch = self.progress.batch
+        if self._first_batch:  # `fit` asks how many there are before it begins the epoch
+            batches.start_epoch(self.progress.epoch, self.progress.batch_size, self._first_batch)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Sets rate and batch size, and tells the model its phase."""
+        progress = self.progress
+        if progress.epoch != epoch:
+            progress.epoch, progress.batch = epoch, 0
+        index, share = self._preset.phase_at(self._share())
+        if not progress.batch:
+            progress.batch_size = self._preset.batch_sizes[index]
+        self._first_batch = progress.batch
+        self._batches.start_epoch(epoch, progress.batch_size, progress.batch)
+        self._set_rate()
+        on_phase = getattr(self.model, "on_phase", None)
+        if on_phase is not None:
+            on_phase(index, share)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Counts; with a time limit, sets the rate, and stops when the time is over."""
+        self.progress.batch = self._first_batch + batch
+        if self._start is not None:
+            self.progress.minutes = self._minutes_before + (time.monotonic() - self._start) / 60
+        elif batch > 0:
+            self._start = time.monotonic()
+        if self._minutes is not None:
+            self._set_rate()
+            if self._share() >= 1:
+                self._model.stop_training = True  # after this batch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Counts."""
+        self.progress.epoch, self.progress.batch, self.progress.batch_size = epoch + 1, 0, None
+
+    def _share(self) -> float:
+        """Share of the run that is over."""
+        if self._minutes is not None:
+            return min(self.progress.minutes / self._minutes, 1.0)
+        assert self._epochs is not None
+        return self.progress.epoch / self._epochs
+
+    def _set_rate(self) -> None:
+        rate = self._preset.learning_rate(self._share())
+        if rate != self._rate:  # assigning on a device is not free
+            self.model.optimizer.learning_rate = self._rate = rate
+
+
+def check_length(epochs: int | None, minutes: float | None) -> None:
+    """Checks the length of a run.
+
+    Raises:
+        ValueError: not exactly one is given, or it is not positive.
+    """
+    if (minutes is None) == (epochs is None):
+        raise ValueError(
+            f"Give either `minutes` or `epochs`. Received: {minutes} minutes, {epochs} epochs"
+        )
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1. Received: {epochs}")
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"`minutes` must be positive. Received: {minutes}")
