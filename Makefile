@@ -17,9 +17,12 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	for name in input_pipeline rendered; do \
+	$(BIN)/python -m pip install --quiet --quiet --editable ".[bench]"
+	for name in train_step scaling rendered; do \
 		$(BIN)/python benchmarks/$$name.py --output runs/benchmarks/$$name.json || exit 1; \
 	done
+	$(BIN)/python benchmarks/input_pipeline.py --train-step runs/benchmarks/train_step.json \
+		--output runs/benchmarks/input_pipeline.json
 
 # Everything that demo, test and lint need, once, and again when setup.cfg changes.
 $(VENV)/.installed: setup.cfg pyproject.toml

@@ -35,7 +35,11 @@ def write_json(
     ).stdout.strip()
     report = {
         "results": results,
-        "options": {k: v for k, v in options.items() if k != "output"},
+        "options": {
+            name: str(value) if isinstance(value, pathlib.Path) else value
+            for name, value in options.items()
+            if name != "output"
+        },
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "python": platform.python_version(),
         "versions": _versions(packages),

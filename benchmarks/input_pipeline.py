@@ -1,16 +1,28 @@
-"""How fast pairs are read and triplets are drawn, at 64 px.
+"""How fast images are read and triplets are drawn, at 64 px, against the decoder alone.
 
-    python benchmarks/input_pipeline.py --output runs/benchmarks/input_pipeline.json
+    python benchmarks/input_pipeline.py --train-step runs/benchmarks/train_step.json \
+        --output runs/benchmarks/input_pipeline.json
 
-Needs no files: the set is rendered, and kept as a LookBook folder and as TFDS data in a temporary
-folder. The trainer consumes triplets; the rest is paid once per run.
+Needs no files: the set is rendered, and kept as a LookBook folder, as an archive and as TFDS data
+in a temporary folder. Reading is paid once per run; the trainer then draws triplets, from memory
+or from files mapped into it. With the rate of a training step (`--step-rate`, or what
+`train_step.py` wrote) the table says how many times that rate each of these paths reaches.
+
+All paths are measured in turns; the table has their medians.
 """
+
+from __future__ import annotations
 
 import argparse
 import collections
+import json
 import pathlib
+import statistics
 import tempfile
 import time
+import zipfile
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,18 +30,18 @@ import _common
 from keras_pixdt import data
 from keras_pixdt.data import rendered
 
-
-def rate(count: int, run) -> float:
-    """Items per second, the best of three."""
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return count / min(seconds)
+DECODER = "decode JPEG, one thread"
 
 
-def drain(batches) -> None:
+class DataPath(NamedTuple):
+    """A way from files or memory to images; `run` goes it once."""
+
+    run: Callable[[], Any]
+    images: int
+    triplets: int | None = None
+
+
+def drain(batches: Iterable[Any]) -> None:
     collections.deque(batches, maxlen=0)
 
 
@@ -52,64 +64,153 @@ def on_disk(images: np.ndarray, path: pathlib.Path) -> np.ndarray:
     return np.memmap(path, np.uint8, "r", shape=images.shape)
 
 
-def measure(num_products: int, num_pairs: int, batch_size: int) -> dict[str, float]:
+def readers(folder: pathlib.Path, num_products: int) -> dict[str, DataPath]:
+    """Ways from files to pairs, of a set that is written to the folder."""
     import tensorflow_datasets as tfds
 
     import tfds_lookbook
 
+    lookbook = folder / "lookbook"
+    rendered.write_lookbook(lookbook, num_products)
+    files = sorted(lookbook.glob("*.jpg"))
+    contents = [path.read_bytes() for path in files]
+    archive = folder / "lookbook.zip"
+    with zipfile.ZipFile(archive, "w") as stored:
+        for path in files:
+            stored.write(path, path.name)
     tfds.disable_progress_bar()
-    rates = {}
+    config = tfds_lookbook.LookBookConfig(name="benchmark", num_products=num_products)
+    builder = tfds_lookbook.Builder(data_dir=folder / "tfds", config=config)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            compute_stats=tfds.download.ComputeStatsMode.SKIP
+        )
+    )
+    count = len(files)
+    return {
+        DECODER: DataPath(lambda: [data.read_image(content) for content in contents], count),
+        "read a folder": DataPath(lambda: data.read_lookbook(lookbook, 64), count),
+        "read an archive": DataPath(lambda: data.read_lookbook(archive, 64), count),
+        "load from TFDS": DataPath(
+            lambda: data.load_pairs("tfds:lookbook/benchmark", data_dir=str(folder / "tfds")), count
+        ),
+    }
+
+
+def drawers(pairs: data.PairSet, folder: pathlib.Path, batch_size: int) -> dict[str, DataPath]:
+    """Ways from pairs to the triplets that a trainer takes."""
+    stored = data.PairSet(
+        **{
+            **vars(pairs),
+            "sources": on_disk(pairs.sources, folder / "sources"),
+            "targets": on_disk(pairs.targets, folder / "targets"),
+        }
+    )
+    ways: dict[str, Iterable[Any]] = {
+        "triplets from memory": data.triplets(pairs, batch_size),
+        "triplets from memmap": data.triplets(stored, batch_size),
+        "triplets, mirrored": data.triplets(pairs, batch_size, mirror=True),
+        "triplets, reverse": data.triplets(pairs, batch_size, reverse=True),
+        "triplets through tf.data": data.triplets(pairs, batch_size).to_tf_dataset(),
+    }
+    count = len(pairs) // batch_size * batch_size
+    paths = {
+        name: DataPath(lambda way=way: drain(way), 3 * count, count) for name, way in ways.items()
+    }
+    # A worker draws its rows of each batch; what it feeds is the global batch, with the others.
+    half = data.triplets(pairs, batch_size).to_tf_dataset(part=(0, 2))
+    mine = sum(len(batch["source"]) for batch in half)
+    paths["triplets, a half of two workers"] = DataPath(lambda: drain(half), 3 * mine, mine)
+    return paths
+
+
+def measure(
+    num_products: int, num_pairs: int, batch_size: int, rounds: int, step_rate: float | None
+) -> dict[str, Any]:
+    """Goes all paths in turns.
+
+    Args:
+        num_products: products of the set on disk.
+        num_pairs: pairs in memory, of which triplets are drawn.
+        batch_size: of the triplets.
+        rounds: how often each path is gone.
+        step_rate: triplets that a training step takes in a second.
+
+    Returns:
+        Path -> images/s of each round and their median, the ratio to the decoder; where it gives
+        triplets, their rate and its ratio to the step's.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        rendered.write_lookbook(folder / "lookbook", num_products)
-        files = sorted((folder / "lookbook").glob("*.jpg"))
-        contents = [path.read_bytes() for path in files]
-        rates["decode JPEG, images/s, one thread"] = rate(
-            len(files), lambda: [data.read_image(content) for content in contents]
-        )
-        rates["read a LookBook folder, images/s"] = rate(
-            len(files), lambda: data.read_lookbook(folder / "lookbook", 64)
-        )
-        config = tfds_lookbook.LookBookConfig(name="benchmark", num_products=num_products)
-        builder = tfds_lookbook.Builder(data_dir=folder / "tfds", config=config)
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                compute_stats=tfds.download.ComputeStatsMode.SKIP
-            )
-        )
-        rates["load pairs from TFDS, pairs/s"] = rate(
-            builder.info.splits.total_num_examples,
-            lambda: data.load_pairs("tfds:lookbook/benchmark", data_dir=str(folder / "tfds")),
-        )
-        pairs = enlarge(data.read_lookbook(folder / "lookbook", 64).pairs, num_pairs)
-        stored = data.PairSet(
-            **{
-                **vars(pairs),
-                "sources": on_disk(pairs.sources, folder / "sources"),
-                "targets": on_disk(pairs.targets, folder / "targets"),
-            }
-        )
-        for label, chosen in (("memory", pairs), ("memmap", stored)):
-            batches = data.triplets(chosen, batch_size)
-            count = len(batches) * batch_size
-            rates[f"triplets from {label}, triplets/s"] = rate(count, lambda b=batches: drain(b))
-        tf_batches = data.triplets(pairs, batch_size).to_tf_dataset()
-        rates["triplets through tf.data, triplets/s"] = rate(count, lambda: drain(tf_batches))
-    return rates
+        paths = readers(folder, num_products)
+        pairs = data.read_lookbook(folder / "lookbook", 64).pairs
+        paths |= drawers(enlarge(pairs, num_pairs), folder, batch_size)
+        seconds: dict[str, list[float]] = {name: [] for name in paths}
+        for _ in range(rounds):
+            for name, path in paths.items():
+                start = time.perf_counter()
+                path.run()
+                seconds[name].append(time.perf_counter() - start)
+    results: dict[str, Any] = {}
+    for name, path in paths.items():
+        rates = [path.images / s for s in seconds[name]]
+        decoder = [paths[DECODER].images / s for s in seconds[DECODER]]
+        result = {
+            "images_per_second": statistics.median(rates),
+            "rounds": rates,
+            "ratio_to_decoder": statistics.median(
+                [rate / alone for rate, alone in zip(rates, decoder, strict=True)]
+            ),
+        }
+        if path.triplets is not None:
+            result["triplets_per_second"] = path.triplets / statistics.median(seconds[name])
+            if step_rate is not None:
+                result["ratio_to_step"] = result["triplets_per_second"] / step_rate
+        results[name] = result
+    return results
+
+
+def fastest_step(path: pathlib.Path) -> float:
+    """The highest rate among the contenders that `train_step.py` measured."""
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return max(
+        contender["images_per_second"]["median"]
+        for result in results
+        for contender in result["contenders"].values()
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--products", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument("--step-rate", type=float, help="triplets per second of a training step")
+    rate.add_argument("--train-step", type=pathlib.Path, help="JSON that train_step.py wrote")
     parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
     options = parser.parse_args()
-    rates = measure(options.products, options.pairs, options.batch_size)
-    for label, value in rates.items():
-        print(f"{label:40} {value:10,.0f}")
+    step_rate = options.step_rate
+    if options.train_step is not None:
+        step_rate = fastest_step(options.train_step)
+    results = measure(
+        options.products, options.pairs, options.batch_size, options.rounds, step_rate
+    )
+    if step_rate is not None:
+        print(f"The fastest training step takes {step_rate:,.0f} triplets/s.")
+    print(f"{'':34}{'images/s':>10}{'of decoder':>12}{'triplets/s':>12}{'of step':>9}")
+    for name, result in results.items():
+        line = f"{name:34}{result['images_per_second']:10,.0f}{result['ratio_to_decoder']:11.1f}x"
+        if "triplets_per_second" in result:
+            line += f"{result['triplets_per_second']:12,.0f}"
+        if "ratio_to_step" in result:
+            line += f"{result['ratio_to_step']:8.1f}x"
+        print(line)
     packages = ("numpy", "pillow", "keras", "tensorflow", "tensorflow-datasets")
-    _common.write_json(options.output, rates, vars(options), packages)
+    _common.write_json(options.output, results, vars(options), packages)
 
 
 if __name__ == "__main__":
