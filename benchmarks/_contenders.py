@@ -15,6 +15,7 @@ import pathlib
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -321,7 +322,7 @@ class Torch(Contender):
         return _profiles.torch_operations(lambda: self.train(steps), steps, self.place != "cpu")
 
 
-CONTENDERS: dict[str, type[Contender]] = {
+CONTENDERS: dict[str, Callable[[Setting], Contender]] = {
     "step": Keras,
     "fit": KerasFit,
     "fit_callbacks": KerasFitCallbacks,

@@ -26,8 +26,8 @@ def summary(spent: Iterable[tuple[str, str, float]], steps: int) -> dict[str, di
     Returns:
         Kind -> seconds of a step, and operation -> seconds of a step.
     """
-    kinds: dict[str, float] = collections.Counter()
-    operations: dict[str, float] = collections.Counter()
+    kinds: dict[str, float] = collections.defaultdict(float)
+    operations: dict[str, float] = collections.defaultdict(float)
     for kind, place, seconds in spent:
         kinds[kind] += seconds / steps
         operations[f"{kind} {place}" if place else kind] += seconds / steps

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import json
 import pathlib
 import statistics
@@ -115,7 +116,8 @@ def drawers(pairs: data.PairSet, folder: pathlib.Path, batch_size: int) -> dict[
     }
     count = len(pairs) // batch_size * batch_size
     paths = {
-        name: DataPath(lambda way=way: drain(way), 3 * count, count) for name, way in ways.items()
+        name: DataPath(functools.partial(drain, way), 3 * count, count)
+        for name, way in ways.items()
     }
     # A worker draws its rows of each batch; what it feeds is the global batch, with the others.
     half = data.triplets(pairs, batch_size).to_tf_dataset(part=(0, 2))
@@ -155,7 +157,7 @@ def measure(
     for name, path in paths.items():
         rates = [path.images / s for s in seconds[name]]
         decoder = [paths[DECODER].images / s for s in seconds[DECODER]]
-        result = {
+        result: dict[str, Any] = {
             "images_per_second": statistics.median(rates),
             "rounds": rates,
             "ratio_to_decoder": statistics.median(

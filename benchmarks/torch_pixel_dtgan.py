@@ -122,7 +122,8 @@ class Peer:
                     nn.init.normal_(module.weight, std=0.02)
                     if module.bias is not None:
                         nn.init.zeros_(module.bias)
-            network.to(self.device, memory_format=torch.channels_last)
+            network.to(self.device)
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if device == "cuda":
                 network.compile()
             parameters = list(network.parameters())

@@ -29,6 +29,7 @@ libraries, data and training, for `fit` with its data set; on a GPU, that of the
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import pathlib
 import statistics
 from collections.abc import Sequence
@@ -179,7 +180,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--profile", action="store_true", help="time by operation")
     parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
     options = parser.parse_args(arguments)
-    results = []
+    if "torch" in options.contenders and importlib.util.find_spec("torch") is None:
+        parser.error(
+            "the contender 'torch' needs PyTorch: pip install -e '.[bench]', or choose others "
+            "with --contenders"
+        )
+    results: list[dict[str, Any]] = []
     for model in options.models:
         for batch_size in options.batch_sizes:
             for precision in options.precisions or PRECISIONS:

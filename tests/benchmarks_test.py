@@ -167,7 +167,7 @@ def test_train_step_prints_and_writes_its_table(backend, precision, tmp_path):
     )
     options = (
         "--image-size 16 --width 0.0625 --batch-sizes 4 --steps 2 --rounds 2 --matrix-size 64 "
-        f"--precisions {precision} --profile"
+        f"--precisions {precision} --contenders step fit_callbacks torch --profile"
     )
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "train_step.py", *options.split()]
@@ -186,7 +186,7 @@ def test_train_step_prints_and_writes_its_table(backend, precision, tmp_path):
     (result,) = report["results"]
     assert result["precision"] == precision
     contenders = result["contenders"]
-    assert list(contenders) == ["step", "fit", "fit_callbacks", "torch"]
+    assert list(contenders) == ["step", "fit_callbacks", "torch"]
     for contender in contenders.values():
         rate = contender["images_per_second"]
         assert 0 < rate["min"] <= rate["median"] <= rate["max"]
@@ -202,3 +202,82 @@ def test_train_step_prints_and_writes_its_table(backend, precision, tmp_path):
     assert [kind for kind in kinds["step"] if "conv" in kind.lower()], kinds["step"]
     assert kinds["torch"]["aten::convolution_backward"] > 0
     assert "GFLOP an image" in done.stdout
+
+
+def test_train_step_says_how_to_get_pytorch(monkeypatch, capsys):
+    import train_step
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        train_step.main([])
+    assert "pip install -e '.[bench]'" in capsys.readouterr().err
+
+
+def test_ratios_are_taken_within_rounds(monkeypatch):
+    """Processes replaced by fixed rates: 100, 50 images/s, then 300, 100."""
+    import train_step
+
+    rates = {"step": [100.0, 300.0], "torch": [50.0, 100.0]}
+
+    class Process:
+        def __init__(self, kind, setting, matrix_size):
+            self.about = {"device": "cpu", "flops": 2e9 if kind == "step" else None}
+            self.rates = iter(rates[kind])
+            self.matrix = {"step": 1e12, "torch": 2e12}[kind]
+
+        def ask(self, request):
+            return {
+                "images_per_second": next(self.rates),
+                "matrix_flops_per_second": self.matrix,
+                "host_bytes": 1,
+                "device_bytes": None,
+            }
+
+        def end(self):
+            pass
+
+    monkeypatch.setattr(train_step._contenders, "Process", Process)
+    setting = train_step._contenders.Setting("pixel_dtgan", "float32", 64, 0.25, 128, "sgd", 1)
+    result = train_step.measure(setting, ["step", "torch"], 2, None, False)
+    step = result["contenders"]["step"]
+    assert step["images_per_second"] == {"median": 200, "min": 100, "max": 300}
+    assert step["ratio_to_torch"] == {"median": 2.5, "min": 2, "max": 3}
+    # 200 images of 2 GFLOP in a second, of the 2 TFLOP/s that the other one's products reach.
+    assert step["flops_per_second"] == 4e11
+    assert step["share_of_matrix_rate"] == 0.2
+    assert result["contenders"]["torch"]["share_of_matrix_rate"] == 0.075
+
+
+@pytest.mark.slow
+def test_input_pipeline_compares_every_path_with_decoder_and_step(tmp_path):
+    output = tmp_path / "results.json"
+    options = "--products 10 --pairs 64 --batch-size 16 --rounds 3 --step-rate 100"
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "input_pipeline.py", *options.split(), "--output", output],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(output.read_text())["results"]
+    files = {name for name, result in results.items() if "triplets_per_second" not in result}
+    assert files == {
+        "decode JPEG, one thread",
+        "read a folder",
+        "read an archive",
+        "load from TFDS",
+    }
+    assert {name.removeprefix("triplets").strip(" ,") for name in set(results) - files} == {
+        "from memory",
+        "from memmap",
+        "mirrored",
+        "reverse",
+        "through tf.data",
+        "a half of two workers",
+    }
+    assert results["decode JPEG, one thread"]["ratio_to_decoder"] == 1
+    for name in set(results) - files:
+        rate = results[name]["triplets_per_second"]
+        assert results[name]["ratio_to_step"] == pytest.approx(rate / 100)
+        assert results[name]["images_per_second"] == pytest.approx(3 * rate)
+    for name in results:
+        assert name in done.stdout
