@@ -118,12 +118,8 @@ class Distribution:
             ValueError: they do not; on all of them.
             WorkerLostError: a worker has ended.
         """
-        if self._peers is None:
-            return
-        values = self._peers.exchange(value)
-        if len(set(values)) > 1:
-            held = ", ".join(f"worker {i}: {v}" for i, v in enumerate(values))
-            raise ValueError(f"All workers must have the same {what}. Received: {held}")
+        if self._peers is not None:
+            self._peers.check_equal(value, what)
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
@@ -237,31 +233,25 @@ def _accelerators() -> list[str]:
     return [f"GPU:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
 
 
-def _local_devices(replicas: int | None) -> list[str]:
-    """The devices of this machine that take part; a CPU is divided into as many as wanted."""
-    computed = RuntimeError(
-        f"{replicas} devices were asked for after {_BACKEND} had begun to compute. Call "
-        "distribution.start() first, before any model, dataset or random seed is made."
+def _too_late(what: str) -> RuntimeError:
+    return RuntimeError(
+        f"{what} after {_BACKEND} had begun to compute. Call distribution.start() first, before "
+        "any model, dataset or random seed is made."
     )
+
+
+def _divide_cpu(count: int) -> None:
+    """Makes several devices of this machine's CPU."""
+    too_late = _too_late(f"{count} devices of the CPU were asked for")
     if _BACKEND == "jax":
         import jax
 
-        try:  # before jax is asked for its devices, which fixes them
-            jax.config.update("jax_num_cpu_devices", replicas or 1)
+        try:  # may only be called before jax is asked for its devices
+            jax.config.update("jax_num_cpu_devices", count)
         except RuntimeError:
-            if not _accelerators() and len(jax.local_devices()) < (replicas or 1):
-                raise computed from None
-    devices = _accelerators()
-    if devices:
-        if (replicas or 1) > len(devices):
-            raise ValueError(
-                f"This machine has {len(devices)} accelerators: {', '.join(devices)}. "
-                f"Received: replicas={replicas}"
-            )
-        return devices[:replicas]
-    count = replicas or 1
-    if _BACKEND == "jax":
-        return [f"cpu:{d.id}" for d in jax.local_devices()[:count]]
+            if len(jax.local_devices(backend="cpu")) < count:
+                raise too_late from None
+        return
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -271,8 +261,22 @@ def _local_devices(replicas: int | None) -> list[str]:
                 cpu, [tf.config.LogicalDeviceConfiguration()] * count
             )
         except RuntimeError:
-            raise computed from None
-    return [f"CPU:{i}" for i in range(count)]
+            raise too_late from None
+
+
+def _local_devices(replicas: int | None) -> list[str]:
+    """The devices of this machine that take part."""
+    if _BACKEND == "jax" or not _accelerators():
+        _divide_cpu(replicas or 1)
+    devices = _accelerators()
+    if not devices:
+        return [f"cpu:{i}" for i in range(replicas or 1)]
+    if (replicas or 1) > len(devices):
+        raise ValueError(
+            f"This machine has {len(devices)} accelerators: {', '.join(devices)}. "
+            f"Received: replicas={replicas}"
+        )
+    return devices[:replicas]
 
 
 def _start_mirrored(replicas: int | None, worker_timeout_s: float) -> Distribution:
@@ -318,27 +322,41 @@ def _start_workers(replicas: int | None, worker_timeout_s: float) -> Distributio
             "strategy 'multi_worker' has one replica for each worker on CPUs. "
             f"Received: replicas={replicas}. Start more workers instead."
         )
-    devices = _local_devices(replicas)
-    peers = _Peers(addresses, worker, worker_timeout_s)
-    counts = peers.exchange(len(devices))
-    if len(set(counts)) > 1:
-        raise ValueError(f"All workers must have as many devices. Received by worker: {counts}")
-    count = len(addresses) * len(devices)
     if _BACKEND == "jax":
-        keras.distribution.initialize(addresses[0], len(addresses), worker)
-        return _data_parallel("multi_worker", keras.distribution.list_devices(), peers)
+        return _start_jax_workers(addresses, worker, replicas, worker_timeout_s)
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
+    devices = _local_devices(replicas)
+    peers = _Peers(addresses, worker, worker_timeout_s)
+    peers.check_equal(len(devices), "number of devices")
     try:
+        gpus = tf.config.list_physical_devices("GPU")
         tf.config.set_visible_devices(gpus[: len(devices)], "GPU")
         strategy = _exact(tf.distribute.MultiWorkerMirroredStrategy)()
     except RuntimeError as error:
-        raise RuntimeError(
-            "TensorFlow had begun to compute before distribution.start('multi_worker'). Call it "
-            "first, before any model, dataset or random seed is made."
-        ) from error
-    return Distribution("multi_worker", count, strategy, peers)
+        raise _too_late("strategy 'multi_worker' was started") from error
+    return Distribution("multi_worker", strategy.num_replicas_in_sync, strategy, peers)
+
+
+def _start_jax_workers(
+    addresses: Sequence[str], worker: int, replicas: int | None, worker_timeout_s: float
+) -> Distribution:
+    import jax
+
+    _divide_cpu(replicas or 1)
+    peers = _Peers(addresses, worker, worker_timeout_s)
+    try:
+        keras.distribution.initialize(addresses[0], len(addresses), worker)
+    except RuntimeError as error:
+        raise _too_late("strategy 'multi_worker' was started") from error
+    count = jax.local_device_count()
+    if replicas not in (None, count):
+        raise ValueError(
+            f"strategy 'multi_worker' takes all devices of a machine on JAX, here {count}. "
+            f"Received: replicas={replicas}"
+        )
+    peers.check_equal(count, "number of devices")
+    return _data_parallel("multi_worker", keras.distribution.list_devices(), peers)
 
 
 def _data_parallel(
@@ -545,18 +563,20 @@ class _Peers:
     def _name(self, peer: int) -> str:
         return f"worker {peer} ({self.addresses[peer]})"
 
-    def exchange(self, value: int) -> list[int]:
-        """Everyone's value, by worker; all workers have to call it."""
+    def check_equal(self, value: int, what: str) -> None:
+        """What `Distribution.agree` does."""
         for connection in self._connections.values():
             with contextlib.suppress(OSError):  # the listening thread finds out as well
                 connection.sendall(f"{value}\n".encode())
-        values: list[int] = []
-        for peer in range(len(self.addresses)):
-            answer = value if peer == self.worker else self._answers[peer].get()
+        values = {self.worker: value}
+        for peer, answers in self._answers.items():
+            answer = answers.get()
             if answer is None:
                 raise WorkerLostError(self._message([peer]))
-            values.append(answer)
-        return values
+            values[peer] = answer
+        if len(set(values.values())) > 1:
+            held = ", ".join(f"worker {i}: {values[i]}" for i in sorted(values))
+            raise ValueError(f"All workers must have the same {what}. Received: {held}")
 
     def _listen(self, peer: int, connection: socket.socket) -> None:
         while line := _read_line(connection):
