@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from absl import logging
 
 from keras_pixdt.training.callbacks import averaged_weights, check_finite
@@ -60,7 +59,7 @@ def remove_unfinished(directory: pathlib.Path) -> None:
 
 
 def save(model: keras.Model, path: pathlib.Path, progress: Progress) -> None:
-    """Saves model, optimizers, random generators, running means and progress as one file.
+    """Saves model, optimizers, random generators and progress as one file.
 
     Raises:
         PlayerDivergedError: something of it is not finite; nothing is written.
@@ -83,7 +82,9 @@ def read_progress(path: pathlib.Path) -> Progress:
         damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"its part {damaged} is damaged")
-        return Progress(**json.loads(archive.read(_PROGRESS)))
+        content = json.loads(archive.read(_PROGRESS))
+        best = content.pop("best")
+        return Progress(**content, best=None if best is None else tuple(best))
 
 
 def load(model: keras.Model, path: pathlib.Path) -> None:
@@ -137,13 +138,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._workdir = pathlib.Path(workdir)
         self._progress = progress
         self._best, self._save_every = best, save_every
-        self._means: list[np.ndarray] = []
-
-    def restore(self, model: keras.Model, last: pathlib.Path) -> None:
-        """Gives a compiled model the state of the checkpoint that the progress was read from."""
-        load(model, last)
-        if self._progress.batch:
-            self._means = [keras.ops.convert_to_numpy(v) for v in _means(model)]
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Writes the history, of which the file may lack the last epoch."""
@@ -152,16 +146,19 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Lets the mean losses of an interrupted epoch go on, which `fit` has reset."""
-        for variable, value in zip(_means(self.model), self._means, strict=False):
+        for variable, value in zip(_means(self.model), self._progress.means, strict=False):
             variable.assign(value)
-        self._means = []
+        self._progress.means = []
         self._saved = self._progress.batch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Saves the state before this batch, if it is its turn."""
         done = self._progress.batch
         if self._save_every and done // self._save_every > self._saved // self._save_every:
-            save(self.model, last_path(self._workdir), self._progress)
+            # Keras leaves them out of its files.
+            means = [float(keras.ops.convert_to_numpy(v)) for v in _means(self.model)]
+            progress = dataclasses.replace(self._progress, means=means)
+            save(self.model, last_path(self._workdir), progress)
             self._saved = done
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -219,5 +216,6 @@ def check_options(best: str, save_every: int | None) -> None:
 
 
 def _means(model: keras.Model) -> list[keras.Variable]:
-    """The running means behind the losses in the logs."""
-    return [v for metric in model.metrics for v in metric.variables]
+    """What the losses in the logs, means since the epoch began, are made of."""
+    means = [metric for metric in model.metrics if isinstance(metric, keras.metrics.Mean)]
+    return [variable for mean in means for variable in mean.variables]

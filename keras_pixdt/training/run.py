@@ -209,7 +209,7 @@ def train(
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         saver = checkpoint_module.Checkpoint(folder, progress, best=best, save_every=save_every)
         if last.exists():
-            saver.restore(model, last)
+            checkpoint_module.load(model, last)
             logging.info(
                 "Continuing %s from epoch %d, batch %d",
                 workdir, progress.epoch + 1, progress.batch + 1,

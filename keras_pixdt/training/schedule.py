@@ -20,6 +20,7 @@ class Progress:
         epoch: the epoch that is trained, counted from 0.
         batch: batches of it that are done.
         batch_size: of it, once it has begun.
+        means: behind the mean losses of the epoch, the numbers that they are made of.
         minutes: time that training has taken.
         best: name and value of the best score so far.
         history: the logs of the finished epochs.
@@ -28,6 +29,7 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     batch_size: int | None = None
+    means: list[float] = dataclasses.field(default_factory=list)
     minutes: float = 0.0
     best: tuple[str, float] | None = None
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)

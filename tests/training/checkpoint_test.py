@@ -1,0 +1,176 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from keras_pixdt.training import checkpoint, run
+from keras_pixdt.training.callbacks import PlayerDivergedError
+from keras_pixdt.training.schedule import Progress
+from tests.training import killed_run
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def tiny_model():
+    preset = killed_run.preset("float32")
+    model = preset.model(seed=0)
+    model.compile(preset.optimizers(model.players))
+    return model
+
+
+def images(count):
+    rng = np.random.default_rng(0)
+    return {
+        key: rng.uniform(-1, 1, (count, 16, 16, 3)).astype("float32")
+        for key in ("source", "target", "irrelevant")
+    }
+
+
+def state(path):
+    """Name -> array of all that a `.keras` file holds."""
+    with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as file:
+        found = {}
+        h5py.File(file).visititems(
+            lambda name, item: (
+                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+    return found
+
+
+def assert_same_state(path, other):
+    found, expected = state(path), state(other)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+# Killed runs
+
+
+def start(folder, workdir, dtype, *where):
+    command = [sys.executable, "-m", "tests.training.killed_run", folder, workdir, dtype, *where]
+    return subprocess.Popen(
+        [str(part) for part in command], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def wait(process, status):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == status, errors
+
+
+# 303 pairs: 18 batches of 16 in the first two epochs, 9 of 32 in the last two.
+KILLS = {
+    # Within the first epoch; with a save half written, in an epoch that was itself resumed within;
+    # once the last save is done, so that nothing is left to train.
+    "float32": [("batch", 0, 11), ("half", 3), ("replaced", 12)],
+    "mixed_bfloat16": [("batch", 2, 6)],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", KILLS)
+def test_a_run_that_is_killed_ends_as_if_it_had_not_been(dtype, small_lookbook, tmp_path):
+    whole = start(small_lookbook, tmp_path / "whole", dtype)
+    workdir = tmp_path / "killed"
+    stands = []
+    for where in KILLS[dtype]:
+        wait(start(small_lookbook, workdir, dtype, *where), -signal.SIGKILL)
+        assert not (workdir / "model.keras").exists()
+        progress = checkpoint.read_progress(checkpoint.last_path(workdir))
+        stands.append((progress.epoch, progress.batch))
+        if where[0] == "half":
+            assert (workdir / "checkpoints" / "unfinished_last.keras").exists()
+    wait(start(small_lookbook, workdir, dtype), 0)
+    wait(whole, 0)
+
+    assert stands == ([(0, 8), (0, 16), (4, 0)] if dtype == "float32" else [(2, 4)])
+    for name in ("model.keras", "checkpoints/best.keras"):
+        assert_same_state(workdir / name, tmp_path / "whole" / name)
+    history = (workdir / "history.json").read_text()
+    assert history == (tmp_path / "whole" / "history.json").read_text()
+    assert {len(values) for values in json.loads(history).values()} == {4}
+    for path in (tmp_path / "whole" / "grids").iterdir():
+        assert (workdir / "grids" / path.name).read_bytes() == path.read_bytes()
+    assert not list(workdir.rglob("unfinished_*"))
+
+
+# The file
+
+
+def test_a_checkpoint_is_a_keras_file_with_the_whole_state_and_the_progress(tmp_path):
+    model = tiny_model()
+    model.fit(images(8), batch_size=4, verbose=0)
+    progress = Progress(2, 3, 16, [0.1], 4.5, ("val_ssim", 0.25), {"val_ssim": [0.125, 0.25]})
+    path = tmp_path / "checkpoints" / "last.keras"
+    checkpoint.save(model, path, progress)
+    assert [p.name for p in path.parent.iterdir()] == ["last.keras"]
+    assert checkpoint.read_progress(path) == progress
+
+    for restored in (tiny_model(), keras.models.load_model(path)):
+        checkpoint.load(restored, path)
+        for found, expected in (
+            (restored.weights, model.weights),
+            (restored.optimizer.variables, model.optimizer.variables),
+        ):
+            assert len(found) == len(expected) > 0
+            for variable, value in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(np.array(variable), np.array(value))
+
+
+@pytest.mark.parametrize("player", ["domain_discriminator", "converter"])
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path, player):
+    model = tiny_model()
+    path = tmp_path / "last.keras"
+    checkpoint.save(model, path, Progress())
+    before = path.read_bytes()
+    variable = model.optimizer[player].variables[-1]  # a moment is enough
+    variable.assign(np.full(variable.shape, np.inf))
+    with pytest.raises(PlayerDivergedError, match=f"'{player}' became not finite in epoch 8"):
+        checkpoint.save(model, path, Progress(epoch=7))
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_named_with_what_to_do(small_lookbook, tmp_path):
+    last = checkpoint.last_path(tmp_path)
+    checkpoint.save(tiny_model(), last, Progress())
+    whole = last.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 0xFF
+    for content in (whole[: len(whole) // 2], bytes(damaged), b""):
+        last.write_bytes(content)
+        with pytest.raises(ValueError, match=r"last\.keras is not a whole checkpoint.*remove"):
+            run.train(killed_run.preset("float32"), str(small_lookbook), tmp_path, epochs=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_a_score_that_the_logs_lack_is_answered_with_those_they_have(tmp_path):
+    saver = checkpoint.Checkpoint(tmp_path, Progress(), best="val_ssim")
+    saver.set_model(tiny_model())
+    with pytest.raises(ValueError, match="converter_loss, val_rmse. Received: 'val_ssim'"):
+        saver.on_epoch_end(0, {"converter_loss": 1.0, "val_rmse": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("score", "values", "kept"),
+    [("val_rmse", [0.5, 0.25, 0.75], 1), ("val_c_ssim", [0.5, 0.25, 0.75], 2)],
+)
+def test_best_goes_down_for_errors_and_up_for_similarities(tmp_path, score, values, kept):
+    progress = Progress()
+    saver = checkpoint.Checkpoint(tmp_path, progress, best=score)
+    saver.set_model(tiny_model())
+    for epoch, value in enumerate(values):
+        saver.on_epoch_end(epoch, {score: value})
+    assert progress.best == (score, values[kept])
+    best = checkpoint.read_progress(checkpoint.best_path(tmp_path))
+    assert best.history == {score: values[: kept + 1]}
