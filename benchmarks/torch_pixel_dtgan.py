@@ -77,10 +77,20 @@ class Converter(nn.Module):
         return self.decoder(maps).float().tanh()
 
 
-def discriminator(image_size: int, width: float, channels: int) -> nn.Sequential:
-    """Images (batch, channels, size, size) to logits (batch, 1)."""
-    filters = filters_of(image_size, width)
-    return nn.Sequential(*strided(channels, filters), nn.Conv2d(filters[-1], 1, 4), nn.Flatten())
+class Discriminator(nn.Module):
+    """Images (batch, channels, size, size) to logits (batch, 1).
+
+    A class of its own: torch.compile passes over an nn.Sequential that is called directly.
+    """
+
+    def __init__(self, image_size: int, width: float, channels: int) -> None:
+        super().__init__()
+        filters = filters_of(image_size, width)
+        self.layers = nn.Sequential(*strided(channels, filters), nn.Conv2d(filters[-1], 1, 4))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Judges images."""
+        return self.layers(images).flatten(1)
 
 
 class Peer:
@@ -110,8 +120,8 @@ class Peer:
         self.device = torch.device(device)
         self.autocast = AUTOCAST.get(precision)
         self.players: dict[str, nn.Module] = {
-            "real_fake_discriminator": discriminator(image_size, width, 3),
-            "domain_discriminator": discriminator(image_size, width, 6),
+            "real_fake_discriminator": Discriminator(image_size, width, 3),
+            "domain_discriminator": Discriminator(image_size, width, 6),
             "converter": Converter(image_size, width),
         }
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
