@@ -62,6 +62,10 @@ def test_help_lists_the_commands_and_does_not_wait_for_keras():
         ["train"],
         ["train", "--workdir", "w", "--minutes", "1", "--epochs", "2"],
         ["train", "--workdir", "w", "--epochs", "many"],
+        ["train", "--workdir", "w", "--strategy", "all"],
+        ["train", "--workdir", "w", "--precision", "float64"],
+        ["train", "--workdir", "w", "--best", "val_loss"],
+        ["evaluate", "--workdir", "w", "--checkpoint", "last"],
         ["evaluate", "--workdir", "w", "--gallery", "none"],
         ["convert", "photo.jpg"],
         ["convert", "--model", "w"],
@@ -94,12 +98,53 @@ def test_unknown_preset_is_answered_with_all_of_them(small_lookbook, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"), [("--image-size", "48"), ("--width", "0"), ("--batch-size", "1")]
+    ("argument", "value"),
+    [
+        ("--image-size", "48"),
+        ("--width", "0"),
+        ("--batch-size", "1"),
+        ("--save-every", "0"),
+        ("--replicas", "0"),
+    ],
 )
 def test_argument_out_of_its_range_is_named(small_lookbook, tmp_path, caplog, argument, value):
     assert train(small_lookbook, tmp_path / "run", argument, value) == 1
     assert argument[2:].replace("-", "_") in caplog.text
     assert f"Received: {value}" in caplog.text
+
+
+def test_choices_are_those_of_the_modules_that_check_them():
+    from keras_pixdt.training import checkpoint, distribution
+
+    assert cli.STRATEGIES == distribution.STRATEGIES
+    assert cli.PRECISIONS == distribution.PRECISIONS
+    assert cli.SCORES == tuple(checkpoint.SCORES)
+
+
+def test_options_reach_the_training(monkeypatch, tmp_path):
+    from keras_pixdt.training import distribution, run
+
+    given = {}
+
+    def start(strategy, precision, **options):
+        given["start"] = strategy, precision, options
+        return "devices"
+
+    def train(preset, data, workdir, **options):
+        given["train"] = preset, options
+        raise distribution.WorkerLostError("worker 1 has ended")
+
+    monkeypatch.setattr(distribution, "start", start)
+    monkeypatch.setattr(run, "train", train)
+    arguments = "--strategy mirrored --precision mixed_bfloat16 --replicas 2 --worker-timeout 9"
+    more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3"
+    command = ["train", "--workdir", str(tmp_path), *arguments.split(), *more.split()]
+    assert cli.main(command) == 1  # a lost worker is told in one line
+    assert given["start"] == ("mirrored", "mixed_bfloat16", {"replicas": 2, "worker_timeout_s": 9})
+    preset, options = given["train"]
+    assert (preset.dtype, preset.ema_momentum) == ("mixed_bfloat16", 0.999)
+    assert (options["save_every"], options["best"], options["epochs"]) == (50, "val_ssim", 3)
+    assert options["distribution"] == "devices"
 
 
 def test_missing_folder_is_named(tmp_path, caplog):
@@ -130,7 +175,8 @@ def test_finished_run_is_not_overwritten(small_lookbook, small_run, caplog):
 
 def test_training_leaves_a_run(small_run):
     names = files_in(small_run)
-    assert {"run.json", "model.keras", "history.json", "grids/epoch_001.png"} <= set(names)
+    files = {"run.json", "model.keras", "checkpoints/best.keras", "history.json"}
+    assert files | {"grids/epoch_001.png"} <= set(names)
     assert any(name.startswith("logs/") for name in names)
     options = json.loads((small_run / "run.json").read_text())
     assert options["preset"]["name"] == "demo"
@@ -212,12 +258,17 @@ def test_run_keras_file_and_tflite_file_convert_alike(small_run, photos, tmp_pat
     assert all(name in caplog.text for name in (*files[:2], str(exported)))
 
     results = {}
+    best = tmp_path / "best"
+    arguments = ["convert", str(photos / "a.jpg"), "--out", str(best), "--checkpoint", "best"]
+    assert cli.main([*arguments, "--model", str(small_run)]) == 0
+
     for model in (small_run, small_run / "model.keras", *(exported / f for f in files[:2])):
         out = tmp_path / "out" / model.name
         arguments = ["convert", str(photos / "a.jpg"), str(photos / "b.png"), str(photos / "c.jpg")]
         assert cli.main([*arguments, "--model", str(model), "--out", str(out)]) == 0
         results[model.name] = read_all(out)
     reference = results.pop(small_run.name)
+    np.testing.assert_array_equal(read_all(best)["a.png"], reference["a.png"])  # of one epoch
     assert not np.array_equal(reference["a.png"], reference["b.png"])
     levels = {"model.keras": 0, "converter_float32.tflite": 1, "converter_dynamic.tflite": 8}
     for name, images in results.items():
