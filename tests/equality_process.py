@@ -1,6 +1,8 @@
-"""One process of `equality_test.py`: trains the same small PixelDTGAN on its share of the devices.
+"""One process of `equality_test.py`: trains a small PixelDTGAN on its share of the devices.
 
-Run as: python -m tests.equality_process FOLDER NAME STRATEGY REPLICAS CASES...
+    python -m tests.equality_process FOLDER NAME STRATEGY REPLICAS CASE...
+
+The first process writes the initial weights that all start from. Each writes what it found.
 """
 
 import json
@@ -18,8 +20,7 @@ from keras_pixdt import PixelDTGAN, data, metrics  # noqa: E402
 from keras_pixdt.training import distribution  # noqa: E402
 
 BATCH = 8
-STEPS = 3
-PAIRS = BATCH * STEPS + 3  # evaluation ends with a batch of 3
+PAIRS = 27  # each epoch ends with a batch of 3, which two replicas share as 1 and 2
 SIZE = 16
 
 
@@ -43,59 +44,117 @@ class PortableGAN(DoubleGAN):
         return ((7 * row * row + 13 * (step + 1) * (row + 3)) % 11 % 3)[:, None]
 
 
+class ChiefSaves(keras.callbacks.Callback):
+    """What runs do after an epoch: one worker predicts and saves, the others go on."""
+
+    def __init__(self, devices, path):
+        super().__init__()
+        self.devices, self.path = devices, path
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.devices.is_chief:
+            self.model.predict_on_batch(data.to_float(pairs().sources[:2]))
+            self.model.save(self.path)
+
+
 def pairs():
-    rng = np.random.default_rng(0)
-    levels = rng.integers(0, 256, (PAIRS, SIZE, SIZE, 3), dtype="uint8")
+    levels = np.random.default_rng(0).integers(0, 256, (PAIRS, SIZE, SIZE, 3), dtype="uint8")
     ids = np.arange(5)
     return data.PairSet(levels, levels[:5], np.arange(PAIRS) % 5, ids, ids)
 
 
-def build(folder, kind=DoubleGAN):
-    model = kind(SIZE, width=1 / 32, l1_weight=0.5, seed=3, dtype="float64")
-    for network in ("converter", "real_fake_discriminator", "domain_discriminator"):
-        for layer in getattr(model, network).layers:
+def build(folder, kind):
+    model = kind(SIZE, width=1 / 32, l1_weight=0.5, seed=3)
+    for network in (model.converter, model.real_fake_discriminator, model.domain_discriminator):
+        for layer in network.layers:
             layer.dtype_policy = "float64"  # outputs are float32 in every policy
+            if isinstance(layer, keras.layers.LeakyReLU):
+                layer.negative_slope = 0.25  # TensorFlow keeps it in float32, also in float64
     model.compile(
         keras.optimizers.SGD(0.125, momentum=0.5),
         metrics=[metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()],
     )
-    weights = folder / "before.npz"
-    if weights.exists():
-        stored = np.load(weights)
+    path = folder / "initial.npz"
+    if path.exists():
+        stored = np.load(path)
         model.set_weights([stored[f"arr_{i}"] for i in range(len(stored.files))])
     else:
-        np.savez(weights, *model.get_weights())
+        np.savez(path, *model.get_weights())
     return model
 
 
-def train(model, devices, case):
-    """Two epochs with validation; returns the history."""
-    options = {"drop_remainder": case != "uneven"}
-    batches = data.triplets(pairs(), BATCH, seed=1, **options)
+def train(folder, name, devices, case):
+    """Two epochs with validation. Returns what was reported; saves weights and predictions."""
+    with devices.scope():
+        model = build(folder, PortableGAN if case == "portable" else DoubleGAN)
+    batches = data.triplets(pairs(), BATCH, seed=1, drop_remainder=False)
     validation = data.triplets(pairs(), BATCH, shuffle=False, drop_remainder=False)
+    callbacks = []
     if case == "fed":
         batches, validation = devices.feed(batches), devices.feed(validation)
-    fitted = model.fit(batches, validation_data=validation, shuffle=False, verbose=0, epochs=2)
-    return {name: [float(x) for x in values] for name, values in fitted.history.items()}
+        callbacks = [ChiefSaves(devices, folder / "fed.keras")]
+    with devices.watch():
+        history = model.fit(
+            batches,
+            validation_data=validation,
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
+        ).history
+    found = {key: [float(x) for x in values] for key, values in history.items()}
+    found |= {f"evaluate_{k}": [v] for k, v in evaluated(model, validation).items()}
+    images = data.to_float(pairs().sources)
+    outputs = {
+        **{f"weight_{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(model.weights)},
+        "predicted": model.predict(images, batch_size=BATCH, verbose=0),
+        "predicted_on_batch": model.predict_on_batch(images[:5]),
+    }
+    np.savez(folder / f"{name}_{case}.npz", **outputs)
+    if case == "fed":
+        devices.agree(0, "end of training")  # the chief has saved
+        with devices.scope():
+            loaded = keras.models.load_model(
+                folder / "fed.keras", custom_objects={"DoubleGAN": DoubleGAN}
+            )
+        found["loaded_equal"] = [
+            float(np.array_equal(*map(keras.ops.convert_to_numpy, pair)))
+            for pair in zip(model.variables, loaded.variables, strict=True)
+        ]
+    return found
+
+
+def evaluated(model, validation):
+    return model.evaluate(validation, verbose=0, return_dict=True)
+
+
+def overflow(devices):
+    """The left player's last sample, on the last replica, overflows float16."""
+    from tests.models.adversarial_model_test import Duel, batch_of
+
+    keras.config.set_floatx("float32")
+    with devices.scope():
+        model = Duel(dtype="mixed_float16")
+        model.compile(keras.optimizers.SGD(0.1))
+    batch = batch_of(x=(1.0, 1.0, 1.0, 1.0), right_factor=0.5)
+    batch["left_factor"][:, 0] = [1, 1, 1, 1e5]
+    model.fit(batch, batch_size=4, shuffle=False, verbose=0)
+    scales = [model.optimizer[player].dynamic_scale for player in model.players]
+    return {
+        "weights": model.weights_a_b,
+        "scales": [keras.ops.convert_to_numpy(scale).item() for scale in scales],
+    }
 
 
 def main():
     folder, name, strategy, replicas, *cases = sys.argv[1:]
     folder = pathlib.Path(folder)
-    devices = distribution.start(strategy, replicas=int(replicas) or None, worker_timeout_s=60)
-    histories = {}
-    for case in cases:
-        with devices.scope():
-            model = build(folder, PortableGAN if case == "portable" else DoubleGAN)
-        histories[case] = train(model, devices, case)
-        if case == cases[0]:
-            images = data.to_float(pairs().sources)
-            predicted = model.predict(images, batch_size=8, verbose=0)
-            on_batch = model.predict_on_batch(images[:5])
-        weights = [keras.ops.convert_to_numpy(w) for w in model.weights]
-        np.savez(folder / f"{name}_{case}.npz", *weights)
-    np.savez(folder / f"{name}_predicted.npz", predicted, on_batch)
-    (folder / f"{name}.json").write_text(json.dumps(histories))
+    devices = distribution.start(strategy, replicas=int(replicas), worker_timeout_s=60)
+    found = {
+        case: overflow(devices) if case == "overflow" else train(folder, name, devices, case)
+        for case in cases
+    }
+    (folder / f"{name}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -344,6 +344,9 @@ def _start_jax_workers(
     import jax
 
     _divide_cpu(replicas or 1)
+    # Each worker's CPU would else run independent computations in an order of its own, and gloo
+    # take a message of one for that of another.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     peers = _Peers(addresses, worker, worker_timeout_s)
     try:
         keras.distribution.initialize(addresses[0], len(addresses), worker)
