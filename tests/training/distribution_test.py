@@ -1,0 +1,266 @@
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import keras
+import pytest
+
+from keras_pixdt.training import distribution
+from keras_pixdt.training.distribution import Distribution, start
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def policy():
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def tf_config(addresses, index, job="worker"):
+    return json.dumps({"cluster": {job: addresses}, "task": {"type": job, "index": index}})
+
+
+# What is refused
+
+
+def test_unknown_strategy_and_precision_list_the_choices():
+    with pytest.raises(ValueError, match="none, mirrored, multi_worker, tpu. Received: 'horovod'"):
+        start("horovod")
+    choices = "float32, mixed_float16, mixed_bfloat16. Received: 'fp8'"
+    with pytest.raises(ValueError, match=choices):
+        start("none", "fp8")
+
+
+def test_replicas_must_fit_the_strategy():
+    with pytest.raises(ValueError, match="at least 1. Received: 0"):
+        start("mirrored", replicas=0)
+    with pytest.raises(ValueError, match="'none' is one device.*replicas=2.*'mirrored'"):
+        start("none", replicas=2)
+
+
+def test_more_replicas_than_accelerators_are_refused(monkeypatch):
+    monkeypatch.setattr(distribution, "_accelerators", lambda: ["GPU:0", "GPU:1"])
+    with pytest.raises(ValueError, match="2 accelerators: GPU:0, GPU:1. Received: replicas=3"):
+        start("mirrored", replicas=3)
+
+
+def test_a_machine_without_tpu_is_told_what_to_choose(monkeypatch):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    with pytest.raises(ValueError, match="found no TPU: set.*TPU_NAME.*choose 'mirrored'"):
+        start("tpu")
+
+
+def test_devices_cannot_be_divided_once_tensorflow_computes():
+    keras.ops.ones(())
+    with pytest.raises(RuntimeError, match=r"3 devices.*after tensorflow.*start\(\) first"):
+        start("mirrored", replicas=3)
+
+
+@pytest.mark.parametrize(
+    ("received", "rule"),
+    [
+        (None, "it is not set"),
+        ("{cluster", "it must be JSON with 'cluster' and 'task'"),
+        ('{"cluster": {"worker": ["a:1"]}}', "it must be JSON with 'cluster' and 'task'"),
+        (tf_config(["a:1"], 0, "ps"), "the jobs 'chief' and 'worker' only"),
+        (tf_config(["a:1", "b:1"], 2), "its task, worker 2, is not in its cluster"),
+        (tf_config(["a:1", "b"], 0), "an address must be host:port, 'b' is not"),
+        (tf_config(["a:1", "a:1"], 0), "an address may occur once only"),
+    ],
+)
+def test_a_wrong_tf_config_is_explained_by_an_example(monkeypatch, received, rule):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if received is not None:
+        monkeypatch.setenv("TF_CONFIG", received)
+    with pytest.raises(ValueError) as error:
+        start("multi_worker")
+    assert rule in str(error.value)
+    assert distribution.TF_CONFIG_EXAMPLE in str(error.value)
+    assert str(error.value).endswith(f"Received: {received!r}")
+    assert distribution._cluster(distribution.TF_CONFIG_EXAMPLE)[1] == 0  # the example is right
+
+
+def test_the_chief_comes_before_the_workers():
+    cluster = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
+    tasks = [("chief", 0), ("worker", 0), ("worker", 1)]
+    for place, (job, index) in enumerate(tasks):
+        config = json.dumps({"cluster": cluster, "task": {"type": job, "index": index}})
+        assert distribution._cluster(config) == (["a:1", "b:1", "c:1"], place)
+
+
+def test_mixed_float16_on_a_cpu_warns_and_runs(caplog):
+    start("none", "mixed_float16")
+    assert keras.config.dtype_policy().name == "mixed_float16"
+    assert "mixed_float16 is slower than float32 on a CPU" in caplog.text
+    assert "mixed_bfloat16" in caplog.text
+    caplog.clear()
+    start("none", "mixed_bfloat16")
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert not caplog.text
+
+
+def test_one_strategy_for_a_process(monkeypatch):
+    started = Distribution("mirrored", 2)
+    monkeypatch.setattr(distribution, "_started", {("mirrored", 2): started})
+    assert start("mirrored", replicas=2) is started
+    with pytest.raises(RuntimeError, match="'mirrored', replicas=2.*Received: 'tpu'"):
+        start("tpu")
+
+
+# Batch sizes
+
+
+@pytest.mark.parametrize(
+    ("size", "nearest"), [(10, "8 or 12"), (129, "128 or 132"), (3, "4"), (127, "124 or 128")]
+)
+def test_a_batch_that_replicas_cannot_share_is_refused_with_those_that_fit(size, nearest):
+    with pytest.raises(ValueError) as error:
+        Distribution("mirrored", 4).check_batch_size(size, "batch size of stage 2")
+    message = str(error.value)
+    assert message.startswith("The batch size of stage 2 is that of all 4 replicas together")
+    assert message.endswith(f"Received: {size}. Nearest: {nearest}")
+
+
+def test_a_batch_that_replicas_can_share_passes():
+    Distribution("mirrored", 4).check_batch_size(128)
+    Distribution("none").check_batch_size(127)
+
+
+# Workers. These processes use the connections alone, not TensorFlow: they start fast.
+
+PEER = """
+import json, os, sys, time
+from keras_pixdt.training.distribution import Distribution, _cluster, _Peers, WorkerLostError
+
+addresses, worker = _cluster(os.environ["TF_CONFIG"])
+try:
+    peers = _Peers(addresses, worker, timeout_s=float(sys.argv[1]))
+except TimeoutError as error:
+    print(error)
+    sys.exit(3)
+devices = Distribution("multi_worker", len(addresses), peers=peers)
+devices.agree(5, "number of steps")
+try:
+    devices.agree(worker, "first step")
+except ValueError as error:
+    print(error, flush=True)
+if sys.argv[2] == "wait":
+    with devices.watch():
+        time.sleep(60)
+if sys.argv[2] == "fail":
+    raise OSError("disk full")
+"""
+
+
+def peers(count, behaviours, timeout_s=30, missing=()):
+    """Starts workers; returns their processes."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    return addresses, {
+        index: subprocess.Popen(
+            [sys.executable, "-c", PEER, str(timeout_s), behaviours[index]],
+            cwd=ROOT,
+            env={**os.environ, "TF_CONFIG": tf_config(addresses, index)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(count)
+        if index not in missing
+    }
+
+
+@pytest.mark.slow
+def test_workers_agree_and_part():
+    addresses, workers = peers(3, ["end"] * 3)
+    for process in workers.values():
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        assert "Lost" not in errors
+        assert output.strip() == (
+            "All workers must have the same first step. Received: "
+            "worker 0: 0, worker 1: 1, worker 2: 2"
+        )
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_be_reached_are_named():
+    addresses, workers = peers(3, ["end"] * 3, timeout_s=20, missing=[1])
+    for index, other in ((0, 2), (2, 0)):
+        output, errors = workers[index].communicate(timeout=120)
+        assert workers[index].returncode == 3, errors
+        assert f"Worker {index} waited 20 s for the others." in output
+        assert f"Reached: worker {other} ({addresses[other]})." in output
+        assert f"Not reached: worker 1 ({addresses[1]})." in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["kill", "fail"])
+def test_a_lost_worker_ends_those_that_wait_for_it(end):
+    """Blocked in something that never fails by itself, as a collective may be."""
+    addresses, workers = peers(2, ["wait", "wait" if end == "kill" else "fail"])
+    for process in workers.values():
+        process.stdout.readline()  # after `agree`
+    if end == "kill":
+        workers[1].kill()
+    lost_at = time.monotonic()
+    _, errors = workers[0].communicate(timeout=120)
+    assert time.monotonic() - lost_at < 60
+    assert workers[0].returncode == 1
+    assert f"Lost worker 1 ({addresses[1]})" in errors
+    assert "Start all workers again with the same command: the run continues" in errors
+    workers[1].communicate(timeout=120)
+    assert workers[1].returncode != 0
+
+
+# A run of two workers, one of which is killed
+
+TRAINER = """
+import sys
+
+import keras
+import numpy as np
+
+from keras_pixdt.training import distribution
+
+devices = distribution.start("multi_worker", worker_timeout_s=60)
+from tests.models.adversarial_model_test import Duel, batch_of
+
+with devices.scope():
+    model = Duel()
+    model.compile(keras.optimizers.SGD(1e-6))
+
+
+class Tell(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 20:
+            print("training", flush=True)
+
+
+batches = batch_of(x=np.ones(4000).tolist())
+with devices.watch():
+    model.fit(batches, batch_size=4, epochs=10000, verbose=0, callbacks=[Tell()])
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_training_ends_the_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PEER", TRAINER)
+    addresses, workers = peers(2, ["", ""])
+    for process in workers.values():
+        while "training" not in process.stdout.readline():
+            assert process.poll() is None, process.stderr.read()
+    workers[1].kill()
+    killed_at = time.monotonic()
+    _, errors = workers[0].communicate(timeout=120)
+    assert time.monotonic() - killed_at < 60
+    assert workers[0].returncode == 1
+    assert f"WorkerLostError: Lost worker 1 ({addresses[1]})" in errors
