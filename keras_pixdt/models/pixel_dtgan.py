@@ -39,9 +39,7 @@ def _normal() -> keras.initializers.Initializer:
 def _batch_norm(name: str, dtype: Any) -> layers.Layer:
     # not in the paper: momentum and epsilon; these are the defaults of the Torch of its time.
     # synchronized (TensorFlow only; JAX shards one program): statistics of the global batch.
-    return BatchNormalization(
-        momentum=0.9, epsilon=1e-5, dtype=dtype, name=name
-    )
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
 
 
 def _strided(x: Tensor, filters: list[int], dtype: Any) -> Tensor:
