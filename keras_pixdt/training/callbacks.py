@@ -141,13 +141,20 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
         if optimizer.use_ema:
             weights = optimizer._trainable_variables
-            raw += [(weight, keras.ops.convert_to_numpy(weight)) for weight in weights]
-            optimizer.finalize_variable_values(weights)
+            averages = optimizer._model_variables_moving_average
+            raw += [(weight, _copy(weight)) for weight in weights]
+            for weight, average in zip(weights, averages, strict=True):
+                weight.assign(_copy(average))
     try:
         yield
     finally:
         for weight, value in raw:
             weight.assign(value)
+
+
+def _copy(variable: keras.Variable) -> np.ndarray:
+    """The value in memory of its own: on JAX, `evaluate` gives that of variables away."""
+    return np.array(keras.ops.convert_to_numpy(variable), copy=True)
 
 
 class ImageGrid(keras.callbacks.Callback):

@@ -214,7 +214,8 @@ def train(
                 "Continuing %s from epoch %d, batch %d",
                 workdir, progress.epoch + 1, progress.batch + 1,
             )  # fmt: skip
-        distribution.agree(int(model.optimizer.iterations), "number of steps that are trained")
+        steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+        distribution.agree(steps, "number of steps that are trained")
         for directory in (folder, folder / "checkpoints"):
             directory.mkdir(parents=True, exist_ok=True)
             checkpoint_module.remove_unfinished(directory)

@@ -1,6 +1,9 @@
 import dataclasses
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -8,7 +11,9 @@ import pytest
 
 from keras_pixdt import data, presets
 from keras_pixdt.training import distribution, run
+from tests.training import staged_run
 
+ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS = 2
 PRESET = dataclasses.replace(
     presets.get("demo"), image_size=32, width=1 / 32, batch_size=8, phases=((1, 5e-4), (1, 5e-5))
@@ -109,33 +114,23 @@ def test_best_model_is_that_of_the_epoch_with_the_best_score(finished):
         run.load_run(finished.workdir, "last")
 
 
-def assert_equals_two_fits(folder, workdir):
-    """Phases with batches of their own size, in one `fit`, against two that are written out."""
-    preset = dataclasses.replace(
-        PRESET, image_size=16, phases=((2, 5e-4, 16), (1, 5e-5, 8)), mirror=False
-    )
-    staged = train(folder, workdir, preset=preset, epochs=3)
-    keras.utils.set_random_seed(3)
-    model = preset.model(3)
-    model.compile(preset.optimizer())
-    for size, rate, epochs in ((16, 5e-4, (0, 2)), (8, 5e-5, (2, 3))):
-        model.optimizer.learning_rate = rate
-        batches = data.triplets(staged.pairs()["train"], size, 3)
-        draw = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs, batches=batches: batches.start_epoch(epoch)
-        )
-        start, end = epochs
-        model.fit(
-            batches, initial_epoch=start, epochs=end, shuffle=False, verbose=0, callbacks=[draw]
-        )
-    assert_equal_weights(staged.model, model)
-    pairs = len(staged.pairs()["train"])
-    assert int(model.optimizer.iterations) == 2 * (pairs // 16) + pairs // 8
-
-
 @pytest.mark.filterwarnings("error:Your input ran out of data")
 def test_phases_with_batches_of_their_own_size_equal_two_fits(small_lookbook, tmp_path):
-    assert_equals_two_fits(small_lookbook, tmp_path)
+    staged_run.check_phases(small_lookbook, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "replicas"), [("jax", []), ("tensorflow", ["2"]), ("jax", ["2"])]
+)
+def test_phases_and_resuming(backend, replicas, small_lookbook, tmp_path):
+    """On JAX, and on two devices."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error:Your input ran out of data", "-m",
+         "tests.training.staged_run", str(small_lookbook), str(tmp_path), *replicas],
+        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": backend}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_seed_alone_decides_the_weights(finished, small_lookbook, tmp_path):

@@ -1,0 +1,98 @@
+"""Phases and resuming on the backend in use: `staged_run.py DATA FOLDER [REPLICAS]`."""
+
+import dataclasses
+import sys
+
+import keras
+import numpy as np
+
+from keras_pixdt import data, presets
+from keras_pixdt.training import distribution, run
+
+PRESET = dataclasses.replace(
+    presets.get("demo"), image_size=16, width=1 / 32, mirror=False, l1_weight=10.0,
+    phases=((2, 5e-4, 16), (1, 5e-5, 8)),
+)  # fmt: skip
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.epoch, batch) == (1, 7):
+            raise Interrupted
+
+
+def train(folder, workdir, preset=PRESET, **options):
+    options = {"epochs": 3, "seed": 3, "verbose": 0, **options}
+    return run.train(preset, str(folder), workdir, **options)
+
+
+def values(model):
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in model.variables]
+
+
+def assert_equal(a, b):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def two_fits(pairs):
+    """What the phases say, written out."""
+    keras.utils.set_random_seed(3)
+    model = PRESET.model(3)
+    model.compile(PRESET.optimizer())
+    for size, rate, (start, end) in ((16, 5e-4, (0, 2)), (8, 5e-5, (2, 3))):
+        model.optimizer.learning_rate = rate
+        batches = data.triplets(pairs["train"], size, 3)
+        draw = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs, batches=batches: batches.start_epoch(epoch)
+        )
+        model.fit(
+            batches, initial_epoch=start, epochs=end, shuffle=False, verbose=0, callbacks=[draw]
+        )
+    count = len(pairs["train"])
+    assert int(model.optimizer.iterations) == 2 * (count // 16) + count // 8
+    return model
+
+
+def check_phases(folder, workdir):
+    """One `fit` over all phases equals two that are written out."""
+    staged = train(folder, workdir)
+    assert_equal(values(staged.model), values(two_fits(staged.pairs())))
+    return staged
+
+
+def check_resume(folder, workdir, **options):
+    """A run with averages that stops within an epoch equals one that does not."""
+    preset = dataclasses.replace(PRESET, ema_momentum=0.9)
+    whole = train(folder, workdir / "whole", preset, **options)
+    try:
+        train(folder, workdir / "resumed", preset, save_every=5, callbacks=[Interrupt()], **options)
+    except Interrupted:
+        pass
+    resumed = train(folder, workdir / "resumed", preset, **options)
+    assert_equal(values(resumed.model), values(whole.model))
+    assert resumed.history().keys() == whole.history().keys()
+    # Sums that two replicas had each are halved again: another order of additions.
+    tolerance = 1e-6 if "distribution" in options else 0
+    for name, logs in whole.history().items():
+        np.testing.assert_allclose(resumed.history()[name], logs, rtol=tolerance, err_msg=name)
+
+
+if __name__ == "__main__":
+    import pathlib
+
+    folder, workdir, *replicas = sys.argv[1:]
+    workdir = pathlib.Path(workdir)
+    if replicas:
+        devices = distribution.start("mirrored", replicas=int(replicas[0]))
+        check_resume(folder, workdir, distribution=devices)
+    else:
+        check_phases(folder, workdir / "phases")
+        check_resume(folder, workdir)
