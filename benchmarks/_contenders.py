@@ -334,6 +334,7 @@ def _serve(pipe: Any, kind: str, setting: Setting, matrix_size: int | None) -> N
     """The worker's life: makes the contender, then answers until it is told to end."""
     sys.path.insert(0, str(pathlib.Path(__file__).parent))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `pixdt` does
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several share the card
     logging.disable(logging.WARNING)
