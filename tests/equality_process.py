@@ -44,17 +44,16 @@ class PortableGAN(DoubleGAN):
         return ((7 * row * row + 13 * (step + 1) * (row + 3)) % 11 % 3)[:, None]
 
 
-class ChiefSaves(keras.callbacks.Callback):
-    """What runs do after an epoch: one worker predicts and saves, the others go on."""
+class Saves(keras.callbacks.Callback):
+    """What runs do after an epoch, on every worker: on JAX, reading the state takes them all."""
 
-    def __init__(self, devices, path):
+    def __init__(self, path):
         super().__init__()
-        self.devices, self.path = devices, path
+        self.path = path
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.devices.is_chief:
-            self.model.predict_on_batch(data.to_float(pairs().sources[:2]))
-            self.model.save(self.path)
+        self.model.predict_on_batch(data.to_float(pairs().sources[:2]))
+        self.model.save(self.path)
 
 
 def pairs():
@@ -92,7 +91,7 @@ def train(folder, name, devices, case):
     callbacks = []
     if case == "fed":
         batches, validation = devices.feed(batches), devices.feed(validation)
-        callbacks = [ChiefSaves(devices, folder / "fed.keras")]
+        callbacks = [Saves(folder / f"{name}.keras")]
     with devices.watch():
         history = model.fit(
             batches,
@@ -112,11 +111,10 @@ def train(folder, name, devices, case):
     }
     np.savez(folder / f"{name}_{case}.npz", **outputs)
     if case == "fed":
-        devices.agree(0, "end of training")  # the chief has saved
+        chiefs = folder / f"{name[:-1]}0.keras"
+        devices.agree(len(history), "history")  # the chief has saved
         with devices.scope():
-            loaded = keras.models.load_model(
-                folder / "fed.keras", custom_objects={"DoubleGAN": DoubleGAN}
-            )
+            loaded = keras.models.load_model(chiefs, custom_objects={"DoubleGAN": DoubleGAN})
         found["loaded_equal"] = [
             float(np.array_equal(*map(keras.ops.convert_to_numpy, pair)))
             for pair in zip(model.variables, loaded.variables, strict=True)
