@@ -30,7 +30,9 @@ def train(arguments: argparse.Namespace) -> None:
 
     pairs = data.load_pairs("rendered", num_products=arguments.products, image_size=32)
     train = data.triplets(pairs["train"], BATCH_SIZE)
-    test = data.triplets(pairs["test"], BATCH_SIZE, shuffle=False, drop_remainder=False)
+    test = data.triplets(
+        pairs["test"], BATCH_SIZE, shuffle=False, irrelevant=False, drop_remainder=False
+    )
 
     with devices.scope():
         model = PixelDTGAN(image_size=32, width=0.0625, l1_weight=100.0, seed=0)
@@ -88,7 +90,7 @@ def start_workers(count: int, command: list[str]) -> int:
 def main() -> int:
     """Runs the example."""
     parser = argparse.ArgumentParser(description="PixelDTGAN on two workers.")
-    parser.add_argument("--products", type=int, default=100)
+    parser.add_argument("--products", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()

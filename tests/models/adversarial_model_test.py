@@ -104,6 +104,28 @@ def test_fit_reports_each_players_mean_loss_and_no_other():
     np.testing.assert_allclose(model.weights_a_b, [0.4, 1.0], rtol=1e-5)
 
 
+def test_losses_are_means_over_samples_also_where_the_last_batch_is_smaller():
+    model = compiled(keras.optimizers.SGD(0.0))
+    batches = batch_of(x=(1.0, 2.0, 6.0), right_factor=0.0)
+    history = model.fit(batches, batch_size=2, shuffle=False, verbose=0).history
+    assert history["left_loss"] == pytest.approx([(1 + 2 + 6) / 3])  # not (1.5 + 6) / 2
+
+
+def test_a_batch_size_that_replicas_cannot_share_is_refused_before_training(monkeypatch):
+    class Batches(keras.utils.PyDataset):
+        batch_sizes = (4, 6)
+
+    model = compiled()
+    monkeypatch.setattr(model, "_replicas", lambda: 4)
+    with pytest.raises(ValueError, match="4 replicas.*Received: 6. Nearest: 4 or 8"):
+        model.fit(Batches())
+
+
+def test_one_replica_draws_for_all_rows():
+    drawn = compiled().draw(lambda rows: tf.range(rows), tf.zeros((3, 2)))
+    np.testing.assert_array_equal(drawn, [0, 1, 2])
+
+
 def test_validation_scores_real_and_generated_images():
     model = compiled(metrics=[keras.metrics.MeanAbsoluteError(name="mae")])
     validation = batch_of(x=(1.0, 3.0), target=5.0)  # not a multiple of batch_size

@@ -264,3 +264,93 @@ def test_a_worker_killed_in_training_ends_the_other(tmp_path, monkeypatch):
     assert time.monotonic() - killed_at < 60
     assert workers[0].returncode == 1
     assert f"WorkerLostError: Lost worker 1 ({addresses[1]})" in errors
+
+
+# JAX, on a machine without TensorFlow
+
+JAX = """
+import json, sys
+for name in ("tensorflow", "tensorflow_datasets"):
+    sys.modules[name] = None
+
+import numpy as np
+
+import keras_pixdt
+from keras_pixdt import data, metrics
+from keras_pixdt.training import distribution
+
+errors = []
+
+
+def refused(call):
+    try:
+        call()
+    except (ValueError, RuntimeError) as error:
+        errors.append(str(error))
+
+
+devices = distribution.start("mirrored", replicas=2)
+refused(lambda: distribution.start("tpu"))
+with devices.scope():
+    model = keras_pixdt.PixelDTGAN(16, width=1 / 64)
+    model.compile("sgd", metrics=[metrics.RootMeanSquaredError()])
+levels = np.zeros((7, 16, 16, 3), "uint8")
+ids = np.arange(7)
+pairs = data.PairSet(levels, levels, ids, ids, ids)
+refused(lambda: model.fit(data.triplets(pairs, 3), verbose=0))
+model.fit(data.triplets(pairs, 4), shuffle=False, verbose=0)
+model.evaluate(devices.feed(data.triplets(pairs, 4, drop_remainder=False)), verbose=0)
+shape = model.predict(data.to_float(levels), batch_size=4, verbose=0).shape
+distribution._started.clear()
+refused(lambda: distribution.start("mirrored", replicas=3))
+refused(lambda: distribution.start("tpu"))
+print(json.dumps([devices.replicas, len(model.weights[0].value.devices()), shape, errors]))
+"""
+
+
+@pytest.mark.slow
+def test_jax_without_tensorflow():
+    done = subprocess.run(
+        [sys.executable, "-c", JAX],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    replicas, devices, shape, errors = json.loads(done.stdout.splitlines()[-1])
+    assert (replicas, devices, shape) == (2, 2, [7, 16, 16, 3])
+    assert "'mirrored', replicas=2" in errors[0]
+    assert "2 replicas" in errors[1] and "Received: 3. Nearest: 2 or 4" in errors[1]
+    assert "3 devices of the CPU were asked for after jax had begun to compute" in errors[2]
+    assert "found no TPU" in errors[3]
+
+
+# The example
+
+
+def example(*options, **variables):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "multi_worker.py"), *options],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+@pytest.mark.slow
+def test_the_example_trains_one_model_on_two_workers():
+    done = example("--products", "20", "--epochs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    scores = [line.split("step - ")[1] for line in done.stdout.splitlines() if "val_rmse" in line]
+    assert len(scores) == 2 and scores[0] == scores[1]
+    assert "worker 0: " in done.stdout and "worker 1: " in done.stdout
+
+
+@pytest.mark.slow
+def test_the_example_ends_all_workers_when_one_fails():
+    done = example("--workers", "1", "--products", "1")  # too few for a batch
+    assert done.returncode != 0
+    assert "ValueError" in done.stdout
