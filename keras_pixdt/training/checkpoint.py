@@ -19,7 +19,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from keras_pixdt.training.callbacks import averaged_weights, check_finite
+from keras_pixdt.training.callbacks import AveragedWeights, check_finite
 from keras_pixdt.training.schedule import Progress
 
 # Score of the logs -> whether less is better.
@@ -117,9 +117,9 @@ class Checkpoint(keras.callbacks.Callback):
         workdir: the run's folder: the files go to `checkpoints/` there, the logs of the finished
             epochs to `history.json`.
         progress: where the run stands, kept up to date by a `Schedule` that comes before.
-        best: the score that decides on `best.keras`, one of `SCORES`. It then has the averaged
-            weights, where an optimizer keeps averages.
+        best: the score that decides on `best.keras`, one of `SCORES`.
         save_every: batches between two saves within an epoch; None saves at its end only.
+        averages: whose weights `best.keras` has; by default, the model's own.
 
     Raises:
         ValueError: `best` is no score, or `save_every` is less than 1.
@@ -132,8 +132,10 @@ class Checkpoint(keras.callbacks.Callback):
         *,
         best: str = "val_rmse",
         save_every: int | None = None,
+        averages: AveragedWeights | None = None,
     ) -> None:
         super().__init__()
+        self._averages = averages
         check_options(best, save_every)
         self._workdir = pathlib.Path(workdir)
         self._progress = progress
@@ -177,7 +179,7 @@ class Checkpoint(keras.callbacks.Callback):
         score = float(logs[self._best])
         if self._is_best(score):
             self._progress.best = self._best, score
-            with averaged_weights(self.model):
+            with self._averages.applied() if self._averages else contextlib.nullcontext():
                 save(self.model, best_path(self._workdir), self._progress)
             logging.info("Epoch %d has the best %s: %.4f", epoch + 1, self._best, score)
         save(self.model, last_path(self._workdir), self._progress)

@@ -44,6 +44,7 @@ from keras_pixdt.training.distribution import Distribution
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 GRID_IMAGES = 32
+STATISTICS_IMAGES = 512
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "densenet121")
 _ENDLESS = 1_000_000  # epochs
@@ -207,7 +208,14 @@ def train(
         folder = workdir
         if not distribution.is_chief:  # reads from all workers' variables need all to save
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        saver = checkpoint_module.Checkpoint(folder, progress, best=best, save_every=save_every)
+        averages = None
+        if preset.ema_momentum is not None:
+            averages = callbacks_module.AveragedWeights(
+                _examples(batches, STATISTICS_IMAGES)["source"]
+            )
+        saver = checkpoint_module.Checkpoint(
+            folder, progress, best=best, save_every=save_every, averages=averages
+        )
         if last.exists():
             checkpoint_module.load(model, last)
             logging.info(
@@ -239,9 +247,11 @@ def train(
                 callbacks=[
                     schedule,
                     callbacks_module.StopOnDivergence(),
-                    callbacks_module.ValidateAverages(),
+                    *([averages] if averages else []),
                     callbacks_module.ImageGrid(
-                        _examples(validation, distribution.replicas), folder / "grids"
+                        _examples(validation, GRID_IMAGES, distribution.replicas),
+                        folder / "grids",
+                        averages=averages,
                     ),
                     *_tensorboard(folder / "logs"),
                     saver,
@@ -352,10 +362,10 @@ def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
     )
 
 
-def _examples(batches: Triplets, replicas: int) -> dict[str, np.ndarray]:
-    """Pairs spread evenly over a split, so that the grid shows many products."""
+def _examples(batches: Triplets, count: int, replicas: int = 1) -> dict[str, np.ndarray]:
+    """Pairs spread evenly over a split, so that they are of many products."""
     pairs = batches.pairs
-    count = min(GRID_IMAGES, len(pairs))
+    count = min(count, len(pairs))
     count -= count % replicas if count > replicas else 0  # so that all replicas get as many
     rows = np.linspace(0, len(pairs) - 1, count).astype(int)
     persons = data_module.to_float(pairs.sources[rows])
