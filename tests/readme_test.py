@@ -4,6 +4,7 @@ What takes minutes is run smaller, or up to the call that would take them: a wro
 file fails all the same.
 """
 
+import dataclasses
 import inspect
 import os
 import pathlib
@@ -103,6 +104,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     import keras_pixdt.demo  # noqa: F401
 
     trained = record(monkeypatch, "keras_pixdt.training.run.train")
+    # It would change this process for all tests; a script below calls it.
+    started = record(monkeypatch, "keras_pixdt.training.distribution.start")
     shown = record(monkeypatch, "keras_pixdt.demo.run_demo")
     commands = [
         shlex.split(line.removeprefix(".venv/bin/"))
@@ -120,10 +123,12 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         assert cli.main(arguments) == 0, (arguments, caplog.text)
     for call in trained:
         name = call["preset"].name
-        assert call["preset"] == presets.get(name)
+        dtype = call["preset"].dtype
+        assert call["preset"] == dataclasses.replace(presets.get(name), dtype=dtype)
         assert_data_exists(call["data"])
     assert {call["preset"].name for call in trained} == {"demo", "yoo2016"}
     assert [call["workdir"] for call in shown] == ["runs/demo"]
+    assert ("mirrored", "mixed_bfloat16") in [(c["strategy"], c["precision"]) for c in started]
     for name in ("photo.png", "beach.png"):
         assert data.read_image(folder / "products" / name).shape == (32, 32, 3)
     assert (folder / "runs/lookbook/export/converter_float32.tflite").is_file()
@@ -212,13 +217,26 @@ def test_tfds_load(tmp_path, monkeypatch):
     config = tfds_lookbook.Builder.builder_configs["rendered64"]
     monkeypatch.setattr(config, "num_products", 44)
     names = {}
-    exec(PYTHON[3], names)
+    exec(PYTHON[4], names)
     source, target = next(iter(tfds.as_numpy(names["train"])))
     assert source.shape == target.shape == (64, 64, 3)
 
 
 def test_no_block_is_left_out():
-    assert len(PYTHON) == 4
+    assert len(PYTHON) == 5
+
+
+@pytest.mark.slow
+def test_two_lines_for_any_device(tmp_path):
+    code = PYTHON[3]
+    for old, new in {**SMALLER, "batch_size=128": "batch_size=8"}.items():
+        code = code.replace(old, new)
+    code = "".join(f"    {line}\n" for line in code.splitlines())
+    script = tmp_path / "script.py"
+    script.write_text(
+        f'if __name__ == "__main__":\n{code}    print(devices.replicas, model.compute_dtype)'
+    )
+    assert "1 bfloat16" in run_script(script, tmp_path)
 
 
 @pytest.mark.slow
@@ -242,7 +260,12 @@ sys.meta_path.insert(0, NotInstalled())
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example(example, tmp_path):
-    run_script(example, tmp_path)
+    printed = run_script(example, tmp_path)
+    if example.stem == "multi_worker":
+        scores = re.findall(r"^worker (\d):.*val_rmse: ([\d.]+)", printed, re.MULTILINE)
+        first, second = ([score for w, score in scores if w == worker] for worker in "01")
+        assert first == second and float(first[-1]) < float(first[0]) < 1, printed
+        return
     (picture,) = tmp_path.glob("*.png")
     assert data.read_image(picture).std() > 10
 
@@ -254,6 +277,7 @@ def run_script(script, cwd, **environment):
         cwd=cwd, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-3000:]
+    return answer.stdout
 
 
 # Text
