@@ -75,14 +75,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         context = tf.distribute.get_replica_context()
         if context is None or context.num_replicas_in_sync == 1:
             return keras.ops.moments(inputs, self._reduction_axes)
-        count, total, squares = context.all_reduce(
-            "SUM",
-            [
-                self._count(inputs, inputs.dtype),
-                tf.reduce_sum(inputs, self._reduction_axes),
-                tf.reduce_sum(tf.square(inputs), self._reduction_axes),
-            ],
-        )
+        sums = [
+            self._count(inputs, inputs.dtype)[None],
+            tf.reduce_sum(inputs, self._reduction_axes),
+            tf.reduce_sum(tf.square(inputs), self._reduction_axes),
+        ]
+        channels = inputs.shape[-1]  # one vector: between machines each sum is a round trip
+        sums = context.all_reduce("SUM", tf.concat(sums, 0))
+        count, total, squares = tf.split(sums, [1, channels, channels])
         mean = total / count
         return mean, tf.maximum(squares / count - tf.square(mean), 0.0)
 

@@ -17,4 +17,5 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "keras_pixdt.training.run": ["Run", "load_run", "train"],
         "keras_pixdt.training.schedule": ["Progress", "Schedule"],
     },
+    subpackages=["distribution"],
 )

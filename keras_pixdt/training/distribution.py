@@ -27,7 +27,9 @@ import atexit
 import contextlib
 import json
 import os
+import pathlib
 import queue
+import re
 import socket
 import sys
 import threading
@@ -47,6 +49,7 @@ STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 WORKER_TIMEOUT_S = 300.0  # schedulers start the tasks of a job minutes apart
 _LAST_WORDS_S = 20.0  # for the main thread to end by itself after a worker was lost
+_CPU = pathlib.Path("/proc/cpuinfo")  # Linux; of others we do not know
 _BACKEND = keras.backend.backend()
 
 TF_CONFIG_EXAMPLE = json.dumps(
@@ -204,13 +207,24 @@ def start(
             _started[key] = distribution
     if precision is not None:
         keras.config.set_dtype_policy(precision)
-        if precision == "mixed_float16" and not _accelerators():
-            logging.warning(
-                "mixed_float16 is slower than float32 on a CPU, which computes in float16 by "
-                "converting to float32 and back. Choose mixed_bfloat16 on a CPU with bfloat16 "
-                "instructions (AMX, AVX512_BF16), float32 on any other."
-            )
+        if precision != "float32" and not _accelerators():
+            _warn_of_slow_cpu(precision)
     return distribution
+
+
+def _warn_of_slow_cpu(precision: str) -> None:
+    if precision == "mixed_float16":
+        logging.warning(
+            "mixed_float16 is slower than float32 on a CPU, which computes in float16 by "
+            "converting to float32 and back. Choose mixed_bfloat16 on a CPU with bfloat16 "
+            "instructions (AMX, AVX512_BF16), float32 on any other."
+        )
+        return
+    if _CPU.exists() and not re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", _CPU.read_text()):
+        logging.warning(
+            "mixed_bfloat16 is many times slower than float32 on this CPU, which has no bfloat16 "
+            "instructions (AMX, AVX512_BF16). Choose float32."
+        )
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -99,10 +99,19 @@ def test_mixed_float16_on_a_cpu_warns_and_runs(caplog):
     assert keras.config.dtype_policy().name == "mixed_float16"
     assert "mixed_float16 is slower than float32 on a CPU" in caplog.text
     assert "mixed_bfloat16" in caplog.text
-    caplog.clear()
+
+
+@pytest.mark.parametrize(
+    ("flags", "warns"), [("fma avx2 f16c", True), ("avx512f avx512_bf16", False)]
+)
+def test_mixed_bfloat16_on_a_cpu_that_lacks_it_warns_and_runs(
+    flags, warns, caplog, monkeypatch, tmp_path
+):
+    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags}\n")
+    monkeypatch.setattr(distribution, "_CPU", tmp_path / "cpuinfo")
     start("none", "mixed_bfloat16")
     assert keras.config.dtype_policy().name == "mixed_bfloat16"
-    assert not caplog.text
+    assert ("mixed_bfloat16 is many times slower than float32" in caplog.text) == warns
 
 
 def test_one_strategy_for_a_process(monkeypatch):
