@@ -159,9 +159,12 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Gives the averages, which Keras has put in place, their statistics."""
-        converter = self.model.converter
-        if self._averages():
-            for variable, value in zip(_statistics(converter), self._measure(), strict=True):
+        averages = self._averages()
+        for weight, average in averages:  # on JAX, Keras has let the two share their memory
+            weight.assign(_copy(average))
+        if averages:
+            statistics = _statistics(self.model.converter)
+            for variable, value in zip(statistics, self._measure(), strict=True):
                 variable.assign(value)
 
     @contextlib.contextmanager
