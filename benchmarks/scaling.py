@@ -69,6 +69,7 @@ def _start(count: int, arguments: argparse.Namespace) -> list[subprocess.Popen[s
             [sys.executable, __file__, "--worker", str(index), *map(str, options)],
             env={
                 **os.environ,
+                "TF_ENABLE_ONEDNN_OPTS": "0",
                 "TF_CONFIG": json.dumps(
                     {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
                 ),

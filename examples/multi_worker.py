@@ -61,7 +61,8 @@ def start_workers(count: int, command: list[str]) -> int:
         workers.append(
             subprocess.Popen(
                 command,
-                env={**os.environ, "TF_CONFIG": json.dumps(task)},
+                # TensorFlow's oneDNN kernels for CPUs fail between workers.
+                env={**os.environ, "TF_CONFIG": json.dumps(task), "TF_ENABLE_ONEDNN_OPTS": "0"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -62,7 +62,7 @@ def _is_for_users(record: std_logging.LogRecord) -> bool:
     )
 
 
-def _import_keras() -> None:
+def _import_keras(strategy: str = "none") -> None:
     """Imports Keras without the notes on CPU features and missing GPUs of TensorFlow's start.
 
     TF_CPP_MIN_LOG_LEVEL silences its C++ code, whose failures reach Python as exceptions, except
@@ -71,8 +71,8 @@ def _import_keras() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow turns its oneDNN kernels on by itself on CPUs with AVX-512 only; on others they
-    # are faster as well (1.7 times with AVX2).
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # are faster as well (1.7 times with AVX2). Between workers they fail.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if strategy == "multi_worker" else "1")
     sys.stderr.flush()
     stream = os.dup(2)
     with tempfile.TemporaryFile() as aside:
@@ -257,7 +257,7 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    _import_keras()
+    _import_keras(options.strategy)
     from keras_pixdt.training import distribution, run
 
     changed = {

@@ -340,6 +340,8 @@ def _start_workers(replicas: int | None, worker_timeout_s: float) -> Distributio
         return _start_jax_workers(addresses, worker, replicas, worker_timeout_s)
     import tensorflow as tf
 
+    if _BACKEND == "tensorflow" and not _accelerators():
+        _check_kernels()
     devices = _local_devices(replicas)
     peers = _Peers(addresses, worker, worker_timeout_s)
     peers.check_equal(len(devices), "number of devices")
@@ -374,6 +376,22 @@ def _start_jax_workers(
         )
     peers.check_equal(count, "number of devices")
     return _data_parallel("multi_worker", keras.distribution.list_devices(), peers)
+
+
+def _check_kernels() -> None:
+    """Refuses oneDNN on CPUs of several workers.
+
+    TensorFlow 2.21 then gives a convolution the input of another one: "input depth must be evenly
+    divisible by filter depth". It is right on one worker with any number of devices.
+    """
+    choice = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    by_itself = _CPU.exists() and re.search(r"\b(avx512\w*|avx_vnni|amx_\w+)\b", _CPU.read_text())
+    if choice != "0" and (choice is not None or by_itself):
+        raise ValueError(
+            "strategy 'multi_worker' on CPUs needs the environment variable "
+            "TF_ENABLE_ONEDNN_OPTS=0, set before TensorFlow is imported: its oneDNN kernels fail "
+            f"there. Received: {choice!r}"
+        )
 
 
 def _data_parallel(

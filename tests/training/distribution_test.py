@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import pathlib
@@ -114,6 +115,24 @@ def test_mixed_bfloat16_on_a_cpu_that_lacks_it_warns_and_runs(
     assert ("mixed_bfloat16 is many times slower than float32" in caplog.text) == warns
 
 
+@pytest.mark.parametrize(
+    ("choice", "flags", "refused"),
+    [("1", "avx2", True), (None, "avx512f", True), (None, "avx2", False), ("0", "avx512f", False)],
+)
+def test_kernels_that_fail_between_workers_are_refused(
+    choice, flags, refused, monkeypatch, tmp_path
+):
+    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags}\n")
+    monkeypatch.setattr(distribution, "_CPU", tmp_path / "cpuinfo")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if choice:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", choice)
+    with contextlib.ExitStack() as stack:
+        if refused:
+            stack.enter_context(pytest.raises(ValueError, match="needs.*TF_ENABLE_ONEDNN_OPTS=0"))
+        distribution._check_kernels()
+
+
 def test_one_strategy_for_a_process(monkeypatch):
     started = Distribution("mirrored", 2)
     monkeypatch.setattr(distribution, "_started", {("mirrored", 2): started})
@@ -177,7 +196,11 @@ def peers(count, behaviours, timeout_s=30, missing=()):
         index: subprocess.Popen(
             [sys.executable, "-c", PEER, str(timeout_s), behaviours[index]],
             cwd=ROOT,
-            env={**os.environ, "TF_CONFIG": tf_config(addresses, index)},
+            env={
+                **os.environ,
+                "TF_CONFIG": tf_config(addresses, index),
+                "TF_ENABLE_ONEDNN_OPTS": "0",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
