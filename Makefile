@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/pixdt demo --workdir runs/demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

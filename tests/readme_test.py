@@ -291,7 +291,8 @@ def test_files_that_the_text_links_to_exist():
 
 
 def test_all_presets_are_in_the_table():
-    table = re.findall(r"^\|[^|]*\|[^|]*\| `([\w-]+)` \|", README, re.MULTILINE)
+    table = README.split("| paper | file | preset |")[1].split("\n\n")[0]
+    table = re.findall(r"^\|[^|]*\|[^|]*\| `([\w-]+)` \|", table, re.MULTILINE)
     assert table == presets.names()
 
 

@@ -120,9 +120,7 @@ def test_phases_with_batches_of_their_own_size_equal_two_fits(small_lookbook, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("backend", "replicas"), [("jax", []), ("tensorflow", ["2"]), ("jax", ["2"])]
-)
+@pytest.mark.parametrize(("backend", "replicas"), [("jax", []), ("tensorflow", ["2"])])
 def test_phases_and_resuming(backend, replicas, small_lookbook, tmp_path):
     """On JAX, and on two devices."""
     done = subprocess.run(
