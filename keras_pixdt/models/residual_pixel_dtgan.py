@@ -1,0 +1,371 @@
+"""Residual PixelDTGAN: Ge & Li, "Image-Product Transformation Based on Cross-Domain GANs".
+
+PixelDTGAN with a converter of residual blocks: the encoder of ResNet-50, ResNet-34 reversed as
+decoder. Its association discriminator sees pairs of a photo with its product and with the drawing
+of it, no irrelevant products, and every step is on real and on drawn images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from keras_pixdt.layers import BatchNormalization
+from keras_pixdt.losses import binary_cross_entropy
+from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
+from keras_pixdt.models.pixel_dtgan import build_converter, build_discriminator
+
+# He et al. 2016, Table 1: filters and number of blocks of conv2_x to conv5_x.
+FILTERS = (64, 128, 256, 512)
+BOTTLENECKS = (3, 4, 6, 3)  # ResNet-50
+BASIC_BLOCKS = (3, 4, 6, 3)  # ResNet-34
+EXPANSION = 4  # a bottleneck's outputs for each of its filters
+FIRST_FILTER_SIZE_PX = 7  # conv1, and the last layer (Sec. 3.1.1: "7x7x3 filter")
+# not in the paper: initialization; DCGAN's N(0, 0.02), as in the discriminators of Yoo et al.
+INITIAL_STDDEV = 0.02
+
+
+# Networks: Sec. 3.1.1
+
+
+def _normal() -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=INITIAL_STDDEV)
+
+
+def _conv_bn(
+    x: Tensor,
+    filters: int,
+    filter_size_px: int,
+    name: str,
+    dtype: Any,
+    *,
+    strides: int = 1,
+    kind: type[layers.Layer] = layers.Conv2D,
+) -> Tensor:
+    x = kind(
+        filters,
+        filter_size_px,
+        strides=strides,
+        padding="same",
+        use_bias=False,  # BatchNorm's offset is the bias
+        kernel_initializer=_normal(),
+        dtype=dtype,
+        name=name,
+    )(x)
+    # not in the paper: momentum and epsilon; as in PixelDTGAN, the defaults of Torch.
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
+
+
+def _relu(x: Tensor, name: str, dtype: Any) -> Tensor:
+    return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
+
+
+def _sum_relu(x: Tensor, shortcut: Tensor, name: str, dtype: Any) -> Tensor:
+    x = layers.Add(dtype=dtype, name=f"{name}_sum")([x, shortcut])
+    return _relu(x, name, dtype)
+
+
+def _bottleneck(
+    x: Tensor, filters: int, outputs: int, strides: int, name: str, dtype: Any
+) -> Tensor:
+    """A block of ResNet-50 (He et al., Fig. 5): 1x1, 3x3, 1x1; it strides in the first 1x1."""
+    shortcut = x
+    if strides > 1 or x.shape[-1] != outputs:
+        shortcut = _conv_bn(x, outputs, 1, f"{name}_shortcut", dtype, strides=strides)
+    x = _conv_bn(x, filters, 1, f"{name}_a", dtype, strides=strides)
+    x = _relu(x, f"{name}_a", dtype)
+    x = _conv_bn(x, filters, 3, f"{name}_b", dtype)
+    x = _relu(x, f"{name}_b", dtype)
+    x = _conv_bn(x, outputs, 1, f"{name}_c", dtype)
+    return _sum_relu(x, shortcut, name, dtype)
+
+
+def _reversed_basic_block(
+    x: Tensor, filters: int, outputs: int, upsample: bool, name: str, dtype: Any
+) -> Tensor:
+    """A block of ResNet-34 reversed: 3x3, 3x3; the second doubles the map where ResNet strides."""
+    shortcut = x
+    if x.shape[-1] != outputs:
+        shortcut = _conv_bn(x, outputs, 1, f"{name}_shortcut", dtype)
+    if upsample:
+        # not in the paper: how shortcuts upsample. A transposed 1x1 convolution of stride 2, the
+        # letter of "reversed", would leave three of four pixels without a shortcut.
+        shortcut = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_shortcut_up")(shortcut)
+    x = _conv_bn(x, filters, 3, f"{name}_a", dtype)
+    x = _relu(x, f"{name}_a", dtype)
+    if upsample:  # not in the paper: a transposed convolution, as DCGAN upsamples
+        x = _conv_bn(x, outputs, 3, f"{name}_b", dtype, strides=2, kind=layers.Conv2DTranspose)
+    else:
+        x = _conv_bn(x, outputs, 3, f"{name}_b", dtype)
+    return _sum_relu(x, shortcut, name, dtype)
+
+
+def build_residual_converter(image_size: int, width: float, dtype: Any = None) -> keras.Model:
+    """The converter of Sec. 3.1.1; at 64 px and width 1, 64x64x3 to 4x4x2048 to 64x64x3.
+
+    The encoder is ResNet-50 without its max pooling and average pooling. The decoder is ResNet-34
+    read backwards, without them too: conv5_x (at 4 px), conv4_x (8 px), conv3_x (16 px) and
+    conv2_x (32 px), of which the first three double the map and halve the channels in their last
+    block, where ResNet-34 has its strided first block; then conv1, which brings 32 px to 64.
+
+    Args:
+        image_size: side of the square images, px.
+        width: factor on the numbers of filters.
+        dtype: dtype policy of the layers; the output is float32 in any case.
+
+    Returns:
+        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to the same.
+    """
+
+    def scaled(count: int) -> int:
+        return max(1, round(width * count))
+
+    source = keras.Input((image_size, image_size, 3), name="source")
+    x = _conv_bn(source, scaled(FILTERS[0]), FIRST_FILTER_SIZE_PX, "conv1", dtype, strides=2)
+    x = _relu(x, "conv1", dtype)
+    for stage, (filters, blocks) in enumerate(zip(FILTERS, BOTTLENECKS, strict=True), start=2):
+        for block in range(1, blocks + 1):
+            strides = 2 if block == 1 and stage > 2 else 1
+            outputs = scaled(EXPANSION * filters)
+            x = _bottleneck(x, scaled(filters), outputs, strides, f"conv{stage}_{block}", dtype)
+
+    for i in (3, 2, 1, 0):
+        for block in range(BASIC_BLOCKS[i], 0, -1):  # numbered as in ResNet-34: the last is 1
+            upsample = block == 1 and i > 0
+            outputs = scaled(FILTERS[i - 1] if upsample else FILTERS[i])
+            name = f"reversed_conv{i + 2}_{block}"
+            x = _reversed_basic_block(x, scaled(FILTERS[i]), outputs, upsample, name, dtype)
+    x = layers.Conv2DTranspose(
+        3,
+        FIRST_FILTER_SIZE_PX,
+        strides=2,
+        padding="same",
+        kernel_initializer=_normal(),
+        dtype=dtype,
+        name="reversed_conv1",
+    )(x)
+    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
+    converted = layers.Activation("tanh", dtype="float32", name="converted")(x)
+    return keras.Model(source, converted, name="converter")
+
+
+# Objective: Sec. 3.2
+
+
+def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
+    """L(D_D) and L(D_A) of Sec. 3.2, with the labels that its text gives.
+
+    Args:
+        real: logits of real images, or of pairs with them, (batch, 1); "True".
+        generated: logits of converted images, or of pairs with them, (batch, 1); "False".
+
+    Returns:
+        -E[log D(real)] - E[log(1 - D(generated))], a scalar.
+    """
+    return binary_cross_entropy(ops.ones_like(real), real) + binary_cross_entropy(
+        ops.zeros_like(generated), generated
+    )
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class ResidualPixelDTGAN(AdversarialModel):
+    """Image-product transformation with residual blocks and two discriminators (Ge & Li).
+
+    `ResidualPixelDTGAN()` is the network of Sec. 3.1, 52.9 million parameters in its converter.
+    The weights and `residual` make the rows of Table 1: a discriminator of weight 0 is not built.
+
+    Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
+    (batch, image_size, image_size, 3); `predict` takes such dicts or source images.
+
+    Differs from the paper, where it cannot be followed to the letter:
+      - As printed in Sec. 3.2, the discriminators minimize E[log D(x)] + E[1 - log D(G(z))],
+        which would teach them that real images are false. The text labels real images true and
+        generated ones false: the losses here are the cross entropies of these labels, which has
+        log(1 - D) in the place of 1 - log D, and the opposite sign.
+      - Algorithm 1 lets the generator ascend the discriminators' losses. This gradient vanishes
+        where a discriminator is sure, so the converter minimizes the cross entropy of the label
+        "true" for its images, as "the generator try to [...] give generated image a True label"
+        (Sec. 3.1.2) has it, with the paper's weight of 1/2 for each discriminator.
+      - The "fully connected layer with 7x7x3 filter" is a transposed convolution of 7x7 with 3
+        outputs and stride 2: the reverse of conv1, which alone gives the 64 px of the output.
+      - The discriminators' "binary output" is the 4x4 convolution to one logit of PixelDTGAN, the
+        paper's base, after the 4 convolutional layers of 128 to 1024 filters.
+      - How the reversed blocks upsample is not said: transposed convolutions, and on their
+        shortcuts a 1x1 convolution before nearest neighbours.
+
+    Real and converted images go through a discriminator in two calls, so that BatchNorm has the
+    statistics of each kind. The converter is updated through a batch of converted images alone:
+    the discriminator was trained on just such batches.
+
+    The converter is run once a step; discriminators and converter are updated from this pass
+    (no weight of the converter changes in between), so that its BatchNorm statistics move once.
+
+    Args:
+        image_size: side of the images in px, a power of two from 32. The paper's are 64; the map
+            between encoder and decoder has image_size / 16.
+        width: factor on all numbers of filters but the outputs'.
+        discriminator_width: the same for the discriminators; None takes `width`.
+        residual: whether the converter is residual; otherwise it is that of PixelDTGAN, the
+            "normal generator" of Sec. 4.2.2.
+        real_fake_weight: weight of the real/fake discriminator in the converter's objective.
+        association_weight: weight of the association discriminator there.
+        l1_weight: weight of the mean absolute error. Not in the paper: a pure GAN needs far
+            longer until garments are recognizable.
+        **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
+
+    Raises:
+        ValueError: a size, width or weight out of its range, or all weights are 0.
+
+    Example:
+        ```python
+        model = ResidualPixelDTGAN(width=0.25)
+        sgd = keras.optimizers.SGD(2e-4, momentum=0.5)
+        model.compile(sgd, metrics=[keras_pixdt.metrics.RootMeanSquaredError()])
+        model.fit(train, validation_data=validation, epochs=30)
+        product = model.predict(photos)
+        ```
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        width: float = 1.0,
+        *,
+        discriminator_width: float | None = None,
+        residual: bool = True,
+        real_fake_weight: float = 0.5,
+        association_weight: float = 0.5,
+        l1_weight: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if image_size < 32 or image_size & (image_size - 1):
+            raise ValueError(
+                "`image_size` must be a power of two from 32, since the encoder halves the image "
+                f"four times and a map of more than one pixel must be left. Received: {image_size}"
+            )
+        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
+            if factor is not None and not factor > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {factor}")
+        weights = {
+            "real_fake_weight": real_fake_weight,
+            "association_weight": association_weight,
+            "l1_weight": l1_weight,
+        }
+        if min(weights.values()) < 0 or not any(weights.values()):
+            raise ValueError(f"The weights must not be negative and not all 0. Received: {weights}")
+        self.image_size = image_size
+        self.width = width
+        self.discriminator_width = discriminator_width
+        self.residual = residual
+        self.real_fake_weight = real_fake_weight
+        self.association_weight = association_weight
+        self.l1_weight = l1_weight
+
+        policy = self.dtype_policy
+        narrowed = width if discriminator_width is None else discriminator_width
+        players = {}
+        if real_fake_weight:
+            self.real_fake_discriminator = build_discriminator(
+                image_size, narrowed, 3, "real_fake_discriminator", policy
+            )
+            players["real_fake_discriminator"] = ["real_fake_discriminator"]
+        if association_weight:
+            self.association_discriminator = build_discriminator(
+                image_size, narrowed, 6, "association_discriminator", policy
+            )
+            players["association_discriminator"] = ["association_discriminator"]
+        build = build_residual_converter if residual else build_converter
+        self.converter = build(image_size, width, policy)
+        players["converter"] = ["converter"]
+        self.set_players(players)
+
+    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
+        """G of Sec. 3: target images of source images.
+
+        Args:
+            inputs: source images, (batch, image_size, image_size, 3) in [-1, 1], or a batch that
+                holds them under "source".
+            training: whether BatchNorm uses the batch's statistics.
+
+        Returns:
+            Target images, float32, of the same shape and range.
+        """
+        source = inputs["source"] if isinstance(inputs, Mapping) else inputs
+        return self.converter(source, training=training)
+
+    def generated_shape(self) -> tuple[int | None, ...]:
+        """Shape of the converted images."""
+        return self.converter.output_shape
+
+    def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Algorithm 1: both discriminators, then the converter through both."""
+        source, target = batch["source"], batch["target"]
+        losses = {}
+        forward = self.forward("converter", lambda: self.converter(source, training=True))
+        converted = ops.stop_gradient(forward.outputs)
+
+        # Update the real/fake discriminator: L(D_D).
+        if self.real_fake_weight:
+            losses["real_fake_discriminator"] = self.minimize(
+                "real_fake_discriminator",
+                lambda: discriminator_loss(
+                    self.real_fake_discriminator(target, training=True),
+                    self.real_fake_discriminator(converted, training=True),
+                ),
+            )
+
+        # Update the association discriminator: L(D_A).
+        if self.association_weight:
+            losses["association_discriminator"] = self.minimize(
+                "association_discriminator",
+                lambda: discriminator_loss(
+                    self._association(source, target), self._association(source, converted)
+                ),
+            )
+
+        # Update the generator through the updated discriminators: 1/2 L(D_A) + 1/2 L(D_D).
+        losses["converter"] = self.minimize(
+            "converter",
+            lambda converted: self.converter_loss(source, target, converted),
+            through=forward,
+        )
+        return losses
+
+    def _association(self, source: Tensor, image: Tensor) -> Tensor:
+        """Logits of D_A for images piled up with their fashion images, (batch, 1)."""
+        pair = ops.concatenate([source, image], axis=-1)
+        return self.association_discriminator(pair, training=True)
+
+    def converter_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
+        """L(G) of Sec. 3.2 with the opposite labels, and an L1 term where it has a weight.
+
+        Args:
+            source: z, (batch, size, size, 3) in [-1, 1].
+            target: x, of the same shape.
+            converted: G(z), of the same shape.
+
+        Returns:
+            A scalar.
+        """
+        loss = 0.0
+        if self.real_fake_weight:
+            logits = self.real_fake_discriminator(converted, training=True)
+            loss += self.real_fake_weight * binary_cross_entropy(ops.ones_like(logits), logits)
+        if self.association_weight:
+            logits = self._association(source, converted)
+            loss += self.association_weight * binary_cross_entropy(ops.ones_like(logits), logits)
+        if self.l1_weight:
+            loss += self.l1_weight * ops.mean(ops.abs(converted - target))
+        return loss
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        arguments = (
+            "image_size", "width", "discriminator_width", "residual", "real_fake_weight",
+            "association_weight", "l1_weight",
+        )  # fmt: skip
+        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
