@@ -11,19 +11,11 @@ from keras_pixdt.data.batches import Triplets
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN, binary_cross_entropy
+from tests.samples import batch_of, images
 
 SIZE = 16
 TINY = {"image_size": SIZE, "width": 1 / 32}  # strided layers of 4 and 8 filters
 PLAYERS = ["real_fake_discriminator", "domain_discriminator", "converter"]
-
-
-def images(count, size=SIZE, seed=0):
-    values = np.random.default_rng(seed).uniform(-1.0, 1.0, (count, size, size, 3))
-    return values.astype("float32")
-
-
-def batch_of(count=6, seed=0, keys=("source", "target", "irrelevant")):
-    return {key: images(count, seed=10 * seed + i) for i, key in enumerate(keys)}
 
 
 def compiled(optimizer=None, metrics=None, **kwargs):

@@ -13,6 +13,7 @@ from keras_pixdt.training.callbacks import (
     PlayerDivergedError,
     StopOnDivergence,
 )
+from tests.samples import batch_of
 
 PLAYERS = ["real_fake_discriminator", "domain_discriminator", "converter"]
 
@@ -21,14 +22,6 @@ def tiny_model():
     model = PixelDTGAN(image_size=16, width=1 / 32, seed=0)
     model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
     return model
-
-
-def batch_of(count):
-    rng = np.random.default_rng(0)
-    return {
-        key: rng.uniform(-1, 1, (count, 16, 16, 3)).astype("float32")
-        for key in ("source", "target", "irrelevant")
-    }
 
 
 # StopOnDivergence

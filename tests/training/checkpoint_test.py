@@ -14,6 +14,7 @@ import pytest
 from keras_pixdt.training import checkpoint, run
 from keras_pixdt.training.callbacks import PlayerDivergedError
 from keras_pixdt.training.schedule import Progress
+from tests.samples import batch_of
 from tests.training import killed_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -24,14 +25,6 @@ def tiny_model():
     model = preset.model(seed=0)
     model.compile(preset.optimizers(model.players))
     return model
-
-
-def images(count):
-    rng = np.random.default_rng(0)
-    return {
-        key: rng.uniform(-1, 1, (count, 16, 16, 3)).astype("float32")
-        for key in ("source", "target", "irrelevant")
-    }
 
 
 def state(path):
@@ -110,7 +103,7 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(dtype, small_lookbook, 
 
 def test_a_checkpoint_is_a_keras_file_with_the_whole_state_and_the_progress(tmp_path):
     model = tiny_model()
-    model.fit(images(8), batch_size=4, verbose=0)
+    model.fit(batch_of(8), batch_size=4, verbose=0)
     progress = Progress(2, 3, 16, [0.1], 4.5, ("val_ssim", 0.25), {"val_ssim": [0.125, 0.25]})
     path = tmp_path / "checkpoints" / "last.keras"
     checkpoint.save(model, path, progress)

@@ -234,6 +234,18 @@ def test_workers_that_cannot_be_reached_are_named():
         assert f"Not reached: worker 1 ({addresses[1]})." in output
 
 
+def errors_of_the_loss(workers, kill=True):
+    """What the first of two workers wrote when it ended, within a minute of the second."""
+    if kill:
+        workers[1].kill()
+    lost_at = time.monotonic()
+    _, errors = workers[0].communicate(timeout=120)
+    assert time.monotonic() - lost_at < 60
+    workers[1].communicate(timeout=120)
+    assert workers[0].returncode == 1 and workers[1].returncode != 0
+    return errors
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["kill", "fail"])
 def test_a_lost_worker_ends_those_that_wait_for_it(end):
@@ -241,16 +253,9 @@ def test_a_lost_worker_ends_those_that_wait_for_it(end):
     addresses, workers = peers(2, ["wait", "wait" if end == "kill" else "fail"])
     for process in workers.values():
         process.stdout.readline()  # after `agree`
-    if end == "kill":
-        workers[1].kill()
-    lost_at = time.monotonic()
-    _, errors = workers[0].communicate(timeout=120)
-    assert time.monotonic() - lost_at < 60
-    assert workers[0].returncode == 1
+    errors = errors_of_the_loss(workers, kill=end == "kill")
     assert f"Lost worker 1 ({addresses[1]})" in errors
     assert "Start all workers again with the same command: the run continues" in errors
-    workers[1].communicate(timeout=120)
-    assert workers[1].returncode != 0
 
 
 # A run of two workers, one of which is killed
@@ -290,11 +295,7 @@ def test_a_worker_killed_in_training_ends_the_other(tmp_path, monkeypatch):
     for process in workers.values():
         while "training" not in process.stdout.readline():
             assert process.poll() is None, process.stderr.read()
-    workers[1].kill()
-    killed_at = time.monotonic()
-    _, errors = workers[0].communicate(timeout=120)
-    assert time.monotonic() - killed_at < 60
-    assert workers[0].returncode == 1
+    errors = errors_of_the_loss(workers)
     assert f"WorkerLostError: Lost worker 1 ({addresses[1]})" in errors
 
 

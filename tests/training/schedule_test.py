@@ -11,6 +11,7 @@ from keras_pixdt.presets import Phase
 from keras_pixdt.training import schedule
 from keras_pixdt.training.schedule import Progress, Schedule
 from tests.data.batches_test import make_pairs
+from tests.samples import batch_of
 
 
 class StubModel:
@@ -157,15 +158,10 @@ def test_minutes_end_fit_within_an_epoch(clock):
             seen.append(batch)
 
     seen = []
-    rng = np.random.default_rng(0)
-    images = {
-        key: rng.uniform(-1, 1, (10, 16, 16, 3)).astype("float32")
-        for key in ("source", "target", "irrelevant")
-    }
     model = PixelDTGAN(image_size=16, width=1 / 32, seed=0)
     model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
     limit = Schedule(YOO, data.triplets(make_pairs(), 30), minutes=2)
-    model.fit(images, batch_size=2, epochs=4, callbacks=[Tick(), limit], verbose=0)
+    model.fit(batch_of(10), batch_size=2, epochs=4, callbacks=[Tick(), limit], verbose=0)
     assert seen == [0, 1, 2, 3]  # the clock starts with batch 1; batch 3 begins 2 minutes later
 
 
