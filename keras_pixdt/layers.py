@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import keras
+from keras import ops
+
+from keras_pixdt import replicas
 
 _BACKEND = keras.backend.backend()
 if _BACKEND == "tensorflow":
@@ -89,3 +93,60 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _count(self, inputs: Any, dtype: Any) -> Any:
         """Values for each channel."""
         return tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), dtype)
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class Dropout(keras.layers.Layer):
+    """Dropout as the noise z of a conditional GAN: active in training and at test time.
+
+    Isola et al. 2017, Sec. 3.1: the generator would learn to ignore a vector of noise, so that
+    noise comes "only in the form of dropout, applied on several layers of our generator at both
+    training and test time".
+
+    In training, masks are drawn for the global batch, and every replica takes its own rows: a step
+    does not depend on their number. The generator's state is saved by `AdversarialModel`.
+
+    At test time one mask, drawn from a fixed seed (the layer's name), serves all images: an image
+    gives the same result in every call, wherever it stands in a batch, and after loading. Isola et
+    al. draw anew for each image.
+
+    Args:
+        rate: share of the values that become 0, in [0, 1); the others grow by 1 / (1 - rate), so
+            that the expected value stays.
+        seed: of the masks in training; None draws one.
+        **kwargs: `name`, `dtype`.
+
+    Raises:
+        ValueError: the rate is out of its range.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"`rate` must be in [0, 1). Received: {rate}")
+        self.rate = rate
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Drops values of (batch, ...), each on its own."""
+        shape = inputs.shape[1:]
+        if training:
+            chance = replicas.draw(
+                lambda rows: self._uniform((rows, *shape), self.generator), inputs
+            )
+        else:
+            chance = self._uniform((1, *shape), zlib.crc32(self.name.encode()))
+        return ops.where(chance >= self.rate, inputs / (1.0 - self.rate), 0.0)
+
+    @staticmethod
+    def _uniform(shape: Any, seed: Any) -> Any:
+        return keras.random.uniform(shape, dtype="float32", seed=seed)  # the same for all policies
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape stays."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

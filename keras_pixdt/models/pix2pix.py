@@ -1,0 +1,327 @@
+"""pix2pix: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017.
+
+A U-Net draws the target image of a source image. A discriminator says of each patch of 70x70 px
+whether it is of the true target or drawn, with the source beside it. The baseline that Kwon et al.
+2019 (Table 1) compare with and build upon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from keras_pixdt.layers import BatchNormalization, Dropout
+from keras_pixdt.losses import binary_cross_entropy
+from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
+
+FILTER_SIZE_PX = 4  # Sec. 6.1
+LEAK = 0.2  # Sec. 6.1
+NOISY_LAYERS = 3  # "CD512-CD512-CD512" (Sec. 6.1.1)
+DROPOUT_RATE = 0.5  # Sec. 6.1
+INITIAL_STDDEV = 0.02  # Sec. 6.2: N(0, 0.02)
+
+
+# Networks: Sec. 6.1
+
+
+def _filters(layer_count: int, width: float) -> list[int]:
+    """Filters of the strided layers: C64-C128-C256-C512-C512-..."""
+    return [max(1, round(width * 64 * min(2**i, 8))) for i in range(layer_count)]
+
+
+def _normal(mean: float = 0.0) -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(mean, INITIAL_STDDEV)
+
+
+def _batch_norm(name: str, dtype: Any) -> layers.Layer:
+    # not in the paper: momentum and epsilon, the defaults of the Torch of its time, and N(1, 0.02)
+    # for the scales, as in the authors' code.
+    return BatchNormalization(
+        momentum=0.9, epsilon=1e-5, gamma_initializer=_normal(1.0), dtype=dtype, name=name
+    )
+
+
+def _convolution(
+    x: Tensor, count: int, strides: int, batch_norm: bool, dtype: Any, name: str
+) -> Tensor:
+    """Convolution and BatchNorm, without the activation."""
+    x = layers.Conv2D(
+        count,
+        FILTER_SIZE_PX,
+        strides=strides,
+        padding="same",
+        use_bias=not batch_norm,  # elsewhere BatchNorm's offset is the bias
+        kernel_initializer=_normal(),
+        dtype=dtype,
+        name=name,
+    )(x)
+    return _batch_norm(f"{name}_bn", dtype)(x) if batch_norm else x
+
+
+def build_converter(
+    image_size: int, width: float, noise: bool = True, seed: int | None = None, dtype: Any = None
+) -> keras.Model:
+    """The U-Net of Sec. 6.1.1, with as many layers as bring the image to 1x1.
+
+    The map of an encoder layer is concatenated before its activation, as in the authors' code.
+
+    Args:
+        image_size: side of the square images, px.
+        width: factor on the numbers of filters.
+        noise: whether there are layers of dropout.
+        seed: of their masks; None draws one.
+        dtype: dtype policy of the layers; the output is float32 in any case.
+
+    Returns:
+        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to the same.
+    """
+    filters = _filters(image_size.bit_length() - 1, width)
+    source = keras.Input((image_size, image_size, 3), name="source")
+    x, maps = source, []
+    for i, count in enumerate(filters, start=1):
+        if i > 1:
+            x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"encoder{i - 1}_lrelu")(x)
+        # None at the first (Sec. 6.1). None at 1x1 (Sec. 6.2, errata), where the statistics of a
+        # single image would leave zeros.
+        normed = 1 < i < len(filters)
+        x = _convolution(x, count, 2, normed, dtype, f"encoder{i}")
+        maps.append(x)
+
+    for i, count in enumerate([*filters[-2::-1], 3], start=1):
+        name, last = f"decoder{i}", i == len(filters)
+        if i > 1:
+            x = layers.Concatenate(dtype=dtype, name=f"{name}_skip")([x, maps[-i]])
+        x = layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
+        x = layers.Conv2DTranspose(
+            count,
+            FILTER_SIZE_PX,
+            strides=2,
+            padding="same",
+            use_bias=last,
+            kernel_initializer=_normal(),
+            dtype=dtype,
+            name=name,
+        )(x)
+        if not last:
+            x = _batch_norm(f"{name}_bn", dtype)(x)
+            if noise and i <= NOISY_LAYERS:
+                own_seed = None if seed is None else seed + i  # or they would drop the same values
+                x = Dropout(DROPOUT_RATE, own_seed, dtype=dtype, name=f"{name}_noise")(x)
+    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
+    converted = layers.Activation("tanh", dtype="float32", name="converted")(x)
+    return keras.Model(source, converted, name="converter")
+
+
+def build_discriminator(image_size: int, width: float, dtype: Any = None) -> keras.Model:
+    """The 70x70 PatchGAN of Sec. 6.1.2.
+
+    Args:
+        image_size: side of the square images, px.
+        width: factor on the numbers of filters.
+        dtype: dtype policy of the layers; the logits are float32 in any case.
+
+    Returns:
+        A functional model, (batch, image_size, image_size, 6) in [-1, 1], a source and an image,
+        to logits (batch, image_size / 8, image_size / 8, 1), one for each patch.
+    """
+    pair = keras.Input((image_size, image_size, 6), name="pair")
+    filters = _filters(4, width)
+    x = pair
+    for i, count in enumerate(filters, start=1):
+        # not in the paper: stride 1 from C512 on. With "downsample by a factor of 2" throughout
+        # its patches would be larger than 70x70; the authors' code has it.
+        x = _convolution(x, count, 2 if i < len(filters) else 1, i > 1, dtype, f"conv{i}")
+        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"conv{i}_lrelu")(x)
+    x = _convolution(x, 1, 1, False, dtype, f"conv{len(filters) + 1}")
+    logits = layers.Activation("linear", dtype="float32", name="logits")(x)
+    return keras.Model(pair, logits, name="discriminator")
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class Pix2Pix(AdversarialModel):
+    """Image-to-image translation with a conditional GAN (Isola et al. 2017).
+
+    `Pix2Pix()` is the full-width network for 256 px, 54.4 million parameters in its converter, the
+    generator G of the paper. `gan_weight=0` is its row "L1" of Table 1, `l1_weight=0` its row
+    "cGAN".
+
+    Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
+    (batch, image_size, image_size, 3); `predict` takes such dicts or source images.
+
+    Differs from the paper:
+      - At test time BatchNorm uses its moving statistics, where Sec. 3.3 takes those of the test
+        batch: on a phone there is one photo at a time, and its result must not depend on others.
+      - At test time the noise is that of a fixed seed, the same for all images
+        (`keras_pixdt.layers.Dropout`), so that scores and pictures can be repeated.
+        `plain_converter` has none.
+      - No random jitter (resize to 286 px, crop of 256 px).
+      - The discriminator is updated first, and the converter through the updated one, as in
+        Algorithm 1 of Goodfellow et al. (2014); the authors' code takes the verdicts of before.
+      - "same" padding. For the strided layers that is the 1 px of the authors' code; the
+        discriminator's last two get 1 px before and 2 px after, so that at 256 px it has 32x32
+        verdicts in the place of 30x30, those at the border with more padding in their patch.
+      - The sizes 64 and 128 px are not in the paper: the U-Net has two layers and one layer less
+        between 512 and 512 filters, and the first three layers of the decoder are the noisy ones.
+
+    The converter is run once a step; discriminator and converter are updated from this pass
+    (no weight of the converter changes in between), so that its BatchNorm statistics move once.
+
+    Args:
+        image_size: side of the images in px, a power of two from 16.
+        width: factor on all numbers of filters but the outputs'.
+        discriminator_width: the same for the discriminator; None takes `width`.
+        gan_weight: weight of the adversarial term in the converter's objective; without, no
+            discriminator is built.
+        l1_weight: lambda of Eq. 4, weight of the mean absolute error.
+        seed: of the noise in training; None draws one.
+        **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
+
+    Raises:
+        ValueError: a size, width or weight out of its range, or both weights are 0.
+
+    Example:
+        ```python
+        model = Pix2Pix(image_size=64)
+        adam = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        model.compile(adam, metrics=[keras_pixdt.metrics.RootMeanSquaredError()])
+        model.fit(train, validation_data=validation, epochs=15)
+        product = model.predict(photos)
+        ```
+    """
+
+    def __init__(
+        self,
+        image_size: int = 256,
+        width: float = 1.0,
+        *,
+        discriminator_width: float | None = None,
+        gan_weight: float = 1.0,
+        l1_weight: float = 100.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if image_size < 16 or image_size & (image_size - 1):
+            raise ValueError(
+                "`image_size` must be a power of two from 16, since each strided layer halves the "
+                f"image down to 1x1. Received: {image_size}"
+            )
+        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
+            if factor is not None and not factor > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {factor}")
+        weights = {"gan_weight": gan_weight, "l1_weight": l1_weight}
+        if min(weights.values()) < 0 or not any(weights.values()):
+            raise ValueError(
+                f"The weights must not be negative and not both 0. Received: {weights}"
+            )
+        self.image_size = image_size
+        self.width = width
+        self.discriminator_width = discriminator_width
+        self.gan_weight = gan_weight
+        self.l1_weight = l1_weight
+        self.seed = seed
+
+        policy = self.dtype_policy
+        players = {}
+        if gan_weight:
+            narrowed = width if discriminator_width is None else discriminator_width
+            self.discriminator = build_discriminator(image_size, narrowed, policy)
+            players["discriminator"] = ["discriminator"]
+        self.converter = build_converter(image_size, width, seed=seed, dtype=policy)
+        players["converter"] = ["converter"]
+        self.set_players(players)
+
+    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
+        """G(x, z): target images of source images.
+
+        Args:
+            inputs: source images, (batch, image_size, image_size, 3) in [-1, 1], or a batch that
+                holds them under "source".
+            training: whether BatchNorm uses the batch's statistics, and the noise is drawn anew.
+
+        Returns:
+            Target images, float32, of the same shape and range.
+        """
+        source = inputs["source"] if isinstance(inputs, Mapping) else inputs
+        return self.converter(source, training=training)
+
+    def generated_shape(self) -> tuple[int | None, ...]:
+        """Shape of the converted images."""
+        return self.converter.output_shape
+
+    def plain_converter(self) -> keras.Model:
+        """The U-Net without noise, with the converter's weights as they are now."""
+        plain = build_converter(self.image_size, self.width, noise=False, dtype=self.dtype_policy)
+        for layer in plain.layers:
+            layer.set_weights(self.converter.get_layer(layer.name).get_weights())
+        return plain
+
+    def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Sec. 3.3: one step on D, then one on G."""
+        source, target = batch["source"], batch["target"]
+        losses = {}
+        forward = self.forward("converter", lambda: self.converter(source, training=True))
+
+        # Update D (Eq. 1).
+        if self.gan_weight:
+            converted = ops.stop_gradient(forward.outputs)
+            losses["discriminator"] = self.minimize(
+                "discriminator", lambda: self.discriminator_loss(source, target, converted)
+            )
+
+        # Update G through the updated D (Eq. 4).
+        losses["converter"] = self.minimize(
+            "converter",
+            lambda converted: self.converter_loss(source, target, converted),
+            through=forward,
+        )
+        return losses
+
+    def discriminator_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
+        """Eq. 1, negated and divided by 2, "which slows down the rate at which D learns".
+
+        Args:
+            source: x, (batch, image_size, image_size, 3) in [-1, 1].
+            target: y, of the same shape.
+            converted: G(x, z), of the same shape.
+
+        Returns:
+            A scalar.
+        """
+        real, fake = self._verdicts(source, target), self._verdicts(source, converted)
+        return 0.5 * (
+            binary_cross_entropy(ops.ones_like(real), real)
+            + binary_cross_entropy(ops.zeros_like(fake), fake)
+        )
+
+    def converter_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
+        """Eq. 4 for G, which maximizes log D(x, G(x, z)) (Sec. 3.3).
+
+        Args:
+            source: x, (batch, image_size, image_size, 3) in [-1, 1].
+            target: y, of the same shape.
+            converted: G(x, z), of the same shape.
+
+        Returns:
+            A scalar.
+        """
+        loss = 0.0
+        if self.gan_weight:
+            fake = self._verdicts(source, converted)
+            loss += self.gan_weight * binary_cross_entropy(ops.ones_like(fake), fake)
+        if self.l1_weight:
+            loss += self.l1_weight * ops.mean(ops.abs(converted - target))  # Eq. 3
+        return loss
+
+    def _verdicts(self, source: Tensor, image: Tensor) -> Tensor:
+        return self.discriminator(ops.concatenate([source, image], axis=-1), training=True)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        arguments = (
+            "image_size", "width", "discriminator_width", "gan_weight", "l1_weight", "seed",
+        )  # fmt: skip
+        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
