@@ -120,9 +120,13 @@ def drawers(pairs: data.PairSet, folder: pathlib.Path, batch_size: int) -> dict[
         for name, way in ways.items()
     }
     # A worker draws its rows of each batch; what it feeds is the global batch, with the others.
-    half = data.triplets(pairs, batch_size).to_tf_dataset(part=(0, 2))
-    mine = sum(len(batch["source"]) for batch in half)
-    paths["triplets, a half of two workers"] = DataPath(lambda: drain(half), 3 * mine, mine)
+    batches = data.triplets(pairs, batch_size)
+
+    def halves() -> Iterable[Any]:
+        return (batches.share(index, 0, 2) for index in range(len(batches)))
+
+    mine = sum(len(half["source"]) for half in halves())
+    paths["triplets, a half of two workers"] = DataPath(lambda: drain(halves()), 3 * mine, mine)
     return paths
 
 

@@ -241,6 +241,21 @@ class Triplets(keras.utils.PyDataset):
         """Batch `index` of the current epoch."""
         return self._batch(self._plan, index)
 
+    def share(self, index: int, share: int, shares: int) -> dict[str, np.ndarray]:
+        """What one of several workers needs of batch `index`; no other rows are drawn.
+
+        Args:
+            index: of the batch in the current epoch.
+            share: which of the `shares` consecutive parts of the batch, counted from 0.
+            shares: their number. They differ by one row at most.
+
+        Raises:
+            ValueError: `share` is not one of them.
+        """
+        if not 0 <= share < shares:
+            raise ValueError(f"`share` must be in [0, {shares}), the shares. Received: {share}")
+        return self._batch(self._plan, index, share, shares)
+
     def _batch(
         self, plan: _Plan, index: int, share: int = 0, shares: int = 1
     ) -> dict[str, np.ndarray]:
@@ -275,35 +290,18 @@ class Triplets(keras.utils.PyDataset):
         """Moves on to the next epoch; Keras calls it."""
         self.epoch += 1
 
-    def to_tf_dataset(self, part: tuple[int, int] = (0, 1), pieces: int = 1) -> tf.data.Dataset:
+    def to_tf_dataset(self) -> tf.data.Dataset:
         """The same batches as a `tf.data.Dataset`, prefetched.
 
         Each pass over the dataset is the next epoch, counted from the one that was current or set
         last; so `.repeat()` and `steps_per_epoch` are safe with it. Its cardinality is set, and
         its batch dimension is constant, unless epochs or batches differ in size.
-
-        Args:
-            part: (index, count) of a worker, which gets one of `count` consecutive parts of each
-                batch; nothing else is drawn.
-            pieces: elements in which that part is handed out, one after the other: one for each
-                replica of a worker. Parts and pieces of a batch differ by one example at most.
-
-        Raises:
-            ValueError: `part` or `pieces` is out of its range.
         """
         import tensorflow as tf
 
-        index, count = part
-        if not 0 <= index < count or pieces < 1:
-            raise ValueError(
-                "`part` must be (index, count) with 0 <= index < count, and `pieces` at least 1. "
-                f"Received: part={part}, pieces={pieces}"
-            )
-        shares = count * pieces
         constant = len(self.batch_sizes) == 1 and self.drop_remainder
-        even = constant and self.batch_size % shares == 0
         size = self.pairs.image_size
-        batch = self.batch_size // shares if even else None
+        batch = self.batch_size if constant else None
         image = tf.TensorSpec((batch, size, size, 3), tf.float32)
         signature = {key: image for key in self[0] if key != "product_id"}
         signature["product_id"] = tf.TensorSpec((batch,), tf.int64)
@@ -317,13 +315,12 @@ class Triplets(keras.utils.PyDataset):
             if passes:
                 plan = self._plan_of(current.epoch + passes, current.batch_size)
             passes += 1
-            for batch_index in range(self._count(plan)):
-                for piece in range(pieces):
-                    yield self._batch(plan, batch_index, index * pieces + piece, shares)
+            for index in range(self._count(plan)):
+                yield self._batch(plan, index)
 
         dataset = tf.data.Dataset.from_generator(one_epoch, output_signature=signature)
         if len(self.batch_sizes) == 1 and not self.first_batch:
-            dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self) * pieces))
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
         return dataset.prefetch(tf.data.AUTOTUNE)
 
 

@@ -454,7 +454,7 @@ def _own_rows(batches: Triplets, distribution: Distribution) -> Any:
             return batches.num_batches
 
         def __getitem__(self, index: int) -> Any:
-            return batches._batch(batches._plan, index, distribution.worker, distribution.workers)
+            return batches.share(index, distribution.worker, distribution.workers)
 
         def on_epoch_end(self) -> None:
             batches.on_epoch_end()

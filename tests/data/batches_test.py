@@ -173,35 +173,32 @@ def test_to_tf_dataset_goes_on_from_the_epoch_that_was_set():
         assert rows(tf_dataset.as_numpy_iterator()) == rows(dataset)
 
 
-@pytest.mark.parametrize("drop_remainder", [True, False])
-def test_workers_and_their_replicas_get_consecutive_parts_of_each_batch(drop_remainder):
-    dataset = data.triplets(make_pairs(), batch_size=16, drop_remainder=drop_remainder)
-    workers = [dataset.to_tf_dataset(part=(worker, 2), pieces=2) for worker in range(2)]
-    for worker in workers:
-        assert int(worker.cardinality()) == 2 * len(dataset)
-        assert worker.element_spec["source"].shape[0] == (4 if drop_remainder else None)
-    first, second = (list(worker.as_numpy_iterator()) for worker in workers)
-    for index, batch in enumerate(dataset):
-        place = slice(2 * index, 2 * index + 2)
-        shares = first[place] + second[place]
+def test_to_tf_dataset_has_the_last_batch_that_is_smaller():
+    dataset = data.triplets(make_pairs(), batch_size=16, drop_remainder=False)
+    tf_dataset = dataset.to_tf_dataset()
+    assert int(tf_dataset.cardinality()) == 4
+    assert tf_dataset.element_spec["source"].shape[0] is None
+    assert rows(tf_dataset.as_numpy_iterator()) == rows(dataset)
+
+
+def test_shares_are_even_consecutive_parts_of_each_batch():
+    dataset = data.triplets(make_pairs(), batch_size=16, drop_remainder=False, mirror=True)
+    dataset.start_epoch(3, first_batch=1)
+    for index, batch in enumerate(dataset):  # 60 examples: 16, 16, 16, 12
+        shares = [dataset.share(index, share, 4) for share in range(4)]
+        assert [len(s["source"]) for s in shares] == [3 if index == 2 else 4] * 4
         for key, rows_of_batch in batch.items():
             np.testing.assert_array_equal(np.concatenate([s[key] for s in shares]), rows_of_batch)
-        whole = len(batch["source"]) == 16
-        assert [len(s["source"]) for s in shares] == [4] * 4 if whole else [3] * 4
-    if not drop_remainder:  # 60 examples: 16, 16, 16, 12
-        assert len(first) == 8
-        uneven = data.triplets(make_pairs(), batch_size=59, drop_remainder=False)
-        sizes = [
-            [len(s["source"]) for s in uneven.to_tf_dataset((worker, 2), 2).as_numpy_iterator()]
-            for worker in range(2)
-        ]
-        assert sizes == [[14, 15, 0, 0], [15, 15, 0, 1]]
+    assert index == 2
+    uneven = data.triplets(make_pairs(), batch_size=59, drop_remainder=False)
+    sizes = [[len(uneven.share(i, share, 4)["source"]) for share in range(4)] for i in range(2)]
+    assert sizes == [[14, 15, 15, 15], [0, 0, 0, 1]]
 
 
-@pytest.mark.parametrize("wrong", [{"part": (2, 2)}, {"part": (-1, 2)}, {"pieces": 0}])
-def test_parts_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="`part` must be .*Received: part="):
-        data.triplets(make_pairs(), batch_size=10).to_tf_dataset(**wrong)
+@pytest.mark.parametrize("share", [-1, 2])
+def test_shares_that_there_are_not_are_refused(share):
+    with pytest.raises(ValueError, match=rf"`share` must be in \[0, 2\).*Received: {share}"):
+        data.triplets(make_pairs(), batch_size=10).share(0, share, 2)
 
 
 def test_an_epoch_may_start_within_and_have_its_own_batch_size():
