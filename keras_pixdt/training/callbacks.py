@@ -260,8 +260,7 @@ class ImageGrid(keras.callbacks.Callback):
         """Converts the batch and writes the picture."""
         source = self._batch["source"]
         with self._averages.applied() if self._averages else contextlib.nullcontext():
-            # Replicas convert the batch each.
-            converted = self.model.predict_on_batch(source)[: len(source)]
+            converted = self.model.predict_on_batch(source)
         path = self._directory / f"epoch_{epoch + 1:03d}.png"
         write_grid(path, source, converted, self._batch["target"], self._columns)
         logging.debug("wrote %s", path)
