@@ -158,7 +158,9 @@ def export_run(
     """
     photos = run.pairs()["test"].sources
     spread = photos[:: max(1, len(photos) // VERIFIED_PHOTOS)]  # over all its products
-    return export_converter(run.model.converter, directory, images=spread, variants=variants)
+    return export_converter(
+        run.model.plain_converter(), directory, images=spread, variants=variants
+    )
 
 
 def _check_arguments(

@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # What each part may import of the others: parts below it. A part imports itself, except models.
-BOTTOM = {"layers", "losses"}
+BOTTOM = {"layers", "losses", "replicas"}
 MODELS = {"models"} | BOTTOM
 # `models` stands for adversarial_model and each of the papers' files.
 MIDDLE = MODELS | {"presets", "data", "metrics", "search"}
@@ -20,6 +20,7 @@ TOP = TRAINING | {"reproduce", "export", "convert", "demo", "report"}
 ALLOWED = {
     "layers": BOTTOM,
     "losses": BOTTOM,
+    "replicas": {"replicas"},
     "models": MODELS,
     "presets": {"presets"} | MODELS,
     "data": {"data"},

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +17,8 @@ import keras
 import numpy as np
 from keras import ops
 from keras.src.trainers import data_adapters
+
+from keras_pixdt import replicas
 
 _BACKEND = keras.backend.backend()
 if _BACKEND == "tensorflow":
@@ -82,6 +83,18 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         for name in self._names:
             if not isinstance(self[name], LossScaleOptimizer):
                 setattr(self, name, LossScaleOptimizer(self[name]))
+
+    def restart(self) -> None:
+        """Forgets the moments and step counts; learning rates and loss scales stay.
+
+        For training that goes on with other variables: what joins would else be corrected for
+        the bias of steps that it did not take, and move up to 1 / sqrt(1 - beta_2) times too far.
+        """
+        for optimizer in self._all():
+            inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
+            for variable in inner.variables:
+                if variable is not inner._learning_rate:
+                    variable.assign(ops.zeros_like(variable))
 
     def build_players(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
         """Creates each optimizer's state for its player's variables."""
@@ -172,19 +185,6 @@ class Forward(NamedTuple):
     pull: Callable[[Tensor], list[Tensor]]
 
 
-class _Part(NamedTuple):
-    """A replica's rows of the global batch."""
-
-    first: Tensor
-    rows: Tensor
-    all_rows: Tensor
-
-
-# Of the step that this thread traces. tf.distribute traces each replica in a thread of its own;
-# on the model, replicas would overwrite each other's.
-_step = threading.local()
-
-
 class _TensorFlowEngine(keras.Model):
     """Gradients and updates on TensorFlow, the one place of the models that touches it."""
 
@@ -204,11 +204,8 @@ class _TensorFlowEngine(keras.Model):
         pass  # all is built; Keras' own breaks under MultiWorkerMirroredStrategy (issue 20585)
 
     def train_step(self, data):
-        _step.part = self._part(data)
-        try:
+        with replicas.step(self._part(data)):
             return self._reducible(self._train(data))
-        finally:
-            _step.part = None
 
     def test_step(self, data):
         return self._reducible(self._test(data))
@@ -232,7 +229,7 @@ class _TensorFlowEngine(keras.Model):
             return self._compile_metrics.result()
         return {tracker.name: tracker.result() for tracker in self._trackers.values()}
 
-    def _part(self, data) -> _Part | None:
+    def _part(self, data) -> replicas.Part | None:
         """Which rows of the global batch these are; replicas may have different numbers."""
         if self._replicas() == 1:
             return None
@@ -241,26 +238,20 @@ class _TensorFlowEngine(keras.Model):
         rows = tf.cast(tf.shape(tf.nest.flatten(data)[0])[0], "float32")
         rows_of = context.all_reduce("SUM", tf.one_hot(replica, self._replicas()) * rows)
         rows_of = tf.cast(rows_of, "int32")  # int32 would be reduced on the host of a GPU
-        return _Part(
+        return replicas.Part(
             tf.cumsum(rows_of, exclusive=True)[replica], rows_of[replica], tf.reduce_sum(rows_of)
         )
 
     def _weigh(self, loss):
         """A loss as this replica's term of the sum over all, and as its mean."""
-        part = getattr(_step, "part", None)
+        part = replicas.part()
         if part is None:
             return loss / tf.distribute.get_strategy().num_replicas_in_sync, loss
         loss = tf.where(part.rows > 0, loss, tf.zeros_like(loss))  # a mean of no rows is NaN
         return loss * (tf.cast(part.rows, loss.dtype) / tf.cast(part.all_rows, loss.dtype)), loss
 
-    def _draw(self, sample, like):
-        part = getattr(_step, "part", None)
-        if part is None:
-            return sample(tf.shape(like)[0])
-        return sample(part.all_rows)[part.first : part.first + part.rows]
-
     def forward(self, name, fn):
-        variables = [v.value for v in self.player_variables(name)]
+        variables = [v.value for v in self.active_variables(name)]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             outputs = fn()
@@ -365,9 +356,6 @@ class _JAXEngine(keras.Model):
     def _weigh(self, loss):
         return loss, loss  # keras.distribution shards one program; nothing is summed by hand
 
-    def _draw(self, sample, like):
-        return sample(like.shape[0])
-
     def _state(self):
         return (
             self.trainable_variables,
@@ -430,7 +418,7 @@ class _JAXEngine(keras.Model):
             variable.assign(value)
 
     def forward(self, name, fn):
-        variables = self.player_variables(name)
+        variables = self.active_variables(name)
         pure, state = self._pure(fn, variables)
         outputs, vjp, new = jax.vjp(pure, [v.value for v in variables], has_aux=True)
         self._assign(state, new)
@@ -493,6 +481,20 @@ class AdversarialModel(
     def player_variables(self, name: str) -> list[keras.Variable]:
         """The trainable variables that the player's optimizer updates."""
         return [v for n in self.players[name] for v in getattr(self, n).trainable_variables]
+
+    def active_variables(self, name: str) -> list[keras.Variable]:
+        """Those of them that the step uses now; the others get gradients of zero."""
+        return self.player_variables(name)
+
+    def plain_converter(self) -> keras.Model:
+        """The converter as it is exported: a functional model without what only training needs."""
+        return self.converter
+
+    def _retrace(self) -> None:
+        """Has the functions of `fit`, `evaluate` and `predict` traced anew: the step changed."""
+        if self.train_function is not None:
+            self.make_train_function(force=True)  # `fit` looks it up for each batch
+        self.test_function = self.predict_function = self._predict_function_alone = None
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -659,7 +661,7 @@ class AdversarialModel(
         Returns:
             The loss before the update, float32, not scaled.
         """
-        variables, optimizer = self.player_variables(name), self.optimizer[name]
+        variables, optimizer = self.active_variables(name), self.optimizer[name]
 
         def scaled(*outputs):
             # In float32: the scale of mixed_float16 overflows half precision by design.
@@ -671,20 +673,16 @@ class AdversarialModel(
         else:
             cotangents, loss = self._gradients(scaled, None, through.outputs)
             gradients = through.pull(cotangents)
-        self._apply(optimizer, gradients, variables)
+        gradient_of = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
+        every = self.player_variables(name)
+        if len(variables) < len(every):
+            gradients = [gradient_of.get(id(v), ops.zeros_like(v)) for v in every]
+        self._apply(optimizer, gradients, every)
         return loss
 
     def draw(self, sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-        """Draws random numbers of which each row belongs to a row of the global batch.
-
-        Every replica draws for the whole batch, with the same seed, and keeps its own rows: the
-        result does not depend on the number of replicas.
-
-        Args:
-            sample: number of rows -> a tensor with as many, from a `SeedGenerator`.
-            like: a tensor of the step's batch, whose rows the result is for.
-        """
-        return self._draw(sample, like)
+        """As `keras_pixdt.replicas.draw`."""
+        return replicas.draw(sample, like)
 
     def gradient(self, fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Computes d sum(fn(x)) / dx, itself differentiable: for gradient penalties."""

@@ -14,6 +14,7 @@ import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization
+from keras_pixdt.losses import binary_cross_entropy
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 CODE_SIZE = 64  # "a semantic 64-dimensional code" (Sec. 4.1)
@@ -144,22 +145,6 @@ def build_discriminator(
     )(x)
     logits = layers.Reshape((1,), dtype="float32", name="logits")(x)
     return keras.Model(image, logits, name=name)
-
-
-# Objective
-
-
-def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
-    """Eq. 2 and 5 from logits, mean over the batch.
-
-    Args:
-        labels: (batch, 1), t of the equations: 0 or 1.
-        logits: (batch, 1).
-
-    Returns:
-        A scalar, -t log D - (1 - t) log(1 - D) with D = sigmoid(logits), in nats.
-    """
-    return ops.mean(ops.relu(logits) - logits * labels + ops.softplus(-ops.abs(logits)))
 
 
 @keras.saving.register_keras_serializable("keras_pixdt")

@@ -39,6 +39,7 @@ class Preset(abc.ABC):
         phases: one after the other; plain (epochs, learning rate[, batch size]) are taken too.
         reverse: whether source and target are exchanged.
         mirror: whether triplets are flipped at random.
+        irrelevant_pairs: whether batches hold an irrelevant target too.
         dtype: dtype policy of the networks.
         ema_momentum: share that the average of the converter's weights keeps at each update;
             validation, pictures and the trained model then have the averages. None does without.
@@ -54,6 +55,7 @@ class Preset(abc.ABC):
     phases: tuple[Phase, ...]
     reverse: bool = False
     mirror: bool = False
+    irrelevant_pairs: bool = False
     dtype: str = "float32"
     ema_momentum: float | None = None
 

@@ -78,8 +78,7 @@ class Run:
 
     def convert(self, source: np.ndarray) -> np.ndarray:
         """Converts images, (n, size, size, 3) float32 in [-1, 1], to the same."""
-        # Replicas convert the batch each.
-        return np.asarray(self.model.predict_on_batch(source))[: len(source)]
+        return np.asarray(self.model.predict_on_batch(source))
 
     def embedder(self, kind: str = "trained") -> keras.Model:
         """The embedder of product images that images are compared with.
@@ -193,7 +192,12 @@ def train(
 
     keras.utils.set_random_seed(seed)
     batches = data_module.triplets(
-        pairs["train"], preset.batch_sizes, seed, reverse=preset.reverse, mirror=preset.mirror
+        pairs["train"],
+        preset.batch_sizes,
+        seed,
+        irrelevant=preset.irrelevant_pairs,
+        reverse=preset.reverse,
+        mirror=preset.mirror,
     )
     validation = _in_order(pairs.get("validation", pairs["test"]), preset)
     with distribution.scope():
@@ -249,9 +253,7 @@ def train(
                     callbacks_module.StopOnDivergence(),
                     *([averages] if averages else []),
                     callbacks_module.ImageGrid(
-                        _examples(validation, GRID_IMAGES, distribution.replicas),
-                        folder / "grids",
-                        averages=averages,
+                        _examples(validation, GRID_IMAGES), folder / "grids", averages=averages
                     ),
                     *_tensorboard(folder / "logs"),
                     saver,
@@ -362,12 +364,10 @@ def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
     )
 
 
-def _examples(batches: Triplets, count: int, replicas: int = 1) -> dict[str, np.ndarray]:
+def _examples(batches: Triplets, count: int) -> dict[str, np.ndarray]:
     """Pairs spread evenly over a split, so that they are of many products."""
     pairs = batches.pairs
-    count = min(count, len(pairs))
-    count -= count % replicas if count > replicas else 0  # so that all replicas get as many
-    rows = np.linspace(0, len(pairs) - 1, count).astype(int)
+    rows = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)
     persons = data_module.to_float(pairs.sources[rows])
     products = data_module.to_float(pairs.targets[pairs.target_index[rows]])
     source, target = (products, persons) if batches.reverse else (persons, products)

@@ -371,3 +371,47 @@ def test_an_overflow_on_one_replica_skips_the_update_on_all(replicas):
     found = replicas["mixed_float16"]
     np.testing.assert_allclose(found["weights"], [1.0, 0.95], rtol=1e-3)
     assert found["scales"][0] == found["scales"][1] / 2
+
+
+def test_restart_forgets_moments_and_steps_but_no_rate_and_no_loss_scale():
+    optimizer = keras.optimizers.Adam(0.25, beta_1=0.0, beta_2=0.99)
+    model = compiled(optimizer, dtype="mixed_float16")
+    step(model, batch_of())
+    left = model.optimizer["left"]
+    scale = float(left.dynamic_scale)
+    model.optimizer.restart()
+    assert int(left.inner_optimizer.iterations) == 0
+    assert float(left.inner_optimizer.learning_rate) == 0.25
+    assert float(left.dynamic_scale) == scale
+    # Adam's first step is as long as the rate; without a restart it would be corrected for one
+    # step more, by sqrt((1 - 0.99^2) / (0.99 * 0.01 + 0.01)) = 1 here, and by less than 1 later.
+    before = model.weights_a_b
+    for _ in range(3):
+        step(model, batch_of())
+        model.optimizer.restart()
+    np.testing.assert_allclose(np.subtract(before, model.weights_a_b), [0.75, 0.75], rtol=1e-3)
+
+
+class HalfDuel(Duel):
+    """A duel in which the left player has two weights and uses the first one only."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.spare_network = one_weight(self.dtype_policy)
+        self.set_players({"left": ["left_network", "spare_network"], "right": ["right_network"]})
+
+    def active_variables(self, name):
+        return self.player_variables(name)[:1]
+
+
+def test_what_a_step_does_not_use_stays_and_the_rest_moves_as_without_it():
+    model = HalfDuel()
+    model.compile(keras.optimizers.Adam(0.1), run_eagerly=True)
+    for _ in range(3):
+        step(model, batch_of())
+    whole = compiled(keras.optimizers.Adam(0.1))
+    for _ in range(3):
+        step(whole, batch_of())
+    a, spare = (float(v.numpy().item()) for v in model.player_variables("left"))
+    assert spare == 1.0
+    assert a == whole.weights_a_b[0]

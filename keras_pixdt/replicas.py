@@ -1,0 +1,62 @@
+"""What a replica must know of the others while it takes its part of a training step."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from keras import ops
+
+Tensor = Any
+
+
+class Part(NamedTuple):
+    """A replica's rows of the global batch.
+
+    Attributes:
+        first: the first of them, int32.
+        rows: their number, int32.
+        all_rows: that of all replicas.
+    """
+
+    first: Tensor
+    rows: Tensor
+    all_rows: Tensor
+
+
+# Of the step that this thread traces. tf.distribute traces each replica in a thread of its own;
+# on the model, replicas would overwrite each other's.
+_step = threading.local()
+
+
+@contextlib.contextmanager
+def step(part: Part | None) -> Iterator[None]:
+    """Context in which a step is traced for a part of the batch, or for all of it (None)."""
+    _step.part = part
+    try:
+        yield
+    finally:
+        _step.part = None
+
+
+def part() -> Part | None:
+    """The part of the step that is traced; None where one program has the whole batch."""
+    return getattr(_step, "part", None)
+
+
+def draw(sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
+    """Draws random numbers of which each row belongs to a row of the global batch.
+
+    Every replica draws for the whole batch, with the same seed, and keeps its own rows: the
+    result does not depend on the number of replicas.
+
+    Args:
+        sample: number of rows -> a tensor with as many, from a `SeedGenerator`.
+        like: a tensor of the step's batch, whose rows the result is for.
+    """
+    own = part()
+    if own is None:
+        return sample(ops.shape(like)[0])
+    return sample(own.all_rows)[own.first : own.first + own.rows]
