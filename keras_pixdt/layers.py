@@ -6,6 +6,7 @@ import zlib
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pixdt import replicas
@@ -107,8 +108,8 @@ class Dropout(keras.layers.Layer):
     does not depend on their number. The generator's state is saved by `AdversarialModel`.
 
     At test time one mask, drawn from a fixed seed (the layer's name), serves all images: an image
-    gives the same result in every call, wherever it stands in a batch, and after loading. Isola et
-    al. draw anew for each image.
+    gives the same result in every call, wherever it stands in a batch, after loading and on all
+    backends. Isola et al. draw anew for each image.
 
     Args:
         rate: share of the values that become 0, in [0, 1); the others grow by 1 / (1 - rate), so
@@ -133,15 +134,17 @@ class Dropout(keras.layers.Layer):
         shape = inputs.shape[1:]
         if training:
             chance = replicas.draw(
-                lambda rows: self._uniform((rows, *shape), self.generator), inputs
+                # float32 under all policies: in bfloat16, 0.5 would come up too often.
+                lambda rows: keras.random.uniform(
+                    (rows, *shape), dtype="float32", seed=self.generator
+                ),
+                inputs,
             )
         else:
-            chance = self._uniform((1, *shape), zlib.crc32(self.name.encode()))
+            # NumPy's numbers are the same on all backends.
+            fixed = np.random.default_rng(zlib.crc32(self.name.encode()))
+            chance = fixed.random((1, *shape), dtype="float32")
         return ops.where(chance >= self.rate, inputs / (1.0 - self.rate), 0.0)
-
-    @staticmethod
-    def _uniform(shape: Any, seed: Any) -> Any:
-        return keras.random.uniform(shape, dtype="float32", seed=seed)  # the same for all policies
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape stays."""
