@@ -1,0 +1,549 @@
+"""The rough-to-detail GAN: Kwon et al., "Coarse-to-Fine Clothing Image Generation", 2019.
+
+A U-Net that learns to draw the target image of a source image at a small size first. Then, stage
+by stage, it gets a decoder block more, which is faded in and doubles the size. The encoder sees the
+photo in full size from the first stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_pixdt.layers import BatchNormalization
+from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
+
+LEAK = 0.2  # Sec. 4.1
+GRADIENT_PENALTY = 10.0  # Sec. 4.1
+# not in the paper, whose supplement has the networks' sizes: those of pix2pix, which it builds on.
+FILTER_SIZE_PX = 4
+# not in the paper: Marr & Hildreth (1980), whom it cites, find that a difference of Gaussians is
+# nearest to a Laplacian at the ratio 1.6.
+DOG_SIGMAS_PX = (1.0, 1.6)
+DOG_RADIUS_PX = 4
+
+
+# Networks: Sec. 3.1 and 4.1, Fig. 2b
+
+
+def _filters(block_count: int, width: float) -> list[int]:
+    """Filters of the encoder's blocks, as in pix2pix: 64, 128, 256, 512, 512, ..."""
+    return [max(1, round(width * 64 * min(2**i, 8))) for i in range(block_count)]
+
+
+def _he() -> keras.initializers.Initializer:
+    # not in the paper; keeps the scale of the values at any width.
+    return keras.initializers.HeNormal()
+
+
+def _batch_norm(name: str, dtype: Any) -> layers.Layer:
+    # not in the paper: momentum and epsilon, as in the other models here.
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class FadeIn(layers.Layer):
+    """skip + alpha * detail, where a decoder block's two paths meet (Fig. 2b).
+
+    `alpha` is a weight that no optimizer moves: it is saved, and can change while a step that was
+    traced once is used on.
+
+    Call arguments:
+        inputs: skip and detail, of one shape.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.alpha = self.add_weight(
+            shape=(), initializer="ones", trainable=False, dtype="float32", name="alpha"
+        )
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        """Adds them."""
+        skip, detail = inputs
+        return skip + ops.cast(self.alpha, detail.dtype) * detail
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of each input."""
+        return input_shape[0]
+
+
+def build_converter(
+    image_size: int, stages: int, width: float, fade: bool = True, dtype: Any = None
+) -> keras.Model:
+    """The generator with the images of all its stages.
+
+    Args:
+        image_size: side of the square images, px.
+        stages: N; stage i draws images of image_size / 2^(N - i) px.
+        width: factor on the numbers of filters.
+        fade: whether the blocks that stages add have an alpha; without, it is 1.
+        dtype: dtype policy of the layers; the outputs are float32 in any case.
+
+    Returns:
+        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to a list of N tensors
+        (batch, size, size, 3) in [-1, 1], one for each stage.
+    """
+    blocks = image_size.bit_length() - 1  # M: down to 1x1
+    filters = _filters(blocks, width)
+    source = keras.Input((image_size, image_size, 3), name="source")
+    x, maps = source, []
+    for i, count in enumerate(filters, start=1):
+        # As in pix2pix, no BatchNorm in the first block, and none at 1x1.
+        normed = 1 < i < blocks
+        x = layers.Conv2D(
+            count,
+            FILTER_SIZE_PX,
+            strides=2,
+            padding="same",
+            use_bias=not normed,
+            kernel_initializer=_he(),
+            dtype=dtype,
+            name=f"encoder{i}",
+        )(x)
+        if normed:
+            x = _batch_norm(f"encoder{i}_bn", dtype)(x)
+        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"encoder{i}_lrelu")(x)
+        maps.append(x)
+
+    images = []
+    for j, count in enumerate([*filters[-2::-1], 3], start=1):
+        if j > 1:
+            x = layers.Concatenate(dtype=dtype, name=f"decoder{j}_concat")([x, maps[-j]])
+        stage = j - blocks + stages  # the one that adds this block; from 1
+        x = _decoder_block(x, count, f"decoder{j}", fade and stage >= 1, width, dtype)
+        if stage >= 1:
+            images.append(_to_rgb(x, stage, stages, width, dtype))
+    return keras.Model(source, images, name="converter")
+
+
+def _decoder_block(
+    x: Tensor, count: int, name: str, fade: bool, width: float, dtype: Any
+) -> Tensor:
+    """Fig. 2b: doubles the size on two paths, and adds them."""
+    last = count == 3
+    # Skip: upsampling by 2 and 1x1 convolution. The two commute; this order has a quarter of the
+    # work.
+    skip = layers.Conv2D(count, 1, kernel_initializer=_he(), dtype=dtype, name=f"{name}_skip")(x)
+    skip = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_skip_up")(skip)
+
+    # Detail. not in the paper: a residual block's two convolutions (He et al. 2016), the first of
+    # which upsamples as pix2pix does, activations before them as in ToRGB.
+    hidden = max(1, round(width * 64)) if last else count
+    x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu1")(x)
+    x = layers.Conv2DTranspose(
+        hidden,
+        FILTER_SIZE_PX,
+        strides=2,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=_he(),
+        dtype=dtype,
+        name=f"{name}_conv1",
+    )(x)
+    x = _batch_norm(f"{name}_bn1", dtype)(x)
+    x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu2")(x)
+    detail = layers.Conv2D(
+        count,
+        3,
+        padding="same",
+        use_bias=last,
+        kernel_initializer=_he(),
+        dtype=dtype,
+        name=f"{name}_{'detail' if last else 'conv2'}",
+    )(x)
+    if not last:
+        detail = _batch_norm(f"{name}_detail", dtype)(detail)
+    add = FadeIn if fade else layers.Add
+    return add(dtype=dtype, name=f"{name}_add")([skip, detail])
+
+
+def _to_rgb(x: Tensor, stage: int, stages: int, width: float, dtype: Any) -> Tensor:
+    """ToRGB of Sec. 4.1; the last stage's block gives the three channels by itself."""
+    if stage < stages:
+        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"to_rgb{stage}_lrelu")(x)
+        x = layers.Conv2D(3, 1, kernel_initializer=_he(), dtype=dtype, name=f"to_rgb{stage}_conv")(
+            x
+        )
+    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
+    name = f"to_rgb{stage}" if stage < stages else "converted"
+    return layers.Activation("tanh", dtype="float32", name=name)(x)
+
+
+def build_discriminator(width: float, dtype: Any = None) -> keras.Model:
+    """The patch discriminator of Sec. 3.1, one for the images of all stages.
+
+    The 70x70 PatchGAN of pix2pix. Without BatchNorm, which would make the penalty on an image's
+    gradient depend on the other images (Gulrajani et al. 2017).
+
+    Args:
+        width: factor on the numbers of filters.
+        dtype: dtype policy of the layers; the scores are float32 in any case.
+
+    Returns:
+        A functional model, (batch, size, size, 6) in [-1, 1], source and image, to scores
+        (batch, size / 8, size / 8, 1), one for each patch.
+    """
+    pair = keras.Input((None, None, 6), name="pair")
+    x = pair
+    filters = _filters(4, width)
+    for i, count in enumerate([*filters, 1], start=1):
+        x = layers.Conv2D(
+            count,
+            FILTER_SIZE_PX,
+            strides=2 if i < len(filters) else 1,
+            padding="same",
+            kernel_initializer=_he(),
+            dtype=dtype,
+            name=f"conv{i}",
+        )(x)
+        if i <= len(filters):
+            x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"conv{i}_lrelu")(x)
+    scores = layers.Activation("linear", dtype="float32", name="scores")(x)
+    return keras.Model(pair, scores, name="discriminator")
+
+
+# Images: Sec. 3.2 and 3.3
+
+
+def _depthwise(images: Tensor, kernel: np.ndarray, **options: Any) -> Tensor:
+    """Filters each of the three channels with a 2-D kernel."""
+    kernel = np.tile(kernel[:, :, None, None], (1, 1, 3, 1)).astype("float32")
+    return ops.depthwise_conv(images, ops.convert_to_tensor(kernel, images.dtype), **options)
+
+
+def pyramid(images: Tensor, levels: int) -> list[Tensor]:
+    """The Gaussian pyramid of Sec. 3.3, each level blurred and of half the size of the one before.
+
+    The paper names no kernel. This one, (1, 3, 3, 1) / 8 in both directions, is centred between
+    pixels: so a level lies on the next larger one as an image does on its upsampling by 2, which is
+    what a decoder block starts from.
+
+    Args:
+        images: (batch, size, size, 3); size a multiple of 2^(levels - 1).
+        levels: number of images to return.
+
+    Returns:
+        `levels` tensors, the images themselves first.
+    """
+    weights = np.array([1.0, 3.0, 3.0, 1.0]) / 8
+    found = [images]
+    for _ in range(levels - 1):
+        padded = ops.pad(found[-1], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+        found.append(_depthwise(padded, np.outer(weights, weights), strides=2))
+    return found
+
+
+def laplacian(images: Tensor) -> Tensor:
+    """Lap of Eq. 3: difference of Gaussians of 1 and 1.6 px.
+
+    Args:
+        images: (batch, size, size, 3).
+
+    Returns:
+        The same shape; 0 where the images are constant, but for their border, outside of which
+        they are taken for 0.
+    """
+    x = np.arange(-DOG_RADIUS_PX, DOG_RADIUS_PX + 1)
+    narrow, wide = (np.exp(-0.5 * (x / sigma) ** 2) for sigma in DOG_SIGMAS_PX)
+    narrow, wide = narrow / narrow.sum(), wide / wide.sum()
+    kernel = np.outer(narrow, narrow) - np.outer(wide, wide)
+    return _depthwise(images, kernel, padding="same")
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class RoughToDetailGAN(AdversarialModel):
+    """The rough-to-detail GAN, rtdGAN (Kwon et al. 2019).
+
+    `RoughToDetailGAN()` is the model with three stages for 256 px. As it is built it stands at the
+    last stage with alpha 1, and `fit` trains it as a whole. The curriculum is set by `on_phase`,
+    which `keras_pixdt.training.Schedule` calls: `fit` with this callback and the preset `kwon2019`
+    goes through all stages, and so does `pixdt train`. When a stage begins, the optimizers forget
+    their moments, as in the progressive growing of Karras et al. (2017) that the paper builds on.
+
+    Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
+    (batch, image_size, image_size, 3), at all stages; `predict` takes such dicts or source images,
+    and gives images of the same size: those of earlier stages are enlarged.
+
+    Where the paper leaves choices, or is not followed to the letter:
+      - Its supplement, which has the sizes of the networks, was not at hand: filters and kernels
+        are those of pix2pix, which it builds on. The encoder goes down to 1x1.
+      - The penalty is on the gradient of the sum of an image's patch scores, Eq. 1 has their mean,
+        as in the public code of pix2pix's authors. With weights of 1 the two images terms and the
+        critic's then are of a size: at 256 px the gradient of the mean absolute error has the norm
+        1/443, that of the mean of 1024 scores about 1/1024. Of the mean score's gradient, which
+        the penalty would hold at 1, the other terms would be drowned.
+      - The gradient is taken by the image alone: the source is a condition, by which the critic
+        need not be Lipschitz.
+      - Eq. 2 and 3 are means over pixels and channels.
+      - alpha is the share of the fade-in that is over when an epoch begins, so 0 in its first.
+
+    The converter is run once a step; converter and discriminator are updated from this pass, in
+    this order (Algorithm 1).
+
+    Args:
+        image_size: side of the images in px, a power of two.
+        stages: N, from 1; the first stage's images, of image_size / 2^(N - 1) px, must have 8 px.
+        width: factor on all numbers of filters but the outputs'.
+        discriminator_width: the same for the discriminator; None takes `width`.
+        adversarial_weight: lambda_adv of Eq. 4; without, no discriminator is built.
+        content_weight: lambda_con.
+        laplacian_weight: lambda_lap.
+        seed: of the places between real and drawn images that the penalty looks at; None draws one.
+        **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
+
+    Raises:
+        ValueError: a size, number, width or weight out of its range, or all weights are 0.
+
+    Example:
+        ```python
+        preset = dataclasses.replace(keras_pixdt.presets.get("kwon2019"), image_size=64, width=0.25)
+        train = keras_pixdt.data.triplets(pairs["train"], preset.batch_sizes, irrelevant=False)
+        model = preset.model()
+        model.compile(preset.optimizer())
+        schedule = keras_pixdt.training.Schedule(preset, train, epochs=60)
+        model.fit(train, epochs=60, shuffle=False, callbacks=[schedule])
+        ```
+    """
+
+    def __init__(
+        self,
+        image_size: int = 256,
+        stages: int = 3,
+        width: float = 1.0,
+        *,
+        discriminator_width: float | None = None,
+        adversarial_weight: float = 1.0,
+        content_weight: float = 1.0,
+        laplacian_weight: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if stages < 1 or image_size & (image_size - 1) or image_size < 8 * 2 ** (stages - 1):
+            raise ValueError(
+                "`image_size` must be a power of two, and the images of the first of `stages`, "
+                "image_size / 2^(stages - 1), must have 8 px at least. "
+                f"Received: image_size={image_size}, stages={stages}"
+            )
+        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
+            if factor is not None and not factor > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {factor}")
+        weights = {
+            "adversarial_weight": adversarial_weight,
+            "content_weight": content_weight,
+            "laplacian_weight": laplacian_weight,
+        }
+        if min(weights.values()) < 0 or not any(weights.values()):
+            raise ValueError(f"The weights must not be negative and not all 0. Received: {weights}")
+        self.image_size = image_size
+        self.stages = stages
+        self.width = width
+        self.discriminator_width = discriminator_width
+        self.adversarial_weight = adversarial_weight
+        self.content_weight = content_weight
+        self.laplacian_weight = laplacian_weight
+        self.seed = seed
+        self.places = keras.random.SeedGenerator(seed)
+
+        policy = self.dtype_policy
+        self.converter = build_converter(image_size, stages, width, dtype=policy)
+        self.stage_networks = [
+            keras.Model(self.converter.inputs, image, name=f"stage{i}")
+            for i, image in enumerate(self.converter.outputs, start=1)
+        ]
+        players = {"converter": ["converter"]}
+        if adversarial_weight:
+            narrowed = width if discriminator_width is None else discriminator_width
+            self.discriminator = build_discriminator(narrowed, policy)
+            players["discriminator"] = ["discriminator"]
+        self.stage = stages
+        self.set_players(players)
+
+    # The curriculum: Sec. 3.3
+
+    def on_phase(self, index: int, progress: float) -> None:
+        """Follows a schedule of two phases a stage: fade-in and stabilization.
+
+        Args:
+            index: of the phase, from 0.
+            progress: share of it that is over, in [0, 1].
+
+        Raises:
+            ValueError: there are more phases than that.
+        """
+        stage, stabilization = index // 2 + 1, index % 2
+        if stage > self.stages:
+            raise ValueError(
+                f"RoughToDetailGAN with stages={self.stages} has {2 * self.stages} phases, a "
+                f"fade-in and a stabilization for each stage. Received: phase {index + 1}"
+            )
+        self.set_stage(stage, 1.0 if stabilization else progress)
+
+    def set_stage(self, stage: int, alpha: float = 1.0) -> None:
+        """Goes to a stage; where that is another one, the optimizers forget their moments.
+
+        Args:
+            stage: from 1 to `stages`.
+            alpha: of the block that the stage added, in [0, 1].
+        """
+        if stage != self.stage:
+            self.stage = stage
+            self._retrace()
+            if self.compiled:
+                self.optimizer.restart()
+        for i, fade_in in enumerate(self._fade_ins(), start=1):
+            fade_in.alpha.assign(alpha if i == stage else 1.0)
+
+    def _fade_ins(self) -> list[FadeIn]:
+        """Of each stage's block."""
+        return [layer for layer in self.converter.layers if isinstance(layer, FadeIn)]
+
+    def active_variables(self, name: str) -> list[keras.Variable]:
+        """Those of the converter that the stage uses, or all of the discriminator."""
+        if name == "converter":
+            return self.stage_networks[self.stage - 1].trainable_variables
+        return super().active_variables(name)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the stage besides what all models save."""
+        super().save_own_variables(store)
+        store["stage"] = np.array(self.stage)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restores what `save_own_variables` saved."""
+        super().load_own_variables(store)
+        self.stage = int(np.array(store["stage"]))
+        self._retrace()
+
+    # Images
+
+    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
+        """G_i: target images of source images, at the stage that the model stands at.
+
+        Args:
+            inputs: source images, (batch, image_size, image_size, 3) in [-1, 1], or a batch that
+                holds them under "source".
+            training: whether BatchNorm uses the batch's statistics.
+
+        Returns:
+            Target images, float32, of the same shape and range.
+        """
+        source = inputs["source"] if isinstance(inputs, Mapping) else inputs
+        image = self.stage_networks[self.stage - 1](source, training=training)
+        if self.stage < self.stages:
+            image = ops.image.resize(image, (self.image_size, self.image_size), "bilinear")
+        return image
+
+    def generated_shape(self) -> tuple[int | None, ...]:
+        """Shape of the converted images."""
+        return (None, self.image_size, self.image_size, 3)
+
+    def plain_converter(self) -> keras.Model:
+        """The converter of the stage as one plain model: alpha is within its weights."""
+        every = build_converter(
+            self.image_size, self.stages, self.width, fade=False, dtype=self.dtype_policy
+        )
+        image = every.outputs[self.stage - 1]
+        if self.stage < self.stages:
+            factor = 2 ** (self.stages - self.stage)
+            image = layers.UpSampling2D(
+                factor, interpolation="bilinear", dtype="float32", name="enlarged"
+            )(image)
+        plain = keras.Model(every.inputs, image, name="converter")
+        for layer in plain.layers:
+            if layer.weights:
+                layer.set_weights(self.converter.get_layer(layer.name).get_weights())
+        for fade_in in self._fade_ins()[: self.stage]:
+            # Kernel and bias, or a BatchNorm's scale and offset: what the detail ends with.
+            end = plain.get_layer(fade_in.name.replace("_add", "_detail"))
+            factor, offset, *statistics = end.get_weights()
+            alpha = float(fade_in.alpha)
+            end.set_weights([alpha * factor, alpha * offset, *statistics])
+        return plain
+
+    # Objective: Sec. 3.2
+
+    def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Lines 12 and 13 of Algorithm 1."""
+        source = batch["source"]
+        level = self.stages - self.stage
+        small = pyramid(source, level + 1)[-1]  # x_i
+        target = pyramid(batch["target"], level + 1)[-1]  # y_i
+        network = self.stage_networks[self.stage - 1]
+        forward = self.forward("converter", lambda: network(source, training=True))
+        losses = {}
+
+        # Update G_i (Eq. 4).
+        losses["converter"] = self.minimize(
+            "converter",
+            lambda converted: self.converter_loss(small, target, converted),
+            through=forward,
+        )
+
+        # Update D (Eq. 1), with the images that G_i drew before.
+        if self.adversarial_weight:
+            converted = ops.stop_gradient(forward.outputs)
+            losses["discriminator"] = self.minimize(
+                "discriminator", lambda: self.discriminator_loss(small, target, converted)
+            )
+        return losses
+
+    def converter_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
+        """Eq. 4 for G_i.
+
+        Args:
+            source: x_i, (batch, size, size, 3) in [-1, 1], of the stage's size.
+            target: y_i, of the same shape.
+            converted: G_i(x), of the same shape.
+
+        Returns:
+            A scalar.
+        """
+        loss = 0.0
+        if self.adversarial_weight:
+            loss -= self.adversarial_weight * ops.mean(self._scores(source, converted))
+        if self.content_weight:
+            loss += self.content_weight * ops.mean(ops.abs(target - converted))  # Eq. 2
+        if self.laplacian_weight:  # Eq. 3; Lap is linear
+            difference = laplacian(target - converted)
+            loss += self.laplacian_weight * ops.mean(ops.abs(difference))
+        return loss
+
+    def discriminator_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
+        """Eq. 1, negated, with the gradient penalty of Gulrajani et al. (2017).
+
+        Args:
+            source: x_i, (batch, size, size, 3) in [-1, 1], of the stage's size.
+            target: y_i, of the same shape.
+            converted: G_i(x), of the same shape.
+
+        Returns:
+            A scalar.
+        """
+        place = self.draw(
+            lambda rows: keras.random.uniform((rows, 1, 1, 1), seed=self.places), target
+        )
+        between = place * target + (1.0 - place) * converted
+        gradient = self.gradient(lambda image: self._scores(source, image), between)
+        # A root has no gradient at 0.
+        norm = ops.sqrt(ops.sum(ops.square(gradient), axis=(1, 2, 3)) + 1e-12)
+        penalty = ops.mean(ops.square(norm - 1.0))
+        real = ops.mean(self._scores(source, target))
+        fake = ops.mean(self._scores(source, converted))
+        return fake - real + GRADIENT_PENALTY * penalty
+
+    def _scores(self, source: Tensor, image: Tensor) -> Tensor:
+        return self.discriminator(ops.concatenate([source, image], axis=-1), training=True)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        arguments = (
+            "image_size", "stages", "width", "discriminator_width", "adversarial_weight",
+            "content_weight", "laplacian_weight", "seed",
+        )  # fmt: skip
+        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
