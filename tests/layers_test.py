@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_pixdt.layers import BatchNormalization
+from keras_pixdt import replicas
+from keras_pixdt.layers import BatchNormalization, Dropout
 
 OPTIONS = {"momentum": 0.9, "epsilon": 1e-5}
 
@@ -93,3 +94,89 @@ def test_config_round_trip_and_loading():
     assert isinstance(again, BatchNormalization)
     assert again.get_config() == layer.get_config()
     assert (again.momentum, again.epsilon, again.name) == (0.9, 1e-5, "norm")
+
+
+# Dropout
+
+
+def test_dropout_keeps_the_mean_and_scales_what_stays():
+    layer = Dropout(0.25, seed=0)
+    ones = np.ones((40, 5, 5, 64), "float32")
+    for training in (True, False):
+        dropped = np.asarray(layer(ones, training=training))
+        np.testing.assert_allclose(np.unique(dropped), [0.0, 4 / 3], rtol=1e-6)
+        drawn = dropped if training else dropped[:1]  # one mask serves all images
+        share = (drawn == 0).mean()
+        assert abs(share - 0.25) < 5 * np.sqrt(0.25 * 0.75 / drawn.size)  # 5 standard errors
+
+
+def test_dropout_draws_each_value_anew_in_training():
+    layer, twin = Dropout(0.5, seed=3), Dropout(0.5, seed=3)
+    ones = np.ones((4, 3, 3, 16), "float32")
+    first, second = (np.asarray(layer(ones, training=True)) for _ in range(2))
+    for one, other in ((first, second), (first[0], first[1]), (first[:, 0], first[:, 1])):
+        assert 0.3 < (one != other).mean() < 0.7  # independent ones differ in half the places
+    np.testing.assert_array_equal(twin(ones, training=True), first)
+    np.testing.assert_array_equal(twin(ones, training=True), second)
+
+
+def test_dropout_at_test_time_is_the_same_for_all_images_and_calls():
+    layer = Dropout(0.5, name="noise")
+    x = np.random.default_rng(0).uniform(1.0, 2.0, (4, 3, 3, 16)).astype("float32")
+    state = np.asarray(layer.generator.state).copy()
+    dropped = np.asarray(layer(x, training=False))
+    assert 0.3 < (dropped == 0).mean() < 0.7
+    layer(x, training=True)
+    np.testing.assert_array_equal(layer(x), dropped)  # what training drew does not matter
+    np.testing.assert_array_equal(layer(x[2:3], training=False), dropped[2:3])
+    np.testing.assert_array_equal(Dropout(0.5, name="noise")(x), dropped)
+    other = np.asarray(Dropout(0.5, name="other")(x))  # layers of one network drop other values
+    assert 0.3 < ((other == 0) != (dropped == 0)).mean() < 0.7
+    np.testing.assert_array_equal(state + [0, 1], layer.generator.state)  # of one draw
+
+
+def test_dropout_of_replicas_is_that_of_the_whole_batch():
+    ones = np.ones((5, 3, 3, 8), "float32")
+    whole = np.asarray(Dropout(0.5, seed=1)(ones, training=True))
+    for first, rows in ((0, 3), (3, 2)):  # as two replicas share five images
+        with replicas.step(replicas.Part(first, rows, 5)):
+            part = Dropout(0.5, seed=1)(ones[first : first + rows], training=True)
+        np.testing.assert_array_equal(part, whole[first : first + rows])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_dropout_passes_gradients_where_it_passes_values(training):
+    x = tf.ones((2, 3, 3, 8))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        dropped = Dropout(0.5, seed=0)(x, training=training)
+    np.testing.assert_array_equal(tape.gradient(dropped, x), dropped)  # 0 or 2, both
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_dropout_in_half_precision_drops_what_it_does_in_float32(dtype):
+    ones = np.ones((8, 5, 5, 64), "float32")
+    half, full = Dropout(0.5, seed=0, dtype=dtype), Dropout(0.5, seed=0)
+    dropped = half(ones, training=True)
+    assert dropped.dtype == dtype.removeprefix("mixed_")
+    np.testing.assert_array_equal(ops.cast(dropped, "float32"), full(ones, training=True))
+
+
+def test_dropout_of_rate_0_changes_nothing():
+    ones = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(Dropout(0)(ones, training=True), ones)
+
+
+def test_dropout_config_round_trip():
+    layer = Dropout(0.25, seed=7, name="noise", dtype="mixed_bfloat16")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert isinstance(again, Dropout)
+    assert again.get_config() == layer.get_config()
+    assert (again.rate, again.seed, again.name) == (0.25, 7, "noise")
+    assert again(keras.Input((4, 4, 3))).shape == (None, 4, 4, 3)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5])
+def test_dropout_refuses_rates_out_of_range(rate):
+    with pytest.raises(ValueError, match=rf"`rate` must be in \[0, 1\)\. Received: {rate}"):
+        Dropout(rate)
