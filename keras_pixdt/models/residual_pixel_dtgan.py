@@ -24,15 +24,18 @@ BOTTLENECKS = (3, 4, 6, 3)  # ResNet-50
 BASIC_BLOCKS = (3, 4, 6, 3)  # ResNet-34
 EXPANSION = 4  # a bottleneck's outputs for each of its filters
 FIRST_FILTER_SIZE_PX = 7  # conv1, and the last layer (Sec. 3.1.1: "7x7x3 filter")
-# not in the paper: initialization; DCGAN's N(0, 0.02), as in the discriminators of Yoo et al.
-INITIAL_STDDEV = 0.02
+# not in the paper: initialization; of the last layer, which no BatchNorm follows, DCGAN's.
+LAST_STDDEV = 0.02
 
 
 # Networks: Sec. 3.1.1
 
 
-def _normal() -> keras.initializers.Initializer:
-    return keras.initializers.RandomNormal(stddev=INITIAL_STDDEV)
+def _he_normal() -> keras.initializers.Initializer:
+    # not in the paper: that of ResNet (He et al., Sec. 3.4). After DCGAN's N(0, 0.02) the first
+    # step of SGD at 2e-4 would be larger than the filters: the smaller the filters before a
+    # BatchNorm, the larger their gradient, and it also grows with each BatchNorm on the way.
+    return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
 
 
 def _conv_bn(
@@ -51,7 +54,7 @@ def _conv_bn(
         strides=strides,
         padding="same",
         use_bias=False,  # BatchNorm's offset is the bias
-        kernel_initializer=_normal(),
+        kernel_initializer=_he_normal(),
         dtype=dtype,
         name=name,
     )(x)
@@ -143,7 +146,7 @@ def build_residual_converter(image_size: int, width: float, dtype: Any = None) -
         FIRST_FILTER_SIZE_PX,
         strides=2,
         padding="same",
-        kernel_initializer=_normal(),
+        kernel_initializer=keras.initializers.RandomNormal(stddev=LAST_STDDEV),
         dtype=dtype,
         name="reversed_conv1",
     )(x)
