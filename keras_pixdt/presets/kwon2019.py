@@ -34,6 +34,7 @@ class RoughToDetailPreset(Preset):
 
     image_size: int = 256
     batch_size: int = 20
+    mirror: bool = True  # not in the paper: as pix2pix, which it builds on
     stages: int = 3
     width: float = 1.0
     discriminator_width: float | None = None
