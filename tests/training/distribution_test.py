@@ -160,11 +160,19 @@ def test_a_batch_that_replicas_can_share_passes():
     Distribution("none").check_batch_size(127)
 
 
-# Workers. These processes use the connections alone, not TensorFlow: they start fast.
+# Workers. These processes use the connections alone, not the backend: they take the one that
+# starts faster.
+
+IMPORTED = """
+import sys
+from keras_pixdt.training import distribution
+print("ready", flush=True)
+sys.stdin.readline()
+"""
 
 PEER = """
-import json, os, sys, time
-from keras_pixdt.training.distribution import Distribution, _cluster, _Peers, WorkerLostError
+import os, time
+from keras_pixdt.training.distribution import Distribution, _cluster, _Peers
 
 addresses, worker = _cluster(os.environ["TF_CONFIG"])
 try:
@@ -186,21 +194,23 @@ if sys.argv[2] == "fail":
 """
 
 
-def peers(count, behaviours, timeout_s=30, missing=()):
-    """Starts workers; returns their processes."""
+def peers(count, behaviours, timeout_s=30, missing=(), code=PEER, backend="jax"):
+    """Starts workers, all of them once they have imported; returns their processes."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
     for s in sockets:
         s.close()
-    return addresses, {
+    workers = {
         index: subprocess.Popen(
-            [sys.executable, "-c", PEER, str(timeout_s), behaviours[index]],
+            [sys.executable, "-c", IMPORTED + code, str(timeout_s), behaviours[index]],
             cwd=ROOT,
             env={
                 **os.environ,
                 "TF_CONFIG": tf_config(addresses, index),
                 "TF_ENABLE_ONEDNN_OPTS": "0",
+                "KERAS_BACKEND": backend,
             },
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -208,6 +218,12 @@ def peers(count, behaviours, timeout_s=30, missing=()):
         for index in range(count)
         if index not in missing
     }
+    for process in workers.values():
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+    for process in workers.values():
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return addresses, workers
 
 
 @pytest.mark.slow
@@ -225,20 +241,17 @@ def test_workers_agree_and_part():
 
 @pytest.mark.slow
 def test_workers_that_cannot_be_reached_are_named():
-    addresses, workers = peers(3, ["end"] * 3, timeout_s=20, missing=[1])
+    addresses, workers = peers(3, ["end"] * 3, timeout_s=5, missing=[1])
     for index, other in ((0, 2), (2, 0)):
         output, errors = workers[index].communicate(timeout=120)
         assert workers[index].returncode == 3, errors
-        assert f"Worker {index} waited 20 s for the others." in output
+        assert f"Worker {index} waited 5 s for the others." in output
         assert f"Reached: worker {other} ({addresses[other]})." in output
         assert f"Not reached: worker 1 ({addresses[1]})." in output
 
 
-def errors_of_the_loss(workers, kill=True):
+def errors_of_the_loss(workers, lost_at):
     """What the first of two workers wrote when it ended, within a minute of the second."""
-    if kill:
-        workers[1].kill()
-    lost_at = time.monotonic()
     _, errors = workers[0].communicate(timeout=120)
     assert time.monotonic() - lost_at < 60
     workers[1].communicate(timeout=120)
@@ -247,26 +260,25 @@ def errors_of_the_loss(workers, kill=True):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", ["kill", "fail"])
-def test_a_lost_worker_ends_those_that_wait_for_it(end):
+def test_a_lost_worker_ends_those_that_wait_for_it():
     """Blocked in something that never fails by itself, as a collective may be."""
-    addresses, workers = peers(2, ["wait", "wait" if end == "kill" else "fail"])
-    for process in workers.values():
-        process.stdout.readline()  # after `agree`
-    errors = errors_of_the_loss(workers, kill=end == "kill")
-    assert f"Lost worker 1 ({addresses[1]})" in errors
-    assert "Start all workers again with the same command: the run continues" in errors
+    killed, failed = peers(2, ["wait", "wait"]), peers(2, ["wait", "fail"])
+    for _, workers in (killed, failed):
+        for process in workers.values():
+            process.stdout.readline()  # after `agree`
+    killed[1][1].kill()
+    lost_at = time.monotonic()
+    for addresses, workers in (killed, failed):
+        errors = errors_of_the_loss(workers, lost_at)
+        assert f"Lost worker 1 ({addresses[1]})" in errors
+        assert "Start all workers again with the same command: the run continues" in errors
 
 
 # A run of two workers, one of which is killed
 
 TRAINER = """
-import sys
-
 import keras
 import numpy as np
-
-from keras_pixdt.training import distribution
 
 devices = distribution.start("multi_worker", worker_timeout_s=60)
 from tests.models.adversarial_model_test import Duel, batch_of
@@ -289,13 +301,13 @@ with devices.watch():
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_training_ends_the_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "PEER", TRAINER)
-    addresses, workers = peers(2, ["", ""])
+def test_a_worker_killed_in_training_ends_the_other():
+    addresses, workers = peers(2, ["", ""], code=TRAINER, backend="tensorflow")
     for process in workers.values():
         while "training" not in process.stdout.readline():
             assert process.poll() is None, process.stderr.read()
-    errors = errors_of_the_loss(workers)
+    workers[1].kill()
+    errors = errors_of_the_loss(workers, time.monotonic())
     assert f"WorkerLostError: Lost worker 1 ({addresses[1]})" in errors
 
 
