@@ -12,8 +12,7 @@ import argparse
 import keras
 import numpy as np
 
-from keras_pixdt import data, metrics
-from keras_pixdt.models.pix2pix import Pix2Pix
+from keras_pixdt import Pix2Pix, data, metrics
 
 
 def main() -> None:
