@@ -35,9 +35,10 @@ def _filters(block_count: int, width: float) -> list[int]:
     return [max(1, round(width * 64 * min(2**i, 8))) for i in range(block_count)]
 
 
-def _he() -> keras.initializers.Initializer:
-    # not in the paper; keeps the scale of the values at any width.
-    return keras.initializers.HeNormal()
+def _normal() -> keras.initializers.Initializer:
+    # not in the paper: N(0, 0.02), as in pix2pix. With a larger scale the images of a stage that
+    # begins are in tanh's flat parts, and take long to come back.
+    return keras.initializers.RandomNormal(stddev=0.02)
 
 
 def _batch_norm(name: str, dtype: Any) -> layers.Layer:
@@ -101,7 +102,7 @@ def build_converter(
             strides=2,
             padding="same",
             use_bias=not normed,
-            kernel_initializer=_he(),
+            kernel_initializer=_normal(),
             dtype=dtype,
             name=f"encoder{i}",
         )(x)
@@ -128,7 +129,9 @@ def _decoder_block(
     last = count == 3
     # Skip: upsampling by 2 and 1x1 convolution. The two commute; this order has a quarter of the
     # work.
-    skip = layers.Conv2D(count, 1, kernel_initializer=_he(), dtype=dtype, name=f"{name}_skip")(x)
+    skip = layers.Conv2D(count, 1, kernel_initializer=_normal(), dtype=dtype, name=f"{name}_skip")(
+        x
+    )
     skip = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_skip_up")(skip)
 
     # Detail. not in the paper: a residual block's two convolutions (He et al. 2016), the first of
@@ -141,7 +144,7 @@ def _decoder_block(
         strides=2,
         padding="same",
         use_bias=False,
-        kernel_initializer=_he(),
+        kernel_initializer=_normal(),
         dtype=dtype,
         name=f"{name}_conv1",
     )(x)
@@ -152,7 +155,7 @@ def _decoder_block(
         3,
         padding="same",
         use_bias=last,
-        kernel_initializer=_he(),
+        kernel_initializer=_normal(),
         dtype=dtype,
         name=f"{name}_{'detail' if last else 'conv2'}",
     )(x)
@@ -166,9 +169,9 @@ def _to_rgb(x: Tensor, stage: int, stages: int, width: float, dtype: Any) -> Ten
     """ToRGB of Sec. 4.1; the last stage's block gives the three channels by itself."""
     if stage < stages:
         x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"to_rgb{stage}_lrelu")(x)
-        x = layers.Conv2D(3, 1, kernel_initializer=_he(), dtype=dtype, name=f"to_rgb{stage}_conv")(
-            x
-        )
+        x = layers.Conv2D(
+            3, 1, kernel_initializer=_normal(), dtype=dtype, name=f"to_rgb{stage}_conv"
+        )(x)
     # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
     name = f"to_rgb{stage}" if stage < stages else "converted"
     return layers.Activation("tanh", dtype="float32", name=name)(x)
@@ -197,7 +200,7 @@ def build_discriminator(width: float, dtype: Any = None) -> keras.Model:
             FILTER_SIZE_PX,
             strides=2 if i < len(filters) else 1,
             padding="same",
-            kernel_initializer=_he(),
+            kernel_initializer=keras.initializers.HeNormal(),  # not in the paper
             dtype=dtype,
             name=f"conv{i}",
         )(x)
