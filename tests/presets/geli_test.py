@@ -17,6 +17,7 @@ ALL_ROWS = {
     "width": 1.0,
     "discriminator_width": None,
     "l1_weight": 0.0,
+    "irrelevant_pairs": False,
     "reverse": False,
     "mirror": False,
     "dtype": "float32",
