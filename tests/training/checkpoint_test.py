@@ -49,17 +49,13 @@ def assert_same_state(path, other):
 # Killed runs
 
 
-def start(folder, workdir, dtype, *where):
+def killed(folder, workdir, dtype, *where):
     command = [sys.executable, "-m", "tests.training.killed_run", folder, workdir, dtype, *where]
-    return subprocess.Popen(
-        [str(part) for part in command], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    done = subprocess.run(
+        [str(part) for part in command], cwd=ROOT, capture_output=True, text=True, timeout=300,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-
-
-def wait(process, status):
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == status, errors
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 # 303 pairs: 18 batches of 16 in the first two epochs, 9 of 32 in the last two.
@@ -74,18 +70,17 @@ KILLS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", KILLS)
 def test_a_run_that_is_killed_ends_as_if_it_had_not_been(dtype, small_lookbook, tmp_path):
-    whole = start(small_lookbook, tmp_path / "whole", dtype)
+    killed_run.train(str(small_lookbook), tmp_path / "whole", dtype)
     workdir = tmp_path / "killed"
     stands = []
     for where in KILLS[dtype]:
-        wait(start(small_lookbook, workdir, dtype, *where), -signal.SIGKILL)
+        killed(small_lookbook, workdir, dtype, *where)
         assert not (workdir / "model.keras").exists()
         progress = checkpoint.read_progress(checkpoint.last_path(workdir))
         stands.append((progress.epoch, progress.batch))
         if where[0] == "half":
             assert (workdir / "checkpoints" / "unfinished_last.keras").exists()
-    wait(start(small_lookbook, workdir, dtype), 0)
-    wait(whole, 0)
+    killed_run.train(str(small_lookbook), workdir, dtype)
 
     assert stands == ([(0, 8), (0, 16), (4, 0)] if dtype == "float32" else [(2, 4)])
     for name in ("model.keras", "checkpoints/best.keras"):

@@ -23,6 +23,13 @@ def preset(dtype):
     )  # fmt: skip
 
 
+def train(data, workdir, dtype, callbacks=()):
+    run.train(
+        preset(dtype), data, workdir, epochs=4, seed=5, save_every=4, verbose=0,
+        callbacks=callbacks,
+    )  # fmt: skip
+
+
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -65,7 +72,4 @@ if __name__ == "__main__":
         callbacks.append(Die(*map(int, where[1:])))
     elif where:
         die_at_save(where[0], int(where[1]))
-    run.train(
-        preset(dtype), data, workdir, epochs=4, seed=5, save_every=4, verbose=0,
-        callbacks=callbacks,
-    )  # fmt: skip
+    train(data, workdir, dtype, callbacks)
