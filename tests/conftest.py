@@ -12,6 +12,16 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+def pytest_configure(config):
+    config.option.loadscopereorder = False  # pytest-xdist: files in the order of the items
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that no process is left alone with one of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed():
     """Every test starts from the same random state, whichever tests ran before it."""
@@ -44,9 +54,13 @@ def small_lookbook(tmp_path_factory):
 def small_run(small_lookbook, tmp_path_factory):
     """The folder of a finished run on it, made by the command. Tests only read it."""
     from keras_pixdt import cli
+    from keras_pixdt.training import run
+    from tests import samples
 
     workdir = tmp_path_factory.mktemp("runs") / "small"
     arguments = ["train", "--data", str(small_lookbook), "--workdir", str(workdir)]
     arguments += ["--image-size", "32", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
     assert cli.main(arguments) == 0
+    with samples.narrow_embedders():
+        run.load_run(workdir).embedder()
     return workdir

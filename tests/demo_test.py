@@ -9,17 +9,21 @@ import pytest
 from PIL import Image
 
 from export import verification
-from keras_pixdt import cli, data, demo
+from keras_pixdt import cli, data, demo, presets
 from keras_pixdt.training import run
+from tests import samples
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    """The whole demo on few products for a few seconds."""
+    """The whole demo on few products for a few seconds, with narrow networks."""
     workdir = tmp_path_factory.mktemp("demo")
-    assert demo.run_demo(workdir, minutes=0.05, num_products=48) == workdir / "report.html"
+    narrow = dataclasses.replace(presets.get("demo"), width=1 / 16, discriminator_width=1 / 32)
+    with samples.narrow_embedders(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presets, "get", {"demo": narrow}.__getitem__)
+        assert demo.run_demo(workdir, minutes=0.05, num_products=48) == workdir / "report.html"
     return workdir
 
 

@@ -1,6 +1,12 @@
-"""Random images and batches in the form in which models take them."""
+"""What several tests use: images and batches in the form that models take, narrow embedders."""
+
+import contextlib
+import functools
 
 import numpy as np
+import pytest
+
+from keras_pixdt import search
 
 
 def images(count, size=16, seed=0):
@@ -10,3 +16,12 @@ def images(count, size=16, seed=0):
 
 def batch_of(count=6, seed=0, keys=("source", "target", "irrelevant")):
     return {key: images(count, seed=10 * seed + i) for i, key in enumerate(keys)}
+
+
+@contextlib.contextmanager
+def narrow_embedders():
+    """Context in which runs train embedders that take a second, and know little."""
+    with pytest.MonkeyPatch.context() as patch:
+        narrow = functools.partial(search.train_embedder, width=1 / 8, steps=10)
+        patch.setattr(search, "train_embedder", narrow)
+        yield
