@@ -55,7 +55,7 @@ def moved_alike(a, b, before):
     """Whether two variables moved, and by the same within a thousandth and rounding."""
     a, b = np.asarray(a), np.asarray(b)
     moved = np.abs(a - before).max()
-    rounding = 4 * np.finfo("float32").eps * np.abs(before).max()
+    rounding = 4 * np.finfo(before.dtype).eps * np.abs(before).max()
     return moved > 10 * rounding and np.abs(a - b).max() < 1e-3 * moved + rounding
 
 
