@@ -15,7 +15,7 @@ import pathlib
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,16 +35,26 @@ class Model:
 
     Attributes:
         keras: name of its class in `keras_pixdt`.
-        peer: module beside this file whose `Peer` is the same in PyTorch.
+        peer: module beside this file whose `Peer` is the same in PyTorch. Without one, the step
+            and `fit` alone are measured.
         flops: function of `_flops`: operations of a step for one sample.
     """
 
     keras: str
-    peer: str
-    flops: str
+    peer: str | None = None
+    flops: str | None = None
+
+    def contenders(self, wanted: Sequence[str]) -> list[str]:
+        """Those of the wanted contenders that there are for this model."""
+        return [kind for kind in wanted if self.peer or kind in ("step", "fit")]
 
 
-MODELS = {"pixel_dtgan": Model("PixelDTGAN", "torch_pixel_dtgan", "pixel_dtgan")}
+MODELS = {
+    "pixel_dtgan": Model("PixelDTGAN", "torch_pixel_dtgan", "pixel_dtgan"),
+    "pix2pix": Model("Pix2Pix"),
+    "residual_pixel_dtgan": Model("ResidualPixelDTGAN"),
+    "rough_to_detail": Model("RoughToDetailGAN"),  # at its last stage, the dearest
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +126,7 @@ class Keras(Contender):
         self.setting, self.backend = setting, keras.backend.backend()
         entry = MODELS[setting.model]
         self.model = getattr(keras_pixdt, entry.keras)(
-            image_size=setting.image_size, width=setting.width, seed=0, dtype=setting.precision
+            image_size=setting.image_size, width=setting.width, dtype=setting.precision
         )
         optimizers = keras.optimizers
         self.model.compile(
@@ -124,7 +134,8 @@ class Keras(Contender):
             if setting.optimizer == "sgd"
             else optimizers.Adam(LEARNING_RATE, beta_1=MOMENTUM)
         )
-        self.flops = getattr(_flops, entry.flops)(self.model)
+        if entry.flops:
+            self.flops = getattr(_flops, entry.flops)(self.model)
         if self.backend == "jax":
             import jax
 
@@ -279,7 +290,9 @@ class Torch(Contender):
         self.place = "cuda" if torch.cuda.is_available() else "cpu"
         if self.place == "cuda":
             self.device = torch.cuda.get_device_name()
-        self.peer = importlib.import_module(MODELS[setting.model].peer).Peer(
+        module = MODELS[setting.model].peer
+        assert module is not None  # Model.contenders
+        self.peer = importlib.import_module(module).Peer(
             image_size=setting.image_size,
             width=setting.width,
             precision=setting.precision,

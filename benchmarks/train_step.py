@@ -5,8 +5,9 @@
 needs the extra `bench` (PyTorch). On a machine with a GPU, JAX against torch.compile at full
 width; TensorFlow need not be installed there:
 
-    KERAS_BACKEND=jax python benchmarks/train_step.py --width 1 --batch-sizes 128 1024 \
-        --precisions mixed_bfloat16 --steps 50 --output runs/benchmarks/train_step_gpu.json
+    KERAS_BACKEND=jax python benchmarks/train_step.py --models pixel_dtgan --width 1 \
+        --batch-sizes 128 1024 --precisions mixed_bfloat16 --steps 50 \
+        --output runs/benchmarks/train_step_gpu.json
 
 | contender | |
 | --- | --- |
@@ -23,7 +24,7 @@ convolutions and dense layers (`_flops.py`). Peak memory is the process's: inter
 libraries, data and training, for `fit` with its data set; on a GPU, that of the card too.
 
 --profile adds where the step's time goes, by operation. A model takes part by a line in
-`_contenders.MODELS` and a PyTorch peer beside this file.
+`_contenders.MODELS`, and is compared if there is a PyTorch peer beside this file.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )
                 result = measure(
                     setting,
-                    options.contenders,
+                    _contenders.MODELS[model].contenders(options.contenders),
                     options.rounds,
                     options.matrix_size,
                     options.profile,
