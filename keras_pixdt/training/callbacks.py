@@ -144,7 +144,6 @@ class AveragedWeights(keras.callbacks.Callback):
         super().__init__()
         self._source = source
         self._context: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        self._copy: keras.Model | None = None
         self._measured: list[np.ndarray] | None = None
 
     def on_test_begin(self, logs: Any = None) -> None:
@@ -197,9 +196,9 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def _measure(self) -> list[np.ndarray]:
         """BatchNorm's statistics under the weights that the converter has now."""
-        if self._copy is None:  # on one device, whatever the strategy
-            self._copy = keras.models.clone_model(self.model.converter)
-        network = self._copy
+        # On one device, whatever the strategy; a new one each time, with its random generators as a
+        # resumed run would have them.
+        network = keras.models.clone_model(self.model.converter)
         network.set_weights([_copy(weight) for weight in self.model.converter.weights])
         layers = _normalizations(network)
         sums = [np.zeros(variable.shape) for variable in _statistics(network)]
