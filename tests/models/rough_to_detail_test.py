@@ -474,12 +474,8 @@ def test_jax_trains_the_same_curriculum(tmp_path):
     exec(CURRICULUM, names)
     here, losses = names["trained"](np.load(tmp_path / "initial.npz"))
 
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(script), str(tmp_path / "initial.npz"), str(tmp_path / "jax")]
-    answer = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert answer.returncode == 0, answer.stderr[-3000:]
+    run_process(command, KERAS_BACKEND="jax")
     there = np.load(tmp_path / "jax.npz")
     np.testing.assert_allclose(there["losses"], losses, rtol=2e-3)
     for i, weight in enumerate(here.get_weights()):
@@ -489,6 +485,52 @@ def test_jax_trains_the_same_curriculum(tmp_path):
     )
     drawn = loaded.predict(batch_of(8)["source"], verbose=0)
     np.testing.assert_allclose(drawn, there["drawn"], atol=1e-4)
+
+
+REPLICAS = """
+import keras
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.models.rough_to_detail_test import TINY, RoughToDetailGAN, batch_of
+
+weights, found = None, []
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    with strategy.scope():
+        model = RoughToDetailGAN(**TINY, seed=0)
+        model.compile(keras.optimizers.SGD(0.05))
+    weights = weights or model.get_weights()
+    model.set_weights(weights)
+    logs = []
+    for index in (0, 2):
+        model.on_phase(index, 0.5)
+        history = model.fit(batch_of(7), batch_size=4, epochs=2, shuffle=False, verbose=0).history
+        logs += [np.array(history[key]) for key in sorted(history)]
+    found.append([*model.get_weights(), *logs])
+for one, two in zip(*found, strict=True):
+    np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-6)
+assert sum(np.abs(a - b).max() > 1e-4 for a, b in zip(weights, found[1])) > len(weights) / 2
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_take_the_steps_of_one():
+    """Places of the penalty, statistics and gradients, with a last batch shared as 2 and 1."""
+    run_process([sys.executable, "-c", REPLICAS])
+
+
+def run_process(command, **environment):
+    answer = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
 
 
 def test_mixed_precision_keeps_images_and_scores_in_float32():
