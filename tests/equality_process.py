@@ -52,7 +52,7 @@ class Saves(keras.callbacks.Callback):
         self.path = path
 
     def on_epoch_end(self, epoch, logs=None):
-        self.model.predict_on_batch(data.to_float(pairs().sources[:2]))
+        self.model.predict_on_batch(data.to_float(pairs().sources[:3]))
         self.model.save(self.path)
 
 
@@ -107,7 +107,7 @@ def train(folder, name, devices, case):
     outputs = {
         **{f"weight_{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(model.weights)},
         "predicted": model.predict(images, batch_size=BATCH, verbose=0),
-        "predicted_on_batch": model.predict_on_batch(images[:5]),
+        "predicted_on_batch": model.predict_on_batch(images[:3]),
     }
     np.savez(folder / f"{name}_{case}.npz", **outputs)
     if case == "fed":

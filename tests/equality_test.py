@@ -28,9 +28,16 @@ def free_addresses(count):
 
 
 def environment(backend, **variables):
-    jax = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"} if backend == "jax" else {}
-    always = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    return {**os.environ, "KERAS_BACKEND": backend, **always, **jax, **variables}
+    return {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_ENABLE_X64": "1",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # few steps: compiling takes longer than they do
+        **variables,
+    }
 
 
 def start(folder, backend, name, strategy, replicas, *cases, **variables):
