@@ -123,10 +123,16 @@ def test_phases_with_batches_of_their_own_size_equal_two_fits(small_lookbook, tm
 @pytest.mark.parametrize(("backend", "replicas"), [("jax", []), ("tensorflow", ["2"])])
 def test_phases_and_resuming(backend, replicas, small_lookbook, tmp_path):
     """On JAX, and on two devices."""
+    environment = {
+        "KERAS_BACKEND": backend,
+        # Models of one process compile the same steps.
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     done = subprocess.run(
         [sys.executable, "-W", "error:Your input ran out of data", "-m",
          "tests.training.staged_run", str(small_lookbook), str(tmp_path), *replicas],
-        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": backend}, capture_output=True, text=True,
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

@@ -11,7 +11,7 @@ from keras_pixdt.training import distribution, run
 
 PRESET = dataclasses.replace(
     presets.get("demo"), image_size=16, width=1 / 32, mirror=False, l1_weight=10.0,
-    phases=((2, 5e-4, 16), (1, 5e-5, 8)),
+    phases=((2, 5e-4, 48), (1, 5e-5, 24)),
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ class Interrupt(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch, logs=None):
-        if (self.epoch, batch) == (1, 7):
+        if (self.epoch, batch) == (1, 5):
             raise Interrupted
 
 
@@ -47,7 +47,7 @@ def two_fits(pairs):
     keras.utils.set_random_seed(3)
     model = PRESET.model(3)
     model.compile(PRESET.optimizer())
-    for size, rate, (start, end) in ((16, 5e-4, (0, 2)), (8, 5e-5, (2, 3))):
+    for size, rate, (start, end) in ((48, 5e-4, (0, 2)), (24, 5e-5, (2, 3))):
         model.optimizer.learning_rate = rate
         batches = data.triplets(pairs["train"], size, 3)
         draw = keras.callbacks.LambdaCallback(
@@ -57,7 +57,7 @@ def two_fits(pairs):
             batches, initial_epoch=start, epochs=end, shuffle=False, verbose=0, callbacks=[draw]
         )
     count = len(pairs["train"])
-    assert int(model.optimizer.iterations) == 2 * (count // 16) + count // 8
+    assert int(model.optimizer.iterations) == 2 * (count // 48) + count // 24
     return model
 
 
@@ -73,7 +73,7 @@ def check_resume(folder, workdir, **options):
     preset = dataclasses.replace(PRESET, ema_momentum=0.9)
     whole = train(folder, workdir / "whole", preset, **options)
     try:
-        train(folder, workdir / "resumed", preset, save_every=5, callbacks=[Interrupt()], **options)
+        train(folder, workdir / "resumed", preset, save_every=3, callbacks=[Interrupt()], **options)
     except Interrupted:
         pass
     resumed = train(folder, workdir / "resumed", preset, **options)
