@@ -94,7 +94,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
             inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
             for variable in inner.variables:
                 if variable is not inner._learning_rate:
-                    variable.assign(ops.zeros_like(variable))
+                    variable.assign(ops.zeros(variable.shape, variable.dtype))
 
     def build_players(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
         """Creates each optimizer's state for its player's variables."""
@@ -676,7 +676,7 @@ class AdversarialModel(
         gradient_of = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
         every = self.player_variables(name)
         if len(variables) < len(every):
-            gradients = [gradient_of.get(id(v), ops.zeros_like(v)) for v in every]
+            gradients = [gradient_of.get(id(v), ops.zeros(v.shape, v.dtype)) for v in every]
         self._apply(optimizer, gradients, every)
         return loss
 

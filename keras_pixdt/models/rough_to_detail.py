@@ -356,7 +356,7 @@ class RoughToDetailGAN(AdversarialModel):
         policy = self.dtype_policy
         self.converter = build_converter(image_size, stages, width, dtype=policy)
         self.stage_networks = [
-            keras.Model(self.converter.inputs, image, name=f"stage{i}")
+            keras.Model(self.converter.input, image, name=f"stage{i}")
             for i, image in enumerate(self.converter.outputs, start=1)
         ]
         players = {"converter": ["converter"]}
@@ -457,7 +457,7 @@ class RoughToDetailGAN(AdversarialModel):
             image = layers.UpSampling2D(
                 factor, interpolation="bilinear", dtype="float32", name="enlarged"
             )(image)
-        plain = keras.Model(every.inputs, image, name="converter")
+        plain = keras.Model(every.input, image, name="converter")
         for layer in plain.layers:
             if layer.weights:
                 layer.set_weights(self.converter.get_layer(layer.name).get_weights())

@@ -11,8 +11,6 @@ import tensorflow as tf
 from keras import layers
 
 from keras_pixdt import presets
-from keras_pixdt.data.batches import Triplets
-from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.rough_to_detail import (
     FadeIn,
@@ -22,7 +20,7 @@ from keras_pixdt.models.rough_to_detail import (
     laplacian,
     pyramid,
 )
-from keras_pixdt.training import Schedule, run
+from keras_pixdt.training import run
 from tests.samples import images
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -35,12 +33,6 @@ def batch_of(count=4, seed=0):
     return {
         key: images(count, SIZE, seed=10 * seed + i) for i, key in enumerate(("source", "target"))
     }
-
-
-def pairs(count=60):
-    levels = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype="uint8")
-    ids = np.arange(12)
-    return PairSet(levels, levels[:12], np.arange(count) % 12, ids, ids)
 
 
 def compiled(optimizer=None, **kwargs):
@@ -333,14 +325,14 @@ def test_the_penalty_pulls_the_critics_slope_to_1():
     model = compiled(keras.optimizers.Adam(1e-2))
     same = {"source": images(4, SIZE), "target": images(4, SIZE, seed=1)}
     place = tf.constant(same["target"])
-    for _ in range(60):  # real and drawn alike: nothing but the penalty is left
+    for _ in range(30):  # real and drawn alike: nothing but the penalty is left
         model.minimize(
             "discriminator",
             lambda: model.discriminator_loss(same["source"], place, place),
         )
     slope = model.gradient(lambda image: model._scores(same["source"], image), place)
     norms = np.sqrt((slope.numpy() ** 2).sum((1, 2, 3)))
-    np.testing.assert_allclose(norms, 1.0, atol=0.2)
+    np.testing.assert_allclose(norms, 1.0, atol=0.25)
 
 
 # Training
@@ -360,32 +352,11 @@ def tiny_preset(**fields):
 class Recorder(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
-        self.seen, self.sizes = [], set()
+        self.seen = []
 
     def on_epoch_end(self, epoch, logs=None):
         alpha = float(self.model._fade_ins()[self.model.stage - 1].alpha)
         self.seen.append((self.model.stage, alpha, int(self.model.optimizer.iterations)))
-
-
-def test_the_curriculum_is_one_fit():
-    preset = tiny_preset()
-    train = Triplets(pairs(), preset.batch_sizes, irrelevant=False)
-    model = preset.model(seed=0)
-    model.compile(preset.optimizer(), metrics=[RootMeanSquaredError()])
-    recorder = Recorder()
-    history = model.fit(
-        train,
-        validation_data=Triplets(pairs(), 8, shuffle=False),
-        epochs=12,
-        shuffle=False,
-        verbose=0,
-        callbacks=[Schedule(preset, train, epochs=12), recorder],
-    ).history
-    fade = [0.0, 0.5, 1.0, 1.0]
-    steps = [60 // size * n for size in (12, 10, 8) for n in (1, 2, 3, 4)]
-    assert recorder.seen == [(1 + i // 4, fade[i % 4], count) for i, count in enumerate(steps)]
-    assert all(len(values) == 12 and np.isfinite(values).all() for values in history.values())
-    assert model.predict(images(3, SIZE), verbose=0).shape == (3, SIZE, SIZE, 3)
 
 
 class Interrupted(Exception):
@@ -400,15 +371,24 @@ class Interrupt(keras.callbacks.Callback):
             raise Interrupted
 
 
-def test_a_run_interrupted_in_stage_2_ends_as_an_uninterrupted_one(small_lookbook, tmp_path):
-    preset = tiny_preset(phases=[(1, 1e-3, size) for size in (40, 40, 32, 32, 24, 24)])
-    runs = [tmp_path / "whole", tmp_path / "interrupted"]
-    whole = run.train(preset, str(small_lookbook), runs[0], verbose=0)
-    arguments = {"preset": preset, "data": str(small_lookbook), "verbose": 0, "save_every": 2}
+@pytest.mark.slow
+def test_the_curriculum_is_one_run_also_when_it_is_interrupted(small_lookbook, tmp_path):
+    preset = tiny_preset(stages=2, phases=[(2, 1e-3, 60), (1, 1e-3, 60), (2, 1e-3, 40), (1, 1e-3)])
+    arguments = {"preset": preset, "data": str(small_lookbook), "verbose": 0}
+    recorder = Recorder()
+    whole = run.train(workdir=tmp_path / "whole", callbacks=[recorder], **arguments)
+    pairs = len(whole.pairs()["train"])
+    first, second, third = pairs // 60, pairs // 40, pairs // 8
+    assert recorder.seen == [
+        (1, 0.0, first), (1, 0.5, 2 * first), (1, 1.0, 3 * first),
+        (2, 0.0, second), (2, 0.5, 2 * second), (2, 1.0, 2 * second + third),
+    ]  # fmt: skip
+    assert all(np.isfinite(values).all() for values in whole.history().values())
+
+    arguments |= {"workdir": tmp_path / "interrupted", "save_every": 2}
     with pytest.raises(Interrupted):
-        run.train(workdir=runs[1], callbacks=[Interrupt()], **arguments)
-    resumed = run.train(workdir=runs[1], **arguments)
-    assert resumed.model.stage == 3
+        run.train(callbacks=[Interrupt()], **arguments)
+    resumed = run.train(**arguments)
     for a, b in zip(state_of(whole.model), state_of(resumed.model), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -424,6 +404,7 @@ def test_saved_and_loaded_it_goes_on_at_its_stage(stage, tmp_path):
     source = images(2, SIZE, seed=7)
     np.testing.assert_array_equal(loaded(source), model(source))
     loaded.run_eagerly = True
+    model.reset_metrics()  # losses are means since then
     for batch in (batch_of(seed=1), batch_of(seed=2)):
         assert step(model, batch) == step(loaded, batch)
     for a, b in zip(state_of(model), state_of(loaded), strict=True):
@@ -438,16 +419,17 @@ from keras_pixdt import RoughToDetailGAN
 
 class Portable(RoughToDetailGAN):
     def draw(self, sample, like):  # backends draw different random numbers
-        return keras.ops.reshape(keras.ops.linspace(0.0, 1.0, len(like)), (-1, 1, 1, 1))
+        places = keras.ops.arange(keras.ops.shape(like)[0], dtype="float32") / 4.0
+        return places[:, None, None, None]
 
-def trained(stored):
+def trained(stored, **options):
     keras.utils.set_random_seed(0)
     model = Portable(image_size=32, stages=3, width=1 / 16)
     model.set_weights([stored[f"weight_{i}"] for i in range(len(model.weights))])
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.5))
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.5), **options)
     batch = {key: stored[key] for key in ("source", "target")}
     losses = []
-    for index in (0, 0, 1, 2, 2, 4, 5):  # of the phase: fit traces what changes with the stage
+    for index in (0, 1, 2):  # of the phase: `fit` traces what changes with the stage
         model.on_phase(index, 0.5)
         history = model.fit(batch, batch_size=4, shuffle=False, verbose=0).history
         losses.append([history[key][0] for key in sorted(history)])
@@ -472,7 +454,7 @@ def test_jax_trains_the_same_curriculum(tmp_path):
     np.savez(tmp_path / "initial.npz", **batch_of(8), **weights)
     names = {"__name__": "curriculum"}
     exec(CURRICULUM, names)
-    here, losses = names["trained"](np.load(tmp_path / "initial.npz"))
+    here, losses = names["trained"](np.load(tmp_path / "initial.npz"), run_eagerly=True)
 
     command = [sys.executable, str(script), str(tmp_path / "initial.npz"), str(tmp_path / "jax")]
     run_process(command, KERAS_BACKEND="jax")
@@ -499,19 +481,19 @@ from tests.models.rough_to_detail_test import TINY, RoughToDetailGAN, batch_of
 weights, found = None, []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     with strategy.scope():
-        model = RoughToDetailGAN(**TINY, seed=0)
-        model.compile(keras.optimizers.SGD(0.05))
+        model = RoughToDetailGAN(**{**TINY, "stages": 2}, seed=0)
+        model.compile(keras.optimizers.SGD(1e-3))
     weights = weights or model.get_weights()
     model.set_weights(weights)
     logs = []
     for index in (0, 2):
         model.on_phase(index, 0.5)
-        history = model.fit(batch_of(7), batch_size=4, epochs=2, shuffle=False, verbose=0).history
+        history = model.fit(batch_of(7), batch_size=4, shuffle=False, verbose=0).history
         logs += [np.array(history[key]) for key in sorted(history)]
     found.append([*model.get_weights(), *logs])
 for one, two in zip(*found, strict=True):
     np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-6)
-assert sum(np.abs(a - b).max() > 1e-4 for a, b in zip(weights, found[1])) > len(weights) / 2
+assert sum(np.abs(a - b).max() > 1e-5 for a, b in zip(weights, found[1])) > len(weights) / 2
 """
 
 
