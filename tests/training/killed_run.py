@@ -18,8 +18,8 @@ from keras_pixdt.training import checkpoint, run
 def preset(dtype):
     """All that has a state of its own: two phases, averages, mirroring."""
     return dataclasses.replace(
-        presets.get("demo"), image_size=16, width=1 / 32, phases=((1, 1e-3, 16), (1, 1e-4, 32)),
-        dtype=dtype, ema_momentum=0.9,
+        presets.get("demo"), image_size=16, width=1 / 32, discriminator_width=1 / 32,
+        phases=((1, 1e-3, 16), (1, 1e-4, 32)), dtype=dtype, ema_momentum=0.9,
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from keras_pixdt import data, presets
 from keras_pixdt.training import distribution, run
 
 PRESET = dataclasses.replace(
-    presets.get("demo"), image_size=16, width=1 / 32, mirror=False, l1_weight=10.0,
-    phases=((2, 5e-4, 48), (1, 5e-5, 24)),
+    presets.get("demo"), image_size=16, width=1 / 32, discriminator_width=1 / 32, mirror=False,
+    l1_weight=10.0, phases=((2, 5e-4, 48), (1, 5e-5, 24)),
 )  # fmt: skip
 
 
