@@ -2,9 +2,9 @@
 
     python examples/residual_pixel_dtgan.py
 
-Draws 100 products and the persons who wear them, trains a narrow network of 90 layers for a few
+Draws 60 products and the persons who wear them, trains a narrow network of 90 layers for two
 epochs, and writes `residual_pixel_dtgan.png`: photo | drawn by the network | the product, of
-products that training did not see. Under a minute on two cores; expect no more than rough shapes.
+products that training did not see. Under a minute on two cores; expect no more than a rough shape.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from keras_pixdt import ResidualPixelDTGAN, data, metrics
 def main() -> None:
     """Runs the example."""
     parser = argparse.ArgumentParser(description="The residual PixelDTGAN on rendered products.")
-    parser.add_argument("--products", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--width", type=float, default=0.125, help="1 is the paper's network")
+    parser.add_argument("--products", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--width", type=float, default=0.0625, help="1 is the paper's network")
     parser.add_argument("--out", default="residual_pixel_dtgan.png")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
