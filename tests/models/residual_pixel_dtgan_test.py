@@ -547,6 +547,7 @@ def test_one_step_on_jax_equals_tensorflows(tmp_path):
     np.savez(tmp_path / "before.npz", **batch, **weights)
     options = json.dumps({**TINY, "residual": False, "dtype": "float64"})
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # one step: compiling takes longer
     done = subprocess.run(
         [sys.executable, "-c", JAX_SCRIPT, "before.npz", options, "after.npz"],
         cwd=tmp_path,
