@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
         "keras_pixdt.models.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
+        "keras_pixdt.models.discogan": ["DiscoGAN"],
         "keras_pixdt.models.pix2pix": ["Pix2Pix"],
         "keras_pixdt.models.pixel_dtgan": ["PixelDTGAN"],
         "keras_pixdt.models.residual_pixel_dtgan": ["ResidualPixelDTGAN"],

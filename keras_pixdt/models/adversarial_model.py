@@ -647,7 +647,11 @@ class AdversarialModel(
         return self._compile_metrics.result()
 
     def minimize(
-        self, name: str, loss_fn: Callable[..., Tensor], through: Forward | None = None
+        self,
+        name: str,
+        loss_fn: Callable[..., Tensor],
+        through: Forward | None = None,
+        penalty: Callable[[], Tensor] | None = None,
     ) -> Tensor:
         """Updates one player.
 
@@ -657,22 +661,34 @@ class AdversarialModel(
             through: a `forward` of the same player; `loss_fn` then takes its outputs, and its
                 pass is used for the gradients. Terms that depend on the player's weights in
                 another way than through these outputs get no gradient.
+            penalty: returns a scalar of the player's weights alone, such as weight decay. Its
+                gradient is added; it is no part of the loss that is returned.
 
         Returns:
             The loss before the update, float32, not scaled.
         """
         variables, optimizer = self.active_variables(name), self.optimizer[name]
 
-        def scaled(*outputs):
-            # In float32: the scale of mixed_float16 overflows half precision by design.
-            own_term, loss = self._weigh(ops.cast(loss_fn(*outputs), keras.config.floatx()))
-            return optimizer.scale_loss(own_term), loss
+        def scaled(fn):
+            def term(*inputs):
+                # In float32: the scale of mixed_float16 overflows half precision by design.
+                own_term, loss = self._weigh(ops.cast(fn(*inputs), keras.config.floatx()))
+                return optimizer.scale_loss(own_term), loss
+
+            return term
 
         if through is None:
-            gradients, loss = self._gradients(scaled, variables)
+            gradients, loss = self._gradients(scaled(loss_fn), variables)
         else:
-            cotangents, loss = self._gradients(scaled, None, through.outputs)
+            cotangents, loss = self._gradients(scaled(loss_fn), None, through.outputs)
             gradients = through.pull(cotangents)
+        if penalty is not None:
+            added, _ = self._gradients(scaled(penalty), variables)
+            # Where the loss has none, it stays missing: the optimizer reports the mistake.
+            gradients = [
+                g if g is None or p is None else g + p
+                for g, p in zip(gradients, added, strict=True)
+            ]
         gradient_of = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
         every = self.player_variables(name)
         if len(variables) < len(every):

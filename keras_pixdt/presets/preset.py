@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     import keras
@@ -43,6 +43,8 @@ class Preset(abc.ABC):
         dtype: dtype policy of the networks.
         ema_momentum: share that the average of the converter's weights keeps at each update;
             validation, pictures and the trained model then have the averages. None does without.
+        paired: whether its model learns from pairs; else from two domains, which
+            `keras_pixdt.data.unpaired` makes batches of. Of the class, not a field.
 
     Raises:
         ValueError: a field is out of its range; the message names the preset and the field.
@@ -58,6 +60,7 @@ class Preset(abc.ABC):
     irrelevant_pairs: bool = False
     dtype: str = "float32"
     ema_momentum: float | None = None
+    paired: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Checks the fields that no other constructor checks."""

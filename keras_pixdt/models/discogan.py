@@ -1,0 +1,571 @@
+"""DiscoGAN: Kim et al., "Learning to Discover Cross-Domain Relations with GANs", 2017.
+
+Two domains A and B, and no pairs. Generators translate from A to B and from B to A, two
+discriminators say of each domain's images whether they are real, and what is translated to the
+other domain and back shall be what it was: this makes the relation of the domains one to one.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from keras_pixdt.layers import BatchNormalization
+from keras_pixdt.losses import binary_cross_entropy
+from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
+
+# not in the paper: sizes of filters and the leak, from the authors' code.
+FILTER_SIZE_PX = 4
+LEAK = 0.2
+INNERMOST_PX = 4  # side of the map that the strided layers end at
+EXTRA_FILTERS = 100  # of the fifth layer, whose map is 1x1
+
+
+# Networks: Sec. 2.2, and 3.1 for points
+
+
+def _filters(image_size: int, width: float) -> list[int]:
+    """Filters of the strided layers: 64, 128, 256, 512, ...; from the authors' code."""
+    count = (image_size // INNERMOST_PX).bit_length() - 1
+    return [max(1, round(width * 64 * min(2**i, 8))) for i in range(count)]
+
+
+def _uniform(fan: str) -> keras.initializers.Initializer:
+    # not in the paper: PyTorch's default, which the authors' code has: U(-b, b), b^2 = 1 / inputs.
+    return keras.initializers.VarianceScaling(1 / 3, mode=fan, distribution="uniform")
+
+
+def _batch_norm(x: Tensor, dtype: Any, name: str) -> Tensor:
+    # not in the paper: momentum and epsilon, PyTorch's defaults.
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
+
+
+def _encoder(
+    x: Tensor, filters: list[int], dtype: Any, name: str, extra_filters: int | None = None
+) -> Tensor:
+    """Strided convolutions and leaky ReLUs; BatchNorm in all but the first (Sec. 3.2)."""
+    for i, count in enumerate([*filters, *([extra_filters] if extra_filters else [])], start=1):
+        extra = i > len(filters)
+        x = layers.Conv2D(
+            count,
+            FILTER_SIZE_PX,
+            strides=1 if extra else 2,
+            padding="valid" if extra else "same",
+            use_bias=False,  # as in the authors' code, here and below
+            kernel_initializer=_uniform("fan_in"),
+            dtype=dtype,
+            name=f"{name}{i}",
+        )(x)
+        if i > 1:
+            x = _batch_norm(x, dtype, f"{name}{i}")
+        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}{i}_lrelu")(x)
+    return x
+
+
+def build_converter(
+    image_size: int,
+    width: float,
+    extra_layer: bool = False,
+    dtype: Any = None,
+    name: str = "converter",
+) -> keras.Model:
+    """A generator: an encoder to 4x4 and the decoder that mirrors it.
+
+    Args:
+        image_size: side of the square images, px.
+        width: factor on the numbers of filters.
+        extra_layer: whether encoder and decoder have a fifth layer, to 1x1 and back.
+        dtype: dtype policy of the layers; the output is float32 in any case.
+        name: of the model.
+
+    Returns:
+        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to the same.
+    """
+    filters = _filters(image_size, width)
+    extra_filters = max(1, round(width * EXTRA_FILTERS)) if extra_layer else None
+    source = keras.Input((image_size, image_size, 3), name="source")
+    x = _encoder(source, filters, dtype, "encoder", extra_filters)
+    # Each layer of the decoder gives what its counterpart in the encoder takes.
+    counts = [*([filters[-1]] if extra_layer else []), *filters[-2::-1], 3]
+    for i, count in enumerate(counts, start=1):
+        extra = extra_layer and i == 1
+        x = layers.Conv2DTranspose(
+            count,
+            FILTER_SIZE_PX,
+            strides=1 if extra else 2,
+            padding="valid" if extra else "same",
+            use_bias=False,
+            kernel_initializer=_uniform("fan_out"),  # of a transposed kernel these are the inputs
+            dtype=dtype,
+            name=f"decoder{i}",
+        )(x)
+        if i < len(counts):
+            x = _batch_norm(x, dtype, f"decoder{i}")
+            x = layers.ReLU(dtype=dtype, name=f"decoder{i}_relu")(x)
+    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
+    converted = layers.Activation("tanh", dtype="float32", name="converted")(x)
+    return keras.Model(source, converted, name=name)
+
+
+def build_discriminator(
+    image_size: int, width: float, dtype: Any = None, name: str = "discriminator"
+) -> keras.Model:
+    """The encoder once more, and an additional convolution to one logit.
+
+    Args:
+        image_size: side of the square images, px.
+        width: factor on the numbers of filters.
+        dtype: dtype policy of the layers; the logits are float32 in any case.
+        name: of the model.
+
+    Returns:
+        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to logits (batch, 1).
+    """
+    filters = _filters(image_size, width)
+    image = keras.Input((image_size, image_size, 3), name="image")
+    x = _encoder(image, filters, dtype, "conv")
+    x = layers.Conv2D(
+        1,
+        INNERMOST_PX,
+        use_bias=False,
+        kernel_initializer=_uniform("fan_in"),
+        dtype=dtype,
+        name=f"conv{len(filters) + 1}",
+    )(x)
+    x = layers.Flatten(dtype=dtype, name="flatten")(x)
+    logits = layers.Activation("linear", dtype="float32", name="logits")(x)
+    return keras.Model(image, logits, name=name)
+
+
+def build_mlp(
+    inputs: int, units: int, depth: int, outputs: int, dtype: Any = None, name: str | None = None
+) -> keras.Model:
+    """Linear layers with a ReLU after each but the last (Sec. 3.1).
+
+    Args:
+        inputs: numbers in a point.
+        units: outputs of the hidden layers.
+        depth: linear layers, the last one included.
+        outputs: of the last layer.
+        dtype: dtype policy of the layers; the output is float32 in any case.
+        name: of the model.
+
+    Returns:
+        A functional model, (batch, inputs) to (batch, outputs).
+    """
+    point = keras.Input((inputs,), name="point")
+    x = point
+    for i in range(1, depth):
+        x = layers.Dense(units, "relu", dtype=dtype, name=f"linear{i}")(x)
+    x = layers.Dense(outputs, dtype=dtype, name=f"linear{depth}")(x)
+    x = layers.Activation("linear", dtype="float32", name="outputs")(x)
+    return keras.Model(point, x, name=name)
+
+
+# Reconstruction: the distance d of Eq. 3. Sec. 2.1 names L1, L2 and Huber, Sec. 2.3 MSE, cosine
+# distance and hinge loss. Each takes x and its reconstruction, (batch, ...), to a scalar.
+
+HUBER_DELTA = 1.0  # not in the paper: where the square ends and the line begins
+HINGE_MARGIN = 0.1  # not in the paper: what the hinge forgives, of a range from -1 to 1
+
+
+def mean_absolute_error(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """L1: mean of |x - reconstruction|."""
+    return ops.mean(ops.abs(x - reconstruction))
+
+
+def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """L2: mean of (x - reconstruction)^2."""
+    return ops.mean(ops.square(x - reconstruction))
+
+
+def huber(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """Mean of e^2 / 2 for errors e up to `HUBER_DELTA`, and of a line beyond."""
+    error = ops.abs(x - reconstruction)
+    near = ops.minimum(error, HUBER_DELTA)
+    return ops.mean(near * (error - 0.5 * near))
+
+
+def cosine_distance(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """1 - cosine of the angle between a sample and its reconstruction, mean over the samples."""
+    x, reconstruction = (
+        ops.normalize(ops.reshape(values, (ops.shape(values)[0], -1)))
+        for values in (x, reconstruction)
+    )
+    return 1.0 - ops.mean(ops.sum(x * reconstruction, axis=-1))
+
+
+def hinge(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """Mean of |x - reconstruction| beyond `HINGE_MARGIN`.
+
+    The hinge of regression: max(0, 1 - x y), that of classification, is not least at y = x.
+    """
+    return ops.mean(ops.relu(ops.abs(x - reconstruction) - HINGE_MARGIN))
+
+
+RECONSTRUCTIONS = {
+    "mae": mean_absolute_error,
+    "mse": mean_squared_error,
+    "huber": huber,
+    "cosine": cosine_distance,
+    "hinge": hinge,
+}
+
+
+# Objective and step: Secs. 2.3 and 2.4
+
+
+class CrossDomainGAN(AdversarialModel):
+    """Objective and step of the paper's three models, for whatever the domains hold.
+
+    A subclass writes `build_converter`, `build_discriminator` and `generated_shape`, and ends its
+    `__init__` with `build_networks`.
+
+    Args:
+        coupled: whether both directions are learnt (Fig. 2c).
+        reconstruction: the distance d of Eq. 3, a key of `RECONSTRUCTIONS`.
+        reconstruction_weight: factor on it, which the paper has not: 1.
+        weight_decay: factor on the weights that is added to their gradients.
+        **kwargs: `name`, `dtype`.
+
+    Raises:
+        ValueError: an unknown distance, a negative weight, or a coupled model without
+            reconstruction, which the paper has not: nothing couples its two halves.
+    """
+
+    def __init__(
+        self,
+        coupled: bool,
+        reconstruction: str,
+        reconstruction_weight: float,
+        weight_decay: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if reconstruction not in RECONSTRUCTIONS:
+            raise ValueError(
+                f"`reconstruction` must be one of {', '.join(RECONSTRUCTIONS)}. "
+                f"Received: {reconstruction!r}"
+            )
+        if reconstruction_weight < 0 or (coupled and not reconstruction_weight):
+            raise ValueError(
+                "`reconstruction_weight` must be positive, or 0 with coupled=False for the "
+                f"standard GAN. Received: {reconstruction_weight} with coupled={coupled}"
+            )
+        if weight_decay < 0:
+            raise ValueError(f"`weight_decay` must not be negative. Received: {weight_decay}")
+        self.coupled = coupled
+        self.reconstruction = reconstruction
+        self.reconstruction_weight = reconstruction_weight
+        self.weight_decay = weight_decay
+
+    @abc.abstractmethod
+    def build_converter(self, name: str) -> keras.Model:
+        """A generator."""
+
+    @abc.abstractmethod
+    def build_discriminator(self, name: str) -> keras.Model:
+        """A discriminator, of which the outputs are logits."""
+
+    def build_networks(self) -> None:
+        """Builds what the model has of G_AB, G_BA, D_B and D_A (Fig. 2), and declares the players.
+
+        Both generators are one player and both discriminators another: Eqs. 7 and 8 are sums over
+        them.
+        """
+        players = {"discriminator": ["discriminator"], "converter": ["converter"]}
+        self.converter = self.build_converter("converter")  # G_AB
+        self.discriminator = self.build_discriminator("discriminator")  # D_B
+        if self.reconstruction_weight:
+            self.reverse_converter = self.build_converter("reverse_converter")  # G_BA
+            players["converter"].append("reverse_converter")
+        if self.coupled:
+            self.reverse_discriminator = self.build_discriminator("reverse_discriminator")  # D_A
+            players["discriminator"].append("reverse_discriminator")
+        self.set_players(players)
+
+    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
+        """x_AB = G_AB(x_A) (Eq. 1).
+
+        Args:
+            inputs: x_A, samples of domain A, or a batch that holds them under "source".
+            training: whether BatchNorm uses the batch's statistics.
+
+        Returns:
+            Samples of domain B, float32, of the same shape and range.
+        """
+        x_a = inputs["source"] if isinstance(inputs, Mapping) else inputs
+        return self.converter(x_a, training=training)
+
+    def reconstruct(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
+        """x_ABA = G_BA(G_AB(x_A)) (Eq. 2); arguments and result as for `call`.
+
+        Raises:
+            ValueError: the model is a standard GAN, which has no way back.
+        """
+        if not self.reconstruction_weight:
+            raise ValueError(
+                "A model with reconstruction_weight=0 is a standard GAN: it has no generator back"
+            )
+        return self.reverse_converter(self(inputs, training=training), training=training)
+
+    def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One step on the discriminators, then one on the generators."""
+        x_a, x_b = batch["source"], batch["target"]
+        forward = self.forward("converter", lambda: self._translations(x_a, x_b))
+
+        # Update D_A and D_B (Eq. 8).
+        translations = ops.stop_gradient(forward.outputs)
+        discriminator = self.minimize(
+            "discriminator",
+            lambda: self.discriminator_loss(x_a, x_b, translations),
+            penalty=lambda: self.weight_penalty("discriminator"),
+        )
+
+        # Update G_AB and G_BA through the updated D_A and D_B (Eq. 7).
+        converter = self.minimize(
+            "converter",
+            lambda translations: self.converter_loss(x_a, x_b, translations),
+            through=forward,
+            penalty=lambda: self.weight_penalty("converter"),
+        )
+        return {"discriminator": discriminator, "converter": converter}
+
+    def _translations(self, x_a: Tensor, x_b: Tensor) -> Tensor:
+        """x_AB, x_ABA, x_BA and x_BAB, as far as the model has them, as one tensor."""
+        x_ab = self.converter(x_a, training=True)
+        translations = [x_ab]
+        if self.reconstruction_weight:
+            translations.append(self.reverse_converter(x_ab, training=True))
+        if self.coupled:
+            x_ba = self.reverse_converter(x_b, training=True)
+            translations += [x_ba, self.converter(x_ba, training=True)]
+        return ops.stack(translations)
+
+    def discriminator_loss(self, x_a: Tensor, x_b: Tensor, translations: Tensor) -> Tensor:
+        """L_D (Eq. 8), or L_D_B (Eq. 6) of a model that is not coupled.
+
+        Args:
+            x_a: samples of domain A, (batch, ...).
+            x_b: samples of domain B, of the same shape.
+            translations: x_AB[, x_ABA[, x_BA, x_BAB]], stacked along a first axis.
+
+        Returns:
+            A scalar.
+        """
+        loss = self._discriminator_loss(self.discriminator, x_b, translations[0])
+        if self.coupled:
+            loss += self._discriminator_loss(self.reverse_discriminator, x_a, translations[2])
+        return loss
+
+    def _discriminator_loss(self, discriminator: keras.Model, real: Tensor, fake: Tensor) -> Tensor:
+        """Eq. 6, for either domain."""
+        real, fake = discriminator(real, training=True), discriminator(fake, training=True)
+        return binary_cross_entropy(ops.ones_like(real), real) + binary_cross_entropy(
+            ops.zeros_like(fake), fake
+        )
+
+    def converter_loss(self, x_a: Tensor, x_b: Tensor, translations: Tensor) -> Tensor:
+        """L_G (Eq. 7), or L_G_AB (Eq. 5) of a model that is not coupled.
+
+        Args:
+            x_a: samples of domain A, (batch, ...).
+            x_b: samples of domain B, of the same shape.
+            translations: x_AB[, x_ABA[, x_BA, x_BAB]], stacked along a first axis.
+
+        Returns:
+            A scalar.
+        """
+        distance = RECONSTRUCTIONS[self.reconstruction]
+        loss = self._gan_loss(self.discriminator, translations[0])
+        if self.reconstruction_weight:
+            loss += self.reconstruction_weight * distance(x_a, translations[1])  # Eq. 3
+        if self.coupled:
+            loss += self._gan_loss(self.reverse_discriminator, translations[2])
+            loss += self.reconstruction_weight * distance(x_b, translations[3])
+        return loss
+
+    def _gan_loss(self, discriminator: keras.Model, fake: Tensor) -> Tensor:
+        """-log D(fake) (Eq. 4)."""
+        logits = discriminator(fake, training=True)
+        return binary_cross_entropy(ops.ones_like(logits), logits)
+
+    def weight_penalty(self, player: str) -> Tensor:
+        """0.5 * weight_decay * sum of the squares of the player's weights, a scalar.
+
+        Its gradient is weight_decay * w, what "weight decay regularization" (Sec. 3.2) is in the
+        Adam of the authors' code: it goes through Adam's moments, unlike that of AdamW.
+        """
+        squares = [ops.sum(ops.square(weight)) for weight in self.player_variables(player)]
+        return 0.5 * self.weight_decay * sum(squares)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that all subclasses have."""
+        arguments = ("coupled", "reconstruction", "reconstruction_weight", "weight_decay")
+        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class DiscoGAN(CrossDomainGAN):
+    """Translation between two domains of images without pairs (Kim et al. 2017).
+
+    `DiscoGAN()` is the full-width network for 64 px (Fig. 2c). `coupled=False` is the GAN with a
+    reconstruction loss (Fig. 2b), without D_A and the second half of the losses;
+    `coupled=False, reconstruction_weight=0` the standard GAN (Fig. 2a), without G_BA too.
+
+    `converter` is G_AB, `reverse_converter` G_BA, `discriminator` D_B, `reverse_discriminator` D_A.
+
+    Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
+    (batch, image_size, image_size, 3), of domain A and of domain B: row i of one has nothing to do
+    with row i of the other. `predict` takes such dicts or images of domain A, and gives x_AB.
+
+    Differs from the paper:
+      - tanh in the place of "followed by a ReLU" after the last layer: images are in [-1, 1].
+        (The authors' code has a sigmoid, for images in [0, 1].)
+      - At test time BatchNorm uses its moving statistics; the authors' code takes those of the test
+        batch. G_AB's are of x_A and x_BA alike, since it translates both in training.
+      - The paper's sums have no weights. The authors' code weighs the terms, adds a loss on the
+        discriminator's features that the paper does not mention, and updates the discriminators in
+        every third iteration only; here both players are updated in each.
+      - The discriminators are updated first, and the generators through the updated ones.
+      - The paper's images have 64 px. The sizes 16, 32, 128, ... have fewer or more strided layers,
+        so that they too end at 4x4.
+
+    The four translations of a step are computed once; both players are updated from this pass.
+
+    Args:
+        image_size: side of the images in px, a power of two from 16.
+        width: factor on all numbers of filters but the outputs'.
+        discriminator_width: the same for the discriminators; None takes `width`.
+        extra_layer: whether the generators have five layers each way in the place of four ("from
+            four to five depending on the domain"); the authors' code has five for cars, chairs and
+            faces that turn.
+        coupled: whether it is DiscoGAN, with both directions.
+        reconstruction: "mse" (L2), "mae" (L1), "huber", "cosine" or "hinge".
+        reconstruction_weight: factor on the reconstruction loss of each domain.
+        weight_decay: factor on the weights that is added to their gradients (Sec. 3.2).
+        **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
+
+    Raises:
+        ValueError: a size, width or weight out of its range, or an unknown distance.
+
+    Example:
+        ```python
+        model = DiscoGAN(image_size=64)
+        model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
+        model.fit(data.unpaired((images_a, images_b), batch_size=200, seed=0), epochs=100)
+        in_domain_b = model.predict(photos)
+        ```
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        width: float = 1.0,
+        *,
+        discriminator_width: float | None = None,
+        extra_layer: bool = False,
+        coupled: bool = True,
+        reconstruction: str = "mse",
+        reconstruction_weight: float = 1.0,
+        weight_decay: float = 1e-4,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(coupled, reconstruction, reconstruction_weight, weight_decay, **kwargs)
+        if image_size < 16 or image_size & (image_size - 1):
+            raise ValueError(
+                "`image_size` must be a power of two from 16, since each strided layer halves the "
+                f"image down to 4x4. Received: {image_size}"
+            )
+        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
+            if factor is not None and not factor > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {factor}")
+        self.image_size = image_size
+        self.width = width
+        self.discriminator_width = discriminator_width
+        self.extra_layer = extra_layer
+        self.build_networks()
+
+    def build_converter(self, name: str) -> keras.Model:
+        """A generator of images."""
+        return build_converter(
+            self.image_size, self.width, self.extra_layer, self.dtype_policy, name
+        )
+
+    def build_discriminator(self, name: str) -> keras.Model:
+        """A discriminator of images."""
+        width = self.width if self.discriminator_width is None else self.discriminator_width
+        return build_discriminator(self.image_size, width, self.dtype_policy, name)
+
+    def generated_shape(self) -> tuple[int | None, ...]:
+        """Shape of the converted images."""
+        return self.converter.output_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        arguments = ("image_size", "width", "discriminator_width", "extra_layer")
+        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class PointDiscoGAN(CrossDomainGAN):
+    """DiscoGAN for points of a plane, as in the toy experiment (Sec. 3.1, Fig. 4).
+
+    Batches for `fit` are dicts `{source, target}` of float32 points (batch, 2).
+
+    Differs from the paper: its generator is "three linear layers each followed by a ReLU"; here
+    none follows the last, which otherwise could not reach three quarters of the plane.
+
+    Args:
+        units: outputs of the hidden layers; not in the paper.
+        coupled: as in `DiscoGAN`, like the following.
+        reconstruction: the distance.
+        reconstruction_weight: its factor.
+        weight_decay: of the weights; the paper gives it for images.
+        **kwargs: `name`, `dtype`.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    DIMENSIONS = 2
+    GENERATOR_DEPTH = 3  # linear layers (Sec. 3.1)
+    DISCRIMINATOR_DEPTH = 5
+
+    def __init__(
+        self,
+        units: int = 128,
+        *,
+        coupled: bool = True,
+        reconstruction: str = "mse",
+        reconstruction_weight: float = 1.0,
+        weight_decay: float = 1e-4,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(coupled, reconstruction, reconstruction_weight, weight_decay, **kwargs)
+        if units < 1:
+            raise ValueError(f"`units` must be at least 1. Received: {units}")
+        self.units = units
+        self.build_networks()
+
+    def build_converter(self, name: str) -> keras.Model:
+        """A generator of points."""
+        outputs, policy = self.DIMENSIONS, self.dtype_policy
+        return build_mlp(outputs, self.units, self.GENERATOR_DEPTH, outputs, policy, name)
+
+    def build_discriminator(self, name: str) -> keras.Model:
+        """A discriminator of points."""
+        depth, policy = self.DISCRIMINATOR_DEPTH, self.dtype_policy
+        return build_mlp(self.DIMENSIONS, self.units, depth, 1, policy, name)
+
+    def generated_shape(self) -> tuple[int | None, ...]:
+        """Shape of the converted points."""
+        return self.converter.output_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "units": self.units}

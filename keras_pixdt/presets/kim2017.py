@@ -1,0 +1,87 @@
+"""DiscoGAN as Kim et al. 2017 trained it, with the two models that they compare it with."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from keras_pixdt.presets.preset import Phase, Preset
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_pixdt.models.discogan import DiscoGAN
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiscoGANPreset(Preset):
+    """A model of Kim et al.'s Fig. 2; the defaults are those of Sec. 3.2.
+
+    `pixdt train --preset NAME --data FOLDER_A --target-data FOLDER_B` runs it; with `reverse=True`
+    it is from B to A. The fields that `Preset` does not describe are arguments of `DiscoGAN`.
+    """
+
+    paired: ClassVar[bool] = False
+
+    batch_size: int = 200
+    phases: tuple[Phase, ...] = (Phase(5000, 2e-4),)  # epochs not in the paper: the authors' code's
+    width: float = 1.0
+    discriminator_width: float | None = None
+    extra_layer: bool = False
+    coupled: bool = True
+    reconstruction: str = "mse"
+    reconstruction_weight: float = 1.0
+    weight_decay: float = 1e-4
+
+    def model(self, seed: int | None = None) -> DiscoGAN:
+        """The network of the row, not compiled; nothing in it is drawn but the first weights."""
+        from keras_pixdt.models.discogan import DiscoGAN
+
+        return DiscoGAN(
+            image_size=self.image_size,
+            width=self.width,
+            discriminator_width=self.discriminator_width,
+            extra_layer=self.extra_layer,
+            coupled=self.coupled,
+            reconstruction=self.reconstruction,
+            reconstruction_weight=self.reconstruction_weight,
+            weight_decay=self.weight_decay,
+            dtype=self.dtype,
+        )
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimizer of each player, at the first phase's rate (Sec. 3.2)."""
+        import keras
+
+        return keras.optimizers.Adam(self.phases[0].learning_rate, beta_1=0.5, beta_2=0.999)
+
+
+# The models of Fig. 2: what the name says after the paper's, and what is set.
+_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "": ("2c, DiscoGAN", {}),
+    "-reconstruction": ("2b, GAN with a reconstruction loss", {"coupled": False}),
+    "-standard": ("2a, standard GAN", {"coupled": False, "reconstruction_weight": 0.0}),
+}
+
+
+def _row(suffix: str) -> DiscoGANPreset:
+    figure, changed = _MODELS[suffix]
+    return DiscoGANPreset(
+        name=f"kim2017{suffix}", reference=f"Kim et al. 2017, Fig. {figure}", **changed
+    )
+
+
+def _small(suffix: str) -> DiscoGANPreset:
+    """For minutes on two cores; not of the paper, whose other numbers are kept."""
+    figure, changed = _MODELS[suffix]
+    return DiscoGANPreset(
+        name=f"kim2017-small{suffix}",
+        reference=f"none: Kim et al. 2017, Fig. {figure}, for minutes on two cores",
+        width=0.25,
+        batch_size=32,
+        phases=(Phase(100, 2e-4),),
+        **changed,
+    )
+
+
+PRESETS = (*map(_row, _MODELS), *map(_small, _MODELS))
