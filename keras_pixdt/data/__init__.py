@@ -5,7 +5,8 @@ from keras_pixdt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "keras_pixdt.data.batches": ["Triplets", "triplets"],
+        "keras_pixdt.data.batches": ["Triplets", "Unpaired", "triplets", "unpaired"],
+        "keras_pixdt.data.domains": ["draw_edges", "load_domains"],
         "keras_pixdt.data.images": [
             "ImageError",
             "image_grid",
@@ -17,7 +18,7 @@ __getattr__, __dir__, __all__ = attach(
         ],
         "keras_pixdt.data.load": ["load_pairs", "render_lookbook"],
         "keras_pixdt.data.lookbook": ["LookBook", "read_lookbook"],
-        "keras_pixdt.data.pairs": ["PairSet"],
+        "keras_pixdt.data.pairs": ["DomainSet", "PairSet"],
         "keras_pixdt.data.splits": ["split_groups"],
     },
 )

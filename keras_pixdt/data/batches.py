@@ -1,30 +1,28 @@
-"""Batches of source, associated target and irrelevant target, for every Keras backend."""
+"""Batches of images in pairs, or of two domains without pairs, for every Keras backend."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_pixdt.data import images
-from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.data.pairs import DomainSet, PairSet
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 class _Plan(NamedTuple):
-    """What an epoch draws: each row is one example."""
+    """What an epoch draws."""
 
     epoch: int
     batch_size: int
     first_batch: int
-    order: np.ndarray
-    irrelevant: np.ndarray | None
-    flipped: np.ndarray | None
+    draws: Mapping[str, np.ndarray]  # each with one element for each example, in their order
 
 
 @functools.total_ordering
@@ -57,20 +55,11 @@ class _NumBatches:
         return str(self._number())
 
 
-class Triplets(keras.utils.PyDataset):
-    """Batches for `model.fit`: each pair once per epoch, with an irrelevant target beside it.
+class Batches(keras.utils.PyDataset):
+    """What the data sets of batches share: epochs, sizes, shares of workers.
 
-    A batch is a dict of arrays:
-
-    | key | |
-    | --- | --- |
-    | `source` | float32 `(batch, size, size, 3)` in [-1, 1], the person |
-    | `target` | the same shape, the product image that belongs to it |
-    | `irrelevant` | the same shape, drawn uniformly from the product images of all other groups |
-    | `product_id` | int64 `(batch,)` of the source |
-
-    An irrelevant image is never of the same product, nor of a duplicate of it. Order, irrelevant
-    images and mirroring are a function of `(seed, epoch)` alone. How Keras 3.15 goes through it:
+    A subclass draws an epoch (`_draw`) and makes the rows of a batch from what was drawn
+    (`_rows`). All draws are a function of `(seed, epoch)` alone. How Keras 3.15 goes through it:
 
     - `fit` advances `epoch` by `on_epoch_end`, which it also calls once before the first epoch. So
       `fit(initial_epoch=k)` after `dataset.epoch = k` draws what the run that it continues would
@@ -83,76 +72,48 @@ class Triplets(keras.utils.PyDataset):
       `to_tf_dataset().repeat()` together with it.
 
     Args:
-        pairs: the pairs of one split.
+        num_examples: examples in an epoch.
+        what: what they are, for messages.
         batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set, the
             first of which is set now.
         seed: makes every draw reproducible.
-        shuffle: whether to permute the pairs, anew every epoch.
-        irrelevant: whether batches have the key `irrelevant`.
         drop_remainder: whether to leave out the last batch where it is smaller.
-        reverse: whether to exchange source and target (product to human); `irrelevant` is then a
-            person image of another group.
-        mirror: whether to flip half of the triplets left to right, all three images of each.
 
     Raises:
-        ValueError: if there are no pairs, fewer than one whole batch, or if irrelevant images are
-            wanted and all products belong to one group.
-
-    Example:
-    ```python
-    train = data.triplets(data.load_pairs("rendered")["train"], batch_size=128)
-    model.fit(train, epochs=30, shuffle=False)
-    ```
+        ValueError: if there are fewer examples than one whole batch.
     """
 
     def __init__(
         self,
-        pairs: PairSet,
-        batch_size: int | Sequence[int] = 128,
-        seed: int = 0,
+        num_examples: int,
+        what: str,
+        batch_size: int | Sequence[int],
+        seed: int,
         *,
-        shuffle: bool = True,
-        irrelevant: bool = True,
-        drop_remainder: bool = True,
-        reverse: bool = False,
-        mirror: bool = False,
+        drop_remainder: bool,
     ) -> None:
         # Without workers: a batch takes a few milliseconds, less than handing it over costs.
         super().__init__()
         sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
         if not sizes or min(sizes) < 1:
             raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
-        if not len(pairs):
-            raise ValueError("`pairs` has no pairs: there is nothing to draw batches from.")
-        if drop_remainder and len(pairs) < max(sizes):
+        if drop_remainder and num_examples < max(sizes):
             raise ValueError(
-                f"`batch_size` must be at most the number of pairs ({len(pairs)}) with "
+                f"`batch_size` must be at most the number of {what} ({num_examples}) with "
                 f"drop_remainder=True. Received: {batch_size}"
             )
-        self.pairs = pairs
+        self.num_examples = num_examples
         self.batch_sizes = sizes
         self.seed = seed
-        self.shuffle = shuffle
-        self.irrelevant = irrelevant
         self.drop_remainder = drop_remainder
-        self.reverse = reverse
-        self.mirror = mirror
-        self._source_group = pairs.group_id[pairs.target_index]
-        candidate_group = self._source_group if reverse else pairs.group_id
-        # Candidates sorted by group: those of one group are one interval, which a draw skips.
-        self._candidates = np.argsort(candidate_group, kind="stable")
-        sorted_group = candidate_group[self._candidates]
-        self._group_start = np.searchsorted(sorted_group, self._source_group, "left")
-        self._group_size = (
-            np.searchsorted(sorted_group, self._source_group, "right") - self._group_start
-        )
-        if irrelevant and (self._group_size == len(sorted_group)).any():
-            raise ValueError(
-                "An irrelevant image must come from another product group, and all "
-                f"{len(pairs.targets)} products of `pairs` are of one group. Pass more products, "
-                "or irrelevant=False."
-            )
-        self.start_epoch(0, sizes[0])
+
+    def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Every draw of an epoch, one element for each example, in the order of the batches."""
+        raise NotImplementedError
+
+    def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The rows of a batch, from what was drawn for them."""
+        raise NotImplementedError
 
     @property
     def epoch(self) -> int:
@@ -189,8 +150,8 @@ class Triplets(keras.utils.PyDataset):
         batch_size = self.batch_size if batch_size is None else batch_size
         if batch_size not in self.batch_sizes:
             raise ValueError(
-                f"`batch_size` must be one of {self.batch_sizes}, the sizes that Triplets was made "
-                f"with. Received: {batch_size}"
+                f"`batch_size` must be one of {self.batch_sizes}, the sizes that "
+                f"{type(self).__name__} was made with. Received: {batch_size}"
             )
         plan = self._plan_of(epoch, batch_size)
         if not 0 <= first_batch < self._count(plan):
@@ -202,24 +163,8 @@ class Triplets(keras.utils.PyDataset):
         self._plan = plan._replace(first_batch=first_batch)
 
     def _plan_of(self, epoch: int, batch_size: int) -> _Plan:
-        """Every draw of an epoch, in the order in which the batches use them."""
-        rng = np.random.default_rng((self.seed, epoch))
-        count = len(self.pairs)
-        order = rng.permutation(count) if self.shuffle else np.arange(count)
-        return _Plan(
-            epoch=epoch,
-            batch_size=batch_size,
-            first_batch=0,
-            order=order,
-            irrelevant=self._draw_irrelevant(rng)[order] if self.irrelevant else None,
-            flipped=rng.random(count) < 0.5 if self.mirror else None,
-        )
-
-    def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
-        """For each pair, a row of the candidates, uniform over all that are of another group."""
-        position = rng.integers(len(self._candidates) - self._group_size)
-        position += np.where(position >= self._group_start, self._group_size, 0)
-        return self._candidates[position]
+        draws = self._draw(np.random.default_rng((self.seed, epoch)))
+        return _Plan(epoch, batch_size, first_batch=0, draws=draws)
 
     @property
     def num_batches(self) -> Any:
@@ -233,7 +178,7 @@ class Triplets(keras.utils.PyDataset):
         return self._count(self._plan)
 
     def _count(self, plan: _Plan) -> int:
-        whole, rest = divmod(len(self.pairs), plan.batch_size)
+        whole, rest = divmod(self.num_examples, plan.batch_size)
         batches = whole if self.drop_remainder or not rest else whole + 1
         return batches - plan.first_batch
 
@@ -266,25 +211,9 @@ class Triplets(keras.utils.PyDataset):
                 f"Received: {index}"
             )
         start = (plan.first_batch + index) * plan.batch_size
-        count = min(plan.batch_size, len(self.pairs) - start)
+        count = min(plan.batch_size, self.num_examples - start)
         place = slice(start + share * count // shares, start + (share + 1) * count // shares)
-        source_rows = plan.order[place]
-        target_rows = self.pairs.target_index[source_rows]
-        persons = self.pairs.sources[source_rows]
-        products = self.pairs.targets[target_rows]
-        batch = {"source": persons, "target": products}
-        if self.reverse:
-            batch = {"source": products, "target": persons}
-        if plan.irrelevant is not None:
-            candidates = self.pairs.sources if self.reverse else self.pairs.targets
-            batch["irrelevant"] = candidates[plan.irrelevant[place]]
-        for key, pixels in batch.items():
-            if plan.flipped is not None:
-                rows = plan.flipped[place]
-                pixels[rows] = pixels[rows, :, ::-1]
-            batch[key] = images.to_float(pixels)
-        batch["product_id"] = self.pairs.product_id[target_rows]
-        return batch
+        return self._rows({name: drawn[place] for name, drawn in plan.draws.items()})
 
     def on_epoch_end(self) -> None:
         """Moves on to the next epoch; Keras calls it."""
@@ -300,11 +229,11 @@ class Triplets(keras.utils.PyDataset):
         import tensorflow as tf
 
         constant = len(self.batch_sizes) == 1 and self.drop_remainder
-        size = self.pairs.image_size
         batch = self.batch_size if constant else None
-        image = tf.TensorSpec((batch, size, size, 3), tf.float32)
-        signature = {key: image for key in self[0] if key != "product_id"}
-        signature["product_id"] = tf.TensorSpec((batch,), tf.int64)
+        signature = {
+            key: tf.TensorSpec((batch, *rows.shape[1:]), rows.dtype)
+            for key, rows in self.share(0, 0, self.batch_size).items()
+        }
         current, passes = self._plan, 0
 
         def one_epoch() -> Iterator[dict[str, np.ndarray]]:
@@ -324,8 +253,217 @@ class Triplets(keras.utils.PyDataset):
         return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+class Triplets(Batches):
+    """Batches for `model.fit`: each pair once per epoch, with an irrelevant target beside it.
+
+    A batch is a dict of arrays:
+
+    | key | |
+    | --- | --- |
+    | `source` | float32 `(batch, size, size, 3)` in [-1, 1], the person |
+    | `target` | the same shape, the product image that belongs to it |
+    | `irrelevant` | the same shape, drawn uniformly from the product images of all other groups |
+    | `product_id` | int64 `(batch,)` of the source |
+
+    An irrelevant image is never of the same product, nor of a duplicate of it. Order, irrelevant
+    images and mirroring are a function of `(seed, epoch)` alone; `Batches` says how `fit` goes
+    through them.
+
+    Args:
+        pairs: the pairs of one split.
+        batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set, the
+            first of which is set now.
+        seed: makes every draw reproducible.
+        shuffle: whether to permute the pairs, anew every epoch.
+        irrelevant: whether batches have the key `irrelevant`.
+        drop_remainder: whether to leave out the last batch where it is smaller.
+        reverse: whether to exchange source and target (product to human); `irrelevant` is then a
+            person image of another group.
+        mirror: whether to flip half of the triplets left to right, all three images of each.
+
+    Raises:
+        ValueError: if there are no pairs, fewer than one whole batch, or if irrelevant images are
+            wanted and all products belong to one group.
+
+    Example:
+    ```python
+    train = data.triplets(data.load_pairs("rendered")["train"], batch_size=128)
+    model.fit(train, epochs=30, shuffle=False)
+    ```
+    """
+
+    def __init__(
+        self,
+        pairs: PairSet,
+        batch_size: int | Sequence[int] = 128,
+        seed: int = 0,
+        *,
+        shuffle: bool = True,
+        irrelevant: bool = True,
+        drop_remainder: bool = True,
+        reverse: bool = False,
+        mirror: bool = False,
+    ) -> None:
+        if not len(pairs):
+            raise ValueError("`pairs` has no pairs: there is nothing to draw batches from.")
+        super().__init__(len(pairs), "pairs", batch_size, seed, drop_remainder=drop_remainder)
+        self.pairs = pairs
+        self.shuffle = shuffle
+        self.irrelevant = irrelevant
+        self.reverse = reverse
+        self.mirror = mirror
+        self._source_group = pairs.group_id[pairs.target_index]
+        candidate_group = self._source_group if reverse else pairs.group_id
+        # Candidates sorted by group: those of one group are one interval, which a draw skips.
+        self._candidates = np.argsort(candidate_group, kind="stable")
+        sorted_group = candidate_group[self._candidates]
+        self._group_start = np.searchsorted(sorted_group, self._source_group, "left")
+        self._group_size = (
+            np.searchsorted(sorted_group, self._source_group, "right") - self._group_start
+        )
+        if irrelevant and (self._group_size == len(sorted_group)).any():
+            raise ValueError(
+                "An irrelevant image must come from another product group, and all "
+                f"{len(pairs.targets)} products of `pairs` are of one group. Pass more products, "
+                "or irrelevant=False."
+            )
+        self.start_epoch(0, self.batch_sizes[0])
+
+    def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        count = len(self.pairs)
+        order = rng.permutation(count) if self.shuffle else np.arange(count)
+        draws = {"pair": order}
+        if self.irrelevant:
+            draws["irrelevant"] = self._draw_irrelevant(rng)[order]
+        if self.mirror:
+            draws["flipped"] = rng.random(count) < 0.5
+        return draws
+
+    def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
+        """For each pair, a row of the candidates, uniform over all that are of another group."""
+        position = rng.integers(len(self._candidates) - self._group_size)
+        position += np.where(position >= self._group_start, self._group_size, 0)
+        return self._candidates[position]
+
+    def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        target_rows = self.pairs.target_index[draws["pair"]]
+        persons = self.pairs.sources[draws["pair"]]
+        products = self.pairs.targets[target_rows]
+        batch = {"source": persons, "target": products}
+        if self.reverse:
+            batch = {"source": products, "target": persons}
+        if self.irrelevant:
+            candidates = self.pairs.sources if self.reverse else self.pairs.targets
+            batch["irrelevant"] = candidates[draws["irrelevant"]]
+        flipped = draws.get("flipped")
+        batch = {key: _to_float(pixels, flipped) for key, pixels in batch.items()}
+        batch["product_id"] = self.pairs.product_id[target_rows]
+        return batch
+
+
 def triplets(
     pairs: PairSet, batch_size: int | Sequence[int] = 128, seed: int = 0, **options: Any
 ) -> Triplets:
     """The batches of one split; `options` are the keyword arguments of `Triplets`."""
     return Triplets(pairs, batch_size, seed, **options)
+
+
+class Unpaired(Batches):
+    """Batches for `model.fit` of two domains whose images do not belong together.
+
+    A batch is a dict of arrays, of which row i of the one has nothing to do with row i of the
+    other:
+
+    | key | |
+    | --- | --- |
+    | `source` | float32 `(batch, size, size, 3)` in [-1, 1], images of the first domain |
+    | `target` | the same shape, images of the second domain |
+
+    An epoch goes once through the larger domain. The smaller one is repeated, each time in another
+    order. Orders and mirroring are a function of `(seed, epoch)` alone; `Batches` says how `fit`
+    goes through them.
+
+    Args:
+        domains: the images of one split.
+        batch_size: images of each domain in a batch, at least 1; or all sizes that `start_epoch`
+            may set, the first of which is set now.
+        seed: makes every draw reproducible.
+        shuffle: whether to permute the images of each domain, anew every epoch.
+        drop_remainder: whether to leave out the last batch where it is smaller.
+        reverse: whether to exchange the domains.
+        mirror: whether to flip each image left to right with probability 1/2, independently of
+            all others.
+
+    Raises:
+        ValueError: if the larger domain has fewer images than one whole batch.
+
+    Example:
+    ```python
+    domains = data.load_domains("photos", "paintings", image_size=64)
+    train = data.unpaired(domains["train"], batch_size=200)
+    model.fit(train, epochs=30, shuffle=False)
+    ```
+    """
+
+    def __init__(
+        self,
+        domains: DomainSet,
+        batch_size: int | Sequence[int] = 200,
+        seed: int = 0,
+        *,
+        shuffle: bool = True,
+        drop_remainder: bool = True,
+        reverse: bool = False,
+        mirror: bool = False,
+    ) -> None:
+        super().__init__(
+            len(domains),
+            "images of the larger domain",
+            batch_size,
+            seed,
+            drop_remainder=drop_remainder,
+        )
+        self.domains = domains
+        self.shuffle = shuffle
+        self.reverse = reverse
+        self.mirror = mirror
+        source, target = domains.sources, domains.targets
+        if reverse:
+            source, target = target, source
+        self._images = {"source": source, "target": target}
+        self.start_epoch(0, self.batch_sizes[0])
+
+    def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        draws = {key: self._order(rng, len(pixels)) for key, pixels in self._images.items()}
+        if self.mirror:
+            for key in self._images:
+                draws[f"flipped_{key}"] = rng.random(self.num_examples) < 0.5
+        return draws
+
+    def _order(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Rows of a domain of `count` images: all of them, and again, as far as an epoch goes."""
+        orders = [
+            rng.permutation(count) if self.shuffle else np.arange(count)
+            for _ in range(-(-self.num_examples // count))
+        ]
+        return np.concatenate(orders)[: self.num_examples]
+
+    def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {
+            key: _to_float(pixels[draws[key]], draws.get(f"flipped_{key}"))
+            for key, pixels in self._images.items()
+        }
+
+
+def unpaired(
+    domains: DomainSet, batch_size: int | Sequence[int] = 200, seed: int = 0, **options: Any
+) -> Unpaired:
+    """The batches of one split; `options` are the keyword arguments of `Unpaired`."""
+    return Unpaired(domains, batch_size, seed, **options)
+
+
+def _to_float(pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
+    """Images in [-1, 1], some of them flipped left to right; `pixels` is changed."""
+    if flipped is not None:
+        pixels[flipped] = pixels[flipped, :, ::-1]
+    return images.to_float(pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -12,7 +13,7 @@ from keras_pixdt.data.pairs import PairSet, allocate
 from keras_pixdt.data.splits import SCHEMES, split_groups
 
 NUM_PRODUCTS = 1600
-_TFDS = "tfds:"
+TFDS = "tfds:"
 
 
 def load_pairs(
@@ -54,13 +55,13 @@ def load_pairs(
     ```
     """
     name = os.fspath(data)
-    if name.startswith(_TFDS):
+    if name.startswith(TFDS):
         if splits is not None:
             raise ValueError(
                 f"{name} was split when it was built. Leave `splits` out, and choose the config "
                 f"by its splits (pairs64, pairs64_kwon2019). Received: splits={splits!r}"
             )
-        loaded = _load_tfds(name[len(_TFDS) :], image_size, data_dir)
+        loaded = _load_tfds(name[len(TFDS) :], image_size, data_dir)
     else:
         if name == "rendered":
             book = render_lookbook(num_products, image_size, seed)
@@ -124,7 +125,20 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
     return lookbook.LookBook(pairs, source_id, target_id, lookbook.Skipped())
 
 
-def _load_tfds(name: str, image_size: int, data_dir: str | None) -> dict[str, PairSet]:
+def open_tfds(name: str, data_dir: str | os.PathLike[str] | None, command: str) -> Any:
+    """Opens a prepared TFDS set.
+
+    Args:
+        name: of the set, with its config.
+        data_dir: where it was prepared; None is TFDS' default.
+        command: what prepares it.
+
+    Returns:
+        Its `tfds.core.DatasetBuilder`.
+
+    Raises:
+        FileNotFoundError: if it is not prepared.
+    """
     import tensorflow_datasets as tfds
 
     try:
@@ -135,8 +149,13 @@ def _load_tfds(name: str, image_size: int, data_dir: str | None) -> dict[str, Pa
     if not prepared:
         raise FileNotFoundError(
             f"TFDS has not prepared {name!r} in {data_dir or 'its default folder'}. Build it with "
-            f"`tfds build {name} --imports tfds_lookbook`, and pass the same data_dir."
+            f"`{command}`, and pass the same data_dir."
         )
+    return builder
+
+
+def _load_tfds(name: str, image_size: int, data_dir: str | None) -> dict[str, PairSet]:
+    builder = open_tfds(name, data_dir, f"tfds build {name} --imports tfds_lookbook")
     # TFDS lists them by the alphabet.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
     return {split: _read_tfds(builder, split, image_size) for split in splits}

@@ -1,4 +1,4 @@
-"""Pairs of a person photo and the product image that belongs to it, one set per split."""
+"""Images of one split: pairs of person and product, or two domains without pairs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,63 @@ def take_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return taken
 
 
+def check_images(sources: np.ndarray, targets: np.ndarray) -> None:
+    """Checks that two sets of images are square, uint8 RGB and of one size.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    for name, images in (("sources", sources), ("targets", targets)):
+        square = images.ndim == 4 and images.shape[1] == images.shape[2]
+        if images.dtype != np.uint8 or not square or images.shape[3] != 3:
+            raise ValueError(
+                f"`{name}` must be uint8 of shape (count, size, size, 3); letterbox() makes "
+                f"images square. Received: {images.dtype} of shape {images.shape}"
+            )
+    if sources.shape[1:] != targets.shape[1:]:
+        raise ValueError(
+            "`sources` and `targets` must have one image size. "
+            f"Received shapes: {sources.shape} and {targets.shape}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainSet:
+    """The images of two domains, of one split, without pairs.
+
+    Images are uint8 RGB in memory or in a `np.memmap`.
+
+    Attributes:
+        sources: uint8 `(n, size, size, 3)`, images of the first domain.
+        targets: uint8 `(m, size, size, 3)`, images of the second domain.
+
+    Raises:
+        ValueError: if these are not such images, or a domain has none.
+    """
+
+    sources: np.ndarray
+    targets: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Checks that the arrays fit together."""
+        check_images(self.sources, self.targets)
+        for name in ("sources", "targets"):
+            if not len(getattr(self, name)):
+                raise ValueError(
+                    f"`{name}` has no images: both domains need some. "
+                    f"Received shape: {getattr(self, name).shape}"
+                )
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images in pixels."""
+        return self.targets.shape[1]
+
+    def __len__(self) -> int:
+        """The number of images of the larger domain, which an epoch goes through once."""
+        return max(len(self.sources), len(self.targets))
+
+
 @dataclasses.dataclass(frozen=True)
 class PairSet:
     """The pairs of one split, from which batches are drawn.
@@ -63,19 +120,7 @@ class PairSet:
 
     def __post_init__(self) -> None:
         """Checks that the arrays fit together."""
-        for name in ("sources", "targets"):
-            images = getattr(self, name)
-            square = images.ndim == 4 and images.shape[1] == images.shape[2]
-            if images.dtype != np.uint8 or not square or images.shape[3] != 3:
-                raise ValueError(
-                    f"`{name}` must be uint8 of shape (count, size, size, 3); letterbox() makes "
-                    f"images square. Received: {images.dtype} of shape {images.shape}"
-                )
-        if self.sources.shape[1:] != self.targets.shape[1:]:
-            raise ValueError(
-                "`sources` and `targets` must have one image size. "
-                f"Received shapes: {self.sources.shape} and {self.targets.shape}"
-            )
+        check_images(self.sources, self.targets)
         products = len(self.targets)
         lengths = {
             "target_index": len(self.sources),
@@ -111,6 +156,14 @@ class PairSet:
     def __len__(self) -> int:
         """The number of pairs, that is of person images."""
         return len(self.sources)
+
+    def domains(self) -> DomainSet:
+        """The same images without their pairs: persons, and products.
+
+        Raises:
+            ValueError: if there are no pairs.
+        """
+        return DomainSet(self.sources, self.targets)
 
     def select(self, products: np.ndarray) -> PairSet:
         """The pairs of some products.
