@@ -1,0 +1,1 @@
+"""Experiments of the papers, each a module that a command runs."""

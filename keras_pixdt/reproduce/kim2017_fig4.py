@@ -1,0 +1,342 @@
+"""Fig. 4 of Kim et al. 2017: five modes to ten in the plane, by the paper's three models.
+
+    python -m keras_pixdt.reproduce.kim2017_fig4 --seeds 5 --out runs/kim2017_fig4
+
+Domain A is a mixture of five Gaussians, domain B one of ten. The paper shows a picture: translated
+samples of A around the modes of B, over the field of the discriminator. This also counts which
+modes of B the samples of each mode of A are translated to (Sec. 3.1): DiscoGAN should reach all
+ten, none of them from two modes of A.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from absl import flags, logging
+from keras import ops
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_pixdt.models.discogan import PointDiscoGAN
+
+ITERATIONS = 50_000  # Sec. 3.1
+MODES_A, MODES_B = 5, 10  # Sec. 3.1
+
+# not in the paper: where the modes are, how wide, how fast and in what batches it learns. The
+# batch, momenta and weight decay are those of its images (Sec. 3.2).
+RADIUS = 2.0  # of the circles that the modes of both domains are on
+STDDEV_A, STDDEV_B = 0.3, 0.1
+BATCH_SIZE = 200
+LEARNING_RATE = 1e-3
+UNITS = 64
+
+# The models of Fig. 2, in the order of Fig. 4.
+MODELS: dict[str, dict[str, Any]] = {
+    "standard": {"coupled": False, "reconstruction_weight": 0.0},
+    "reconstruction": {"coupled": False},
+    "disco": {},
+}
+TITLES = {
+    "standard": "(b) standard GAN",
+    "reconstruction": "(c) GAN with reconstruction",
+    "disco": "(d) DiscoGAN",
+}
+
+MEASURED_EVERY = 1000  # iterations
+MEASURED_SAMPLES = 200  # of each mode of A
+# A sample is at a mode of B within three standard deviations; a mode of A reaches one of B with
+# one sample in 20: a tenth of what it sends to each of two.
+REACH_STDDEVS = 3.0
+REACHED = 0.05
+
+
+def circle(modes: int) -> np.ndarray:
+    """Centres of the modes of a domain, float32 (modes, 2), evenly on a circle."""
+    angles = 2 * np.pi * np.arange(modes) / modes
+    return RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1).astype("float32")
+
+
+def draw_samples(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+    """Independent samples of both mixtures, all modes alike probable.
+
+    Args:
+        rng: draws them.
+        count: of each domain.
+
+    Returns:
+        The batch contract of `PointDiscoGAN`: "source" of domain A and "target" of domain B,
+        float32 (count, 2).
+    """
+    return {
+        key: circle(modes)[rng.integers(modes, size=count)] + stddev * _normal(rng, count)
+        for key, modes, stddev in (("source", MODES_A, STDDEV_A), ("target", MODES_B, STDDEV_B))
+    }
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.standard_normal((*shape, 2), "float32")
+
+
+class Measured(NamedTuple):
+    """Where the samples of domain A are translated to.
+
+    Attributes:
+        covered: modes of B that a mode of A reaches.
+        collisions: modes of B that several modes of A reach.
+        stray: share of the samples that are at no mode of B.
+    """
+
+    covered: int
+    collisions: int
+    stray: float
+
+    @property
+    def one_to_one(self) -> bool:
+        """Whether all modes of B are reached, each from one mode of A."""
+        return self.covered == MODES_B and not self.collisions
+
+
+def measure(translated: np.ndarray) -> Measured:
+    """Counts the modes of B that samples of A are translated to.
+
+    Args:
+        translated: x_AB, (modes of A, samples, 2).
+
+    Returns:
+        The counts.
+    """
+    distances = np.linalg.norm(translated[:, :, None] - circle(MODES_B), axis=-1)
+    at_mode = np.arange(MODES_B) == distances.argmin(axis=-1)[:, :, None]
+    at_mode &= distances <= REACH_STDDEVS * STDDEV_B
+    reached = at_mode.mean(axis=1) >= REACHED  # (modes of A, modes of B)
+    sources = reached.sum(axis=0)
+    stray = 1 - at_mode.any(axis=-1).mean()
+    return Measured(int((sources > 0).sum()), int((sources > 1).sum()), float(stray))
+
+
+class Panel(NamedTuple):
+    """What one plot of the figure shows.
+
+    Attributes:
+        title: above it.
+        translated: x_AB, (modes of A, samples, 2).
+        field: D_B of each pixel, (PANEL_PX, PANEL_PX) in [0, 1].
+    """
+
+    title: str
+    translated: np.ndarray
+    field: np.ndarray
+
+
+def train(
+    name: str, seed: int, iterations: int = ITERATIONS
+) -> tuple[list[tuple[int, Measured]], list[Panel]]:
+    """Trains one of the three models.
+
+    Args:
+        name: a key of `MODELS`.
+        seed: of weights and samples; models of one seed see the same samples.
+        iterations: steps, of `BATCH_SIZE` samples of each domain.
+
+    Returns:
+        What was measured, each with the iterations before it, and the panels of the untrained and
+        of the trained model.
+    """
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    shown = circle(MODES_A)[:, None] + STDDEV_A * _normal(rng, MODES_A, MEASURED_SAMPLES)
+    model = PointDiscoGAN(UNITS, **MODELS[name])
+    model.compile(
+        keras.optimizers.Adam(LEARNING_RATE, beta_1=0.5, beta_2=0.999),
+        steps_per_execution=min(iterations, 100),  # a step takes less time than its call
+        jit_compile=False,  # XLA is several times slower on a CPU
+    )
+    panels = [_panel("(a) before training", model, shown)]
+    measured: list[tuple[int, Measured]] = []
+    for done in range(0, iterations, MEASURED_EVERY):
+        steps = min(MEASURED_EVERY, iterations - done)
+        samples = draw_samples(rng, steps * BATCH_SIZE)
+        model.fit(samples, batch_size=BATCH_SIZE, shuffle=False, verbose=0)
+        measured.append((done + steps, measure(_translate(model, shown))))
+    return measured, [*panels, _panel(TITLES[name], model, shown)]
+
+
+def _translate(model: PointDiscoGAN, samples: np.ndarray) -> np.ndarray:
+    """x_AB of samples (modes, count, 2)."""
+    translated = ops.convert_to_numpy(model(samples.reshape(-1, 2), training=False))
+    return translated.reshape(samples.shape)
+
+
+def run(
+    seeds: int = 5,
+    iterations: int = ITERATIONS,
+    out: str | os.PathLike[str] | None = None,
+    models: Sequence[str] = tuple(MODELS),
+) -> dict[str, Any]:
+    """Trains the models, once for each seed.
+
+    Args:
+        seeds: how many, from 0.
+        iterations: steps of each training.
+        out: folder for `kim2017_fig4.json` and, of each seed, `kim2017_fig4_seed<N>.png`; None
+            writes nothing.
+        models: keys of `MODELS`.
+
+    Returns:
+        "settings", "models": name -> one dict for each seed, with "covered", "collisions" and
+        "stray" at the end, "one_to_one_from", the iterations after which each measurement found
+        all modes covered and no collision (None without), "one_to_one_share", the share of the
+        measurements of the second half that did, and the "history" of all of them.
+
+    Raises:
+        ValueError: an unknown model, or less than one seed or iteration.
+    """
+    unknown = sorted(set(models) - set(MODELS))
+    if unknown:
+        raise ValueError(f"`models` must be of {', '.join(MODELS)}. Received: {', '.join(unknown)}")
+    if seeds < 1 or iterations < 1:
+        raise ValueError(
+            "`seeds` and `iterations` must be at least 1. "
+            f"Received: {seeds} seeds, {iterations} iterations"
+        )
+    found: dict[str, Any] = {
+        "settings": {
+            "iterations": iterations, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE,
+            "units": UNITS, "radius": RADIUS, "stddev_a": STDDEV_A, "stddev_b": STDDEV_B,
+        },
+        "models": {name: [] for name in models},
+    }  # fmt: skip
+    for seed in range(seeds):
+        panels: list[Panel] = []
+        for name in models:
+            measured, (before, after) = train(name, seed, iterations)
+            panels = [*(panels or [before]), after]
+            result = summary(seed, measured)
+            found["models"][name].append(result)
+            logging.info(
+                "seed %d, %s: %d of %d modes covered, %d collisions, %.0f%% stray",
+                seed, name, result["covered"], MODES_B, result["collisions"], 100 * result["stray"],
+            )  # fmt: skip
+        if out is not None:
+            folder = pathlib.Path(out)
+            folder.mkdir(parents=True, exist_ok=True)
+            picture(panels).save(folder / f"kim2017_fig4_seed{seed}.png")
+            (folder / "kim2017_fig4.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return found
+
+
+def summary(seed: int, measured: Sequence[tuple[int, Measured]]) -> dict[str, Any]:
+    """One training as JSON can hold it; the keys are those that `run` describes."""
+    last = measured[-1][1]
+    held = list(itertools.takewhile(lambda m: m[1].one_to_one, reversed(measured)))
+    second_half = [m.one_to_one for _, m in measured[len(measured) // 2 :]]
+    return {
+        "seed": seed,
+        **last._asdict(),
+        "one_to_one_from": held[-1][0] if held else None,
+        "one_to_one_share": sum(second_half) / len(second_half),
+        "history": [{"iterations": done, **m._asdict()} for done, m in measured],
+    }
+
+
+# The picture
+
+PANEL_PX = 360
+EXTENT = 1.5 * RADIUS  # of the plane that a panel shows, to each side
+LEVELS = 10  # of the field; lines are between them
+# D_B from 0 to 1: as in the paper, green where it cannot tell, white where it is sure of real.
+FIELD_COLORS = ((44, 62, 140), (52, 140, 190), (96, 178, 104), (226, 220, 130), (255, 255, 255))
+# Navy, light blue, green, orange, red.
+MODE_COLORS = ((20, 30, 110), (110, 200, 250), (20, 120, 40), (250, 140, 20), (200, 20, 40))
+
+
+def _panel(title: str, model: PointDiscoGAN, samples: np.ndarray) -> Panel:
+    centres = EXTENT * ((np.arange(PANEL_PX) + 0.5) / PANEL_PX * 2 - 1)
+    x, y = np.meshgrid(centres, -centres)  # up is up
+    plane = np.stack([x, y], axis=-1).reshape(-1, 2).astype("float32")
+    field = ops.convert_to_numpy(ops.sigmoid(model.discriminator(plane, training=False)))
+    return Panel(title, _translate(model, samples), field.reshape(PANEL_PX, PANEL_PX))
+
+
+def picture(panels: Sequence[Panel]) -> Image.Image:
+    """The panels beside each other, as Fig. 4 has them."""
+    gap, head = 8, 24
+    width = len(panels) * (PANEL_PX + gap) - gap
+    figure = Image.new("RGB", (width, head + PANEL_PX), "white")
+    text = ImageDraw.Draw(figure)
+    for i, panel in enumerate(panels):
+        left = i * (PANEL_PX + gap)
+        text.text((left, 3), panel.title, "black", ImageFont.load_default(15))
+        figure.paste(_draw(panel), (left, head))
+    return figure
+
+
+def _draw(panel: Panel) -> Image.Image:
+    """Field, level lines, the modes of B as x, and the translated samples."""
+    at = np.linspace(0, 1, len(FIELD_COLORS))
+    channels = [np.interp(panel.field, at, channel) for channel in np.transpose(FIELD_COLORS)]
+    colors = np.stack(channels, axis=-1)
+    level = np.floor(LEVELS * panel.field)
+    line = np.zeros(level.shape, bool)
+    line[:-1] |= level[:-1] != level[1:]
+    line[:, :-1] |= level[:, :-1] != level[:, 1:]
+    colors[line] *= 0.6
+    image = Image.fromarray(colors.round().astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+
+    def place(point: np.ndarray) -> tuple[float, float]:
+        x, y = point / EXTENT
+        return (1 + x) / 2 * PANEL_PX, (1 - y) / 2 * PANEL_PX
+
+    for color, points in zip(MODE_COLORS, panel.translated, strict=True):
+        for x, y in map(place, points):
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), color, "white")
+    for x, y in map(place, circle(MODES_B)):
+        for slope in (-1, 1):
+            draw.line((x - 6, y - 6 * slope, x + 6, y + 6 * slope), "black", 3)
+    return image
+
+
+def table(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The results of `run` as lines of text, a row for each model and seed."""
+    rows = [("model", "seed", "covered", "collisions", "stray", "one to one from", "of 2nd half")]
+    for name, results in models.items():
+        for r in results:
+            start = "-" if r["one_to_one_from"] is None else f"{r['one_to_one_from']:,}"
+            rows.append(
+                (
+                    name, str(r["seed"]), str(r["covered"]), str(r["collisions"]),
+                    f"{r['stray']:.0%}", start, f"{r['one_to_one_share']:.0%}",
+                )
+            )  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description="Fig. 4 of Kim et al. 2017.")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--iterations", type=int, default=ITERATIONS)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--out", default="runs/kim2017_fig4", help="folder for pictures and JSON")
+    options = parser.parse_args(argv)
+    flags.FLAGS.mark_as_parsed()  # argparse did; absl would warn that nobody has
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    found = run(options.seeds, options.iterations, options.out, options.models)
+    logging.info("\n%s", table(found["models"]))
+
+
+if __name__ == "__main__":
+    main()
