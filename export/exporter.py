@@ -99,7 +99,7 @@ def export_converter(
             "name": name,
             "signature": SIGNATURE,
             "input": _describe(images.shape[1:], "photo, RGB, letterboxed on white"),
-            "output": _describe(reference.shape[1:], "product image, RGB"),
+            "output": _describe(reference.shape[1:], "converted image, RGB"),
             "parameters": converter.count_params(),
             "verified_images": len(images),
             "keras_predict_ms": _median_ms(
@@ -156,7 +156,7 @@ def export_run(
     Returns:
         What `export_converter` returns.
     """
-    photos = run.pairs()["test"].sources
+    photos = run.domains()["test"].sources
     spread = photos[:: max(1, len(photos) // VERIFIED_PHOTOS)]  # over all its products
     return export_converter(
         run.model.plain_converter(), directory, images=spread, variants=variants

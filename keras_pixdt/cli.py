@@ -140,8 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--best",
         choices=SCORES,
-        default="val_rmse",
-        help="score of the model that is kept as best (default: %(default)s)",
+        help="score of the model that is kept as best (default: val_rmse); without pairs none is",
     )
 
     evaluate = _command(
@@ -245,7 +244,20 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         default="rendered",
-        help="folder or archive with LookBook's file names, tfds:NAME, or rendered (default)",
+        help="folder or archive with LookBook's file names, tfds:NAME, or rendered (default); of "
+        "two domains the first: images of any names, or tfds:NAME:ATTRIBUTE=1",
+    )
+    domains = parser.add_mutually_exclusive_group()
+    domains.add_argument(
+        "--target-data",
+        metavar="DATA",
+        help="the second domain, for presets that learn without pairs (kim2017, ...)",
+    )
+    domains.add_argument(
+        "--edges",
+        action="store_true",
+        default=None,
+        help="make the edges of the photos in --data the first domain, the photos the second",
     )
     parser.add_argument(
         "--splits",
@@ -277,6 +289,8 @@ def _train(options: argparse.Namespace) -> int:
         **({} if timeout is None else {"worker_timeout_s": timeout}),
     )
     given = {
+        "target_data": options.target_data,
+        "edges": options.edges,
         "splits": options.splits,
         "data_dir": options.data_dir,
         "num_products": options.products,

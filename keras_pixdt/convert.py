@@ -11,9 +11,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
-
-# What Pillow reads of the formats that cameras, phones and shops use.
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+from keras_pixdt.data.domains import IMAGE_SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -332,7 +332,7 @@ class Triplets(Batches):
     def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         count = len(self.pairs)
         order = rng.permutation(count) if self.shuffle else np.arange(count)
-        draws = {"pair": order}
+        draws: dict[str, np.ndarray] = {"pair": order}
         if self.irrelevant:
             draws["irrelevant"] = self._draw_irrelevant(rng)[order]
         if self.mirror:
@@ -427,10 +427,8 @@ class Unpaired(Batches):
         self.shuffle = shuffle
         self.reverse = reverse
         self.mirror = mirror
-        source, target = domains.sources, domains.targets
-        if reverse:
-            source, target = target, source
-        self._images = {"source": source, "target": target}
+        ordered = domains.exchanged() if reverse else domains
+        self._images = {"source": ordered.sources, "target": ordered.targets}
         self.start_epoch(0, self.batch_sizes[0])
 
     def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -86,6 +86,10 @@ class DomainSet:
         """Side of the images in pixels."""
         return self.targets.shape[1]
 
+    def exchanged(self) -> DomainSet:
+        """The same with the second domain first."""
+        return DomainSet(self.targets, self.sources)
+
     def __len__(self) -> int:
         """The number of images of the larger domain, which an epoch goes through once."""
         return max(len(self.sources), len(self.targets))

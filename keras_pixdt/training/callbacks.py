@@ -146,6 +146,10 @@ class AveragedWeights(keras.callbacks.Callback):
         self._context: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         self._measured: list[np.ndarray] | None = None
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Forgets the statistics: the weights will change."""
+        self._measured = None
+
     def on_test_begin(self, logs: Any = None) -> None:
         """Puts the averages in place of the weights."""
         self._measured = None  # the weights have changed
@@ -162,15 +166,14 @@ class AveragedWeights(keras.callbacks.Callback):
         for weight, average in averages:  # on JAX, Keras has let the two share their memory
             weight.assign(_copy(average))
         if averages:
-            statistics = _statistics(self.model.converter)
-            for variable, value in zip(statistics, self._measure(), strict=True):
+            for variable, value in zip(self._statistics(), self._measure(), strict=True):
                 variable.assign(value)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """Context in which the model has the averages and their statistics."""
         averages = self._averages()
-        statistics = _statistics(self.model.converter) if averages else []
+        statistics = self._statistics() if averages else []
         variables = [*(weight for weight, _ in averages), *statistics]
         raw = [_copy(variable) for variable in variables]
         try:
@@ -194,26 +197,46 @@ class AveragedWeights(keras.callbacks.Callback):
         averages = optimizer._model_variables_moving_average
         return list(zip(optimizer._trainable_variables, averages, strict=True))
 
+    def _networks(self) -> list[keras.Model]:
+        """Those that convert: each takes what the one before it draws."""
+        back = [self.model.reverse_converter] if has_reconstruction(self.model) else []
+        return [self.model.converter, *back]
+
+    def _statistics(self) -> list[keras.Variable]:
+        return [variable for network in self._networks() for variable in _statistics(network)]
+
     def _measure(self) -> list[np.ndarray]:
-        """BatchNorm's statistics under the weights that the converter has now."""
-        # On one device, whatever the strategy; a new one each time, with its random generators as a
-        # resumed run would have them.
-        network = keras.models.clone_model(self.model.converter)
-        network.set_weights([_copy(weight) for weight in self.model.converter.weights])
-        layers = _normalizations(network)
-        sums = [np.zeros(variable.shape) for variable in _statistics(network)]
+        """BatchNorm's statistics under the weights that the networks have now."""
+        measured = []
         batches = np.array_split(self._source, max(1, len(self._source) // self._BATCH))
-        for batch in batches:
-            for variable in _statistics(network):
-                variable.assign(np.zeros(variable.shape))
-            network(batch, training=True)
-            found = [
-                _copy(variable) / (1 - layer.momentum)
-                for layer in layers
-                for variable in (layer.moving_mean, layer.moving_variance)
-            ]
-            sums = [total + value for total, value in zip(sums, found, strict=True)]
-        return [total / len(batches) for total in sums]
+        for network in self._networks():
+            means, batches = _measure(network, batches)
+            measured += means
+        return measured
+
+
+def _measure(
+    network: keras.Model, batches: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Means of BatchNorm's statistics over batches, and what the network draws of these."""
+    # On one device, whatever the strategy; a new one each time, with its random generators as a
+    # resumed run would have them.
+    clone = keras.models.clone_model(network)
+    clone.set_weights([_copy(weight) for weight in network.weights])
+    layers = _normalizations(clone)
+    sums = [np.zeros(variable.shape) for variable in _statistics(clone)]
+    drawn = []
+    for batch in batches:
+        for variable in _statistics(clone):
+            variable.assign(np.zeros(variable.shape))
+        drawn.append(keras.ops.convert_to_numpy(clone(batch, training=True)))
+        found = [
+            _copy(variable) / (1 - layer.momentum)
+            for layer in layers
+            for variable in (layer.moving_mean, layer.moving_variance)
+        ]
+        sums = [total + value for total, value in zip(sums, found, strict=True)]
+    return [total / len(batches) for total in sums], drawn
 
 
 def _normalizations(network: keras.Model) -> list[Any]:
@@ -234,9 +257,11 @@ def _copy(variable: keras.Variable) -> np.ndarray:
 class ImageGrid(keras.callbacks.Callback):
     """Writes `epoch_NNN.png` after each epoch: source | converted | target.
 
+    Without pairs it is source | converted | reconstruction, if the model has a way back.
+
     Args:
-        batch: a batch of the data contract with "source" and "target"; the same one for all
-            epochs, so that pictures can be compared.
+        batch: a batch of the data contract with "source" and, of pairs, "target"; the same one for
+            all epochs, so that pictures can be compared.
         directory: where the pictures go; made if it is missing.
         columns: how many triples stand side by side.
         averages: whose weights are shown; by default, the model's own.
@@ -260,8 +285,11 @@ class ImageGrid(keras.callbacks.Callback):
         source = self._batch["source"]
         with self._averages.applied() if self._averages else contextlib.nullcontext():
             converted = self.model.predict_on_batch(source)
+            third = self._batch.get("target")
+            if third is None and has_reconstruction(self.model):
+                third = keras.ops.convert_to_numpy(self.model.reconstruct(source))
         path = self._directory / f"epoch_{epoch + 1:03d}.png"
-        write_grid(path, source, converted, self._batch["target"], self._columns)
+        write_grid(path, source, converted, third, self._columns)
         logging.debug("wrote %s", path)
 
 
@@ -298,11 +326,16 @@ class EpochsForTensorBoard(keras.callbacks.Callback):
             writer.close()
 
 
+def has_reconstruction(model: keras.Model) -> bool:
+    """Whether a model converts back what it has converted, by `reconstruct`."""
+    return hasattr(model, "reverse_converter")
+
+
 def write_grid(
     path: str | os.PathLike[str],
     source: np.ndarray,
     converted: np.ndarray,
-    target: np.ndarray,
+    target: np.ndarray | None = None,
     columns: int = 4,
 ) -> None:
     """Writes triples source | converted | target as one picture.
@@ -311,14 +344,15 @@ def write_grid(
         path: a PNG file; its folder is made if it is missing.
         source: (n, size, size, 3) in [-1, 1].
         converted: the same shape.
-        target: the same shape.
+        target: the same shape; None leaves it out.
         columns: how many triples stand side by side; n is cut to a multiple of it.
     """
+    shown = [source, converted] if target is None else [source, converted, target]
     columns = min(columns, len(source))
     rows = len(source) // columns
     strips = []
     for column in range(columns):
         place = slice(column * rows, (column + 1) * rows)
-        strips += [data.to_uint8(np.asarray(x[place])) for x in (source, converted, target)]
+        strips += [data.to_uint8(np.asarray(x[place])) for x in shown]
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     data.write_image(path, data.image_grid(strips))

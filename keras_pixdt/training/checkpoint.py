@@ -117,7 +117,7 @@ class Checkpoint(keras.callbacks.Callback):
         workdir: the run's folder: the files go to `checkpoints/` there, the logs of the finished
             epochs to `history.json`.
         progress: where the run stands, kept up to date by a `Schedule` that comes before.
-        best: the score that decides on `best.keras`, one of `SCORES`.
+        best: the score that decides on `best.keras`, one of `SCORES`; None keeps no best model.
         save_every: batches between two saves within an epoch; None saves at its end only.
         averages: whose weights `best.keras` has; by default, the model's own.
 
@@ -130,7 +130,7 @@ class Checkpoint(keras.callbacks.Callback):
         workdir: str | os.PathLike[str],
         progress: Progress,
         *,
-        best: str = "val_rmse",
+        best: str | None = "val_rmse",
         save_every: int | None = None,
         averages: AveragedWeights | None = None,
     ) -> None:
@@ -170,26 +170,26 @@ class Checkpoint(keras.callbacks.Callback):
             ValueError: the logs lack the score.
         """
         logs = logs or {}
-        if self._best not in logs:
+        if self._best is not None and self._best not in logs:
             raise ValueError(
                 f"`best` must be a score of the logs: {', '.join(logs)}. Received: {self._best!r}"
             )
         for name, value in logs.items():
             self._progress.history.setdefault(name, []).append(float(value))
-        score = float(logs[self._best])
-        if self._is_best(score):
-            self._progress.best = self._best, score
-            with self._averages.applied() if self._averages else contextlib.nullcontext():
-                save(self.model, best_path(self._workdir), self._progress)
-            logging.info("Epoch %d has the best %s: %.4f", epoch + 1, self._best, score)
+        if self._best is not None:
+            self._keep_best(epoch, self._best, float(logs[self._best]))
         save(self.model, last_path(self._workdir), self._progress)
         self._write_history()
 
-    def _is_best(self, score: float) -> bool:
+    def _keep_best(self, epoch: int, name: str, score: float) -> None:
         before = self._progress.best
-        if before is None or before[0] != self._best:  # an interrupted run may go by another score
-            return True
-        return score < before[1] if SCORES[self._best] else score > before[1]
+        if before is not None and before[0] == name:  # an interrupted run may go by another score
+            if score >= before[1] if SCORES[name] else score <= before[1]:
+                return
+        self._progress.best = name, score
+        with self._averages.applied() if self._averages else contextlib.nullcontext():
+            save(self.model, best_path(self._workdir), self._progress)
+        logging.info("Epoch %d has the best %s: %.4f", epoch + 1, name, score)
 
     def _write_history(self) -> None:
         write_json(self._workdir / "history.json", self._progress.history)
@@ -205,13 +205,13 @@ def best_path(workdir: pathlib.Path) -> pathlib.Path:
     return workdir / "checkpoints" / "best.keras"
 
 
-def check_options(best: str, save_every: int | None) -> None:
+def check_options(best: str | None, save_every: int | None) -> None:
     """Checks the options of `Checkpoint`.
 
     Raises:
         ValueError: `best` is no score, or `save_every` is less than 1.
     """
-    if best not in SCORES:
+    if best is not None and best not in SCORES:
         raise ValueError(f"`best` must be one of {', '.join(SCORES)}. Received: {best!r}")
     if save_every is not None and save_every < 1:
         raise ValueError(f"`save_every` must be at least 1. Received: {save_every}")

@@ -42,7 +42,7 @@ import keras
 from absl import logging
 from keras.src.trainers.data_adapters import py_dataset_adapter
 
-from keras_pixdt.data.batches import Triplets
+from keras_pixdt.data.batches import Batches
 from keras_pixdt.models import adversarial_model
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
@@ -105,7 +105,7 @@ class Distribution:
         """
         adversarial_model.check_batch_size(batch_size, self.replicas, what)
 
-    def feed(self, batches: Triplets) -> Any:
+    def feed(self, batches: Batches) -> Any:
         """What `fit` and `evaluate` take, so that each worker draws no rows but its own.
 
         They take `batches` themselves as well: each worker then draws them all, and keeps its own.
@@ -443,7 +443,7 @@ def _pieces(dataset: Any, own: range, count: int) -> Any:
     return dataset.flat_map(cut).prefetch(tf.data.AUTOTUNE)
 
 
-def _own_rows(batches: Triplets, distribution: Distribution) -> Any:
+def _own_rows(batches: Batches, distribution: Distribution) -> Any:
     """`batches`, of which this worker draws its part only, as Keras' adapter of them."""
 
     class OwnRows(keras.utils.PyDataset):

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_pixdt.data.images import to_float
-from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.metrics import consistency, distribution, pixel, retrieval
 
 _RECALL_AT = (1, 5, 10, 20)
@@ -78,12 +78,9 @@ def evaluate(
         ValueError: an argument is not one of the choices, the split is empty, or `convert`
             returns another shape, values outside [-1, 1], or values that are not finite.
     """
-    if split not in pair_sets:
-        raise ValueError(f"`split` must be one of {sorted(pair_sets)}. Received: {split!r}")
+    _check(pair_sets, split, batch_size)
     if gallery not in ("split", "all"):
         raise ValueError(f"`gallery` must be 'split' or 'all'. Received: {gallery!r}")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
     pairs = pair_sets[split]
     if not len(pairs):
         raise ValueError(
@@ -139,9 +136,91 @@ def evaluate(
         one_each = np.unique(truth, return_index=True)[1]
         fake = np.concatenate(features)[one_each]
         real = _in_batches(embed.features, every_product, batch_size)
-        scores |= _kid(fake, real, seed, notes)
+        scores |= _kid(fake, real, seed, notes, "products")
         scores["consistency"] = _consistency(queries, truth, seed, notes)
     return scores | {"num_images": len(pairs), "split": split, "gallery": gallery, "notes": notes}
+
+
+def evaluate_domains(
+    convert: Callable[[np.ndarray], np.ndarray],
+    domain_sets: Mapping[str, DomainSet],
+    *,
+    split: str = "test",
+    embedder: keras.Model | None = None,
+    batch_size: int = 128,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Converts the sources of a split, once, and scores the results without pairs.
+
+    Args:
+        convert: as of `evaluate`.
+        domain_sets: the splits; the sources of `split` are converted, and compared with the
+            targets of all of them.
+        split: which split to score.
+        embedder: as of `evaluate`.
+        batch_size: images per call of `convert`.
+        seed: of the random subsets behind `kid_*`.
+
+    Returns:
+        Plain Python values, ready for JSON: `kid_mean` and `kid_std`, as of `evaluate`, between
+        the converted images and the target images of all splits; `num_images`, `split`, `notes`.
+
+    Raises:
+        ValueError: as of `evaluate`.
+    """
+    _check(domain_sets, split, batch_size)
+    sources = domain_sets[split].sources
+    scores: dict[str, Any] = {"kid_mean": None, "kid_std": None}
+    notes: dict[str, str] = {}
+    if embedder is None:
+        notes |= dict.fromkeys(scores, "needs an embedder")
+    else:
+        embed = _Embedder(embedder)
+        features = []
+        for start in range(0, len(sources), batch_size):
+            source = to_float(sources[start : start + batch_size])
+            features.append(embed.features(_converted(convert, source, start)))
+        fake = np.concatenate(features)
+        targets = [domains.targets for domains in domain_sets.values()]
+        scores = _kid(fake, _in_batches(embed.features, targets, batch_size), seed, notes, "images")
+    return scores | {"num_images": len(sources), "split": split, "notes": notes}
+
+
+def evaluate_reconstruction(
+    reconstruct: Callable[[np.ndarray], np.ndarray], sources: np.ndarray, batch_size: int = 128
+) -> dict[str, float]:
+    """Scores what is converted and converted back by what it was.
+
+    Args:
+        reconstruct: maps images, float32 `(b, size, size, 3)` in [-1, 1], to the same.
+        sources: uint8 `(n, size, size, 3)`.
+        batch_size: images per call of `reconstruct`.
+
+    Returns:
+        `reconstruction_rmse` and `reconstruction_ssim`: means over the images (see
+        `metrics.pixel`).
+
+    Raises:
+        ValueError: `reconstruct` returns what `convert` of `evaluate` may not.
+    """
+    names = ("rmse", "ssim")
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for start in range(0, len(sources), batch_size):
+        source = to_float(sources[start : start + batch_size])
+        back = _converted(reconstruct, source, start)
+        for name in names:
+            scores[name].append(ops.convert_to_numpy(_PIXEL_SCORES[name](source, back)))
+    return {
+        f"reconstruction_{name}": float(np.concatenate(values).mean(dtype=np.float64))
+        for name, values in scores.items()
+    }
+
+
+def _check(sets: Mapping[str, Any], split: str, batch_size: int) -> None:
+    if split not in sets:
+        raise ValueError(f"`split` must be one of {sorted(sets)}. Received: {split!r}")
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
 
 
 class _Embedder:
@@ -208,12 +287,12 @@ def _converted(
 
 
 def _kid(
-    fake: np.ndarray, real: np.ndarray, seed: int, notes: dict[str, str]
+    fake: np.ndarray, real: np.ndarray, seed: int, notes: dict[str, str], what: str
 ) -> dict[str, float | None]:
     """KID by subsets of half the smaller set, so that the subsets of both sets vary."""
     if len(fake) < _KID_FEWEST_IMAGES:
         notes["kid_mean"] = notes["kid_std"] = (
-            f"needs the converted images of at least {_KID_FEWEST_IMAGES} products, "
+            f"needs the converted images of at least {_KID_FEWEST_IMAGES} {what}, "
             f"there are {len(fake)}"
         )
         return {"kid_mean": None, "kid_std": None}

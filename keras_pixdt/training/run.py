@@ -4,12 +4,15 @@
 | --- | --- |
 | `run.json` | preset, data, seed, versions: what `load_run` needs to build it again |
 | `model.keras` | the trained model with its optimizers; with averages of weights in their place |
-| `checkpoints/best.keras` | the model after the epoch with the best validation score |
+| `checkpoints/best.keras` | the model after the epoch with the best validation score, of pairs |
 | `checkpoints/last.keras` | what an interrupted run continues from |
 | `history.json` | losses and validation scores of each epoch |
 | `grids/epoch_NNN.png` | source, converted, target of the same validation images after each epoch |
 | `logs/` | TensorBoard |
 | `embedder.keras` | the embedder that `evaluate` compares images with |
+
+Presets that learn from two domains without pairs have no validation scores, and so no best model;
+their grids show source, converted, and what is converted back.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ from absl import logging
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data as data_module
 from keras_pixdt import metrics, presets, search
-from keras_pixdt.data.batches import Triplets
-from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.data.batches import Batches, Triplets
+from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.models.adversarial_model import AdversarialModel
 from keras_pixdt.training import callbacks as callbacks_module
 from keras_pixdt.training import checkpoint as checkpoint_module
@@ -58,7 +61,8 @@ class Run:
     Attributes:
         workdir: the run's folder.
         preset: how it was trained.
-        data: options of `keras_pixdt.data.load_pairs` that give its pairs.
+        data: options of `keras_pixdt.data.load_pairs` that give its pairs; or, with `target_data`
+            or `edges`, of `keras_pixdt.data.load_domains` that give its two domains.
         seed: of weights, batches and selection.
         model: the trained model.
     """
@@ -68,24 +72,45 @@ class Run:
     data: dict[str, Any]
     seed: int
     model: AdversarialModel
-    _pairs: dict[str, PairSet] | None = None
+    _splits: dict[str, PairSet] | dict[str, DomainSet] | None = None
+
+    def splits(self) -> dict[str, PairSet] | dict[str, DomainSet]:
+        """What the run's data are, by split; read once."""
+        if self._splits is None:
+            self._splits = _load(self.preset, self.data)
+        return self._splits
 
     def pairs(self) -> dict[str, PairSet]:
-        """The run's pairs by split; read once."""
-        if self._pairs is None:
-            self._pairs = data_module.load_pairs(image_size=self.preset.image_size, **self.data)
-        return self._pairs
+        """The run's pairs by split.
+
+        Raises:
+            ValueError: its data have none.
+        """
+        pairs = {k: v for k, v in self.splits().items() if isinstance(v, PairSet)}
+        if not pairs:
+            raise ValueError(
+                f"The run {self.workdir} has no pairs: its data are two domains. Use domains()."
+            )
+        return pairs
+
+    def domains(self) -> dict[str, DomainSet]:
+        """The run's images by split, first those that are converted."""
+        return {split: _domains(part, self.preset) for split, part in self.splits().items()}
 
     def convert(self, source: np.ndarray) -> np.ndarray:
         """Converts images, (n, size, size, 3) float32 in [-1, 1], to the same."""
         return np.asarray(self.model.predict_on_batch(source))
 
+    def reconstruct(self, source: np.ndarray) -> np.ndarray:
+        """Converts images and converts them back, where the model has a way back."""
+        return keras.ops.convert_to_numpy(self.model.reconstruct(source))
+
     def embedder(self, kind: str = "trained") -> keras.Model:
-        """The embedder of product images that images are compared with.
+        """The embedder that images are compared with.
 
         Args:
-            kind: "trained", on the run's training products, once; or "densenet121", where its
-                weights are present.
+            kind: "trained", on the run's training targets (products), once; or "densenet121",
+                where its weights are present.
         """
         if kind not in EMBEDDERS:
             raise ValueError(f"`kind` must be one of {EMBEDDERS}. Received: {kind!r}")
@@ -94,8 +119,8 @@ class Run:
         path = self.workdir / "embedder.keras"
         if path.exists():
             return keras.models.load_model(path)
-        logging.info("Training the embedder on the training products")
-        embedder = search.train_embedder(self.pairs()["train"].targets, seed=EMBEDDER_SEED)
+        logging.info("Training the embedder on the training targets")
+        embedder = search.train_embedder(self.domains()["train"].targets, seed=EMBEDDER_SEED)
         with checkpoint_module.replacing(path) as unfinished:
             embedder.save(unfinished)
         return embedder
@@ -103,15 +128,37 @@ class Run:
     def evaluate(
         self, split: str = "test", gallery: str = "split", embedder: str = "trained"
     ) -> dict[str, Any]:
-        """The scores of the run; `keras_pixdt.training.evaluate` defines them."""
-        scores = evaluation.evaluate(
-            self.convert,
-            self.pairs(),
-            split=split,
-            gallery=gallery,
-            embedder=None if self.preset.reverse else self.embedder(embedder),
-            reverse=self.preset.reverse,
-        )
+        """The scores of the run; `keras_pixdt.training.evaluation` defines them.
+
+        Args:
+            split: which split to score.
+            gallery: where products are searched, "split" or "all"; of pairs only.
+            embedder: as of `embedder`.
+
+        Raises:
+            ValueError: an argument is not one of the choices.
+        """
+        domains = self.domains()
+        if isinstance(next(iter(self.splits().values())), PairSet):
+            scores = evaluation.evaluate(
+                self.convert,
+                self.pairs(),
+                split=split,
+                gallery=gallery,
+                embedder=None if self.preset.reverse else self.embedder(embedder),
+                reverse=self.preset.reverse,
+            )
+        elif gallery != "split":
+            raise ValueError(
+                "`gallery` is where the products of pairs are searched; this run has no pairs. "
+                f"Leave it out. Received: {gallery!r}"
+            )
+        else:
+            scores = evaluation.evaluate_domains(
+                self.convert, domains, split=split, embedder=self.embedder(embedder)
+            )
+        if callbacks_module.has_reconstruction(self.model):
+            scores |= evaluation.evaluate_reconstruction(self.reconstruct, domains[split].sources)
         return scores | {"embedder": embedder}
 
     def history(self) -> dict[str, list[float]]:
@@ -129,7 +176,7 @@ def train(
     epochs: int | None = None,
     seed: int = 0,
     distribution: Distribution | None = None,
-    best: str = "val_rmse",
+    best: str | None = None,
     save_every: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
@@ -142,14 +189,19 @@ def train(
 
     Args:
         preset: a preset or its name.
-        data: "rendered", a folder or archive with LookBook's file names, or "tfds:NAME".
+        data: "rendered", a folder or archive with LookBook's file names, or "tfds:NAME". Presets
+            without pairs take these as two domains, persons and products; or, with `target_data`
+            or `edges` among the `data_options`, the first domain of
+            `keras_pixdt.data.load_domains`, or its photos.
         workdir: the run's folder. All workers of a distributed run must see it; the first writes.
-        data_options: further options of `keras_pixdt.data.load_pairs`.
+        data_options: further options of `keras_pixdt.data.load_pairs`; or `target_data`, the
+            second domain, or `edges`, with further options of `keras_pixdt.data.load_domains`.
         minutes: time limit, over which the preset's phases are stretched.
         epochs: number of epochs in the place of the preset's; its phases are stretched.
         seed: of weights, batches and selection.
         distribution: the devices, from `training.distribution.start`; by default one.
-        best: the score that decides on `checkpoints/best.keras`: val_rmse, val_ssim, val_c_ssim.
+        best: the score that decides on `checkpoints/best.keras`: val_rmse (the default), val_ssim
+            or val_c_ssim. Presets without pairs have none.
         save_every: batches between two checkpoints within an epoch, besides those at its end.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
@@ -159,14 +211,21 @@ def train(
 
     Raises:
         ValueError: an argument out of its range, both `minutes` and `epochs`, batches that the
-            replicas cannot share, or a `workdir` that holds a finished run, one with other
-            options, or a damaged checkpoint.
+            replicas cannot share, data that the preset does not learn from, or a `workdir` that
+            holds a finished run, one with other options, or a damaged checkpoint.
         PlayerDivergedError: a loss is not finite.
     """
     preset = presets.get(preset) if isinstance(preset, str) else preset
     if epochs is None and minutes is None:
         epochs = preset.epochs
     check_length(epochs, minutes)
+    if preset.paired:
+        best = best or "val_rmse"
+    elif best is not None:
+        raise ValueError(
+            f"`best` is a score of pairs, and preset {preset.name!r} learns without: leave it out. "
+            f"Received: {best!r}"
+        )
     checkpoint_module.check_options(best, save_every)
     if distribution is None:
         distribution = distribution_module.start()
@@ -188,24 +247,18 @@ def train(
     _check_free(workdir, options)
     last = checkpoint_module.last_path(workdir)
     progress = checkpoint_module.read_progress(last) if last.exists() else Progress()
-    pairs = data_module.load_pairs(image_size=preset.image_size, **options["data"])
+    splits: dict[str, Any] = _load(preset, options["data"])
+    held_out = splits.get("validation", splits["test"])
 
     keras.utils.set_random_seed(seed)
-    batches = data_module.triplets(
-        pairs["train"],
-        preset.batch_sizes,
-        seed,
-        irrelevant=preset.irrelevant_pairs,
-        reverse=preset.reverse,
-        mirror=preset.mirror,
-    )
-    validation = _in_order(pairs.get("validation", pairs["test"]), preset)
+    batches = _batches(splits["train"], preset, seed)
+    validation = scores = None
+    if preset.paired:
+        validation = distribution.feed(_in_order(held_out, preset))
+        scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
     with distribution.scope():
         model = preset.model(seed)
-        model.compile(
-            preset.optimizers(model.players),
-            metrics=[metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()],
-        )
+        model.compile(preset.optimizers(model.players), metrics=scores)
     schedule = Schedule(preset, batches, epochs=epochs, minutes=minutes, progress=progress)
 
     with contextlib.ExitStack() as stack:
@@ -215,7 +268,7 @@ def train(
         averages = None
         if preset.ema_momentum is not None:
             averages = callbacks_module.AveragedWeights(
-                _examples(batches, STATISTICS_IMAGES)["source"]
+                _examples(splits["train"], preset, STATISTICS_IMAGES)["source"]
             )
         saver = checkpoint_module.Checkpoint(
             folder, progress, best=best, save_every=save_every, averages=averages
@@ -243,17 +296,19 @@ def train(
         with distribution.watch():
             model.fit(
                 distribution.feed(batches),
-                validation_data=distribution.feed(validation),
+                validation_data=validation,
                 initial_epoch=progress.epoch,
                 epochs=end,
                 verbose=verbose,
-                shuffle=False,  # Triplets does, by `seed`; Keras would by Python's global generator
+                shuffle=False,  # Batches does, by `seed`; Keras would by Python's global generator
                 callbacks=[
                     schedule,
                     callbacks_module.StopOnDivergence(),
                     *([averages] if averages else []),
                     callbacks_module.ImageGrid(
-                        _examples(validation, GRID_IMAGES), folder / "grids", averages=averages
+                        _examples(held_out, preset, GRID_IMAGES),
+                        folder / "grids",
+                        averages=averages,
                     ),
                     *_tensorboard(folder / "logs"),
                     saver,
@@ -265,7 +320,7 @@ def train(
             with checkpoint_module.replacing(folder / "model.keras") as path:
                 model.save(path)
             checkpoint_module.last_path(folder).unlink(missing_ok=True)
-    return Run(workdir, preset, options["data"], seed, model, pairs)
+    return Run(workdir, preset, options["data"], seed, model, splits)
 
 
 def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
@@ -290,7 +345,7 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
         if not needed.exists():
             raise FileNotFoundError(
                 f"{workdir} holds no finished run: {needed.relative_to(workdir)} is missing. "
-                f"`pixdt train --workdir {workdir}` makes one."
+                f"`pixdt train --workdir {workdir}` makes one. (Without pairs there is no best.)"
             )
     options = json.loads((workdir / "run.json").read_text())
     fields = {k: _tuples(v) for k, v in options["preset"].items()}
@@ -314,13 +369,67 @@ def _machine(distribution: Distribution, preset: presets.Preset) -> dict[str, An
 
 def _absolute(data_options: dict[str, Any]) -> dict[str, Any]:
     """Paths as they are from any folder, since a run is opened from others as well."""
-    data = str(data_options["data"])
-    if data != "rendered" and not data.startswith("tfds:"):
-        data = os.path.abspath(data)
-    options = {**data_options, "data": data}
-    if options.get("data_dir") is not None:
-        options["data_dir"] = os.path.abspath(options["data_dir"])
+    options = dict(data_options)
+    for name in {"data", "target_data", "data_dir"} & {k for k, v in options.items() if v}:
+        path = str(options[name])
+        known = name != "data_dir" and (path == "rendered" or path.startswith("tfds:"))
+        options[name] = path if known else os.path.abspath(path)
     return options
+
+
+def _load(
+    preset: presets.Preset, options: Mapping[str, Any]
+) -> dict[str, PairSet] | dict[str, DomainSet]:
+    """The pairs or the two domains that the options name."""
+    options = {name: value for name, value in options.items() if value is not None}
+    two = {name: options[name] for name in ("target_data", "edges") if options.get(name)}
+    if not two:
+        try:
+            return data_module.load_pairs(image_size=preset.image_size, **options)
+        except ValueError as error:
+            if preset.paired:
+                raise
+            raise ValueError(
+                f"{error} Preset {preset.name!r} needs no pairs: name a second domain by "
+                "`target_data`, or give `edges` for the edges of photos."
+            ) from error
+    if preset.paired:
+        unpaired = [name for name in presets.names() if not presets.get(name).paired]
+        raise ValueError(
+            f"Preset {preset.name!r} learns from pairs, and `target_data` and `edges` give two "
+            f"domains without. Leave them out, or choose {', '.join(unpaired)}. Received: {two}"
+        )
+    for name in ("splits", "num_products"):
+        if name in options:
+            raise ValueError(
+                f"`{name}` is of sets with pairs; two domains are split 90/5/5. Leave it out. "
+                f"Received: {options[name]!r}"
+            )
+    renamed = {"data": "source", "target_data": "target"}
+    arguments = {renamed.get(name, name): value for name, value in options.items()}
+    return data_module.load_domains(image_size=preset.image_size, **arguments)
+
+
+def _domains(part: PairSet | DomainSet, preset: presets.Preset) -> DomainSet:
+    """The images of a split, first those that the preset converts."""
+    domains = part.domains() if isinstance(part, PairSet) else part
+    return domains.exchanged() if preset.reverse else domains
+
+
+def _batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
+    """What the preset is trained on."""
+    if not preset.paired:
+        return data_module.unpaired(
+            _domains(part, preset), preset.batch_sizes, seed, mirror=preset.mirror
+        )
+    return data_module.triplets(
+        part,
+        preset.batch_sizes,
+        seed,
+        irrelevant=preset.irrelevant_pairs,
+        reverse=preset.reverse,
+        mirror=preset.mirror,
+    )
 
 
 def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
@@ -364,13 +473,19 @@ def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
     )
 
 
-def _examples(batches: Triplets, count: int) -> dict[str, np.ndarray]:
-    """Pairs spread evenly over a split, so that they are of many products."""
-    pairs = batches.pairs
-    rows = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)
-    persons = data_module.to_float(pairs.sources[rows])
-    products = data_module.to_float(pairs.targets[pairs.target_index[rows]])
-    source, target = (products, persons) if batches.reverse else (persons, products)
+def _examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
+    """Sources spread evenly over a split, so that they are of many products; of pairs, targets."""
+
+    def spread(length: int) -> np.ndarray:
+        return np.linspace(0, length - 1, min(count, length)).astype(int)
+
+    if not preset.paired:
+        sources = _domains(part, preset).sources
+        return {"source": data_module.to_float(sources[spread(len(sources))])}
+    rows = spread(len(part))
+    persons = data_module.to_float(part.sources[rows])
+    products = data_module.to_float(part.targets[part.target_index[rows]])
+    source, target = (products, persons) if preset.reverse else (persons, products)
     return {"source": source, "target": target}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_pixdt.data.batches import Triplets
+from keras_pixdt.data.batches import Batches
 from keras_pixdt.presets import Preset
 
 
@@ -65,7 +65,7 @@ class Schedule(keras.callbacks.Callback):
     def __init__(
         self,
         preset: Preset,
-        batches: Triplets,
+        batches: Batches,
         *,
         epochs: int | None = None,
         minutes: float | None = None,
