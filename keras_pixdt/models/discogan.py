@@ -457,8 +457,9 @@ class DiscoGAN(CrossDomainGAN):
         ```python
         model = DiscoGAN(image_size=64)
         model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
-        model.fit(data.unpaired((images_a, images_b), batch_size=200, seed=0), epochs=100)
-        in_domain_b = model.predict(photos)
+        domains = data.load_domains("photos", "paintings", image_size=64)
+        model.fit(data.unpaired(domains["train"], batch_size=200), epochs=100, shuffle=False)
+        paintings = model.predict(photos)
         ```
     """
 

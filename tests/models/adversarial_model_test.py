@@ -159,6 +159,50 @@ def test_updating_through_a_forward_pass_equals_a_second_pass():
         np.testing.assert_allclose(model.weights_a_b, [0.95, 1.0], rtol=1e-6)
 
 
+def decay(model, factor=3.0):
+    """factor a^2 / 2 of the left player's weight a, so d/da = factor a."""
+    return lambda: 0.5 * factor * ops.sum(ops.square(model.player_variables("left")[0]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("with_forward", [False, True])
+def test_the_gradient_of_a_penalty_is_added_and_not_its_value(with_forward, dtype):
+    model, x = compiled(dtype=dtype), tf.constant([[2.0], [1.0]])
+
+    def outputs():
+        return model.left_network(x, training=True)
+
+    if with_forward:
+        forward = model.forward("left", outputs)
+        loss = model.minimize("left", ops.mean, through=forward, penalty=decay(model))
+    else:
+        loss = model.minimize("left", lambda: ops.mean(outputs()), penalty=decay(model))
+    assert float(loss) == pytest.approx(1.5)  # neither penalized nor scaled
+    # a = 1 - 0.1 * (1.5 + 3 * 1).
+    np.testing.assert_allclose(model.weights_a_b, [0.55, 1.0], rtol=1e-6)
+
+
+def test_a_penalty_may_leave_weights_out():
+    model = HalfDuel()
+    model.active_variables = model.player_variables
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    x = tf.constant([[2.0]])
+
+    def both():
+        return ops.mean(model.left_network(x, training=True) + model.spare_network(x))
+
+    model.minimize("left", both, penalty=decay(model))
+    a, spare = (float(v.numpy().item()) for v in model.player_variables("left"))
+    assert (a, spare) == pytest.approx((1 - 0.1 * (2 + 3), 1 - 0.1 * 2))
+
+
+def test_a_penalty_does_not_hide_that_the_loss_leaves_out_a_weight():
+    model, x = compiled(), tf.constant([[2.0]])
+    with pytest.raises(ValueError, match="No gradients"):
+        model.minimize("left", lambda: ops.mean(model.right_network(x)), penalty=decay(model))
+    assert model.weights_a_b == [1.0, 1.0]
+
+
 def test_gradient_with_respect_to_inputs_and_through_it():
     model = Duel()
     x = tf.Variable([[1.0], [-2.0], [0.5]])
@@ -320,7 +364,7 @@ tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConf
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 import keras
-from tests.models.adversarial_model_test import Duel, batch_of
+from tests.models.adversarial_model_test import Duel, batch_of, decay
 
 found = {}
 for dtype, factors in (("float32", [1, 2, 3, 4]), ("mixed_float16", [1, 1, 1, 1e5])):
@@ -339,6 +383,20 @@ for dtype, factors in (("float32", [1, 2, 3, 4]), ("mixed_float16", [1, 1, 1, 1e
         "left_loss": history["left_loss"][0],
         "scales": scales,
     }
+
+
+class Decaying(Duel):
+    def minimize(self, name, loss_fn):
+        return super().minimize(name, loss_fn, penalty=decay(self) if name == "left" else None)
+
+
+with strategy.scope():
+    model = Decaying()
+    model.compile(keras.optimizers.SGD(0.1))
+# Batches of 4 and of 1, which leaves the second replica without a row.
+batch = batch_of(x=(1.0,) * 5, left_factor=2.0, right_factor=0.0)
+model.fit(batch, batch_size=4, shuffle=False, verbose=0)
+found["penalty"] = {"weights": model.weights_a_b}
 print(json.dumps(found))
 """
 
@@ -362,6 +420,12 @@ def test_two_replicas_take_the_step_of_one_device(replicas):
     # a = 1 - 0.1 * 2.5; b = 1 - 0.1 * 0.5 * a. SGD would show a missing division, Adam hide it.
     np.testing.assert_allclose(replicas["float32"]["weights"], [0.75, 0.9625], rtol=1e-6)
     assert replicas["float32"]["left_loss"] == pytest.approx(2.5)
+
+
+@pytest.mark.slow
+def test_replicas_together_add_a_penalty_once(replicas):
+    # a = 1 - 0.1 * (2 + 3) = 0.5, then 0.5 - 0.1 * (2 + 3 * 0.5) = 0.15.
+    np.testing.assert_allclose(replicas["penalty"]["weights"], [0.15, 1.0], rtol=1e-5)
 
 
 @pytest.mark.slow
