@@ -209,8 +209,6 @@ def _chunks(items: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[list]:
 
 def _read_tfds(name: str, image_size: int, data_dir: str | os.PathLike[str] | None) -> _Domain:
     """The images of all splits of a TFDS set that have an attribute, or have it not."""
-    import tensorflow_datasets as tfds
-
     dataset, _, condition = name[len(TFDS) :].rpartition(":")
     attribute, _, value = condition.partition("=")
     if not dataset or value not in ("0", "1"):
@@ -218,6 +216,8 @@ def _read_tfds(name: str, image_size: int, data_dir: str | os.PathLike[str] | No
             "A domain from TFDS is named tfds:NAME:ATTRIBUTE=1, or =0, such as "
             f"tfds:celeb_a:Blond_Hair=1. Received: {name}"
         )
+    import tensorflow_datasets as tfds
+
     builder = open_tfds(dataset, data_dir, f"tfds build {dataset}")
     features = builder.info.features
     known = features["attributes"] if "image" in features and "attributes" in features else {}

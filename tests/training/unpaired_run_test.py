@@ -1,0 +1,292 @@
+"""Runs of presets that learn without pairs."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_pixdt import cli, data, presets
+from keras_pixdt.metrics import pixel
+from keras_pixdt.training import distribution, run
+from tests import samples
+from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
+
+ROOT = pathlib.Path(__file__).parents[2]
+PRESET = dataclasses.replace(
+    presets.get("kim2017"), image_size=16, width=1 / 32, batch_size=8, phases=((2, 2e-4),)
+)
+STANDARD = dataclasses.replace(
+    presets.get("kim2017-standard"), image_size=16, width=1 / 32, batch_size=8, phases=((1, 2e-4),)
+)
+
+
+def make_folder(folder, count, seed):
+    """Smooth pictures, all different."""
+    folder.mkdir()
+    noise = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), np.uint8)
+    for index, pixels in enumerate(noise):
+        image = Image.fromarray(pixels).resize((20, 24), Image.Resampling.BICUBIC)
+        image.save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """60 and 40 pictures."""
+    folder = tmp_path_factory.mktemp("domains")
+    return make_folder(folder / "a", 60, 1), make_folder(folder / "b", 40, 2)
+
+
+def train(folders, workdir, preset=PRESET, **options):
+    options = {"epochs": 2, "verbose": 0, "seed": 3, **options}
+    data_options = options.pop("data_options", {"target_data": str(folders[1])})
+    return run.train(preset, str(folders[0]), workdir, data_options=data_options, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(folders, tmp_path_factory):
+    """A run of two epochs with averaged weights. Tests only read it."""
+    preset = dataclasses.replace(PRESET, ema_momentum=0.5, mirror=True)
+    return train(folders, tmp_path_factory.mktemp("run") / "first", preset)
+
+
+def shown(path, columns):
+    """The pictures in a grid, strip by strip: uint8 (columns, rows, size, size, 3)."""
+    grid = data.read_image(path)
+    size = PRESET.image_size
+    rows = (grid.shape[0] + 2) // (size + 2)
+    assert grid.shape == (rows * (size + 2) - 2, columns * (size + 2) - 2, 3)
+    return np.stack(
+        [
+            [grid[y : y + size, x : x + size] for y in range(0, grid.shape[0], size + 2)]
+            for x in range(0, grid.shape[1], size + 2)
+        ]
+    )
+
+
+def test_folder_holds_what_belongs_to_a_run_and_no_best_model(finished, folders):
+    written = json.loads((finished.workdir / "run.json").read_text())
+    assert written["data"] == {"data": str(folders[0]), "target_data": str(folders[1])}
+    assert not any((finished.workdir / "checkpoints").iterdir())
+    history = finished.history()
+    assert set(history) == {"discriminator_loss", "converter_loss"}
+    assert all(len(values) == 2 and np.isfinite(values).all() for values in history.values())
+    domains = finished.domains()
+    assert sum(len(d.sources) for d in domains.values()) == 60
+    assert sum(len(d.targets) for d in domains.values()) == 40
+    steps = len(domains["train"].sources) // 8
+    assert int(finished.model.optimizer.iterations) == 2 * steps
+    with pytest.raises(FileNotFoundError, match="best.keras is missing.*Without pairs"):
+        run.load_run(finished.workdir, "best")
+    with pytest.raises(ValueError, match=r"has no pairs.*Use domains\(\)"):
+        finished.pairs()
+
+
+def test_grids_show_source_converted_and_reconstruction_of_the_averaged_weights(finished):
+    """The last grid is what the finished model gives, since no step came after it."""
+    names = sorted(path.name for path in (finished.workdir / "grids").iterdir())
+    assert names == ["epoch_001.png", "epoch_002.png"]
+    sources = finished.domains()["validation"].sources
+    count = len(sources) // min(4, len(sources)) * min(4, len(sources))
+    columns = shown(finished.workdir / "grids" / names[1], 3 * min(4, len(sources)))
+    pictures = [columns[i::3].reshape(-1, 16, 16, 3)[:count] for i in range(3)]
+    np.testing.assert_array_equal(pictures[0], sources[:count])
+    source = data.to_float(sources)
+    converted, back = finished.convert(source), finished.reconstruct(source)
+    for picture, expected in zip(pictures[1:], (converted, back), strict=True):
+        assert np.abs(picture.astype(int) - data.to_uint8(expected[:count])).max() <= 1
+    assert not np.array_equal(pictures[1], pictures[2])
+
+
+def test_loaded_run_is_the_finished_one(finished):
+    loaded = run.load_run(finished.workdir)
+    assert loaded.preset == finished.preset and not loaded.preset.paired
+    assert_equal_weights(loaded.model, finished.model)
+    source = data.to_float(loaded.domains()["test"].sources)
+    np.testing.assert_array_equal(loaded.convert(source), finished.convert(source))
+    np.testing.assert_array_equal(loaded.reconstruct(source), finished.reconstruct(source))
+
+
+class InterruptWithin(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        if int(self._model.optimizer.iterations) == 9:
+            raise Interrupted
+
+
+@pytest.mark.parametrize("interrupt", [Interrupt, InterruptWithin])
+def test_interrupted_run_continues_bit_for_bit(finished, folders, tmp_path, interrupt):
+    with pytest.raises(Interrupted):
+        train(folders, tmp_path, finished.preset, save_every=2, callbacks=[interrupt()])
+    with pytest.raises(ValueError, match="target_data: .*b there, None here"):
+        train(folders, tmp_path, finished.preset, data_options={"edges": True})
+    resumed = train(folders, tmp_path, finished.preset)
+    assert_equal_weights(resumed.model, finished.model)
+    assert resumed.history() == finished.history()
+
+
+def check_on_two_devices(a, b, workdir):
+    """An interrupted run with averages equals one that is not, on two devices of the CPU."""
+    devices = distribution.start("mirrored", replicas=2)
+    preset = dataclasses.replace(PRESET, ema_momentum=0.5)
+    workdir = pathlib.Path(workdir)
+    whole = train((a, b), workdir / "whole", preset, distribution=devices)
+    with pytest.raises(Interrupted):
+        train(
+            (a, b), workdir / "resumed", preset,
+            distribution=devices, save_every=2, callbacks=[InterruptWithin()],
+        )  # fmt: skip
+    resumed = train((a, b), workdir / "resumed", preset, distribution=devices)
+    assert_equal_weights(resumed.model, whole.model)
+    names = [path.name for path in sorted((workdir / "whole" / "grids").iterdir())]
+    assert names == ["epoch_001.png", "epoch_002.png"]
+    for name in names:
+        one, other = (data.read_image(workdir / of / "grids" / name) for of in ("whole", "resumed"))
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_interrupted_run_continues_on_two_devices(backend, folders, tmp_path):
+    code = "import sys; from tests.training import unpaired_run_test as test; "
+    code += "test.check_on_two_devices(*sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, folders), str(tmp_path)], cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_evaluate_scores_distribution_and_reconstruction(finished, monkeypatch):
+    with samples.narrow_embedders():
+        scores = finished.evaluate("train")
+    source = data.to_float(finished.domains()["train"].sources)
+    back = finished.reconstruct(source)
+    for name, score in (("rmse", pixel.rmse), ("ssim", pixel.ssim)):
+        expected = float(np.mean(keras.ops.convert_to_numpy(score(source, back))))
+        assert scores[f"reconstruction_{name}"] == pytest.approx(expected, rel=1e-4)
+    assert scores["kid_mean"] > 0.01 and scores["kid_std"] >= 0
+    assert (scores["num_images"], scores["split"], scores["notes"]) == (len(source), "train", {})
+    assert "rmse" not in scores and "recall@1" not in scores
+    # The targets themselves are as the targets are.
+    targets = finished.domains()["train"].targets
+    exchanged = {"train": data.DomainSet(targets, targets)}
+    from keras_pixdt.training import evaluation
+
+    same = evaluation.evaluate_domains(
+        lambda x: x, exchanged, split="train", embedder=finished.embedder()
+    )
+    assert abs(same["kid_mean"]) < 0.2 * scores["kid_mean"]
+    with pytest.raises(ValueError, match="`gallery`.*no pairs.*Received: 'all'"):
+        finished.evaluate(gallery="all")
+    with pytest.raises(ValueError, match="`split` must be one of.*Received: 'exam'"):
+        finished.evaluate("exam")
+    assert "of at least 20 images" in finished.evaluate("test")["notes"]["kid_mean"]
+
+
+def test_reverse_exchanges_the_domains(folders, tmp_path):
+    reverse = dataclasses.replace(STANDARD, reverse=True)
+    result = train(folders, tmp_path, reverse, epochs=1)
+    straight = data.load_domains(*folders, 16)
+    for split, domain in result.domains().items():
+        np.testing.assert_array_equal(domain.sources, straight[split].targets)
+        np.testing.assert_array_equal(domain.targets, straight[split].sources)
+    # A standard GAN has no way back: its grids show source and converted.
+    sources = result.domains()["validation"].sources
+    columns = shown(tmp_path / "grids" / "epoch_001.png", 2 * min(4, len(sources)))
+    np.testing.assert_array_equal(columns[0][0], sources[0])
+    with samples.narrow_embedders():
+        assert "reconstruction_rmse" not in result.evaluate()
+
+
+def test_pairs_are_used_without_their_pairing_and_scored_with_it(small_lookbook, tmp_path):
+    result = run.train(
+        dataclasses.replace(PRESET, image_size=32),
+        str(small_lookbook), tmp_path, epochs=1, verbose=0,
+    )  # fmt: skip
+    assert set(result.history()) == {"discriminator_loss", "converter_loss"}
+    with samples.narrow_embedders():
+        scores = result.evaluate(gallery="all")
+    pairs = result.pairs()["test"]
+    source, target = (data.to_float(x) for x in (pairs.sources, pairs.targets[pairs.target_index]))
+    expected = np.mean(pixel.rmse(result.convert(source), target))
+    assert scores["rmse"] == pytest.approx(float(expected), rel=1e-4)
+    assert scores["gallery_size"] == 44 and 0 < scores["reconstruction_rmse"] < 1
+
+
+def test_data_that_the_preset_does_not_learn_from_is_refused(folders, small_lookbook, tmp_path):
+    workdir = tmp_path / "run"
+    with pytest.raises(
+        ValueError, match="'demo' learns from pairs.*choose kim2017.*Received: .*b'"
+    ):
+        train(folders, workdir, presets.get("demo"))
+    with pytest.raises(ValueError, match="'demo' learns from pairs.*Received: {'edges': True}"):
+        train(folders, workdir, presets.get("demo"), data_options={"edges": True})
+    with pytest.raises(ValueError, match="has no pairs.*'kim2017' needs no pairs.*`target_data`"):
+        train(folders, workdir, data_options={})
+    with pytest.raises(ValueError, match="`splits` is of sets with pairs.*Received: 'kwon2019'"):
+        train(folders, workdir, data_options={"edges": True, "splits": "kwon2019"})
+    with pytest.raises(ValueError, match="`best` is a score of pairs.*Received: 'val_ssim'"):
+        train(folders, workdir, best="val_ssim")
+    with pytest.raises(ValueError, match=r"images of the larger domain \(\d+\).*Received: \(64,\)"):
+        train(folders, workdir, dataclasses.replace(PRESET, batch_size=64))
+    assert not workdir.exists() or not any(workdir.iterdir())
+
+
+# The command
+
+
+def test_edges_of_one_folder_from_the_command_to_a_tflite_file(folders, tmp_path, capsys):
+    workdir = str(tmp_path / "run")
+    command = ["train", "--preset", "kim2017", "--data", str(folders[0]), "--edges"]
+    command += ["--image-size", "16", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
+    assert cli.main([*command, "--workdir", workdir]) == 0
+    finished = run.load_run(workdir)
+    assert finished.data == {"data": str(folders[0]), "edges": True}
+    edges = finished.domains()["test"].sources
+    assert set(np.unique(edges)) == {0, 255}
+
+    capsys.readouterr()  # what training shows
+    with samples.narrow_embedders():
+        assert cli.main(["evaluate", "--workdir", workdir, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["num_images"] == len(edges) and 0 < scores["reconstruction_rmse"] < 1
+
+    photo, out = tmp_path / "drawing.png", tmp_path / "out"
+    data.write_image(photo, edges[0])
+    converted = {}
+    assert cli.main(["export", "--workdir", workdir, "--variants", "float32"]) == 0
+    report = json.loads((tmp_path / "run" / "export" / "export.json").read_text())
+    assert report["verified_images"] == len(edges)
+    for model in (workdir, f"{workdir}/export/converter_float32.tflite"):
+        assert cli.main(["convert", str(photo), "--model", model, "--out", str(out)]) == 0
+        converted[model] = data.read_image(out / "drawing.png").astype(int)
+    expected = data.to_uint8(finished.convert(data.to_float(edges[:1])))[0]
+    for image in converted.values():
+        assert np.abs(image - expected).max() <= 1
+
+
+def test_two_folders_reach_the_training(monkeypatch, tmp_path, caplog):
+    given = {}
+
+    def train(preset, data, workdir, **options):
+        given.update(preset=preset, data=data, **options)
+        raise distribution.WorkerLostError("enough")
+
+    monkeypatch.setattr(run, "train", train)
+    command = ["train", "--preset", "kim2017-small", "--workdir", str(tmp_path), "--data", "a"]
+    assert cli.main([*command, "--target-data", "b"]) == 1
+    assert (given["data"], given["data_options"], given["best"]) == (
+        "a",
+        {"target_data": "b"},
+        None,
+    )
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--target-data", "b", "--edges"])
