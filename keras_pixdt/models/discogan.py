@@ -160,8 +160,12 @@ def build_mlp(
     point = keras.Input((inputs,), name="point")
     x = point
     for i in range(1, depth):
-        x = layers.Dense(units, "relu", dtype=dtype, name=f"linear{i}")(x)
-    x = layers.Dense(outputs, dtype=dtype, name=f"linear{depth}")(x)
+        x = layers.Dense(
+            units, "relu", kernel_initializer=_uniform("fan_in"), dtype=dtype, name=f"linear{i}"
+        )(x)
+    x = layers.Dense(
+        outputs, kernel_initializer=_uniform("fan_in"), dtype=dtype, name=f"linear{depth}"
+    )(x)
     x = layers.Activation("linear", dtype="float32", name="outputs")(x)
     return keras.Model(point, x, name=name)
 
