@@ -98,6 +98,9 @@ def draw_domains(
     Raises:
         ValueError: an unknown kind, or less than one object.
     """
+    for name, kind in (("source", source), ("target", target)):
+        if kind not in azimuth.KINDS:
+            raise ValueError(f"`{name}` must be one of {azimuth.KINDS}. Received: {kind!r}")
     for name, value in (("objects", objects), ("test_objects", test_objects)):
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {value}")
