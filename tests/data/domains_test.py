@@ -19,7 +19,7 @@ def photo(seed: int, width: int = 24, height: int = 32) -> Image.Image:
 
 def encoded(image: Image.Image, file_format: str = "PNG") -> bytes:
     file = io.BytesIO()
-    image.save(file, file_format, quality=95)
+    image.save(file, file_format, quality=100, subsampling=0)
     return file.getvalue()
 
 
@@ -84,7 +84,7 @@ def test_no_duplicate_is_in_two_splits_of_either_domain(tmp_path):
     for split, others in (("train", "validation"), ("train", "test"), ("validation", "test")):
         x, y = (np.stack(everywhere[name]) for name in (split, others))
         distance = np.abs(x[:, None] - y[None]).mean(axis=(2, 3, 4))
-        assert distance.min() > 6  # a JPEG copy is nearer, another picture is not
+        assert distance.min() > 10  # a JPEG copy is nearer, another picture is not
     assert sum(len(domain.sources) for domain in loaded.values()) == 90
 
 
