@@ -58,7 +58,7 @@ class _NumBatches:
 
 
 class Triplets(keras.utils.PyDataset):
-    """Batches for `model.fit`: each pair once per epoch, with an irrelevant target beside it.
+    """Batches for `model.fit`: each pair once per pass, with an irrelevant target beside it.
 
     A batch is a dict of arrays:
 
@@ -87,16 +87,18 @@ class Triplets(keras.utils.PyDataset):
         batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set, the
             first of which is set now.
         seed: makes every draw reproducible.
-        shuffle: whether to permute the pairs, anew every epoch.
+        shuffle: whether to permute the pairs, anew every pass.
         irrelevant: whether batches have the key `irrelevant`.
         drop_remainder: whether to leave out the last batch where it is smaller.
         reverse: whether to exchange source and target (product to human); `irrelevant` is then a
             person image of another group.
         mirror: whether to flip half of the triplets left to right, all three images of each.
+        passes: how often an epoch goes through the pairs. With few pairs, several passes are
+            worth the time that scores, pictures and checkpoints take between epochs.
 
     Raises:
-        ValueError: if there are no pairs, fewer than one whole batch, or if irrelevant images are
-            wanted and all products belong to one group.
+        ValueError: if there are no pairs, fewer than one whole batch, less than one pass, or if
+            irrelevant images are wanted and all products belong to one group.
 
     Example:
     ```python
@@ -116,6 +118,7 @@ class Triplets(keras.utils.PyDataset):
         drop_remainder: bool = True,
         reverse: bool = False,
         mirror: bool = False,
+        passes: int = 1,
     ) -> None:
         # Without workers: a batch takes a few milliseconds, less than handing it over costs.
         super().__init__()
@@ -124,6 +127,8 @@ class Triplets(keras.utils.PyDataset):
             raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
         if not len(pairs):
             raise ValueError("`pairs` has no pairs: there is nothing to draw batches from.")
+        if passes < 1:
+            raise ValueError(f"`passes` must be at least 1. Received: {passes}")
         if drop_remainder and len(pairs) < max(sizes):
             raise ValueError(
                 f"`batch_size` must be at most the number of pairs ({len(pairs)}) with "
@@ -137,6 +142,7 @@ class Triplets(keras.utils.PyDataset):
         self.drop_remainder = drop_remainder
         self.reverse = reverse
         self.mirror = mirror
+        self.passes = passes
         self._source_group = pairs.group_id[pairs.target_index]
         candidate_group = self._source_group if reverse else pairs.group_id
         # Candidates sorted by group: those of one group are one interval, which a draw skips.
@@ -205,14 +211,20 @@ class Triplets(keras.utils.PyDataset):
         """Every draw of an epoch, in the order in which the batches use them."""
         rng = np.random.default_rng((self.seed, epoch))
         count = len(self.pairs)
-        order = rng.permutation(count) if self.shuffle else np.arange(count)
+        orders = [
+            rng.permutation(count) if self.shuffle else np.arange(count) for _ in range(self.passes)
+        ]
+        irrelevant = None
+        if self.irrelevant:
+            irrelevant = np.concatenate([self._draw_irrelevant(rng)[order] for order in orders])
+        order = np.concatenate(orders)
         return _Plan(
             epoch=epoch,
             batch_size=batch_size,
             first_batch=0,
             order=order,
-            irrelevant=self._draw_irrelevant(rng)[order] if self.irrelevant else None,
-            flipped=rng.random(count) < 0.5 if self.mirror else None,
+            irrelevant=irrelevant,
+            flipped=rng.random(len(order)) < 0.5 if self.mirror else None,
         )
 
     def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
@@ -233,7 +245,7 @@ class Triplets(keras.utils.PyDataset):
         return self._count(self._plan)
 
     def _count(self, plan: _Plan) -> int:
-        whole, rest = divmod(len(self.pairs), plan.batch_size)
+        whole, rest = divmod(len(plan.order), plan.batch_size)
         batches = whole if self.drop_remainder or not rest else whole + 1
         return batches - plan.first_batch
 
@@ -266,7 +278,7 @@ class Triplets(keras.utils.PyDataset):
                 f"Received: {index}"
             )
         start = (plan.first_batch + index) * plan.batch_size
-        count = min(plan.batch_size, len(self.pairs) - start)
+        count = min(plan.batch_size, len(plan.order) - start)
         place = slice(start + share * count // shares, start + (share + 1) * count // shares)
         source_rows = plan.order[place]
         target_rows = self.pairs.target_index[source_rows]

@@ -39,6 +39,7 @@ class Preset(abc.ABC):
         phases: one after the other; plain (epochs, learning rate[, batch size]) are taken too.
         reverse: whether source and target are exchanged.
         mirror: whether triplets are flipped at random.
+        passes: how often an epoch goes through the pairs, at least 1.
         irrelevant_pairs: whether batches hold an irrelevant target too.
         dtype: dtype policy of the networks.
         ema_momentum: share that the average of the converter's weights keeps at each update;
@@ -55,6 +56,7 @@ class Preset(abc.ABC):
     phases: tuple[Phase, ...]
     reverse: bool = False
     mirror: bool = False
+    passes: int = 1
     irrelevant_pairs: bool = False
     dtype: str = "float32"
     ema_momentum: float | None = None

@@ -44,7 +44,7 @@ from keras_pixdt.training.distribution import Distribution
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 GRID_IMAGES = 32
-STATISTICS_IMAGES = 512
+STATISTICS_IMAGES = 256
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "densenet121")
 _ENDLESS = 1_000_000  # epochs
@@ -198,6 +198,7 @@ def train(
         irrelevant=preset.irrelevant_pairs,
         reverse=preset.reverse,
         mirror=preset.mirror,
+        passes=preset.passes,
     )
     validation = _in_order(pairs.get("validation", pairs["test"]), preset)
     with distribution.scope():

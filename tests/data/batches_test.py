@@ -103,6 +103,27 @@ def test_an_epoch_is_a_function_of_seed_and_epoch():
     assert rows(other) != start["source"]
 
 
+def test_an_epoch_of_several_passes_has_each_pair_once_a_pass():
+    pairs = make_pairs()  # 60 pairs, groups of 3 products
+    dataset = data.triplets(pairs, batch_size=25, drop_remainder=False, passes=3)
+    batches = list(dataset)
+    assert [len(batch["source"]) for batch in batches] == [25] * 7 + [5]
+    ids, target, irrelevant = (
+        np.concatenate([batch["product_id"] for batch in batches]),
+        np.concatenate([levels(batch["target"]) for batch in batches]),
+        np.concatenate([levels(batch["irrelevant"]) for batch in batches]),
+    )
+    passes = ids.reshape(3, 60)
+    for ids_of_pass in passes:
+        assert collections.Counter(ids_of_pass) == dict.fromkeys(range(1000, 1012), 5)
+    assert not np.array_equal(passes[0], passes[1]) and not np.array_equal(passes[1], passes[2])
+    np.testing.assert_array_equal(target, ids - 1000)
+    assert (irrelevant // 3 != target // 3).all()
+    assert len(set(map(tuple, irrelevant.reshape(3, 60)))) == 3
+    flipped = data.triplets(pairs, 60, passes=3, mirror=True)
+    assert len(flipped) == 3 and rows(flipped) == rows(data.triplets(pairs, 60, passes=3))
+
+
 def test_reverse_exchanges_source_and_target():
     pairs = make_pairs()
     group = dict(zip(range(12), pairs.group_id.tolist(), strict=True))
@@ -143,6 +164,8 @@ def test_errors_name_the_argument_and_the_fix():
     pairs = make_pairs()
     with pytest.raises(ValueError, match="`batch_size` must be at least 1. Received: 0"):
         data.triplets(pairs, batch_size=0)
+    with pytest.raises(ValueError, match="`passes` must be at least 1. Received: 0"):
+        data.triplets(pairs, batch_size=4, passes=0)
     with pytest.raises(ValueError, match=r"at most the number of pairs \(60\).*Received: 61"):
         data.triplets(pairs, batch_size=61)
     with pytest.raises(ValueError, match="another product group.*all 12 products.*one group"):

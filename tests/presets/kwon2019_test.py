@@ -21,6 +21,7 @@ SECTION_4 = {
     "irrelevant_pairs": False,
     "reverse": False,
     "mirror": True,
+    "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
 }
