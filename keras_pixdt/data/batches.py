@@ -72,15 +72,16 @@ class Batches(keras.utils.PyDataset):
       `to_tf_dataset().repeat()` together with it.
 
     Args:
-        num_examples: examples in an epoch.
+        num_examples: examples in a pass.
         what: what they are, for messages.
         batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set, the
             first of which is set now.
         seed: makes every draw reproducible.
         drop_remainder: whether to leave out the last batch where it is smaller.
+        passes: how many passes are an epoch.
 
     Raises:
-        ValueError: if there are fewer examples than one whole batch.
+        ValueError: if a pass has fewer examples than one whole batch, or there is none.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         *,
         drop_remainder: bool,
+        passes: int,
     ) -> None:
         # Without workers: a batch takes a few milliseconds, less than handing it over costs.
         super().__init__()
@@ -102,7 +104,10 @@ class Batches(keras.utils.PyDataset):
                 f"`batch_size` must be at most the number of {what} ({num_examples}) with "
                 f"drop_remainder=True. Received: {batch_size}"
             )
-        self.num_examples = num_examples
+        if passes < 1:
+            raise ValueError(f"`passes` must be at least 1. Received: {passes}")
+        self.num_examples = passes * num_examples
+        self.passes = passes
         self.batch_sizes = sizes
         self.seed = seed
         self.drop_remainder = drop_remainder
@@ -254,7 +259,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Triplets(Batches):
-    """Batches for `model.fit`: each pair once per epoch, with an irrelevant target beside it.
+    """Batches for `model.fit`: each pair once per pass, with an irrelevant target beside it.
 
     A batch is a dict of arrays:
 
@@ -274,16 +279,21 @@ class Triplets(Batches):
         batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set, the
             first of which is set now.
         seed: makes every draw reproducible.
-        shuffle: whether to permute the pairs, anew every epoch.
+        shuffle: whether to permute the pairs, anew every pass.
         irrelevant: whether batches have the key `irrelevant`.
         drop_remainder: whether to leave out the last batch where it is smaller.
         reverse: whether to exchange source and target (product to human); `irrelevant` is then a
             person image of another group.
         mirror: whether to flip half of the triplets left to right, all three images of each.
+        jitter: how much of its side a source image may lose: it is cut to a random square of
+            (1 - jitter) to 1 of its side, anew every time, and enlarged to its size again.
+        passes: how often an epoch goes through the pairs. With few pairs, several passes are
+            worth the time that scores, pictures and checkpoints take between epochs.
 
     Raises:
-        ValueError: if there are no pairs, fewer than one whole batch, or if irrelevant images are
-            wanted and all products belong to one group.
+        ValueError: if there are no pairs, fewer than one whole batch, less than one pass, `jitter`
+            is not in [0, 1), or if irrelevant images are wanted and all products belong to one
+            group.
 
     Example:
     ```python
@@ -303,15 +313,21 @@ class Triplets(Batches):
         drop_remainder: bool = True,
         reverse: bool = False,
         mirror: bool = False,
+        jitter: float = 0.0,
+        passes: int = 1,
     ) -> None:
         if not len(pairs):
             raise ValueError("`pairs` has no pairs: there is nothing to draw batches from.")
-        super().__init__(len(pairs), "pairs", batch_size, seed, drop_remainder=drop_remainder)
+        super().__init__(
+            len(pairs), "pairs", batch_size, seed, drop_remainder=drop_remainder, passes=passes
+        )
+        _check_jitter(jitter)
         self.pairs = pairs
         self.shuffle = shuffle
         self.irrelevant = irrelevant
         self.reverse = reverse
         self.mirror = mirror
+        self.jitter = jitter
         self._source_group = pairs.group_id[pairs.target_index]
         candidate_group = self._source_group if reverse else pairs.group_id
         # Candidates sorted by group: those of one group are one interval, which a draw skips.
@@ -331,12 +347,18 @@ class Triplets(Batches):
 
     def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         count = len(self.pairs)
-        order = rng.permutation(count) if self.shuffle else np.arange(count)
-        draws: dict[str, np.ndarray] = {"pair": order}
+        orders = [
+            rng.permutation(count) if self.shuffle else np.arange(count) for _ in range(self.passes)
+        ]
+        draws: dict[str, np.ndarray] = {"pair": np.concatenate(orders)}
         if self.irrelevant:
-            draws["irrelevant"] = self._draw_irrelevant(rng)[order]
+            draws["irrelevant"] = np.concatenate(
+                [self._draw_irrelevant(rng)[order] for order in orders]
+            )
         if self.mirror:
-            draws["flipped"] = rng.random(count) < 0.5
+            draws["flipped"] = rng.random(self.num_examples) < 0.5
+        if self.jitter:
+            draws["box"] = _draw_boxes(rng, self.num_examples, self.jitter)
         return draws
 
     def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
@@ -355,6 +377,8 @@ class Triplets(Batches):
         if self.irrelevant:
             candidates = self.pairs.sources if self.reverse else self.pairs.targets
             batch["irrelevant"] = candidates[draws["irrelevant"]]
+        if self.jitter:
+            batch["source"] = images.crop_squares(batch["source"], draws["box"])
         flipped = draws.get("flipped")
         batch = {key: _to_float(pixels, flipped) for key, pixels in batch.items()}
         batch["product_id"] = self.pairs.product_id[target_rows]
@@ -393,9 +417,13 @@ class Unpaired(Batches):
         reverse: whether to exchange the domains.
         mirror: whether to flip each image left to right with probability 1/2, independently of
             all others.
+        jitter: how much of its side an image may lose: it is cut to a random square of
+            (1 - jitter) to 1 of its side, anew every time, and enlarged to its size again.
+        passes: how often an epoch goes through the larger domain.
 
     Raises:
-        ValueError: if the larger domain has fewer images than one whole batch.
+        ValueError: if the larger domain has fewer images than one whole batch, less than one pass,
+            or `jitter` is not in [0, 1).
 
     Example:
     ```python
@@ -415,6 +443,8 @@ class Unpaired(Batches):
         drop_remainder: bool = True,
         reverse: bool = False,
         mirror: bool = False,
+        jitter: float = 0.0,
+        passes: int = 1,
     ) -> None:
         super().__init__(
             len(domains),
@@ -422,11 +452,14 @@ class Unpaired(Batches):
             batch_size,
             seed,
             drop_remainder=drop_remainder,
+            passes=passes,
         )
+        _check_jitter(jitter)
         self.domains = domains
         self.shuffle = shuffle
         self.reverse = reverse
         self.mirror = mirror
+        self.jitter = jitter
         ordered = domains.exchanged() if reverse else domains
         self._images = {"source": ordered.sources, "target": ordered.targets}
         self.start_epoch(0, self.batch_sizes[0])
@@ -436,6 +469,9 @@ class Unpaired(Batches):
         if self.mirror:
             for key in self._images:
                 draws[f"flipped_{key}"] = rng.random(self.num_examples) < 0.5
+        if self.jitter:
+            for key in self._images:
+                draws[f"box_{key}"] = _draw_boxes(rng, self.num_examples, self.jitter)
         return draws
 
     def _order(self, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -447,10 +483,13 @@ class Unpaired(Batches):
         return np.concatenate(orders)[: self.num_examples]
 
     def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {
-            key: _to_float(pixels[draws[key]], draws.get(f"flipped_{key}"))
-            for key, pixels in self._images.items()
-        }
+        batch = {}
+        for key, every in self._images.items():
+            pixels = every[draws[key]]
+            if self.jitter:
+                pixels = images.crop_squares(pixels, draws[f"box_{key}"])
+            batch[key] = _to_float(pixels, draws.get(f"flipped_{key}"))
+        return batch
 
 
 def unpaired(
@@ -465,3 +504,14 @@ def _to_float(pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
     if flipped is not None:
         pixels[flipped] = pixels[flipped, :, ::-1]
     return images.to_float(pixels)
+
+
+def _draw_boxes(rng: np.random.Generator, count: int, jitter: float) -> np.ndarray:
+    """Left, top and side of squares, as shares of an image's side."""
+    side = rng.uniform(1.0 - jitter, 1.0, (count, 1))
+    return np.concatenate([rng.random((count, 2)) * (1.0 - side), side], axis=1)
+
+
+def _check_jitter(jitter: float) -> None:
+    if not 0 <= jitter < 1:
+        raise ValueError(f"`jitter` must be in [0, 1). Received: {jitter}")

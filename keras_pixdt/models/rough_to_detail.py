@@ -72,6 +72,10 @@ class FadeIn(layers.Layer):
         """That of each input."""
         return input_shape[0]
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments; Keras' own refuses a policy as `dtype`."""
+        return super().get_config()
+
 
 def build_converter(
     image_size: int, stages: int, width: float, fade: bool = True, dtype: Any = None

@@ -47,7 +47,7 @@ from keras_pixdt.training.distribution import Distribution
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 GRID_IMAGES = 32
-STATISTICS_IMAGES = 512
+STATISTICS_IMAGES = 256
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "densenet121")
 _ENDLESS = 1_000_000  # epochs
@@ -418,17 +418,16 @@ def _domains(part: PairSet | DomainSet, preset: presets.Preset) -> DomainSet:
 
 def _batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
     """What the preset is trained on."""
+    augmented = {"mirror": preset.mirror, "jitter": preset.jitter, "passes": preset.passes}
     if not preset.paired:
-        return data_module.unpaired(
-            _domains(part, preset), preset.batch_sizes, seed, mirror=preset.mirror
-        )
+        return data_module.unpaired(_domains(part, preset), preset.batch_sizes, seed, **augmented)
     return data_module.triplets(
         part,
         preset.batch_sizes,
         seed,
         irrelevant=preset.irrelevant_pairs,
         reverse=preset.reverse,
-        mirror=preset.mirror,
+        **augmented,
     )
 
 

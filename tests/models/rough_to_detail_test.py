@@ -373,7 +373,11 @@ class Interrupt(keras.callbacks.Callback):
 
 @pytest.mark.slow
 def test_the_curriculum_is_one_run_also_when_it_is_interrupted(small_lookbook, tmp_path):
-    preset = tiny_preset(stages=2, phases=[(2, 1e-3, 60), (1, 1e-3, 60), (2, 1e-3, 40), (1, 1e-3)])
+    preset = tiny_preset(
+        stages=2,
+        phases=[(2, 1e-3, 60), (1, 1e-3, 60), (2, 1e-3, 40), (1, 1e-3)],
+        ema_momentum=0.9,
+    )
     arguments = {"preset": preset, "data": str(small_lookbook), "verbose": 0}
     recorder = Recorder()
     whole = run.train(workdir=tmp_path / "whole", callbacks=[recorder], **arguments)

@@ -17,6 +17,8 @@ SECTION_3_2 = {
     "phases": ((5000, 2e-4, None),),
     "reverse": False,
     "mirror": False,
+    "jitter": 0.0,
+    "passes": 1,
     "irrelevant_pairs": False,
     "dtype": "float32",
     "ema_momentum": None,

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 
 import keras
@@ -21,6 +22,8 @@ SECTION_4 = {
     "irrelevant_pairs": False,
     "reverse": False,
     "mirror": True,
+    "jitter": 0.0,
+    "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
 }
@@ -51,6 +54,13 @@ def test_those_for_two_cores_differ_by_stages_alone(name):
     same = set(options) - {"name", "reference", "stages", "phases"}
     assert {key: options[key] for key in same} == {key: whole[key] for key in same}
     assert options["image_size"] == 64 and options["reference"].startswith("none")
+    # Batches as in the paper; the rate falls by a factor of 10 in equal ratios.
+    epochs, rates, sizes = zip(*options["phases"], strict=True)
+    assert list(sizes) == ROWS[name.replace("-64", "")][1]
+    assert list(epochs) == [1] * (len(epochs) - 2) + [3, 3]
+    assert (rates[0], rates[-1]) == (5e-4, 5e-5)
+    ratios = [after / before for before, after in itertools.pairwise(rates)]
+    assert ratios == pytest.approx([ratios[0]] * len(ratios), rel=0.02)
 
 
 @pytest.mark.parametrize("name", [*ROWS, *SMALL])
