@@ -25,7 +25,6 @@ class _Plan(NamedTuple):
     order: np.ndarray
     irrelevant: np.ndarray | None
     flipped: np.ndarray | None
-    boxes: np.ndarray | None
 
 
 @functools.total_ordering
@@ -94,15 +93,12 @@ class Triplets(keras.utils.PyDataset):
         reverse: whether to exchange source and target (product to human); `irrelevant` is then a
             person image of another group.
         mirror: whether to flip half of the triplets left to right, all three images of each.
-        jitter: how much of its side a source image may lose: it is cut to a random square of
-            (1 - jitter) to 1 of its side, anew every time, and enlarged to its size again.
         passes: how often an epoch goes through the pairs. With few pairs, several passes are
             worth the time that scores, pictures and checkpoints take between epochs.
 
     Raises:
-        ValueError: if there are no pairs, fewer than one whole batch, less than one pass, `jitter`
-            is not in [0, 1), or if irrelevant images are wanted and all products belong to one
-            group.
+        ValueError: if there are no pairs, fewer than one whole batch, less than one pass, or if
+            irrelevant images are wanted and all products belong to one group.
 
     Example:
     ```python
@@ -122,7 +118,6 @@ class Triplets(keras.utils.PyDataset):
         drop_remainder: bool = True,
         reverse: bool = False,
         mirror: bool = False,
-        jitter: float = 0.0,
         passes: int = 1,
     ) -> None:
         # Without workers: a batch takes a few milliseconds, less than handing it over costs.
@@ -132,8 +127,6 @@ class Triplets(keras.utils.PyDataset):
             raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
         if not len(pairs):
             raise ValueError("`pairs` has no pairs: there is nothing to draw batches from.")
-        if not 0 <= jitter < 1:
-            raise ValueError(f"`jitter` must be in [0, 1). Received: {jitter}")
         if passes < 1:
             raise ValueError(f"`passes` must be at least 1. Received: {passes}")
         if drop_remainder and len(pairs) < max(sizes):
@@ -149,7 +142,6 @@ class Triplets(keras.utils.PyDataset):
         self.drop_remainder = drop_remainder
         self.reverse = reverse
         self.mirror = mirror
-        self.jitter = jitter
         self.passes = passes
         self._source_group = pairs.group_id[pairs.target_index]
         candidate_group = self._source_group if reverse else pairs.group_id
@@ -233,13 +225,7 @@ class Triplets(keras.utils.PyDataset):
             order=order,
             irrelevant=irrelevant,
             flipped=rng.random(len(order)) < 0.5 if self.mirror else None,
-            boxes=self._draw_boxes(rng, len(order)) if self.jitter else None,
         )
-
-    def _draw_boxes(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Left, top and side of squares, as shares of an image's side."""
-        side = rng.uniform(1.0 - self.jitter, 1.0, (count, 1))
-        return np.concatenate([rng.random((count, 2)) * (1.0 - side), side], axis=1)
 
     def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
         """For each pair, a row of the candidates, uniform over all that are of another group."""
@@ -304,8 +290,6 @@ class Triplets(keras.utils.PyDataset):
         if plan.irrelevant is not None:
             candidates = self.pairs.sources if self.reverse else self.pairs.targets
             batch["irrelevant"] = candidates[plan.irrelevant[place]]
-        if plan.boxes is not None:
-            batch["source"] = images.crop_squares(batch["source"], plan.boxes[place])
         for key, pixels in batch.items():
             if plan.flipped is not None:
                 rows = plan.flipped[place]

@@ -198,7 +198,6 @@ def train(
         irrelevant=preset.irrelevant_pairs,
         reverse=preset.reverse,
         mirror=preset.mirror,
-        jitter=preset.jitter,
         passes=preset.passes,
     )
     validation = _in_order(pairs.get("validation", pairs["test"]), preset)
