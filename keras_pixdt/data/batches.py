@@ -285,15 +285,12 @@ class Triplets(Batches):
         reverse: whether to exchange source and target (product to human); `irrelevant` is then a
             person image of another group.
         mirror: whether to flip half of the triplets left to right, all three images of each.
-        jitter: how much of its side a source image may lose: it is cut to a random square of
-            (1 - jitter) to 1 of its side, anew every time, and enlarged to its size again.
         passes: how often an epoch goes through the pairs. With few pairs, several passes are
             worth the time that scores, pictures and checkpoints take between epochs.
 
     Raises:
-        ValueError: if there are no pairs, fewer than one whole batch, less than one pass, `jitter`
-            is not in [0, 1), or if irrelevant images are wanted and all products belong to one
-            group.
+        ValueError: if there are no pairs, fewer than one whole batch, less than one pass, or if
+            irrelevant images are wanted and all products belong to one group.
 
     Example:
     ```python
@@ -313,7 +310,6 @@ class Triplets(Batches):
         drop_remainder: bool = True,
         reverse: bool = False,
         mirror: bool = False,
-        jitter: float = 0.0,
         passes: int = 1,
     ) -> None:
         if not len(pairs):
@@ -321,13 +317,11 @@ class Triplets(Batches):
         super().__init__(
             len(pairs), "pairs", batch_size, seed, drop_remainder=drop_remainder, passes=passes
         )
-        _check_jitter(jitter)
         self.pairs = pairs
         self.shuffle = shuffle
         self.irrelevant = irrelevant
         self.reverse = reverse
         self.mirror = mirror
-        self.jitter = jitter
         self._source_group = pairs.group_id[pairs.target_index]
         candidate_group = self._source_group if reverse else pairs.group_id
         # Candidates sorted by group: those of one group are one interval, which a draw skips.
@@ -357,8 +351,6 @@ class Triplets(Batches):
             )
         if self.mirror:
             draws["flipped"] = rng.random(self.num_examples) < 0.5
-        if self.jitter:
-            draws["box"] = _draw_boxes(rng, self.num_examples, self.jitter)
         return draws
 
     def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
@@ -377,8 +369,6 @@ class Triplets(Batches):
         if self.irrelevant:
             candidates = self.pairs.sources if self.reverse else self.pairs.targets
             batch["irrelevant"] = candidates[draws["irrelevant"]]
-        if self.jitter:
-            batch["source"] = images.crop_squares(batch["source"], draws["box"])
         flipped = draws.get("flipped")
         batch = {key: _to_float(pixels, flipped) for key, pixels in batch.items()}
         batch["product_id"] = self.pairs.product_id[target_rows]
@@ -417,13 +407,11 @@ class Unpaired(Batches):
         reverse: whether to exchange the domains.
         mirror: whether to flip each image left to right with probability 1/2, independently of
             all others.
-        jitter: how much of its side an image may lose: it is cut to a random square of
-            (1 - jitter) to 1 of its side, anew every time, and enlarged to its size again.
         passes: how often an epoch goes through the larger domain.
 
     Raises:
-        ValueError: if the larger domain has fewer images than one whole batch, less than one pass,
-            or `jitter` is not in [0, 1).
+        ValueError: if the larger domain has fewer images than one whole batch, or less than one
+            pass.
 
     Example:
     ```python
@@ -443,7 +431,6 @@ class Unpaired(Batches):
         drop_remainder: bool = True,
         reverse: bool = False,
         mirror: bool = False,
-        jitter: float = 0.0,
         passes: int = 1,
     ) -> None:
         super().__init__(
@@ -454,12 +441,10 @@ class Unpaired(Batches):
             drop_remainder=drop_remainder,
             passes=passes,
         )
-        _check_jitter(jitter)
         self.domains = domains
         self.shuffle = shuffle
         self.reverse = reverse
         self.mirror = mirror
-        self.jitter = jitter
         ordered = domains.exchanged() if reverse else domains
         self._images = {"source": ordered.sources, "target": ordered.targets}
         self.start_epoch(0, self.batch_sizes[0])
@@ -469,9 +454,6 @@ class Unpaired(Batches):
         if self.mirror:
             for key in self._images:
                 draws[f"flipped_{key}"] = rng.random(self.num_examples) < 0.5
-        if self.jitter:
-            for key in self._images:
-                draws[f"box_{key}"] = _draw_boxes(rng, self.num_examples, self.jitter)
         return draws
 
     def _order(self, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -483,13 +465,10 @@ class Unpaired(Batches):
         return np.concatenate(orders)[: self.num_examples]
 
     def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        batch = {}
-        for key, every in self._images.items():
-            pixels = every[draws[key]]
-            if self.jitter:
-                pixels = images.crop_squares(pixels, draws[f"box_{key}"])
-            batch[key] = _to_float(pixels, draws.get(f"flipped_{key}"))
-        return batch
+        return {
+            key: _to_float(pixels[draws[key]], draws.get(f"flipped_{key}"))
+            for key, pixels in self._images.items()
+        }
 
 
 def unpaired(
@@ -504,14 +483,3 @@ def _to_float(pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
     if flipped is not None:
         pixels[flipped] = pixels[flipped, :, ::-1]
     return images.to_float(pixels)
-
-
-def _draw_boxes(rng: np.random.Generator, count: int, jitter: float) -> np.ndarray:
-    """Left, top and side of squares, as shares of an image's side."""
-    side = rng.uniform(1.0 - jitter, 1.0, (count, 1))
-    return np.concatenate([rng.random((count, 2)) * (1.0 - side), side], axis=1)
-
-
-def _check_jitter(jitter: float) -> None:
-    if not 0 <= jitter < 1:
-        raise ValueError(f"`jitter` must be in [0, 1). Received: {jitter}")

@@ -114,25 +114,6 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     return square
 
 
-def crop_squares(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Cuts a square out of each image and enlarges it to the image's size.
-
-    Args:
-        images: uint8 `(n, size, size, 3)`.
-        boxes: `(n, 3)`, left, top and side of each square, as shares of the image's side.
-
-    Returns:
-        uint8, of the same shape.
-    """
-    size = images.shape[1]
-    cut = np.empty_like(images)
-    for row, (left, top, side) in enumerate(boxes * size):
-        image = Image.fromarray(images[row])
-        box = (left, top, min(left + side, size), min(top + side, size))
-        cut[row] = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return cut
-
-
 def to_float(images: np.ndarray) -> np.ndarray:
     """uint8 in 0..255 to float32 in [-1, 1], any shape: `x / 127.5 - 1`."""
     floats = np.divide(images, np.float32(127.5), dtype=np.float32)

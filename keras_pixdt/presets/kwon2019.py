@@ -102,7 +102,6 @@ def _small(stages: int) -> RoughToDetailPreset:
         adversarial_weight=0.05,
         stages=stages,
         phases=phases,
-        jitter=0.2,
         passes=6,
         ema_momentum=0.998,
     )

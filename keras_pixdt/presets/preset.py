@@ -39,7 +39,6 @@ class Preset(abc.ABC):
         phases: one after the other; plain (epochs, learning rate[, batch size]) are taken too.
         reverse: whether source and target are exchanged.
         mirror: whether triplets are flipped at random.
-        jitter: share of its side that a source image may lose at random, in [0, 1).
         passes: how often an epoch goes through the pairs, at least 1.
         irrelevant_pairs: whether batches hold an irrelevant target too.
         dtype: dtype policy of the networks.
@@ -59,7 +58,6 @@ class Preset(abc.ABC):
     phases: tuple[Phase, ...]
     reverse: bool = False
     mirror: bool = False
-    jitter: float = 0.0
     passes: int = 1
     irrelevant_pairs: bool = False
     dtype: str = "float32"

@@ -418,17 +418,11 @@ def _domains(part: PairSet | DomainSet, preset: presets.Preset) -> DomainSet:
 
 def _batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
     """What the preset is trained on."""
-    augmented = {"mirror": preset.mirror, "jitter": preset.jitter, "passes": preset.passes}
+    options = {"mirror": preset.mirror, "passes": preset.passes}
     if not preset.paired:
-        return data_module.unpaired(_domains(part, preset), preset.batch_sizes, seed, **augmented)
-    return data_module.triplets(
-        part,
-        preset.batch_sizes,
-        seed,
-        irrelevant=preset.irrelevant_pairs,
-        reverse=preset.reverse,
-        **augmented,
-    )
+        return data_module.unpaired(_domains(part, preset), preset.batch_sizes, seed, **options)
+    options |= {"irrelevant": preset.irrelevant_pairs, "reverse": preset.reverse}
+    return data_module.triplets(part, preset.batch_sizes, seed, **options)
 
 
 def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:

@@ -1,5 +1,4 @@
 import collections
-import dataclasses
 import json
 import os
 import pathlib
@@ -151,29 +150,6 @@ def test_mirror_flips_half_of_the_triplets_whole_and_leaves_the_pairs_alone():
     assert (pairs.sources == left_right).all() and (pairs.targets == left_right).all()
 
 
-def test_jitter_cuts_the_sources_alone_and_anew_each_time():
-    pairs = dataclasses.replace(
-        make_pairs(products=6, views=1, products_per_group=1),
-        sources=np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8),
-        targets=np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8),
-    )
-    plain = data.triplets(pairs, 6, shuffle=False)[0]
-    dataset = data.triplets(pairs, 6, shuffle=False, jitter=0.25)
-    cut, again = dataset[0], dataset[0]
-    for key in ("target", "irrelevant", "product_id"):
-        np.testing.assert_array_equal(cut[key], plain[key])
-    np.testing.assert_array_equal(cut["source"], again["source"])
-    assert not np.isclose(cut["source"], plain["source"], atol=0.1).all((1, 2, 3)).any()
-    dataset.epoch += 1
-    assert not np.array_equal(dataset[0]["source"], cut["source"])
-    boxes = data.triplets(pairs, 6, jitter=0.25, passes=200)._plan.draws["box"]
-    left, top, side = boxes.T
-    assert (0.75 <= side).all() and (side <= 1).all() and abs(side.mean() - 0.875) < 0.01
-    for start in (left, top):  # anywhere in the image, and never outside of it
-        assert (start >= 0).all() and (start + side <= 1 + 1e-9).all()
-        assert abs((start / (1 - side)).mean() - 0.5) < 0.03
-
-
 def test_evaluation_goes_through_the_pairs_in_their_order():
     dataset = data.triplets(
         make_pairs(), batch_size=25, shuffle=False, irrelevant=False, drop_remainder=False
@@ -188,8 +164,6 @@ def test_errors_name_the_argument_and_the_fix():
     pairs = make_pairs()
     with pytest.raises(ValueError, match="`batch_size` must be at least 1. Received: 0"):
         data.triplets(pairs, batch_size=0)
-    with pytest.raises(ValueError, match=r"`jitter` must be in \[0, 1\). Received: 1"):
-        data.triplets(pairs, batch_size=4, jitter=1)
     with pytest.raises(ValueError, match="`passes` must be at least 1. Received: 0"):
         data.triplets(pairs, batch_size=4, passes=0)
     with pytest.raises(ValueError, match=r"at most the number of pairs \(60\).*Received: 61"):

@@ -133,17 +133,3 @@ def test_write_image_round_trips(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     images.write_image(tmp_path / "a.png", pixels)
     np.testing.assert_array_equal(images.read_image(tmp_path / "a.png"), pixels)
-
-
-def test_crop_squares_cuts_and_enlarges():
-    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (64, 64, 3))
-    shown = np.stack([ramp, ramp, ramp.transpose(1, 0, 2)])
-    boxes = np.array([[0, 0, 1], [0.25, 0.5, 0.5], [0, 0.5, 0.5]])
-    cut = images.crop_squares(shown, boxes)
-    assert cut.dtype == np.uint8 and cut.shape == shown.shape
-    np.testing.assert_array_equal(cut[0], shown[0])
-    # Of a half that is enlarged by 2, pixel x shows place start + (x + 1/2) / 2 - 1/2 of the ramp.
-    # Those at the border have no neighbour outside of the square.
-    place = ((np.arange(64) + 0.5) / 2 - 0.5)[1:-1, None]
-    np.testing.assert_allclose(cut[1, 5, 1:-1], np.repeat(4 * (16 + place), 3, 1), atol=1)
-    np.testing.assert_allclose(cut[2, 1:-1, 5], np.repeat(4 * (32 + place), 3, 1), atol=1)

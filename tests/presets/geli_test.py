@@ -20,7 +20,6 @@ ALL_ROWS = {
     "irrelevant_pairs": False,
     "reverse": False,
     "mirror": False,
-    "jitter": 0.0,
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,

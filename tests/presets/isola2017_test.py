@@ -15,7 +15,6 @@ ALL_SIZES = {
     "phases": ((15, 2e-4, None),),
     "reverse": False,
     "mirror": True,
-    "jitter": 0.0,
     "passes": 1,
     "irrelevant_pairs": False,
     "dtype": "float32",

@@ -17,7 +17,6 @@ SECTION_3_2 = {
     "phases": ((5000, 2e-4, None),),
     "reverse": False,
     "mirror": False,
-    "jitter": 0.0,
     "passes": 1,
     "irrelevant_pairs": False,
     "dtype": "float32",

@@ -22,7 +22,6 @@ SECTION_4 = {
     "irrelevant_pairs": False,
     "reverse": False,
     "mirror": True,
-    "jitter": 0.0,
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,

@@ -23,7 +23,6 @@ SECTION_5_2 = {
     "l1_weight": 0.0,
     "reverse": False,
     "mirror": False,
-    "jitter": 0.0,
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
