@@ -458,7 +458,7 @@ def _plot(panel: Panel) -> Image.Image:
 
 def table(found: Mapping[str, Any]) -> str:
     """The results of `run` as lines of text."""
-    rows = [("", "RMSE", "angles", "correlation", "spread", "steps")]
+    rows: list[tuple[str, ...]] = [("", "RMSE", "angles", "correlation", "spread", "steps")]
     for kind, error in found["regressors"].items():
         rows.append((f"regressor, {kind}", *_cells(error), "-"))
     for name, result in found["models"].items():
