@@ -5,6 +5,7 @@ file fails all the same.
 """
 
 import dataclasses
+import importlib
 import inspect
 import os
 import pathlib
@@ -55,6 +56,8 @@ def folder(small_lookbook, small_run, tmp_path, monkeypatch):
     shutil.copytree(small_run, tmp_path / "runs" / "lookbook")
     (tmp_path / "LookBook").symlink_to(small_lookbook)
     (tmp_path / "holiday").mkdir()
+    for name in ("dress", "t-shirt", "shoes"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (60, 40, 3)).astype(np.uint8)
     for name in ("photo.jpg", "holiday/beach.png"):
         Image.fromarray(pixels).save(tmp_path / name)
@@ -83,7 +86,7 @@ def test_make_targets_are_the_plain_commands_beside_them():
         assert line in stand_for
 
 
-def record(monkeypatch, target):
+def record(monkeypatch, target, answer=None):
     """Puts a recorder in the place of a function; it takes what the function takes."""
     module, _, name = target.rpartition(".")
     real = getattr(sys.modules[module], name)
@@ -93,7 +96,7 @@ def record(monkeypatch, target):
         bound = inspect.signature(real).bind(*args, **kwargs)
         bound.apply_defaults()
         calls.append(bound.arguments)
-        return run.Run(pathlib.Path("runs"), presets.get("demo"), {}, 0, None)
+        return answer or run.Run(pathlib.Path("runs"), presets.get("demo"), {}, 0, None)
 
     monkeypatch.setattr(target, recorder)
     return calls
@@ -125,7 +128,10 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         dtype = call["preset"].dtype
         assert call["preset"] == dataclasses.replace(presets.get(name), dtype=dtype)
         assert_data_exists(call["data"])
-    assert {call["preset"].name for call in trained} == {"demo", "yoo2016"}
+        options = {k: v for k, v in (call["data_options"] or {}).items() if v is not None}
+        assert_data_exists(options.pop("target_data", call["data"]))
+        assert options in ({}, {"edges": True})
+    assert {call["preset"].name for call in trained} == {"demo", "yoo2016", "kim2017-small"}
     assert [call["workdir"] for call in shown] == ["runs/demo"]
     assert ("mirrored", "mixed_bfloat16") in [(c["strategy"], c["precision"]) for c in started]
     for name in ("photo.png", "beach.png"):
@@ -140,6 +146,17 @@ def assert_data_exists(name):
         assert name.removeprefix("tfds:lookbook/") in tfds_lookbook.Builder.builder_configs
     else:
         assert pathlib.Path(name).is_dir()
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if ".reproduce." in line])
+def test_experiments_take_the_commands(line, monkeypatch):
+    python, dash, name, *arguments = shlex.split(line)
+    assert (python, dash) == ("python", "-m")
+    module = importlib.import_module(name)
+    calls = record(monkeypatch, f"{name}.run", {"models": {}})
+    monkeypatch.setattr(module, "table", lambda found: "")
+    module.main(arguments)
+    assert [call["out"] for call in calls] == [f"runs/{name.rpartition('.')[2]}"]
 
 
 def test_tfds_commands_are_what_tfds_takes(folder, monkeypatch):
@@ -176,7 +193,8 @@ def test_no_command_is_left_out():
     )
     for line in COMMANDS:
         example = line.startswith("python examples/") and ROOT / line.split()[1] in EXAMPLES
-        assert example or line.startswith(known), line
+        experiment = line.startswith("python -m keras_pixdt.reproduce.")
+        assert example or experiment or line.startswith(known), line
 
 
 # Python
