@@ -39,12 +39,6 @@ def _uniform(fan: str) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(1 / 3, mode=fan, distribution="uniform")
 
 
-def _normal() -> keras.initializers.Initializer:
-    # not in the paper: N(0, 0.02), as in DCGAN (Radford et al. 2016). A generator of points then
-    # starts as its Fig. 4a shows it, with all of domain A at "almost a single point".
-    return keras.initializers.RandomNormal(stddev=0.02)
-
-
 def _batch_norm(x: Tensor, dtype: Any, name: str) -> Tensor:
     # not in the paper: momentum and epsilon, PyTorch's defaults.
     return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
@@ -167,9 +161,11 @@ def build_mlp(
     x = point
     for i in range(1, depth):
         x = layers.Dense(
-            units, "relu", kernel_initializer=_normal(), dtype=dtype, name=f"linear{i}"
+            units, "relu", kernel_initializer=_uniform("fan_in"), dtype=dtype, name=f"linear{i}"
         )(x)
-    x = layers.Dense(outputs, kernel_initializer=_normal(), dtype=dtype, name=f"linear{depth}")(x)
+    x = layers.Dense(
+        outputs, kernel_initializer=_uniform("fan_in"), dtype=dtype, name=f"linear{depth}"
+    )(x)
     x = layers.Activation("linear", dtype="float32", name="outputs")(x)
     return keras.Model(point, x, name=name)
 

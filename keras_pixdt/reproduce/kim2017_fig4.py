@@ -31,8 +31,8 @@ MODES_A, MODES_B = 5, 10  # Sec. 3.1
 
 # not in the paper: where the modes are, how wide, how fast and in what batches it learns. The
 # batch, momenta and weight decay are those of its images (Sec. 3.2).
-RADIUS = 2.0  # of the circles that the modes of both domains are on
-STDDEV_A, STDDEV_B = 0.36, 0.1
+RADIUS = 4.0  # of the circles that the modes of both domains are on
+STDDEV_A, STDDEV_B = 0.72, 0.2
 BATCH_SIZE = 200
 LEARNING_RATE = 1e-3
 UNITS = 64

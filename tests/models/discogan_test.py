@@ -185,16 +185,6 @@ def test_layers_and_parameters_of_the_networks_for_points():
     assert model.generated_shape() == (None, 2)
 
 
-def test_generators_of_points_start_with_all_at_almost_a_single_point():
-    """Fig. 4a."""
-    keras.utils.set_random_seed(0)
-    model = PointDiscoGAN()
-    kernel = np.asarray(model.discriminator.get_layer("linear2").kernel)
-    assert abs(kernel.std() - 0.02) < 5 * 0.02 / np.sqrt(2 * kernel.size)
-    x = np.random.normal(size=(100, 2)).astype("float32")
-    assert np.abs(model(x)).max() < 0.02
-
-
 def test_an_mlp_equals_its_definition():
     network = build_mlp(2, units=5, depth=3, outputs=1)
     for variable in network.weights:
@@ -393,8 +383,6 @@ def update(twin, player, tape, loss, rate):
 @pytest.mark.parametrize("cls", [DiscoGAN, PointDiscoGAN])
 def test_two_steps_equal_an_independent_implementation(kind, cls):
     model = compiled(keras.optimizers.SGD(0.1), cls=cls, weight_decay=0.3, **FIG_2[kind])
-    if cls is PointDiscoGAN:  # which starts so near to 0 that some weights hardly move
-        model.set_weights([10 * weight for weight in model.get_weights()])
     twin = twin_of(model)
     before = values_of(model.trainable_variables)
     for i in range(2):
