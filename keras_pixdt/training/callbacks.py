@@ -217,9 +217,7 @@ class AveragedWeights(keras.callbacks.Callback):
         return measured
 
 
-def _measure(
-    network: keras.Model, batches: list[np.ndarray]
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _measure(network: keras.Model, batches: list[Any]) -> tuple[list[np.ndarray], list[Any]]:
     """Means of BatchNorm's statistics over batches, and what the network draws of these."""
     # On one device, whatever the strategy; a new one each time, with its random generators as a
     # resumed run would have them.
@@ -231,7 +229,7 @@ def _measure(
     for batch in batches:
         for variable in _statistics(clone):
             variable.assign(np.zeros(variable.shape))
-        drawn.append(keras.ops.convert_to_numpy(clone(batch, training=True)))
+        drawn.append(clone(batch, training=True))  # of a network with stages, a list
         found = [
             _copy(variable) / (1 - layer.momentum)
             for layer in layers
