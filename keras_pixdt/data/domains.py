@@ -9,8 +9,6 @@ import functools
 import itertools
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import NamedTuple
@@ -18,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from keras_pixdt.data import duplicates, images, lookbook
+from keras_pixdt.data import duplicates, images
+from keras_pixdt.data.files import HIDDEN, Skipped, decode, is_hidden, open_files, skip_unreadable
 from keras_pixdt.data.load import TFDS, open_tfds
 from keras_pixdt.data.pairs import DomainSet, allocate, take_rows
 from keras_pixdt.data.splits import SCHEMES, split_groups
@@ -113,13 +112,13 @@ class _Domain(NamedTuple):
 def _read(name: str, image_size: int, data_dir: str | os.PathLike[str] | None) -> _Domain:
     if name.startswith(TFDS):
         return _read_tfds(name, image_size, data_dir)
-    with _open(pathlib.Path(name)) as files:
-        skipped = lookbook.Skipped()
+    fix = "Pass a folder or an archive of images, or tfds:NAME:ATTRIBUTE=1."
+    with open_files(pathlib.Path(name), _is_image, "images", fix) as files:
+        skipped = Skipped()
         listed = []
         for file in files.names:
-            folder, _, base = file.rpartition("/")
-            if base.startswith(".") or "__MACOSX" in folder.split("/"):
-                skipped.add(lookbook.HIDDEN, file)
+            if is_hidden(file):
+                skipped.add(HIDDEN, file)
             elif not _is_image(file):
                 skipped.add(NO_IMAGE, file)
             else:
@@ -137,29 +136,12 @@ def _is_image(name: str) -> bool:
     return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _open(path: pathlib.Path) -> lookbook._Files:
-    if not path.exists():
-        raise FileNotFoundError(
-            f"There is no folder or archive at {path}. Pass a folder or an archive of images, or "
-            "tfds:NAME:ATTRIBUTE=1."
-        )
-    if path.is_dir():
-        names = [
-            pathlib.Path(folder, name).relative_to(path).as_posix()
-            for folder, _, files in os.walk(path)
-            for name in files
-        ]
-        if any(map(_is_image, names)):  # else it may be that of an archive
-            return lookbook._Files(names, lambda name: (path / name).read_bytes())
-    return lookbook._open(path)
-
-
 def _decode(
     found: Iterable[tuple[str, Callable[[], bytes]]],
     most: int,
     image_size: int,
     path: str,
-    skipped: lookbook.Skipped,
+    skipped: Skipped,
 ) -> _Domain:
     """Decodes images by one thread per core, `most` at most."""
     pixels = allocate((most, image_size, image_size, 3))
@@ -167,35 +149,25 @@ def _decode(
     signatures: list[duplicates.Signature] = []
     bad = []
 
-    def decode(named: tuple[str, Callable[[], bytes]]):
-        name, read = named
-        try:
-            data = read()
-            image = images.read_image(data, name)
-        # What archives raise for a damaged member, beside what read_image raises.
-        except (ValueError, OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-            logging.warning("%s: skipped an unreadable image: %s", path, e)
+    def read(named: tuple[str, Callable[[], bytes]]):
+        name, content_of = named
+        decoded = decode(content_of, name, path)
+        if decoded is None:
             return name, None
-        signature = duplicates.signature(image, data)
+        image, content = decoded
+        signature = duplicates.signature(image, content)
         return name, (images.letterbox(image, image_size), image.shape[:2], signature)
 
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for chunk in _chunks(found):
-            for name, decoded in pool.map(decode, chunk):
+            for name, decoded in pool.map(read, chunk):
                 if decoded is None:
                     bad.append(name)
-                    skipped.add(lookbook.UNREADABLE, name)
                 else:
                     pixels[len(signatures)] = decoded[0]
                     shapes.append(decoded[1])
                     signatures.append(decoded[2])
-    total = len(bad) + len(signatures)
-    if len(bad) > lookbook.MAX_UNREADABLE * total:
-        raise ValueError(
-            f"{len(bad)} of {total} images in {path} cannot be read, more than "
-            f"{lookbook.MAX_UNREADABLE:.0%}: {', '.join(bad[:5])}{', ...' if bad[5:] else ''}. "
-            "The log says why for each. Copy or download the data again, or remove these files."
-        )
+    skip_unreadable(bad, len(bad) + len(signatures), skipped, path)
     if skipped.counts:
         logging.warning("%s: left out %s", path, skipped)
     return _Domain(pixels[: len(signatures)], np.array(shapes), signatures)
@@ -239,7 +211,7 @@ def _read_tfds(name: str, image_size: int, data_dir: str | os.PathLike[str] | No
                 yield f"{name}, {part} {index}", functools.partial(bytes, example["image"])
 
     most = sum(part.num_examples for part in parts.values())
-    domain = _decode(found(), most, image_size, name, lookbook.Skipped())
+    domain = _decode(found(), most, image_size, name, Skipped())
     if not domain.signatures:
         raise ValueError(f"{name} has no images: none of its {most} has {condition}.")
     return domain

@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt.data import duplicates, images, lookbook
+from keras_pixdt.data.files import Skipped
 from keras_pixdt.data.pairs import PairSet, allocate
 from keras_pixdt.data.splits import SCHEMES, split_groups
 
@@ -122,7 +123,7 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
     # A product's image and then its persons, numbered through, as the IIDs of LookBook are.
     source_id = np.arange(len(sources)) + target_index + 1
     target_id = np.cumsum([0, *views[:-1]]) + np.arange(num_products)
-    return lookbook.LookBook(pairs, source_id, target_id, lookbook.Skipped())
+    return lookbook.LookBook(pairs, source_id, target_id, Skipped())
 
 
 def open_tfds(name: str, data_dir: str | os.PathLike[str] | None, command: str) -> Any:

@@ -8,66 +8,41 @@ adds the attributes `category`, `pattern` and `color`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 import re
-import shutil
-import tarfile
-import tempfile
-import threading
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent import futures
-from typing import BinaryIO, cast
 
 import numpy as np
 from absl import logging
 
 from keras_pixdt.data import duplicates, images
+from keras_pixdt.data.files import (
+    HIDDEN,
+    Files,
+    Skipped,
+    decode,
+    is_hidden,
+    open_files,
+    skip_unreadable,
+)
 from keras_pixdt.data.pairs import PairSet, allocate, take_rows
 
 ATTRIBUTES = ("category", "pattern", "color")
-MAX_UNREADABLE = 0.01
 
 _NAME = re.compile(
     r"PID(?P<pid>\d+)_CLEAN(?P<clean>[01])_IID(?P<iid>\d+)\.(jpe?g|png|webp|bmp|gif|tiff?)",
     re.IGNORECASE,
 )
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_EXAMPLES = 5
 
-HIDDEN = "hidden_file"
 WRONG_NAME = "wrong_name"
 SAME_ID = "same_pid_and_iid"
 SECOND_PRODUCT_IMAGE = "second_product_image"
 NO_PRODUCT_IMAGE = "no_product_image"
 NO_PERSON_IMAGE = "no_person_image"
-UNREADABLE = "unreadable"
-
-
-class Skipped:
-    """Files that were left out: how many for each reason, and the first few of each."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.examples: dict[str, list[str]] = {}
-
-    def add(self, reason: str, name: str) -> None:
-        """Counts one file."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        examples = self.examples.setdefault(reason, [])
-        if len(examples) < _EXAMPLES:
-            examples.append(name)
-
-    def __str__(self) -> str:
-        """One line: `2 wrong_name (notes.txt, a.jpg), 1 unreadable (...)`."""
-        return ", ".join(
-            f"{count} {reason} ({', '.join(self.examples[reason])}"
-            f"{', ...' if count > _EXAMPLES else ''})"
-            for reason, count in self.counts.items()
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +89,10 @@ def read_lookbook(path: str | os.PathLike[str], image_size: int) -> LookBook:
         ValueError: if it is no archive, there are no pairs, or more than 1% of the images cannot
             be read.
     """
-    with _open(pathlib.Path(path)) as files:
+    fix = (
+        "Pass the folder or the archive that has LookBook's files (PID000001_CLEAN0_IID000002.jpg)."
+    )
+    with open_files(pathlib.Path(path), _is_named, "LookBook images", fix) as files:
         skipped = Skipped()
         listed = _index(files.names, skipped)
         if not listed:
@@ -139,97 +117,11 @@ def read_lookbook(path: str | os.PathLike[str], image_size: int) -> LookBook:
     return book
 
 
-# Which files there are.
-
-
-class _Files:
-    """The files of a folder: their names, and the bytes of each, from any thread."""
-
-    def __init__(self, names: Iterable[str], read: Callable[[str], bytes]) -> None:
-        self.names = sorted(names)
-        self.read = read
-        self._close: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> _Files:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-
-def _open(path: pathlib.Path) -> _Files:
-    if path.is_dir():
-        found = [
-            pathlib.Path(folder, name).relative_to(path).as_posix()
-            for folder, _, names in os.walk(path)
-            for name in names
-        ]
-        archives = sorted(name for name in found if _is_archive(name))
-        if not archives or any(_NAME.fullmatch(name.rpartition("/")[2]) for name in found):
-            return _Files(found, lambda name: (path / name).read_bytes())
-        if len(archives) > 1:
-            raise ValueError(
-                f"{path} has {len(archives)} archives ({', '.join(archives[:_EXAMPLES])}) and no "
-                "LookBook images beside them. Pass one archive, or a folder with one."
-            )
-        path = path / archives[0]
-    if not path.exists():
-        raise FileNotFoundError(
-            f"There is no folder or archive at {path}. Pass the folder or the archive that has "
-            "LookBook's files (PID000001_CLEAN0_IID000002.jpg)."
-        )
-    try:
-        return _open_zip(path) if zipfile.is_zipfile(path) else _open_tar(path)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(
-            f"{path} is neither a folder nor a whole zip or tar archive: {error}. "
-            "Copy or download it again."
-        ) from error
-
-
-def _is_archive(name: str) -> bool:
-    return name.lower().endswith(_ARCHIVES) and not name.rpartition("/")[2].startswith(".")
-
-
-def _open_zip(path: pathlib.Path) -> _Files:
-    archive = zipfile.ZipFile(path)
-    files = _Files(
-        (info.filename for info in archive.infolist() if not info.is_dir()), archive.read
-    )
-    files._close = archive.close
-    return files
-
-
-def _open_tar(path: pathlib.Path) -> _Files:
-    """Reads a plain tar in place; a compressed one cannot be sought in and is unpacked first."""
-    place: dict[str, tuple[int, int]] = {}
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                if member.isfile():
-                    place[member.name] = member.offset_data, member.size
-        stream: BinaryIO = path.open("rb")
-    except tarfile.TarError:
-        with tarfile.open(path, "r|*") as archive:
-            stream = cast(BinaryIO, tempfile.TemporaryFile())
-            for member in archive:
-                if content := archive.extractfile(member) if member.isfile() else None:
-                    place[member.name] = stream.tell(), member.size
-                    shutil.copyfileobj(content, stream)
-    lock = threading.Lock()
-
-    def read(name: str) -> bytes:
-        offset, size = place[name]
-        with lock:
-            stream.seek(offset)
-            return stream.read(size)
-
-    files = _Files(place, read)
-    files._close = stream.close
-    return files
-
-
 # Which files belong together.
+
+
+def _is_named(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def _index(names: Iterable[str], skipped: Skipped) -> list[_File]:
@@ -237,9 +129,9 @@ def _index(names: Iterable[str], skipped: Skipped) -> list[_File]:
     found: dict[tuple[int, bool, int], _File] = {}
     targets: set[int] = set()
     for name in names:
-        folder, _, base = name.rpartition("/")
+        base = name.rpartition("/")[2]
         match = _NAME.fullmatch(base)
-        if base.startswith(".") or "__MACOSX" in folder.split("/"):
+        if is_hidden(name):
             skipped.add(HIDDEN, name)
         elif match is None:
             if base != "products.json":
@@ -273,7 +165,7 @@ def _whole_products(files: list[_File], skipped: Skipped) -> list[_File]:
     return whole
 
 
-def _read_attributes(files: _Files) -> dict[int, dict[str, str]]:
+def _read_attributes(files: Files) -> dict[int, dict[str, str]]:
     attributes: dict[int, dict[str, str]] = {}
     for name in files.names:
         if name.rpartition("/")[2] != "products.json":
@@ -295,7 +187,7 @@ def _read_attributes(files: _Files) -> dict[int, dict[str, str]]:
 
 
 def _decode(
-    files: _Files,
+    files: Files,
     listed: list[_File],
     attributes: Mapping[int, Mapping[str, str]],
     image_size: int,
@@ -310,24 +202,22 @@ def _decode(
         for kind in (False, True)
     }
 
-    def decode(index: int) -> duplicates.Signature | None:
+    def read(index: int) -> duplicates.Signature | None:
         file = listed[index]
-        try:
-            data = files.read(file.name)
-            image = images.read_image(data, file.name)
-        # What archives raise for a damaged member, beside what read_image raises.
-        except (ValueError, OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-            logging.warning("%s: skipped an unreadable image: %s", path, e)
+        decoded = decode(functools.partial(files.read, file.name), file.name, path)
+        if decoded is None:
             return None
+        image, content = decoded
         images_of[file.is_target][row[index]] = images.letterbox(image, image_size)
-        return duplicates.signature(image, data)
+        return duplicates.signature(image, content)
 
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = list(pool.map(decode, range(len(listed))))
+        decoded = list(pool.map(read, range(len(listed))))
     signatures = {
         file: found for file, found in zip(listed, decoded, strict=True) if found is not None
     }
-    _refuse_if_many([file.name for file in listed if file not in signatures], listed, skipped, path)
+    bad = [file.name for file in listed if file not in signatures]
+    skip_unreadable(bad, len(listed), skipped, path)
     kept = _whole_products(list(signatures), skipped)
     if not kept:
         raise ValueError(f"{path} has no pair whose images can both be read. Left out: {skipped}")
@@ -352,16 +242,3 @@ def _decode(
         else (),
     )
     return LookBook(pairs, image_id[sources], image_id[targets], skipped)
-
-
-def _refuse_if_many(bad: list[str], listed: list[_File], skipped: Skipped, path: str) -> None:
-    """Counts the unreadable images; raises ValueError where they are above 1%."""
-    for name in bad:
-        skipped.add(UNREADABLE, name)
-    if len(bad) > MAX_UNREADABLE * len(listed):
-        more = ", ..." if bad[_EXAMPLES:] else ""
-        raise ValueError(
-            f"{len(bad)} of {len(listed)} images in {path} cannot be read, more than "
-            f"{MAX_UNREADABLE:.0%}: {', '.join(bad[:_EXAMPLES])}{more}. "
-            "The log says why for each. Copy or download the data again, or remove these files."
-        )

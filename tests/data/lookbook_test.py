@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_pixdt import data
 from keras_pixdt.data import lookbook
+from keras_pixdt.data.files import HIDDEN, UNREADABLE
 
 
 def photo(seed: int) -> Image.Image:
@@ -110,7 +111,7 @@ def test_every_file_that_is_left_out_is_counted_and_named(tmp_path):
     book = data.read_lookbook(tmp_path, 16)
     check_is_whole(book)
     assert book.skipped.counts == {
-        lookbook.HIDDEN: 2,
+        HIDDEN: 2,
         lookbook.WRONG_NAME: 2,
         lookbook.SAME_ID: 1,
         lookbook.SECOND_PRODUCT_IMAGE: 1,
@@ -127,8 +128,8 @@ def test_up_to_one_percent_unreadable_images_are_skipped(tmp_path, content):
     make_folder(tmp_path, products=20, views=4)
     (tmp_path / file_name(3, 0, 32)).write_bytes(content)
     book = data.read_lookbook(tmp_path, 16)
-    assert book.skipped.counts == {lookbook.UNREADABLE: 1}
-    assert book.skipped.examples[lookbook.UNREADABLE] == [file_name(3, 0, 32)]
+    assert book.skipped.counts == {UNREADABLE: 1}
+    assert book.skipped.examples[UNREADABLE] == [file_name(3, 0, 32)]
     assert len(book.pairs) == 79 and 32 not in book.source_id
     source = list(book.source_id).index(33)
     np.testing.assert_array_equal(
@@ -140,7 +141,7 @@ def test_an_unreadable_product_image_takes_its_persons_along(tmp_path):
     make_folder(tmp_path, products=20, views=4)
     (tmp_path / file_name(3, 1, 30)).write_bytes(b"")
     book = data.read_lookbook(tmp_path, 16)
-    assert book.skipped.counts == {lookbook.UNREADABLE: 1, lookbook.NO_PRODUCT_IMAGE: 4}
+    assert book.skipped.counts == {UNREADABLE: 1, lookbook.NO_PRODUCT_IMAGE: 4}
     assert 3 not in book.pairs.product_id and len(book.pairs) == 76
     row = list(book.pairs.product_id).index(4)
     np.testing.assert_array_equal(
@@ -166,7 +167,7 @@ def test_a_damaged_archive_member_is_an_unreadable_image(tmp_path):
     content = bytearray(path.read_bytes())
     content[info.header_offset + 200] ^= 255
     path.write_bytes(content)
-    assert data.read_lookbook(path, 16).skipped.counts == {lookbook.UNREADABLE: 1}
+    assert data.read_lookbook(path, 16).skipped.counts == {UNREADABLE: 1}
 
 
 def test_any_image_under_any_extension_is_converted(tmp_path):

@@ -1,0 +1,194 @@
+"""Files of a folder or an archive, and their images: what is left out is counted and named."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import tarfile
+import tempfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, cast
+
+import numpy as np
+from absl import logging
+
+from keras_pixdt.data import images
+
+MAX_UNREADABLE = 0.01
+HIDDEN = "hidden_file"
+UNREADABLE = "unreadable"
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_EXAMPLES = 5
+
+
+class Skipped:
+    """Files that were left out: how many for each reason, and the first few of each."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.examples: dict[str, list[str]] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        """Counts one file."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        examples = self.examples.setdefault(reason, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(name)
+
+    def __str__(self) -> str:
+        """One line: `2 wrong_name (notes.txt, a.jpg), 1 unreadable (...)`."""
+        return ", ".join(
+            f"{count} {reason} ({', '.join(self.examples[reason])}"
+            f"{', ...' if count > _EXAMPLES else ''})"
+            for reason, count in self.counts.items()
+        )
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file is one that systems leave behind, not the user."""
+    folder, _, base = name.rpartition("/")
+    return base.startswith(".") or "__MACOSX" in folder.split("/")
+
+
+def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray, bytes] | None:
+    """Reads an image; where that fails, the log says why.
+
+    Args:
+        read: returns the bytes of the file.
+        name: of the file.
+        path: of the folder or the archive, for the log.
+
+    Returns:
+        The image, uint8 `(height, width, 3)`, and the bytes; None if it cannot be read.
+    """
+    try:
+        content = read()
+        return images.read_image(content, name), content
+    # What archives raise for a damaged member, beside what read_image raises.
+    except (ValueError, OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+        logging.warning("%s: skipped an unreadable image: %s", path, e)
+        return None
+
+
+def skip_unreadable(bad: list[str], total: int, skipped: Skipped, path: str) -> None:
+    """Counts the images that could not be read.
+
+    Args:
+        bad: their names.
+        total: images that were to be read.
+        skipped: where they are counted.
+        path: of the folder or the archive, for the message.
+
+    Raises:
+        ValueError: if they are more than 1%.
+    """
+    for name in bad:
+        skipped.add(UNREADABLE, name)
+    if len(bad) > MAX_UNREADABLE * total:
+        more = ", ..." if bad[_EXAMPLES:] else ""
+        raise ValueError(
+            f"{len(bad)} of {total} images in {path} cannot be read, more than "
+            f"{MAX_UNREADABLE:.0%}: {', '.join(bad[:_EXAMPLES])}{more}. "
+            "The log says why for each. Copy or download the data again, or remove these files."
+        )
+
+
+class Files:
+    """The files of a folder: their names, and the bytes of each, from any thread."""
+
+    def __init__(self, names: Iterable[str], read: Callable[[str], bytes]) -> None:
+        self.names = sorted(names)
+        self.read = read
+        self._close: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Files:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+
+def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix: str) -> Files:
+    """Opens a folder with its subfolders, or an archive.
+
+    A folder that holds a single archive and none of the wanted files is the same as that archive.
+
+    Args:
+        path: a folder, or a zip or tar archive (also gzip, bzip2 or xz).
+        wanted: whether a file, by its name without the folder, is one of those looked for.
+        what: these files, for the message.
+        fix: what to do where there is nothing at `path`.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `path`.
+        ValueError: if it is no archive, or a folder with several.
+    """
+    if path.is_dir():
+        found = [
+            pathlib.Path(folder, name).relative_to(path).as_posix()
+            for folder, _, names in os.walk(path)
+            for name in names
+        ]
+        archives = sorted(name for name in found if _is_archive(name))
+        if not archives or any(wanted(name.rpartition("/")[2]) for name in found):
+            return Files(found, lambda name: (path / name).read_bytes())
+        if len(archives) > 1:
+            raise ValueError(
+                f"{path} has {len(archives)} archives ({', '.join(archives[:_EXAMPLES])}) and no "
+                f"{what} beside them. Pass one archive, or a folder with one."
+            )
+        path = path / archives[0]
+    if not path.exists():
+        raise FileNotFoundError(f"There is no folder or archive at {path}. {fix}")
+    try:
+        return _open_zip(path) if zipfile.is_zipfile(path) else _open_tar(path)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(
+            f"{path} is neither a folder nor a whole zip or tar archive: {error}. "
+            "Copy or download it again."
+        ) from error
+
+
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVES) and not name.rpartition("/")[2].startswith(".")
+
+
+def _open_zip(path: pathlib.Path) -> Files:
+    archive = zipfile.ZipFile(path)
+    files = Files((info.filename for info in archive.infolist() if not info.is_dir()), archive.read)
+    files._close = archive.close
+    return files
+
+
+def _open_tar(path: pathlib.Path) -> Files:
+    """Reads a plain tar in place; a compressed one cannot be sought in and is unpacked first."""
+    place: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                if member.isfile():
+                    place[member.name] = member.offset_data, member.size
+        stream: BinaryIO = path.open("rb")
+    except tarfile.TarError:
+        with tarfile.open(path, "r|*") as archive:
+            stream = cast(BinaryIO, tempfile.TemporaryFile())
+            for member in archive:
+                if content := archive.extractfile(member) if member.isfile() else None:
+                    place[member.name] = stream.tell(), member.size
+                    shutil.copyfileobj(content, stream)
+    lock = threading.Lock()
+
+    def read(name: str) -> bytes:
+        offset, size = place[name]
+        with lock:
+            stream.seek(offset)
+            return stream.read(size)
+
+    files = Files(place, read)
+    files._close = stream.close
+    return files
