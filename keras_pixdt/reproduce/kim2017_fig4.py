@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from absl import flags, logging
+from absl import logging
 from keras import ops
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt.models.discogan import PointDiscoGAN
+from keras_pixdt.reproduce import commands
 
 ITERATIONS = 50_000  # Sec. 3.1
 MODES_A, MODES_B = 5, 10  # Sec. 3.1
@@ -316,11 +317,7 @@ def table(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
                     f"{r['stray']:.0%}", start, f"{r['one_to_one_share']:.0%}",
                 )
             )  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return commands.aligned(rows)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -331,9 +328,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--out", default="runs/kim2017_fig4", help="folder for pictures and JSON")
     options = parser.parse_args(argv)
-    flags.FLAGS.mark_as_parsed()  # argparse did; absl would warn that nobody has
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
+    commands.start_logging()
     found = run(options.seeds, options.iterations, options.out, options.models)
     logging.info("\n%s", table(found["models"]))
 

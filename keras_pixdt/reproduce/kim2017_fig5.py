@@ -26,13 +26,14 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from absl import flags, logging
+from absl import logging
 from keras import layers
 from PIL import Image, ImageDraw, ImageFont
 
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
 from keras_pixdt.data import azimuth
+from keras_pixdt.reproduce import commands
 from keras_pixdt.training.callbacks import StopOnDivergence
 from keras_pixdt.training.schedule import Schedule, check_length
 
@@ -463,11 +464,7 @@ def table(found: Mapping[str, Any]) -> str:
         rows.append((f"regressor, {kind}", *_cells(error), "-"))
     for name, result in found["models"].items():
         rows.append((name, *_cells(result), f"{result['steps']:,}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return commands.aligned(rows)
 
 
 def _cells(result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -498,9 +495,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{field}", type=of, help="default: the presets'")
     parser.add_argument("--out", default="runs/kim2017_fig5", help="folder for pictures and JSON")
     options = vars(parser.parse_args(argv))
-    flags.FLAGS.mark_as_parsed()  # argparse did; absl would warn that nobody has
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
+    commands.start_logging()
     found = run(**{name: value for name, value in options.items() if value is not None}, verbose=2)
     logging.info("\n%s", table(found))
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import concurrent.futures.process
 import dataclasses
 import functools
-import multiprocessing
 import os
 import random
 from collections.abc import Sequence
@@ -15,6 +12,7 @@ import numpy as np
 
 from keras_pixdt.data.azimuth import car, chair, head
 from keras_pixdt.data.azimuth.mesh import Mesh
+from keras_pixdt.data.processes import drawing_pool
 
 _BUILDERS = {"car": car.build, "chair": chair.build, "head": head.build}
 KINDS = tuple(_BUILDERS)
@@ -233,18 +231,9 @@ def render_views(
         for index in range(count):
             pictures[index] = draw(index)
         return pictures, np.array(angles, np.float32)
-    # "spawn" because a fork of a process in which TensorFlow runs may hang.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-            for index, views in enumerate(pool.map(draw, range(count), chunksize=4)):
-                pictures[index] = views
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise RuntimeError(
-            "A process that draws could not start or was killed. Put the main part of the script "
-            'under `if __name__ == "__main__":`, or pass processes=1. '
-            f"Received: {workers} processes"
-        ) from error
+    with drawing_pool(workers) as pool:
+        for index, views in enumerate(pool.map(draw, range(count), chunksize=4)):
+            pictures[index] = views
     return pictures, np.array(angles, np.float32)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import concurrent.futures.process
 import dataclasses
 import json
-import multiprocessing
 import os
 import pathlib
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from keras_pixdt.data.processes import drawing_pool
 from keras_pixdt.data.rendered import garment, person
 from keras_pixdt.data.rendered.product import Product, num_views, sample_product
 
@@ -157,27 +156,16 @@ def render(
 def _render_parallel(
     bounds: list[tuple[int, int]], image_size: int, seed: int, workers: int
 ) -> Iterator[RenderedProduct]:
-    # "spawn" because a fork of a process in which TensorFlow runs may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
     waiting: collections.deque[concurrent.futures.Future[list[RenderedProduct]]]
     waiting = collections.deque()
     todo = iter(bounds)
-    try:
+    with drawing_pool(workers) as pool:
         while True:
             while len(waiting) < workers * _QUEUE and (chunk := next(todo, None)) is not None:
                 waiting.append(pool.submit(_render_chunk, *chunk, image_size, seed))
             if not waiting:
                 return
             yield from waiting.popleft().result()
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise RuntimeError(
-            "A process that draws could not start or was killed. Put the main part of the script "
-            'under `if __name__ == "__main__":`, or pass processes=1. '
-            f"Received: {workers} processes"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def write_lookbook(
