@@ -19,4 +19,5 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     Returns:
         A scalar, -t log D - (1 - t) log(1 - D) with D = sigmoid(logits), in nats.
     """
-    return ops.mean(ops.relu(logits) - logits * labels + ops.softplus(-ops.abs(logits)))
+    # Not relu(logits) - t * logits + softplus(-|logits|): the slope of that is wrong at 0.
+    return ops.mean(labels * ops.softplus(-logits) + (1 - labels) * ops.softplus(logits))

@@ -10,7 +10,7 @@ from keras import layers, ops
 from keras_pixdt.data.batches import Triplets
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import RootMeanSquaredError
-from keras_pixdt.models.pixel_dtgan import PixelDTGAN, binary_cross_entropy
+from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from tests.samples import batch_of, images
 
 SIZE = 16
@@ -222,35 +222,6 @@ def test_discriminators_may_have_a_width_of_their_own():
 
 
 # Objective
-
-
-def test_binary_cross_entropy_is_eq_2():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 3, (50, 1)).astype("float32")
-    t = rng.integers(0, 2, (50, 1)).astype("float32")
-    d = 1 / (1 + np.exp(-logits.astype("float64")))
-    expected = (-t * np.log(d) + (t - 1) * np.log(1 - d)).mean()  # as Eq. 2 prints it
-    assert float(binary_cross_entropy(t, logits)) == pytest.approx(expected, rel=1e-6)
-
-
-def test_binary_cross_entropy_of_sure_verdicts_is_not_rounded_to_0():
-    logits = np.array([[20.0]], "float32")
-    loss = float(binary_cross_entropy(np.ones((1, 1), "float32"), logits))
-    assert loss == pytest.approx(np.exp(-20.0), rel=1e-4, abs=0)
-
-
-def test_binary_cross_entropy_does_not_overflow():
-    logits = tf.constant([[1000.0], [-1000.0]])
-    for labels, expected, slope in (
-        ([[1.0], [0.0]], 0.0, [0.0, 0.0]),
-        ([[0.0], [1.0]], 1000.0, [0.5, -0.5]),
-    ):
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            loss = binary_cross_entropy(tf.constant(labels), logits)
-        assert float(loss) == expected
-        gradient = tape.gradient(loss, logits)
-        np.testing.assert_array_equal(np.ravel(gradient), slope)
 
 
 def constant_verdicts(model, **logits):
