@@ -1,4 +1,4 @@
-"""The command `pixdt`: train, evaluate, convert, export, demo."""
+"""The command `pixdt`: train, evaluate, convert, export, demo, reproduce."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from keras_pixdt import presets
+from keras_pixdt import presets, reproduce
 
 # As in `training.distribution` and `training.checkpoint`, which import Keras.
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
@@ -214,6 +214,21 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--products", type=int, help="draw another number of products than the builder's"
     )
+
+    experiment = _command(
+        commands,
+        "reproduce",
+        _reproduce,
+        "repeat an experiment of a paper",
+        "pixdt reproduce kim2017-fig4 --seeds 5",
+    )
+    experiment.add_argument("name", choices=reproduce.NAMES, help=", ".join(reproduce.NAMES))
+    experiment.add_argument(
+        "options",
+        nargs=argparse.REMAINDER,
+        metavar="...",
+        help="options of the experiment: NAME --help lists them",
+    )
     return parser
 
 
@@ -409,4 +424,11 @@ def _demo(options: argparse.Namespace) -> int:
 
     report = demo.run_demo(options.workdir, minutes=options.minutes, num_products=options.products)
     logging.info("Open %s", report)
+    return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    _import_keras()
+    module = options.name.replace("-", "_")
+    importlib.import_module(f"keras_pixdt.reproduce.{module}").main(options.options)
     return 0

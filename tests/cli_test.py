@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt import cli, presets
+from keras_pixdt import cli, presets, reproduce
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COMMANDS = ["train", "evaluate", "convert", "export", "demo"]
+COMMANDS = ["train", "evaluate", "convert", "export", "demo", "reproduce"]
 
 
 def in_new_process(code, *arguments):
@@ -70,6 +70,8 @@ def test_help_lists_the_commands_and_does_not_wait_for_keras():
         ["convert", "photo.jpg"],
         ["convert", "--model", "w"],
         ["export", "--workdir", "w", "--variants", "int4"],
+        ["reproduce"],
+        ["reproduce", "kim2017-fig9"],
     ],
 )
 def test_wrong_arguments_show_the_usage(arguments, capsys, tmp_path, monkeypatch):
@@ -295,3 +297,21 @@ def test_convert_names_a_model_that_is_none(photos, tmp_path, caplog):
         (tmp_path / name).write_text("no model")
         assert cli.main(["convert", str(photos), "--model", str(tmp_path / name)]) == 1
         assert name in caplog.text
+
+
+# reproduce
+
+
+@pytest.mark.parametrize("name", reproduce.NAMES)
+def test_every_experiment_shows_its_own_options(name, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["reproduce", name, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: pixdt reproduce {name} [-h]" in capsys.readouterr().out
+
+
+def test_an_experiment_gets_its_options_and_tells_what_is_wrong_with_them(caplog, tmp_path):
+    out = tmp_path / "out"
+    assert cli.main(["reproduce", "kim2017-fig4", "--seeds", "0", "--out", str(out)]) == 1
+    assert "`seeds` and `iterations` must be at least 1. Received: 0 seeds" in caplog.text
+    assert not out.exists()

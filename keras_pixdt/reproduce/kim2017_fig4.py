@@ -1,6 +1,6 @@
 """Fig. 4 of Kim et al. 2017: five modes to ten in the plane, by the paper's three models.
 
-    python -m keras_pixdt.reproduce.kim2017_fig4 --seeds 5 --out runs/kim2017_fig4
+    pixdt reproduce kim2017-fig4 --seeds 5 --out runs/kim2017_fig4
 
 Domain A is a mixture of five Gaussians, domain B one of ten. The paper shows a picture: translated
 samples of A around the modes of B, over the field of the discriminator. This also counts which
@@ -25,7 +25,7 @@ from keras import ops
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt.models.discogan import PointDiscoGAN
-from keras_pixdt.reproduce import commands
+from keras_pixdt.reproduce import tables
 
 ITERATIONS = 50_000  # Sec. 3.1
 MODES_A, MODES_B = 5, 10  # Sec. 3.1
@@ -317,21 +317,18 @@ def table(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
                     f"{r['stray']:.0%}", start, f"{r['one_to_one_share']:.0%}",
                 )
             )  # fmt: skip
-    return commands.aligned(rows)
+    return tables.aligned(rows)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command."""
-    parser = argparse.ArgumentParser(description="Fig. 4 of Kim et al. 2017.")
+def main(argv: Sequence[str]) -> None:
+    """Runs the experiment with the arguments of the command."""
+    parser = argparse.ArgumentParser(
+        "pixdt reproduce kim2017-fig4", description="Fig. 4 of Kim et al. 2017."
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=ITERATIONS)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--out", default="runs/kim2017_fig4", help="folder for pictures and JSON")
     options = parser.parse_args(argv)
-    commands.start_logging()
     found = run(options.seeds, options.iterations, options.out, options.models)
     logging.info("\n%s", table(found["models"]))
-
-
-if __name__ == "__main__":
-    main()

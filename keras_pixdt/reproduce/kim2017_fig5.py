@@ -1,8 +1,8 @@
 """Figs. 5, 6 and 8 of Kim et al. 2017: does translation keep where an object looks?
 
-    python -m keras_pixdt.reproduce.kim2017_fig5 --source car --target car --minutes 20
-    python -m keras_pixdt.reproduce.kim2017_fig5 --source head --target head --minutes 20
-    python -m keras_pixdt.reproduce.kim2017_fig5 --source chair --target car --minutes 20
+    pixdt reproduce kim2017-fig5 --source car --target car --minutes 20
+    pixdt reproduce kim2017-fig5 --source head --target head --minutes 20
+    pixdt reproduce kim2017-fig5 --source chair --target car --minutes 20
 
 Objects of two domains are seen from around them, and what the domains have in common is the
 azimuth. A regressor, which saw training images only, predicts the azimuth of test images and of
@@ -33,7 +33,7 @@ from PIL import Image, ImageDraw, ImageFont
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
 from keras_pixdt.data import azimuth
-from keras_pixdt.reproduce import commands
+from keras_pixdt.reproduce import tables
 from keras_pixdt.training.callbacks import StopOnDivergence
 from keras_pixdt.training.schedule import Schedule, check_length
 
@@ -464,7 +464,7 @@ def table(found: Mapping[str, Any]) -> str:
         rows.append((f"regressor, {kind}", *_cells(error), "-"))
     for name, result in found["models"].items():
         rows.append((name, *_cells(result), f"{result['steps']:,}"))
-    return commands.aligned(rows)
+    return tables.aligned(rows)
 
 
 def _cells(result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -472,9 +472,11 @@ def _cells(result: Mapping[str, Any]) -> tuple[str, ...]:
     return f"{result['rmse']:.1f}", result["relation"], *numbers
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command."""
-    parser = argparse.ArgumentParser(description="Figs. 5, 6 and 8 of Kim et al. 2017.")
+def main(argv: Sequence[str]) -> None:
+    """Runs the experiment with the arguments of the command."""
+    parser = argparse.ArgumentParser(
+        "pixdt reproduce kim2017-fig5", description="Figs. 5, 6 and 8 of Kim et al. 2017."
+    )
     parser.add_argument("--source", choices=azimuth.KINDS, default="car")
     parser.add_argument("--target", choices=azimuth.KINDS, default="car")
     length = parser.add_mutually_exclusive_group(required=True)
@@ -495,10 +497,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{field}", type=of, help="default: the presets'")
     parser.add_argument("--out", default="runs/kim2017_fig5", help="folder for pictures and JSON")
     options = vars(parser.parse_args(argv))
-    commands.start_logging()
     found = run(**{name: value for name, value in options.items() if value is not None}, verbose=2)
     logging.info("\n%s", table(found))
-
-
-if __name__ == "__main__":
-    main()
