@@ -51,6 +51,7 @@ class Model:
 
 MODELS = {
     "pixel_dtgan": Model("PixelDTGAN", "torch_pixel_dtgan", "pixel_dtgan"),
+    "discogan": Model("DiscoGAN"),
     "pix2pix": Model("Pix2Pix"),
     "residual_pixel_dtgan": Model("ResidualPixelDTGAN"),
     "rough_to_detail": Model("RoughToDetailGAN"),  # at its last stage, the dearest
