@@ -166,8 +166,8 @@ def test_train_step_prints_and_writes_its_table(backend, precision, tmp_path):
         f"import sys\nfor name in {missing}: sys.modules[name] = None\n"
     )
     options = (
-        "--image-size 16 --width 0.0625 --batch-sizes 4 --steps 2 --rounds 2 --matrix-size 64 "
-        f"--precisions {precision} --contenders step fit_callbacks torch --profile"
+        "--models pixel_dtgan --image-size 16 --width 0.0625 --batch-sizes 4 --steps 2 --rounds 2 "
+        f"--matrix-size 64 --precisions {precision} --contenders step fit_callbacks torch --profile"
     )
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "train_step.py", *options.split()]
