@@ -34,7 +34,9 @@ FIG_2 = {
     "kim2017-reconstruction": {"coupled": False},
     "kim2017-standard": {"coupled": False, "reconstruction_weight": 0.0},
 }
-SMALL = {"width": 0.25, "batch_size": 32, "phases": ((100, 2e-4, None),)}
+SMALL = {
+    "width": 0.25, "batch_size": 32, "phases": ((100, 2e-4, None),), "reconstruction_weight": 10.0,
+}  # fmt: skip
 ROWS = {
     **FIG_2,
     **{name.replace("2017", "2017-small"): {**SMALL, **row} for name, row in FIG_2.items()},
