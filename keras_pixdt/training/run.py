@@ -333,7 +333,7 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
 
     Raises:
         FileNotFoundError: there is none, or its training has not ended.
-        ValueError: `checkpoint` is none of the two.
+        ValueError: `checkpoint` is none of the two, or the run is of a version with other options.
     """
     workdir = pathlib.Path(workdir)
     if checkpoint not in CHECKPOINTS:
@@ -349,7 +349,15 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
             )
     options = json.loads((workdir / "run.json").read_text())
     fields = {k: _tuples(v) for k, v in options["preset"].items()}
-    preset = dataclasses.replace(presets.get(fields["name"]), **fields)
+    preset = presets.get(fields["name"])
+    unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
+    if unknown:
+        raise ValueError(
+            f"{workdir / 'run.json'} is of keras-pixdt {options['versions']['keras-pixdt']}. This "
+            f"one, {importlib.metadata.version('keras-pixdt')}, does not know its options: "
+            f"{', '.join(unknown)}. Open it with the version that trained it."
+        )
+    preset = dataclasses.replace(preset, **fields)
     model = keras.models.load_model(path)
     return Run(workdir, preset, options["data"], options["seed"], model)
 

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -99,6 +100,18 @@ def test_loaded_run_is_the_finished_one(finished):
     converted = loaded.convert(source)
     np.testing.assert_array_equal(converted, finished.convert(source))
     assert converted.shape == source.shape and not np.array_equal(converted[0], converted[1])
+
+
+def test_run_of_a_version_with_other_options_is_refused_by_their_names(finished, tmp_path):
+    shutil.copytree(finished.workdir, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    options = json.loads(path.read_text())
+    options["preset"] |= {"jitter": 0.2, "blur": True}
+    options["versions"]["keras-pixdt"] = "9.0"
+    path.write_text(json.dumps(options))
+    message = r"run\.json is of keras-pixdt 9\.0.*does not know its options: blur, jitter"
+    with pytest.raises(ValueError, match=message):
+        run.load_run(tmp_path / "run")
 
 
 def test_best_model_is_that_of_the_epoch_with_the_best_score(finished):
