@@ -112,8 +112,8 @@ def test_models_are_the_papers():
         (False, 10.0),
         (True, 10.0),
     ]
-    assert all(row.extra_layer and row.width == 0.5 for row in rows.values())
-    assert not kim2017_fig5._preset("disco", {"extra_layer": False}).extra_layer
+    assert all(row.width == 0.5 and not row.extra_layer for row in rows.values())
+    assert kim2017_fig5._preset("disco", {"extra_layer": True}).extra_layer
     assert set(kim2017_fig5.MODELS.values()) <= set(presets.names())
 
 
@@ -203,7 +203,8 @@ def test_command(monkeypatch, tmp_path):
     said = []
     monkeypatch.setattr(logging, "info", lambda *text: said.append(text[0] % text[1:]))
     arguments = ["--source", "chair", "--minutes", "5", "--models", "disco", "--width", "0.5"]
-    kim2017_fig5.main([*arguments, "--reconstruction-weight", "3", "--out", str(tmp_path)])
+    arguments += ["--reconstruction-weight", "3", "--extra-layer", "--out", str(tmp_path)]
+    kim2017_fig5.main(arguments)
     assert received == {
         "source": "chair",
         "target": "car",
@@ -215,6 +216,7 @@ def test_command(monkeypatch, tmp_path):
         "seed": 0,
         "width": 0.5,
         "reconstruction_weight": 3.0,
+        "extra_layer": True,
         "out": str(tmp_path),
         "verbose": 2,
     }
