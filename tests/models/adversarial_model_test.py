@@ -1,7 +1,4 @@
 import json
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -10,6 +7,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_pixdt.models.adversarial_model import AdversarialModel, PlayerOptimizers
+from tests.models import checks
+from tests.models.checks import step
 
 
 def one_weight(dtype):
@@ -70,11 +69,6 @@ def compiled(optimizer=None, dtype="float32", **kwargs):
     model = Duel(dtype=dtype)
     model.compile(optimizer or keras.optimizers.SGD(0.1), run_eagerly=True, **kwargs)
     return model
-
-
-def step(model, batch):
-    logs = model.train_step({k: tf.constant(v) for k, v in batch.items()})
-    return {k: float(v) for k, v in logs.items()}
 
 
 def test_each_update_sees_the_updates_before_it_and_moves_one_player():
@@ -404,14 +398,7 @@ print(json.dumps(found))
 @pytest.fixture(scope="module")
 def replicas():
     """What a process with two replicas found: devices cannot be divided in a running one."""
-    done = subprocess.run(
-        [sys.executable, "-c", REPLICAS],
-        cwd=pathlib.Path(__file__).resolve().parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(checks.run_python(REPLICAS).splitlines()[-1])
 
 
 @pytest.mark.slow

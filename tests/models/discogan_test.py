@@ -1,8 +1,4 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -19,11 +15,12 @@ from keras_pixdt.models.discogan import (
     build_discriminator,
     build_mlp,
 )
+from tests.models import checks
+from tests.models.checks import step, trainable, values_of
 from tests.models.pix2pix_test import numpy_strided, numpy_transposed
 from tests.samples import batch_of as full_batch_of
 from tests.samples import images
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = 16
 TINY = {"image_size": SIZE, "width": 1 / 16}  # filters 4, 8
 PLAYERS = ["discriminator", "converter"]
@@ -64,15 +61,6 @@ def twin_of(model):
     return twin
 
 
-def step(model, batch):
-    logs = model.train_step({key: tf.constant(value) for key, value in batch.items()})
-    return {key: float(value) for key, value in logs.items()}
-
-
-def values_of(variables):
-    return [np.asarray(v).copy() for v in variables]
-
-
 def assert_same_state(a, b):
     for x, y in zip(
         values_of([*a.variables, *a.optimizer.variables]),
@@ -80,10 +68,6 @@ def assert_same_state(a, b):
         strict=True,
     ):
         np.testing.assert_array_equal(x, y)
-
-
-def trainable(network):
-    return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
 # Networks: Sec. 2.2, with the numbers of the authors' code
@@ -518,52 +502,28 @@ def test_defaults_are_those_of_the_paper():
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
     expected, mixed = compiled(weight_decay=0.3), compiled(weight_decay=0.3, dtype=dtype)
-    before = {name: values_of(expected.player_variables(name)) for name in PLAYERS}
     batch = batch_of(8)
-    losses = step(expected, batch)
-    assert step(mixed, batch) == pytest.approx(losses, rel=0.02)
-
-    def moved(model, name):
-        new = values_of(model.player_variables(name))
-        return np.concatenate([(a - b).ravel() for a, b in zip(new, before[name], strict=True)])
-
-    for name in PLAYERS:
-        size = np.linalg.norm(moved(expected, name))
-        assert size > 0
-        assert np.linalg.norm(moved(mixed, name) - moved(expected, name)) < 0.2 * size
+    checks.assert_step_moves_alike(expected, mixed, batch)
     assert mixed.converter.get_layer("encoder2").compute_dtype == dtype.removeprefix("mixed_")
     assert mixed(batch["source"], training=False).dtype == "float32"
     assert mixed.discriminator.output.dtype == "float32"
 
 
-REPLICAS = """
-import keras
-import numpy as np
-import tensorflow as tf
+def replicated():
+    model = DiscoGAN(**TINY, weight_decay=0.3)
+    model.compile(keras.optimizers.SGD(0.05))
+    return model
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from keras_pixdt.models.discogan import DiscoGAN
-from tests.models.discogan_test import TINY, batch_of
 
-weights, found = None, []
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    with strategy.scope():
-        model = DiscoGAN(**TINY, weight_decay=0.3)
-        model.compile(keras.optimizers.SGD(0.05))
-    weights = weights or model.get_weights()
-    model.set_weights(weights)
-    logs = model.fit(batch_of(7), batch_size=4, epochs=2, shuffle=False, verbose=0).history
-    found.append([*model.get_weights(), *map(np.array, logs.values())])
-for before, one, two in zip([*weights, None, None], *found, strict=True):
-    np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-6)
-"""
+def fit_replicated(model):
+    fitted = model.fit(batch_of(7), batch_size=4, epochs=2, shuffle=False, verbose=0)
+    return fitted.history.values()
 
 
 @pytest.mark.slow
 def test_two_replicas_take_the_steps_of_one():
     """Statistics, gradients and weight decay, with a last batch of 3 that they share as 2 and 1."""
-    run_script(REPLICAS)
+    checks.assert_replicas_equal_one_device(__name__)
 
 
 JAX = """
@@ -591,9 +551,7 @@ np.savez(f"{folder}/drawn.npz", drawn=model.predict(batch["source"], verbose=0),
 
 @pytest.mark.slow
 def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
-    # Few steps: compiling takes longer than they do.
-    backend = {"KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    run_script(JAX, tmp_path, json.dumps({**TINY, "weight_decay": 0.3}), **backend)
+    checks.run_on_jax(JAX, tmp_path, json.dumps({**TINY, "weight_decay": 0.3}))
     found = np.load(tmp_path / "drawn.npz")
     model, after = (keras.models.load_model(tmp_path / f"{x}.keras") for x in ("before", "after"))
     model.run_eagerly = True
@@ -604,14 +562,6 @@ def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
     for a, b in zip(model.weights, after.weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=a.path)
     np.testing.assert_allclose(after(batch["source"]), found["drawn"], atol=1e-4)
-
-
-def run_script(script, *arguments, **environment):
-    answer = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr[-3000:]
 
 
 # Errors

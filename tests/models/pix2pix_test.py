@@ -1,8 +1,4 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,10 +9,11 @@ from keras import layers
 from keras_pixdt.layers import Dropout
 from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.pix2pix import Pix2Pix, build_converter, build_discriminator
+from tests.models import checks
+from tests.models.checks import step, trainable, values_of
 from tests.samples import batch_of as full_batch_of
 from tests.samples import images
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = 16
 TINY = {"image_size": SIZE, "width": 1 / 16}  # filters 4, 8, 16, 32
 PLAYERS = ["discriminator", "converter"]
@@ -41,15 +38,6 @@ def twin_of(model):
     return twin
 
 
-def step(model, batch):
-    logs = model.train_step({key: tf.constant(value) for key, value in batch.items()})
-    return {key: float(value) for key, value in logs.items()}
-
-
-def values_of(variables):
-    return [np.asarray(v).copy() for v in variables]
-
-
 def state_of(model):
     """Everything that a resumed run needs: weights, statistics, optimizers, random states."""
     return values_of([*model.variables, *model.optimizer.variables])
@@ -62,10 +50,6 @@ def assert_same_state(a, b):
 
 def noise_of(network):
     return [layer for layer in network.layers if isinstance(layer, Dropout)]
-
-
-def trainable(network):
-    return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
 # Networks: Sec. 6.1. Ck is a convolution with BatchNorm and k filters, CDk one with dropout too.
@@ -515,53 +499,29 @@ def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
     # With the paper's 100, float16 overflows at its first loss scale and skips steps.
     arguments = {"optimizer": keras.optimizers.SGD(0.05), "l1_weight": 1.0}
     expected, mixed = compiled(**arguments), compiled(**arguments, dtype=dtype)
-    before = {name: values_of(expected.player_variables(name)) for name in PLAYERS}
     batch = batch_of(8)
-    losses = step(expected, batch)
-    assert step(mixed, batch) == pytest.approx(losses, rel=0.02)
-
-    def moved(model, name):
-        new = values_of(model.player_variables(name))
-        return np.concatenate([(a - b).ravel() for a, b in zip(new, before[name], strict=True)])
-
-    for name in PLAYERS:
-        size = np.linalg.norm(moved(expected, name))
-        assert size > 0
-        assert np.linalg.norm(moved(mixed, name) - moved(expected, name)) < 0.2 * size
+    checks.assert_step_moves_alike(expected, mixed, batch)
     assert mixed.converter.get_layer("encoder2").compute_dtype == dtype.removeprefix("mixed_")
     assert mixed(batch["source"], training=False).dtype == "float32"
     assert mixed.plain_converter().output.dtype == "float32"
     assert mixed.discriminator.output.dtype == "float32"
 
 
-REPLICAS = """
-import keras
-import numpy as np
-import tensorflow as tf
+def replicated():
+    model = Pix2Pix(**TINY, seed=0)
+    model.compile(keras.optimizers.SGD(0.05))
+    return model
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from keras_pixdt.models.pix2pix import Pix2Pix
-from tests.models.pix2pix_test import TINY, batch_of
 
-weights, found = None, []
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    with strategy.scope():
-        model = Pix2Pix(**TINY, seed=0)
-        model.compile(keras.optimizers.SGD(0.05))
-    weights = weights or model.get_weights()
-    model.set_weights(weights)
-    logs = model.fit(batch_of(7), batch_size=4, epochs=2, shuffle=False, verbose=0).history
-    found.append([*model.get_weights(), *map(np.array, logs.values())])
-for before, one, two in zip([*weights, None, None], *found, strict=True):
-    np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-6)
-"""
+def fit_replicated(model):
+    fitted = model.fit(batch_of(7), batch_size=4, epochs=2, shuffle=False, verbose=0)
+    return fitted.history.values()
 
 
 @pytest.mark.slow
 def test_two_replicas_take_the_steps_of_one():
     """Noise, statistics and gradients, with a last batch of 3 that they share as 2 and 1."""
-    run_script(REPLICAS)
+    checks.assert_replicas_equal_one_device(__name__)
 
 
 JAX = """
@@ -596,9 +556,7 @@ np.savez(
 
 @pytest.mark.slow
 def test_trains_on_jax_and_draws_the_same_on_tensorflow(tmp_path):
-    # Few steps: compiling takes longer than they do.
-    backend = {"KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    run_script(JAX, tmp_path, json.dumps({**TINY, "seed": 0}), **backend)
+    checks.run_on_jax(JAX, tmp_path, json.dumps({**TINY, "seed": 0}))
     drawn = np.load(tmp_path / "drawn.npz")
     model = keras.models.load_model(tmp_path / "model.keras")
     source = batch_of(8)["source"]
@@ -606,14 +564,6 @@ def test_trains_on_jax_and_draws_the_same_on_tensorflow(tmp_path):
     plain = model.plain_converter()
     np.testing.assert_allclose(plain(source, training=False), drawn["plain"], atol=1e-4)
     assert np.abs(drawn["noisy"] - drawn["plain"]).max() > 1e-3  # above the tolerance
-
-
-def run_script(script, *arguments, **environment):
-    answer = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr[-3000:]
 
 
 # Errors

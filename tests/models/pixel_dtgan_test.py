@@ -11,6 +11,8 @@ from keras_pixdt.data.batches import Triplets
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+from tests.models import checks
+from tests.models.checks import step, trainable, values_of
 from tests.samples import batch_of, images
 
 SIZE = 16
@@ -25,15 +27,6 @@ def compiled(optimizer=None, metrics=None, **kwargs):
     optimizer = optimizer or keras.optimizers.SGD(0.05, momentum=0.5)
     model.compile(optimizer, metrics=metrics, run_eagerly=True)
     return model
-
-
-def step(model, batch):
-    logs = model.train_step({key: tf.constant(value) for key, value in batch.items()})
-    return {key: float(value) for key, value in logs.items()}
-
-
-def values_of(variables):
-    return [np.asarray(v).copy() for v in variables]
 
 
 def state_of(model):
@@ -90,10 +83,6 @@ def full():
     """The paper's networks, at full width."""
     keras.utils.set_random_seed(0)
     return PixelDTGAN()
-
-
-def trainable(network):
-    return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
 def test_parameter_counts_are_those_of_table_1(full):
@@ -655,22 +644,8 @@ def test_config_mirrors_the_arguments():
 def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
     sgd = keras.optimizers.SGD(0.05)
     expected, mixed = compiled(sgd), compiled(sgd, dtype=dtype)
-    for a, b in zip(mixed.trainable_variables, expected.trainable_variables, strict=True):
-        np.testing.assert_array_equal(a, b)
-    before = {name: values_of(expected.player_variables(name)) for name in PLAYERS}
     batch = batch_of(8)
-    losses = step(expected, batch)
-    assert step(mixed, batch) == pytest.approx(losses, rel=0.02)
-
-    def moved(model, name):
-        new = values_of(model.player_variables(name))
-        return np.concatenate([(a - b).ravel() for a, b in zip(new, before[name], strict=True)])
-
-    for name in PLAYERS:
-        size = np.linalg.norm(moved(expected, name))
-        assert size > 0
-        # A forgotten unscaling would be a factor of 2^15 here.
-        assert np.linalg.norm(moved(mixed, name) - moved(expected, name)) < 0.2 * size
+    checks.assert_step_moves_alike(expected, mixed, batch)
     scaled = [isinstance(mixed.optimizer[n], keras.optimizers.LossScaleOptimizer) for n in PLAYERS]
     assert scaled == [dtype == "mixed_float16"] * 3
     assert mixed.converter.get_layer("conv2").compute_dtype == dtype.removeprefix("mixed_")

@@ -1,8 +1,4 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -17,8 +13,9 @@ from keras_pixdt.models.residual_pixel_dtgan import (
     build_residual_converter,
     discriminator_loss,
 )
+from tests.models import checks
+from tests.models.checks import step, trainable, values_of
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = 32
 TINY = {"image_size": SIZE, "width": 1 / 32}
 PLAYERS = ["real_fake_discriminator", "association_discriminator", "converter"]
@@ -42,15 +39,6 @@ def compiled(optimizer=None, metrics=None, **kwargs):
     return model
 
 
-def step(model, batch):
-    logs = model.train_step({key: tf.constant(value) for key, value in batch.items()})
-    return {key: float(value) for key, value in logs.items()}
-
-
-def values_of(variables):
-    return [np.asarray(v).copy() for v in variables]
-
-
 def moved_alike(a, b, before):
     """Whether two variables moved, and by the same within a thousandth and rounding."""
     a, b = np.asarray(a), np.asarray(b)
@@ -61,15 +49,6 @@ def moved_alike(a, b, before):
 
 def state_of(model):
     return values_of([*model.variables, *model.optimizer.variables])
-
-
-def trainable(part):
-    """Trainable parameters of a network, or of a list of its layers."""
-    return sum(
-        int(np.prod(v.shape))
-        for layer in getattr(part, "layers", part)
-        for v in layer.trainable_variables
-    )
 
 
 # Networks. He et al. 2016, Table 1: (stage, side of its map at 64 px without max pooling, blocks,
@@ -546,16 +525,8 @@ def test_one_step_on_jax_equals_tensorflows(tmp_path):
     weights = {f"before_{i}": w for i, w in enumerate(before)}
     np.savez(tmp_path / "before.npz", **batch, **weights)
     options = json.dumps({**TINY, "residual": False, "dtype": "float64"})
-    environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # one step: compiling takes longer
-    done = subprocess.run(
-        [sys.executable, "-c", JAX_SCRIPT, "before.npz", options, "after.npz"],
-        cwd=tmp_path,
-        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    files = tmp_path / "before.npz", options, tmp_path / "after.npz"
+    checks.run_on_jax(JAX_SCRIPT, *files, JAX_ENABLE_X64="1")
     jax = np.load(tmp_path / "after.npz")
     assert json.loads(str(jax["losses"])) == pytest.approx(step(model, batch), rel=1e-5)
     trained = {id(v) for v in model.trainable_variables}

@@ -1,8 +1,4 @@
 import dataclasses
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -21,9 +17,10 @@ from keras_pixdt.models.rough_to_detail import (
     pyramid,
 )
 from keras_pixdt.training import run
+from tests.models import checks
+from tests.models.checks import step, values_of
 from tests.samples import images
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = 32
 TINY = {"image_size": SIZE, "stages": 3, "width": 1 / 16}  # stages at 8, 16 and 32 px
 SIZES = [8, 16, 32]
@@ -41,15 +38,6 @@ def compiled(optimizer=None, **kwargs):
     optimizer = optimizer or keras.optimizers.Adam(1e-3, beta_1=0.0, beta_2=0.99)
     model.compile(optimizer, metrics=[RootMeanSquaredError()], run_eagerly=True)
     return model
-
-
-def step(model, batch):
-    logs = model.train_step({key: tf.constant(value) for key, value in batch.items()})
-    return {key: float(value) for key, value in logs.items()}
-
-
-def values_of(variables):
-    return [np.asarray(v).copy() for v in variables]
 
 
 def state_of(model):
@@ -451,8 +439,6 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_jax_trains_the_same_curriculum(tmp_path):
     pytest.importorskip("jax")
-    script = tmp_path / "curriculum.py"
-    script.write_text(CURRICULUM)
     model = RoughToDetailGAN(**TINY)
     weights = {f"weight_{i}": w for i, w in enumerate(model.get_weights())}
     np.savez(tmp_path / "initial.npz", **batch_of(8), **weights)
@@ -460,9 +446,7 @@ def test_jax_trains_the_same_curriculum(tmp_path):
     exec(CURRICULUM, names)
     here, losses = names["trained"](np.load(tmp_path / "initial.npz"), run_eagerly=True)
 
-    command = [sys.executable, str(script), str(tmp_path / "initial.npz"), str(tmp_path / "jax")]
-    # Few steps: compiling takes longer than they do.
-    run_process(command, KERAS_BACKEND="jax", JAX_DISABLE_MOST_OPTIMIZATIONS="1")
+    checks.run_on_jax(CURRICULUM, tmp_path / "initial.npz", tmp_path / "jax")
     there = np.load(tmp_path / "jax.npz")
     np.testing.assert_allclose(there["losses"], losses, rtol=2e-3)
     for i, weight in enumerate(here.get_weights()):
@@ -474,50 +458,25 @@ def test_jax_trains_the_same_curriculum(tmp_path):
     np.testing.assert_allclose(drawn, there["drawn"], atol=1e-4)
 
 
-REPLICAS = """
-import keras
-import numpy as np
-import tensorflow as tf
+def replicated():
+    model = RoughToDetailGAN(**{**TINY, "stages": 2}, seed=0)
+    model.compile(keras.optimizers.SGD(1e-3))
+    return model
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.models.rough_to_detail_test import TINY, RoughToDetailGAN, batch_of
 
-weights, found = None, []
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    with strategy.scope():
-        model = RoughToDetailGAN(**{**TINY, "stages": 2}, seed=0)
-        model.compile(keras.optimizers.SGD(1e-3))
-    weights = weights or model.get_weights()
-    model.set_weights(weights)
-    logs = []
-    for index in (0, 2):
+def fit_replicated(model):
+    losses = []
+    for index in (0, 2):  # of the phase, the second one in the second stage
         model.on_phase(index, 0.5)
         history = model.fit(batch_of(7), batch_size=4, shuffle=False, verbose=0).history
-        logs += [np.array(history[key]) for key in sorted(history)]
-    found.append([*model.get_weights(), *logs])
-for one, two in zip(*found, strict=True):
-    np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-6)
-assert sum(np.abs(a - b).max() > 1e-5 for a, b in zip(weights, found[1])) > len(weights) / 2
-"""
+        losses += history.values()
+    return losses
 
 
 @pytest.mark.slow
 def test_two_replicas_take_the_steps_of_one():
     """Places of the penalty, statistics and gradients, with a last batch shared as 2 and 1."""
-    run_process([sys.executable, "-c", REPLICAS])
-
-
-def run_process(command, **environment):
-    answer = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr[-3000:]
+    checks.assert_replicas_equal_one_device(__name__)
 
 
 def test_mixed_precision_keeps_images_and_scores_in_float32():
