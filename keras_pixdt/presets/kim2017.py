@@ -83,6 +83,7 @@ def _small(suffix: str) -> DiscoGANPreset:
         width=0.25,
         batch_size=32,
         phases=(Phase(100, 2e-4),),
+        passes=5,  # of hundreds of images an epoch is seconds, as are its pictures and checkpoint
         **{"reconstruction_weight": _SMALL_RECONSTRUCTION_WEIGHT, **changed},
     )
 

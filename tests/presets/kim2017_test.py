@@ -35,7 +35,8 @@ FIG_2 = {
     "kim2017-standard": {"coupled": False, "reconstruction_weight": 0.0},
 }
 SMALL = {
-    "width": 0.25, "batch_size": 32, "phases": ((100, 2e-4, None),), "reconstruction_weight": 10.0,
+    "width": 0.25, "batch_size": 32, "phases": ((100, 2e-4, None),), "passes": 5,
+    "reconstruction_weight": 10.0,
 }  # fmt: skip
 ROWS = {
     **FIG_2,
