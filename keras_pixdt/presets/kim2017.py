@@ -63,7 +63,8 @@ _MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "-standard": ("2a, standard GAN", {"coupled": False, "reconstruction_weight": 0.0}),
 }
 # With the paper's weight of 1, all cars became one of four pictures in 1,500 steps of the small
-# network: the squared error is of the size of 0.1 by then, and the GAN's losses are near 1.
+# network (with five layers): the squared error is of the size of 0.1 by then, and the GAN's losses
+# are near 1.
 _SMALL_RECONSTRUCTION_WEIGHT = 10.0
 
 

@@ -8,8 +8,9 @@ modes of B the samples of each mode of A are translated to (Sec. 3.1): DiscoGAN 
 ten, none of them from two modes of A.
 
 The paper trains for 50,000 iterations and says that DiscoGAN often converges much earlier: on five
-seeds it had reached all ten, for good, after 1,000 to 15,000. The GAN with reconstruction stayed at
-six to nine, the standard GAN at four to seven, two or three of them from several modes of A.
+seeds it had reached all ten, for good, after 1,000 to 15,000 of 20,000. The GAN with
+reconstruction ended at six to nine, the standard GAN at four to seven, two or three of them
+from several modes of A.
 """
 
 from __future__ import annotations
