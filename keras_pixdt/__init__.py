@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     {
         "keras_pixdt.models.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
         "keras_pixdt.models.discogan": ["DiscoGAN"],
+        "keras_pixdt.models.domain_transfer": ["DomainTransferNetwork"],
         "keras_pixdt.models.pix2pix": ["Pix2Pix"],
         "keras_pixdt.models.pixel_dtgan": ["PixelDTGAN"],
         "keras_pixdt.models.residual_pixel_dtgan": ["ResidualPixelDTGAN"],

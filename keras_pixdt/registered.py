@@ -7,6 +7,7 @@ or layer that is registered adds its module here.
 import keras_pixdt.layers
 import keras_pixdt.metrics.pixel
 import keras_pixdt.models.discogan
+import keras_pixdt.models.domain_transfer
 import keras_pixdt.models.pix2pix
 import keras_pixdt.models.pixel_dtgan
 import keras_pixdt.models.residual_pixel_dtgan

@@ -7,12 +7,14 @@ from keras_pixdt.presets.isola2017 import PRESETS as _ISOLA2017
 from keras_pixdt.presets.kim2017 import PRESETS as _KIM2017
 from keras_pixdt.presets.kwon2019 import PRESETS as _KWON2019
 from keras_pixdt.presets.preset import Phase, Preset
+from keras_pixdt.presets.taigman2017 import PRESETS as _TAIGMAN2017
 from keras_pixdt.presets.yoo2016 import PRESETS as _YOO2016
 
 __all__ = ["Phase", "Preset", "get", "names"]
 
 _PRESETS: dict[str, Preset] = {
-    preset.name: preset for preset in (*_YOO2016, *_GELI, *_KWON2019, *_ISOLA2017, *_KIM2017)
+    preset.name: preset
+    for preset in (*_YOO2016, *_GELI, *_KWON2019, *_ISOLA2017, *_KIM2017, *_TAIGMAN2017)
 }
 
 

@@ -12,6 +12,7 @@ from keras import ops
 from keras_pixdt.data.images import to_float
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.metrics import consistency, distribution, pixel, retrieval
+from keras_pixdt.training.classifier import classify
 
 _RECALL_AT = (1, 5, 10, 20)
 _PIXEL_SCORES = {"rmse": pixel.rmse, "ssim": pixel.ssim, "c_ssim": pixel.color_ssim}
@@ -214,6 +215,58 @@ def evaluate_reconstruction(
         f"reconstruction_{name}": float(np.concatenate(values).mean(dtype=np.float64))
         for name, values in scores.items()
     }
+
+
+def evaluate_labels(
+    convert: Callable[[np.ndarray], np.ndarray],
+    domain_sets: Mapping[str, DomainSet],
+    target_classifier: keras.Model,
+    source_classifier: keras.Model | None = None,
+    *,
+    split: str = "test",
+    batch_size: int = 128,
+) -> dict[str, float]:
+    """Judges converted images by the labels of what they were converted from.
+
+    Taigman et al. 2017, Table 1: the accuracy of a classifier of the second domain.
+
+    Args:
+        convert: as of `evaluate`.
+        domain_sets: the splits, with labels of the same classes in both domains.
+        target_classifier: of the second domain, `keras_pixdt.training.classifier` has it.
+        source_classifier: of the first one, if there is one.
+        split: which split to score.
+        batch_size: images per call of `convert`.
+
+    Returns:
+        `accuracy`, of the target classifier on converted images; `accuracy_unconverted`, on the
+        images as they were; `accuracy_targets`, on the split's targets, which it should know; and
+        `accuracy_source_classifier`, of the source classifier on the images as they were.
+
+    Raises:
+        ValueError: as of `evaluate`, or labels are missing.
+    """
+    _check(domain_sets, split, batch_size)
+    domains = domain_sets[split]
+    if domains.source_labels is None or domains.target_labels is None:
+        raise ValueError(f"The images of the split {split!r} must have labels in both domains.")
+    right: dict[str, list[np.ndarray]] = {}
+
+    def judge(name: str, judge: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
+        right.setdefault(name, []).append(classify(judge, images) == labels)
+
+    for start in range(0, len(domains.sources), batch_size):
+        rows = slice(start, start + batch_size)
+        source, labels = to_float(domains.sources[rows]), domains.source_labels.index[rows]
+        judge("accuracy", target_classifier, _converted(convert, source, start), labels)
+        judge("accuracy_unconverted", target_classifier, source, labels)
+        if source_classifier is not None:
+            judge("accuracy_source_classifier", source_classifier, source, labels)
+    for start in range(0, len(domains.targets), batch_size):
+        rows = slice(start, start + batch_size)
+        labels = domains.target_labels.index[rows]
+        judge("accuracy_targets", target_classifier, to_float(domains.targets[rows]), labels)
+    return {name: float(np.concatenate(parts).mean()) for name, parts in right.items()}
 
 
 def _check(sets: Mapping[str, Any], split: str, batch_size: int) -> None:

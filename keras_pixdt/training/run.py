@@ -10,6 +10,9 @@
 | `grids/epoch_NNN.png` | source, converted, target of the same validation images after each epoch |
 | `logs/` | TensorBoard |
 | `embedder.keras` | the embedder that `evaluate` compares images with |
+| `function.keras` | f of a Domain Transfer Network, if it was trained for the run |
+| `source_classifier.keras` | the classifier that this f was taken from |
+| `target_classifier.keras` | the classifier that `evaluate` judges converted images by |
 
 Presets that learn from two domains without pairs have no validation scores, and so no best model;
 their grids show source, converted, and what is converted back.
@@ -41,16 +44,20 @@ from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.models.adversarial_model import AdversarialModel
 from keras_pixdt.training import callbacks as callbacks_module
 from keras_pixdt.training import checkpoint as checkpoint_module
+from keras_pixdt.training import classifier, evaluation
 from keras_pixdt.training import distribution as distribution_module
-from keras_pixdt.training import evaluation
 from keras_pixdt.training.distribution import Distribution
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 GRID_IMAGES = 32
 STATISTICS_IMAGES = 256
+FUNCTION = "function.keras"
+SOURCE_CLASSIFIER = "source_classifier.keras"
+TARGET_CLASSIFIER = "target_classifier.keras"
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "densenet121")
 _ENDLESS = 1_000_000  # epochs
+CLASSIFIER_SEED = 0
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
 
 
@@ -95,7 +102,7 @@ class Run:
 
     def domains(self) -> dict[str, DomainSet]:
         """The run's images by split, first those that are converted."""
-        return {split: _domains(part, self.preset) for split, part in self.splits().items()}
+        return _domains(self.splits(), self.preset)
 
     def convert(self, source: np.ndarray) -> np.ndarray:
         """Converts images, (n, size, size, 3) float32 in [-1, 1], to the same."""
@@ -157,9 +164,37 @@ class Run:
             scores = evaluation.evaluate_domains(
                 self.convert, domains, split=split, embedder=self.embedder(embedder)
             )
+        classifiers = self._classifiers(domains)
+        if classifiers:
+            scores |= evaluation.evaluate_labels(self.convert, domains, *classifiers, split=split)
         if callbacks_module.has_reconstruction(self.model):
             scores |= evaluation.evaluate_reconstruction(self.reconstruct, domains[split].sources)
         return scores | {"embedder": embedder}
+
+    def _classifiers(
+        self, domains: Mapping[str, DomainSet]
+    ) -> tuple[keras.Model, keras.Model | None] | None:
+        """What judges converted images by their labels, and what f was taken from, if it is there.
+
+        Only for a run with f, whose two domains have the same classes.
+        """
+        train = domains["train"]
+        target, source = train.target_labels, train.source_labels
+        if not self.preset.needs_function or target is None or source is None:
+            return None
+        if target.names != source.names:
+            return None
+        path = self.workdir / TARGET_CLASSIFIER
+        if not path.exists():
+            logging.info("Training a classifier on the labels of the second domain")
+            trained = classifier.train_classifier(
+                train.targets, target.index, len(target.names), seed=CLASSIFIER_SEED
+            )
+            with checkpoint_module.replacing(path) as unfinished:
+                trained.save(unfinished)
+        own = self.workdir / SOURCE_CLASSIFIER
+        has_own = own.exists() and not self.preset.reverse
+        return keras.models.load_model(path), keras.models.load_model(own) if has_own else None
 
     def history(self) -> dict[str, list[float]]:
         """Losses and validation scores of each epoch."""
@@ -248,16 +283,20 @@ def train(
     last = checkpoint_module.last_path(workdir)
     progress = checkpoint_module.read_progress(last) if last.exists() else Progress()
     splits: dict[str, Any] = _load(preset, options["data"])
-    held_out = splits.get("validation", splits["test"])
+    parts = splits if preset.paired else _domains(splits, preset)
+    held_out = parts.get("validation", parts["test"])
 
     keras.utils.set_random_seed(seed)
-    batches = _batches(splits["train"], preset, seed)
+    batches = _batches(parts["train"], preset, seed)
     validation = scores = None
     if preset.paired:
         validation = distribution.feed(_in_order(held_out, preset))
         scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
+    ready = preset
+    if preset.needs_function:
+        ready = _with_function(preset, parts["train"], workdir, seed, distribution)
     with distribution.scope():
-        model = preset.model(seed)
+        model = ready.model(seed)
         model.compile(preset.optimizers(model.players), metrics=scores)
     schedule = Schedule(preset, batches, epochs=epochs, minutes=minutes, progress=progress)
 
@@ -268,7 +307,7 @@ def train(
         averages = None
         if preset.ema_momentum is not None:
             averages = callbacks_module.AveragedWeights(
-                _examples(splits["train"], preset, STATISTICS_IMAGES)["source"]
+                _examples(parts["train"], preset, STATISTICS_IMAGES)["source"]
             )
         saver = checkpoint_module.Checkpoint(
             folder, progress, best=best, save_every=save_every, averages=averages
@@ -375,6 +414,44 @@ def _machine(distribution: Distribution, preset: presets.Preset) -> dict[str, An
     }
 
 
+def _with_function(
+    preset: presets.Preset,
+    domains: DomainSet,
+    workdir: pathlib.Path,
+    seed: int,
+    distribution: Distribution,
+) -> presets.Preset:
+    """The preset with an f, which is trained in the run's folder where none is given."""
+    path = workdir / FUNCTION
+    if preset.function is not None:
+        return preset
+    if not path.exists():
+        if distribution.workers > 1:
+            raise ValueError(
+                f"Preset {preset.name!r}: several workers need `function` (--function), the file "
+                f"of an f. A run of one worker trains one, and keeps it as {FUNCTION}."
+            )
+        domains = domains.exchanged() if preset.reverse else domains
+        labels = domains.source_labels
+        if labels is None:
+            raise ValueError(
+                f"Preset {preset.name!r} needs an f. The images of the first domain have no labels "
+                "to train one on: give them (a subfolder for each class, `category` in "
+                "products.json, y_train in a .npz file), or the file of a Keras model as "
+                "`function` (--function)."
+            )
+        logging.info("Training f on the labels of the first domain's training images")
+        trained = classifier.train_classifier(
+            domains.sources, labels.index, len(labels.names), seed=seed
+        )
+        workdir.mkdir(parents=True, exist_ok=True)
+        # f last: a run that was interrupted before it has none.
+        for name, model in ((SOURCE_CLASSIFIER, trained), (FUNCTION, trained.get_layer("f"))):
+            with checkpoint_module.replacing(workdir / name) as unfinished:
+                model.save(unfinished)
+    return dataclasses.replace(preset, function=str(path))
+
+
 def _absolute(data_options: dict[str, Any]) -> dict[str, Any]:
     """Paths as they are from any folder, since a run is opened from others as well."""
     options = dict(data_options)
@@ -418,17 +495,25 @@ def _load(
     return data_module.load_domains(image_size=preset.image_size, **arguments)
 
 
-def _domains(part: PairSet | DomainSet, preset: presets.Preset) -> DomainSet:
-    """The images of a split, first those that the preset converts."""
-    domains = part.domains() if isinstance(part, PairSet) else part
-    return domains.exchanged() if preset.reverse else domains
+def _domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, DomainSet]:
+    """The images of each split, first those that the preset converts.
+
+    Those of pairs are labelled by the categories of the products.
+    """
+    pairs = [part for part in splits.values() if isinstance(part, PairSet)]
+    names = sorted({a["category"] for part in pairs for a in part.attributes if "category" in a})
+    domains = {
+        split: part.domains(names) if isinstance(part, PairSet) else part
+        for split, part in splits.items()
+    }
+    return {k: v.exchanged() for k, v in domains.items()} if preset.reverse else domains
 
 
 def _batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
     """What the preset is trained on."""
     options = {"mirror": preset.mirror, "passes": preset.passes}
     if not preset.paired:
-        return data_module.unpaired(_domains(part, preset), preset.batch_sizes, seed, **options)
+        return data_module.unpaired(part, preset.batch_sizes, seed, **options)
     options |= {"irrelevant": preset.irrelevant_pairs, "reverse": preset.reverse}
     return data_module.triplets(part, preset.batch_sizes, seed, **options)
 
@@ -481,8 +566,7 @@ def _examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.nda
         return np.linspace(0, length - 1, min(count, length)).astype(int)
 
     if not preset.paired:
-        sources = _domains(part, preset).sources
-        return {"source": data_module.to_float(sources[spread(len(sources))])}
+        return {"source": data_module.to_float(part.sources[spread(len(part.sources))])}
     rows = spread(len(part))
     persons = data_module.to_float(part.sources[rows])
     products = data_module.to_float(part.targets[part.target_index[rows]])

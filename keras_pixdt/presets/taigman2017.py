@@ -1,0 +1,117 @@
+"""The Domain Transfer Network as Taigman et al. 2016 trained it, and the rows of their Table 1."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from keras_pixdt.presets.preset import Phase, Preset
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_pixdt.models.domain_transfer import DomainTransferNetwork
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DomainTransferPreset(Preset):
+    """A row of Taigman et al.'s Table 1; the defaults are those of Sec. 5.1, for digits.
+
+    `pixdt train --preset NAME --data S --target-data T` runs it. f is the model in the file
+    `function`; without one it is trained first, on the labels of the training images of S (with
+    `reverse=True` too, where images of T are converted).
+
+    The fields that `Preset` does not describe are arguments of `DomainTransferNetwork`.
+    """
+
+    paired: ClassVar[bool] = False
+    needs_function: ClassVar[bool] = True
+
+    image_size: int = 32
+    batch_size: int = 64  # not in the paper
+    phases: tuple[Phase, ...] = (Phase(100, 5e-4),)  # not in the paper
+    function: str | None = None
+    width: float = 1.0
+    discriminator_width: float | None = None
+    alpha: float = 15.0
+    beta: float = 15.0
+    gamma: float = 0.0
+    through_f: bool = True
+    ternary: bool = True
+    adversarial: bool = True
+    gray: bool = False
+    generated_size: int | None = None
+    pointwise: bool = False
+    discriminator_blocks: int = 4
+    discriminator_leak: float = 0.0
+
+    def model(self, seed: int | None = None) -> DomainTransferNetwork:
+        """The network of the row, not compiled; nothing in it is drawn but the first weights.
+
+        Raises:
+            ValueError: no `function` is given.
+            FileNotFoundError: there is no such file.
+        """
+        import keras
+
+        from keras_pixdt.models.domain_transfer import DomainTransferNetwork
+
+        if self.function is None:
+            self._refuse("function", "must be the .keras file of f; `training.train` makes one")
+        arguments = {
+            name: getattr(self, name)
+            for name in (
+                "image_size", "width", "discriminator_width", "alpha", "beta", "gamma",
+                "through_f", "ternary", "adversarial", "gray", "generated_size", "pointwise",
+                "discriminator_blocks", "discriminator_leak", "dtype",
+            )
+        }  # fmt: skip
+        return DomainTransferNetwork(keras.models.load_model(self.function), **arguments)
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """Adam (Sec. 4), at the first phase's rate; momenta as Radford et al. 2015 have them."""
+        import keras
+
+        return keras.optimizers.Adam(self.phases[0].learning_rate, beta_1=0.5, beta_2=0.999)
+
+
+# The rows of Table 1: what the name says after the paper's, and what is set.
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "-baseline": (
+        "Baseline method (Sec. 3)",
+        {"through_f": False, "ternary": False, "beta": 0.0},
+    ),
+    "": ("DTN", {}),
+    "-no-tid": ("DTN w/o L_TID", {"beta": 0.0}),
+    "-no-const": ("DTN w/o L_CONST", {"alpha": 0.0}),
+    "-no-f": ("DTN, G does not contain f", {"through_f": False}),
+    "-no-gan": ("DTN w/o L_D and L_GANG", {"adversarial": False}),
+    "-no-const-no-tid": ("DTN w/o L_CONST and L_TID", {"alpha": 0.0, "beta": 0.0}),
+}
+
+
+def _row(suffix: str) -> DomainTransferPreset:
+    row, changed = ROWS[suffix]
+    return DomainTransferPreset(
+        name=f"taigman2017{suffix}",
+        reference=f"Taigman et al. 2017, Table 1, {row}",
+        gray=True,
+        **changed,
+    )
+
+
+# Sec. 5.2. g draws 64 px, and D takes 152.
+_FACES = DomainTransferPreset(
+    name="taigman2017-faces",
+    reference="Taigman et al. 2017, Sec. 5.2, faces to emoji",
+    image_size=152,
+    generated_size=64,
+    pointwise=True,
+    discriminator_blocks=6,
+    discriminator_leak=0.2,
+    alpha=100.0,
+    beta=1.0,
+    gamma=0.05,
+)
+
+PRESETS = (*map(_row, ROWS), _FACES)

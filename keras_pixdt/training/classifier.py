@@ -1,0 +1,130 @@
+"""Trains classifiers of labelled images: what f is taken from, and what judges converted images."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from absl import logging
+from keras import ops
+
+from keras_pixdt.data.images import to_float
+from keras_pixdt.models import domain_transfer
+
+# not in the paper: all of the training.
+EPOCHS = 12
+BATCH_SIZE = 64
+LEARNING_RATE = 1e-3  # of Adam, at its start
+SHIFT = 1 / 16  # of the side, at most, by which images are moved in each direction
+
+
+def train_classifier(
+    images: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    *,
+    epochs: int = EPOCHS,
+    batch_size: int = BATCH_SIZE,
+    width: float = 1.0,
+    seed: int = 0,
+) -> keras.Model:
+    """Trains a classifier of the architecture of Taigman et al. 2016, Sec. 5.1.
+
+    `classifier.get_layer("f")` is f: what it has of an image before its last ReLU.
+
+    Args:
+        images: uint8 `(n, size, size, 3)`.
+        labels: int `(n,)` in [0, classes).
+        classes: how many there are; classes without an image are fine.
+        epochs: how often it sees each image, moved at random each time.
+        batch_size: images in a batch.
+        width: factor on the numbers of filters.
+        seed: of weights, order and movements.
+
+    Returns:
+        The trained classifier, images in [-1, 1] to logits `(n, classes)`.
+
+    Raises:
+        ValueError: no images, or labels that do not fit them.
+    """
+    labels = np.asarray(labels)
+    if not len(images) or labels.shape != (len(images),):
+        raise ValueError(
+            "`labels` must be one for each of one or more images. "
+            f"Received: {len(images)} images, labels of shape {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"`labels` must be in [0, {classes}), the classes. "
+            f"Received: {labels.min()} to {labels.max()}"
+        )
+    keras.utils.set_random_seed(seed)
+    function = domain_transfer.build_function(images.shape[1], width)
+    classifier = domain_transfer.build_classifier(function, classes)
+    batches = _Moved(images, labels, min(batch_size, len(images)), seed)
+    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * len(batches))
+    classifier.compile(
+        keras.optimizers.Adam(rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    # Keras would shuffle the batches by Python's global generator.
+    history = classifier.fit(batches, epochs=epochs, verbose=0, shuffle=False)
+    logging.info(
+        "Classifier trained on %d images for %d epochs: mean cross entropy %.3f",
+        len(images), epochs, history.history["loss"][-1],
+    )  # fmt: skip
+    return classifier
+
+
+def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """The most probable class of each image.
+
+    Args:
+        classifier: what `train_classifier` returned.
+        images: float32 `(n, size, size, 3)` in [-1, 1].
+        batch_size: images at a time.
+
+    Returns:
+        int64 `(n,)`.
+    """
+    return np.concatenate(
+        [
+            ops.convert_to_numpy(
+                classifier.predict_on_batch(images[start : start + batch_size])
+            ).argmax(axis=-1)
+            for start in range(0, len(images), batch_size)
+        ]
+    )
+
+
+class _Moved(keras.utils.PyDataset):
+    """Batches of images that are moved by some pixels; their borders are continued."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int):
+        super().__init__()
+        self._most = round(SHIFT * images.shape[1])
+        self._images, self._labels = images, labels
+        self._batch_size, self._seed = batch_size, seed
+        self._epoch = 0
+        self._draw()
+
+    def _draw(self) -> None:
+        rng = np.random.default_rng((self._seed, self._epoch))
+        self._order = rng.permutation(len(self._images))
+        self._shift = rng.integers(-self._most, self._most + 1, (len(self._images), 2))
+
+    def __len__(self) -> int:
+        return len(self._images) // self._batch_size
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        size = self._images.shape[1]
+        y, x = (
+            np.clip(np.arange(size) + self._shift[rows, axis, None], 0, size - 1) for axis in (0, 1)
+        )
+        moved = self._images[rows[:, None, None], y[:, :, None], x[:, None, :]]
+        return to_float(moved), self._labels[rows]
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._draw()
