@@ -81,6 +81,41 @@ def ranks(queries: np.ndarray, gallery: np.ndarray, truth: np.ndarray) -> np.nda
     return result
 
 
+def nearest_rows(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """The row of the gallery that is nearest to each query, by Euclidean distance.
+
+    With labels, a 1-nearest-neighbour classifier: `labels[nearest_rows(queries, images)]`.
+
+    Args:
+        queries: `(q, d)`.
+        gallery: `(g, d)`, of one row at least.
+
+    Returns:
+        int64 `(q,)`; of equally near rows, the first.
+
+    Raises:
+        ValueError: shapes disagree, or the gallery is empty.
+    """
+    queries, gallery = np.asarray(queries, np.float32), np.asarray(gallery, np.float32)
+    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            "`queries` (q, d) and `gallery` (g, d) disagree. "
+            f"Received: {queries.shape} and {gallery.shape}."
+        )
+    if not len(gallery):
+        raise ValueError("`gallery` needs at least one row. Received: none.")
+    # |q - g|^2 without |q|^2, which is the same for all rows of the gallery.
+    squares = np.square(gallery).sum(axis=1)
+    chunk = max(1, _CHUNK_SIMILARITIES // len(gallery))
+    return np.concatenate(
+        [np.empty(0, np.int64)]
+        + [
+            (squares - 2 * (queries[start : start + chunk] @ gallery.T)).argmin(axis=1)
+            for start in range(0, len(queries), chunk)
+        ]
+    )
+
+
 def recall_at_k(rank: np.ndarray, k: int) -> float:
     """Share of queries whose right product is among the first k (Recall@K, Kwon et al. 2019).
 

@@ -39,9 +39,8 @@ from PIL import Image, ImageDraw, ImageFont
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
 from keras_pixdt.data import azimuth
-from keras_pixdt.reproduce import tables
-from keras_pixdt.training.callbacks import StopOnDivergence
-from keras_pixdt.training.schedule import Schedule, check_length
+from keras_pixdt.reproduce import tables, unpaired
+from keras_pixdt.training.schedule import check_length
 
 # The models of Fig. 2, in the order of Fig. 5.
 MODELS = {
@@ -62,7 +61,6 @@ _REGRESSOR_BATCH = 64
 _REGRESSOR_RATE = 1e-3
 _LARGEST = 90.0  # degrees, which the regressor's output of 1 stands for
 _NOISE = 0.1  # standard deviation: traces that a generator leaves shall not count
-_ENDLESS = 1_000_000  # epochs
 
 
 class Domains(NamedTuple):
@@ -225,45 +223,6 @@ def relate(inputs: np.ndarray, translated: np.ndarray) -> Relation:
     return Relation(nearer, errors[nearer], correlation, float(translated.std()))
 
 
-def train(
-    preset: presets.Preset,
-    domains: data.DomainSet,
-    *,
-    minutes: float | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
-    verbose: str | int = "auto",
-) -> keras.Model:
-    """Trains a model for unpaired images.
-
-    Args:
-        preset: the model and how it is trained.
-        domains: the images.
-        minutes: how long.
-        epochs: how long, in the place of `minutes`.
-        seed: of weights and batches.
-        verbose: as in `keras.Model.fit`.
-
-    Returns:
-        The trained model.
-
-    Raises:
-        ValueError: not exactly one of `minutes` and `epochs` is given.
-    """
-    keras.utils.set_random_seed(seed)
-    batches = data.unpaired(domains, preset.batch_sizes, seed)
-    model = preset.model(seed)
-    model.compile(preset.optimizers(model.players))
-    model.fit(
-        batches,
-        epochs=epochs or _ENDLESS,
-        verbose=verbose,
-        shuffle=False,  # `batches` does, by `seed`
-        callbacks=[Schedule(preset, batches, epochs=epochs, minutes=minutes), StopOnDivergence()],
-    )
-    return model
-
-
 def run(
     source: str = "car",
     target: str = "car",
@@ -338,7 +297,7 @@ def run(
     }  # fmt: skip
     panels = []
     for name, preset in rows.items():
-        model = train(
+        model = unpaired.train(
             preset, domains.train, minutes=minutes, epochs=epochs, seed=seed, verbose=verbose
         )
         translated = np.asarray(model.predict(inputs, batch_size=64, verbose=0))

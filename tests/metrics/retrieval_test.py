@@ -56,3 +56,21 @@ def test_bad_arguments_are_named():
         retrieval.recall_at_k(np.array([1]), 0)
     with pytest.raises(ValueError, match="at least one query"):
         retrieval.median_rank(np.array([]))
+
+
+def test_nearest_rows_by_euclidean_distance():
+    gallery = np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 0.0], [0.0, 10.0]])
+    queries = np.array([[1.4, 0.0], [1.6, 0.0], [0.0, 5.1], [100.0, 0.0]])
+    assert retrieval.nearest_rows(queries, gallery).tolist() == [0, 1, 3, 1]
+    rng = np.random.default_rng(0)
+    queries, gallery = rng.normal(size=(50, 7)), rng.normal(size=(30, 7))
+    distances = np.linalg.norm(queries[:, None] - gallery, axis=2)
+    assert (retrieval.nearest_rows(queries, gallery) == distances.argmin(axis=1)).all()
+    assert retrieval.nearest_rows(np.empty((0, 7)), gallery).shape == (0,)
+
+
+def test_nearest_rows_needs_matrices_that_fit():
+    with pytest.raises(ValueError, match=r"disagree. Received: \(2, 3\) and \(2, 4\)"):
+        retrieval.nearest_rows(np.zeros((2, 3)), np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="`gallery` needs at least one row"):
+        retrieval.nearest_rows(np.zeros((2, 3)), np.zeros((0, 3)))
