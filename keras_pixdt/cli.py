@@ -17,6 +17,7 @@ from typing import Any
 from absl import flags, logging
 
 from keras_pixdt import presets, reproduce
+from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 
 # As in `training.distribution` and `training.checkpoint`, which import Keras.
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
@@ -116,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
         ("ema", float, "momentum of the average of the converter's weights, such as 0.999"),
     ):
         train.add_argument(f"--{field}", type=of, help=f"{what}; default: the preset's")
+    train.add_argument(
+        "--function",
+        metavar="FILE",
+        help="f of a Domain Transfer Network: a .keras model of images in [-1, 1]; default: one is "
+        "trained first, on the labels of the first domain",
+    )
     train.add_argument("--precision", choices=PRECISIONS, help="default: the preset's")
     train.add_argument(
         "--strategy",
@@ -294,8 +301,15 @@ def _train(options: argparse.Namespace) -> int:
         "dtype": options.precision,
         "ema_momentum": options.ema,
     }
+    preset = presets.get(options.preset)
+    if options.function is not None:
+        if not isinstance(preset, DomainTransferPreset):
+            raise ValueError(
+                f"--function is of presets with an f, and {preset.name!r} has none. Leave it out."
+            )
+        changed["function"] = os.path.abspath(options.function)
     changed = {field: value for field, value in changed.items() if value is not None}
-    preset = dataclasses.replace(presets.get(options.preset), **changed)
+    preset = dataclasses.replace(preset, **changed)
     timeout = options.worker_timeout
     devices = distribution.start(
         options.strategy,

@@ -46,8 +46,6 @@ class Preset(abc.ABC):
             validation, pictures and the trained model then have the averages. None does without.
         paired: whether its model learns from pairs; else from two domains, which
             `keras_pixdt.data.unpaired` makes batches of. Of the class, not a field.
-        needs_function: whether its model is made with a function f of images, which its field
-            `function` names, and which a run trains first where that is None. Of the class.
 
     Raises:
         ValueError: a field is out of its range; the message names the preset and the field.
@@ -65,7 +63,6 @@ class Preset(abc.ABC):
     dtype: str = "float32"
     ema_momentum: float | None = None
     paired: ClassVar[bool] = True
-    needs_function: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Checks the fields that no other constructor checks."""

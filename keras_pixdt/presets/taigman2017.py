@@ -25,7 +25,6 @@ class DomainTransferPreset(Preset):
     """
 
     paired: ClassVar[bool] = False
-    needs_function: ClassVar[bool] = True
 
     image_size: int = 32
     batch_size: int = 64  # not in the paper

@@ -42,6 +42,7 @@ from keras_pixdt import metrics, presets, search
 from keras_pixdt.data.batches import Batches, Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.models.adversarial_model import AdversarialModel
+from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 from keras_pixdt.training import callbacks as callbacks_module
 from keras_pixdt.training import checkpoint as checkpoint_module
 from keras_pixdt.training import classifier, evaluation
@@ -180,7 +181,7 @@ class Run:
         """
         train = domains["train"]
         target, source = train.target_labels, train.source_labels
-        if not self.preset.needs_function or target is None or source is None:
+        if not isinstance(self.preset, DomainTransferPreset) or target is None or source is None:
             return None
         if target.names != source.names:
             return None
@@ -293,7 +294,7 @@ def train(
         validation = distribution.feed(_in_order(held_out, preset))
         scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
     ready = preset
-    if preset.needs_function:
+    if isinstance(preset, DomainTransferPreset):
         ready = _with_function(preset, parts["train"], workdir, seed, distribution)
     with distribution.scope():
         model = ready.model(seed)
@@ -415,12 +416,12 @@ def _machine(distribution: Distribution, preset: presets.Preset) -> dict[str, An
 
 
 def _with_function(
-    preset: presets.Preset,
+    preset: DomainTransferPreset,
     domains: DomainSet,
     workdir: pathlib.Path,
     seed: int,
     distribution: Distribution,
-) -> presets.Preset:
+) -> DomainTransferPreset:
     """The preset with an f, which is trained in the run's folder where none is given."""
     path = workdir / FUNCTION
     if preset.function is not None:
