@@ -28,6 +28,7 @@ from keras_pixdt.data.splits import SCHEMES, split_groups
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 NO_IMAGE = "no_image_by_its_name"
 
+_TFDS_NAMES = "tfds:NAME for a set with labels, or tfds:NAME:ATTRIBUTE=1"
 _SCHEME = "yoo2016"  # 90/5/5
 _SCHEME_BESIDE_OWN = "kwon2019"  # 90/10, for a domain beside one that has train and test
 _ALL = "all"  # the images of a domain that has no splits of its own
@@ -324,8 +325,6 @@ def _npz_array(path: str, key: str) -> np.ndarray:
 
 # TFDS
 
-_TFDS_NAMES = "tfds:NAME for a set with labels, or tfds:NAME:ATTRIBUTE=1"
-
 
 def _read_tfds_splits(
     dataset: str, image_size: int, data_dir: str | os.PathLike[str] | None
@@ -503,8 +502,8 @@ def _take(
     rows = np.flatnonzero(mask)
     if not len(rows):
         raise ValueError(
-            f"{name} has no image left for the split {split!r}: of its {len(mask)}, duplicates stay "
-            "together in one split, and in one half with edges=True. Add images."
+            f"{name} has no image left for the split {split!r}: of its {len(mask)}, duplicates "
+            "stay together in one split, and with edges=True in one half. Add images."
         )
     labels = None if domain.labels is None else domain.labels.select(rows)
     return take_rows(domain.images, rows), labels
