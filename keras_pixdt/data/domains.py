@@ -335,10 +335,12 @@ def _read_tfds_splits(
     builder = open_tfds(dataset, data_dir, f"tfds build {dataset}")
     features, parts = builder.info.features, builder.info.splits
     image, label = (features[key] if key in features else None for key in ("image", "label"))
-    drawn = isinstance(image, tfds.features.Image)
-    if not drawn or image.np_dtype != np.uint8 or image.shape[-1] not in (1, 3):
-        image = None
-    if image is None or not isinstance(label, tfds.features.ClassLabel):
+    if not (
+        isinstance(image, tfds.features.Image)
+        and image.np_dtype == np.uint8
+        and image.shape[-1] in (1, 3)
+        and isinstance(label, tfds.features.ClassLabel)
+    ):
         kinds = (f"{key} ({type(features[key]).__name__})" for key in sorted(features))
         raise ValueError(
             f"{dataset} must have the features 'image', uint8 with 1 or 3 channels, and 'label', a "
