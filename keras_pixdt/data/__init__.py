@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = attach(
         ],
         "keras_pixdt.data.load": ["load_pairs", "render_lookbook"],
         "keras_pixdt.data.lookbook": ["LookBook", "read_lookbook"],
-        "keras_pixdt.data.pairs": ["DomainSet", "PairSet"],
+        "keras_pixdt.data.pairs": ["DomainSet", "Labels", "PairSet"],
         "keras_pixdt.data.splits": ["split_groups"],
     },
 )

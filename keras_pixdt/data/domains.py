@@ -1,4 +1,4 @@
-"""Two domains of images without pairs: from folders, archives, edges of photos, attributes of TFDS.
+"""Two domains of images without pairs: from folders, archives, edges of photos, .npz files, TFDS.
 
 Needs NumPy and Pillow only, unless images come from TFDS.
 """
@@ -9,6 +9,8 @@ import functools
 import itertools
 import os
 import pathlib
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import NamedTuple
@@ -19,14 +21,18 @@ from absl import logging
 from keras_pixdt.data import duplicates, images
 from keras_pixdt.data.files import HIDDEN, Skipped, decode, is_hidden, open_files, skip_unreadable
 from keras_pixdt.data.load import TFDS, open_tfds
-from keras_pixdt.data.pairs import DomainSet, allocate, take_rows
+from keras_pixdt.data.pairs import DomainSet, Labels, allocate, take_rows
 from keras_pixdt.data.splits import SCHEMES, split_groups
 
 # What Pillow reads of the formats that cameras, phones and shops use.
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 NO_IMAGE = "no_image_by_its_name"
 
+_TFDS_NAMES = "tfds:NAME for a set with labels, or tfds:NAME:ATTRIBUTE=1"
 _SCHEME = "yoo2016"  # 90/5/5
+_SCHEME_BESIDE_OWN = "kwon2019"  # 90/10, for a domain beside one that has train and test
+_ALL = "all"  # the images of a domain that has no splits of its own
+_MOST_CLASSES = 100_000  # labels beyond are identifiers, or damaged
 _CHUNK = 1024  # images decoded or drawn at once; bounds the memory
 
 
@@ -41,37 +47,56 @@ def load_domains(
 ) -> dict[str, DomainSet]:
     """Loads two domains and splits them, 90/5/5, so that no duplicate is in two splits.
 
-    A domain is a folder (with its subfolders) or an archive of images of any names and sizes,
-    which are letterboxed on white; or `"tfds:celeb_a:Blond_Hair=1"`, those images of a set that
-    TFDS has prepared of which a boolean attribute is 1, or 0.
+    A domain is one of these:
 
-    An image keeps its split when others are added. What cannot be used is left out, counted, and
-    logged with its name. A set of TFDS is split anew: of CelebA's persons, who have several
-    photos each, one may be in two splits.
+    - a folder (with its subfolders) or an archive of images of any names and sizes. If each image
+      is in one of two or more first subfolders, these are the labels, as in
+      `keras.utils.image_dataset_from_directory`;
+    - `"tfds:celeb_a:Blond_Hair=1"`, those images of a set that TFDS has prepared of which a boolean
+      attribute is 1, or 0;
+    - `"tfds:svhn_cropped"`, a set that TFDS has prepared with the features `image` and `label`, in
+      its own splits: `test`, and for training `extra` where there is one (Taigman et al. 2017,
+      Sec. 5.1, for SVHN), else `train`;
+    - an `.npz` file of `x_train`, `y_train`, `x_test` and `y_test`, as Keras' data sets are called,
+      in these splits: images uint8 `(n, size, size)` or `(n, size, size, 3)`, labels int `(n,)`
+      from 0, whose names are "0", "1" and so on.
+
+    Images are letterboxed on white, gray ones replicated to three channels. An image keeps its
+    split when others are added. What cannot be used is left out, counted, and logged with its name.
+    A set of TFDS with an attribute is split anew: of CelebA's persons, who have several photos
+    each, one may be in two splits.
+
+    Splits that a domain has of its own are kept, and no duplicates of its images are looked for,
+    neither in it nor in the other domain. There is no validation split then, and a domain without
+    splits beside it is split 90/10.
 
     Args:
         source: the first domain; with `edges`, the photos.
         target: the second domain.
         image_size: side of the images in pixels.
-        edges: whether there is one folder of photos, and the first domain are their edges. Then
-            the training photos are halved: the edges are those of one half, the photos those of
-            the other, so that no edges have their photo beside them. In the other splits both are
-            of all photos, in the same order.
+        edges: whether there are only photos, and the first domain are their edges. Then the
+            training photos are halved: the edges are those of one half, the photos those of the
+            other, so that no edges have their photo beside them. In the other splits both are of
+            all photos, in the same order.
         seed: of the halves.
         data_dir: where TFDS sets were prepared; by default `~/tensorflow_datasets`.
 
     Returns:
-        Split name (train, validation, test) -> domains.
+        Split name (train, validation, test; or train, test) -> domains, with the labels that are
+        known.
 
     Raises:
         FileNotFoundError: if there is nothing at a path, or nothing prepared under a TFDS name.
-        ValueError: not exactly one of `target` and `edges`, an attribute that the TFDS set does
-            not have, too few images for three splits, or more than 1% that cannot be read.
+        ValueError: not exactly one of `target` and `edges`, an attribute, feature or split that the
+            TFDS set does not have, an `.npz` file that is damaged or has other arrays, too few
+            images for the splits, or more than 1% that cannot be read.
 
     Example:
     ```python
     domains = load_domains("photos/dress", "photos/t-shirt", image_size=64)
     print(len(domains["train"].sources), len(domains["train"].targets))
+    digits = load_domains("tfds:svhn_cropped", "mnist.npz", image_size=32)
+    print(digits["test"].source_labels.names)
     ```
     """
     if edges == (target is not None):
@@ -80,16 +105,17 @@ def load_domains(
             f"edges=True. Received: target={target!r}, edges={edges}"
         )
     names = [os.fspath(path) for path in (source, target) if path is not None]
-    read = [_read(name, image_size, data_dir) for name in names]
-    groups = _groups([domain.signatures for domain in read])
+    parts = _split_domains(names, [_read(name, image_size, data_dir) for name in names])
     if edges:
-        domains = _edges_and_photos(names[0], read[0], groups[0], seed)
+        domains = _edges_and_photos(names[0], parts[0], seed)
     else:
-        masks = _split_both(names, *groups)
-        domains = {
-            split: _select(names, split, *((d.images, m) for d, m in zip(read, both, strict=True)))
-            for split, both in masks.items()
-        }
+        domains = {}
+        for split in parts[0]:
+            (sources, source_labels), (targets, target_labels) = (
+                _take(name, split, own[split].domain, own[split].mask)
+                for name, own in zip(names, parts, strict=True)
+            )
+            domains[split] = DomainSet(sources, targets, source_labels, target_labels)
     for split, domain in domains.items():
         logging.info(
             "%s: %s has %d and %d images",
@@ -102,17 +128,30 @@ def load_domains(
 
 
 class _Domain(NamedTuple):
-    """All images of a domain, before they are split."""
+    """All images of a domain before they are split, or of one of its own splits."""
 
     images: np.ndarray
     shapes: np.ndarray  # int (n, 2), heights and widths before they were letterboxed
-    signatures: list[duplicates.Signature]
+    labels: Labels | None
+    signatures: list[duplicates.Signature]  # empty in own splits
 
 
-def _read(name: str, image_size: int, data_dir: str | os.PathLike[str] | None) -> _Domain:
+def _read(
+    name: str, image_size: int, data_dir: str | os.PathLike[str] | None
+) -> dict[str, _Domain]:
+    """The domain's own splits, or all its images under the name `_ALL`."""
     if name.startswith(TFDS):
-        return _read_tfds(name, image_size, data_dir)
-    fix = "Pass a folder or an archive of images, or tfds:NAME:ATTRIBUTE=1."
+        dataset, colon, condition = name[len(TFDS) :].rpartition(":")
+        if condition and not colon and "=" not in condition:
+            return _read_tfds_splits(condition, image_size, data_dir)
+        return {_ALL: _read_tfds_attribute(name, dataset, condition, image_size, data_dir)}
+    if name.lower().endswith(".npz") and not os.path.isdir(name):
+        return _read_npz(name, image_size)
+    return {_ALL: _read_files(name, image_size)}
+
+
+def _read_files(name: str, image_size: int) -> _Domain:
+    fix = f"Pass a folder or an archive of images, an .npz file, {_TFDS_NAMES}."
     with open_files(pathlib.Path(name), _is_image, "images", fix) as files:
         skipped = Skipped()
         listed = []
@@ -129,11 +168,20 @@ def _read(name: str, image_size: int, data_dir: str | os.PathLike[str] | None) -
                 f"Found: {len(files.names)} file(s); left out: {str(skipped) or 'none'}"
             )
         found = ((file, functools.partial(files.read, file)) for file in listed)
-        return _decode(found, len(listed), image_size, name, skipped)
+        return _decode(found, len(listed), image_size, name, skipped, _labels_of_files(listed))
 
 
 def _is_image(name: str) -> bool:
     return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _labels_of_files(names: list[str]) -> Labels | None:
+    """The first folder of each file, if each is in one, and there are several."""
+    parts = [pathlib.PurePosixPath(name).parts for name in names]
+    classes, index = np.unique([first for first, *_ in parts], return_inverse=True)
+    if len(classes) < 2 or any(len(part) < 2 for part in parts):
+        return None
+    return Labels(index.astype(np.int64), tuple(classes.tolist()))
 
 
 def _decode(
@@ -142,11 +190,13 @@ def _decode(
     image_size: int,
     path: str,
     skipped: Skipped,
+    labels: Labels | None = None,
 ) -> _Domain:
-    """Decodes images by one thread per core, `most` at most."""
+    """Decodes images, with their labels, by one thread per core, `most` at most."""
     pixels = allocate((most, image_size, image_size, 3))
     shapes: list[tuple[int, ...]] = []
     signatures: list[duplicates.Signature] = []
+    kept: list[int] = []
     bad = []
 
     def read(named: tuple[str, Callable[[], bytes]]):
@@ -164,13 +214,16 @@ def _decode(
                 if decoded is None:
                     bad.append(name)
                 else:
+                    kept.append(len(kept) + len(bad))
                     pixels[len(signatures)] = decoded[0]
                     shapes.append(decoded[1])
                     signatures.append(decoded[2])
     skip_unreadable(bad, len(bad) + len(signatures), skipped, path)
     if skipped.counts:
         logging.warning("%s: left out %s", path, skipped)
-    return _Domain(pixels[: len(signatures)], np.array(shapes), signatures)
+    if labels is not None:
+        labels = labels.select(np.array(kept))
+    return _Domain(pixels[: len(signatures)], np.array(shapes), labels, signatures)
 
 
 def _chunks(items: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[list]:
@@ -179,13 +232,170 @@ def _chunks(items: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[list]:
         yield chunk
 
 
-def _read_tfds(name: str, image_size: int, data_dir: str | os.PathLike[str] | None) -> _Domain:
+def _letterboxed(
+    pictures: Iterable[np.ndarray], count: int, image_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images, uint8 (height, width), with one channel or with three, and what shapes they had."""
+    pixels = allocate((count, image_size, image_size, 3))
+    shapes = np.empty((count, 2), np.int64)
+    for row, picture in enumerate(pictures):
+        height, width = shapes[row] = picture.shape[:2]
+        rgb = np.broadcast_to(picture.reshape(height, width, -1), (height, width, 3))
+        pixels[row] = images.letterbox(rgb, image_size)
+    return pixels, shapes
+
+
+# .npz files
+
+
+def _read_npz(path: str, image_size: int) -> dict[str, _Domain]:
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"There is no file at {path}. Pass a folder or an archive of images, an .npz file, "
+            f"{_TFDS_NAMES}."
+        )
+    labels = {split: _npz_labels(path, f"y_{split}") for split in ("train", "test")}
+    classes = 1 + max(index.max() for index in labels.values())
+    names = tuple(str(value) for value in range(classes))
+    domains = {}
+    for split, index in labels.items():
+        pictures = _npz_pictures(path, f"x_{split}")
+        if len(pictures) != len(index):
+            raise ValueError(
+                f"`x_{split}` and `y_{split}` in {path} must have one label for each image. "
+                f"Received: {len(pictures)} images and {len(index)} labels"
+            )
+        if pictures.shape[1:] == (image_size, image_size, 3):
+            pixels, shapes = pictures, np.full((len(index), 2), image_size)
+        else:
+            pixels, shapes = _letterboxed(pictures, len(index), image_size)
+        domains[split] = _Domain(pixels, shapes, Labels(index, names), signatures=[])
+    return domains
+
+
+def _npz_labels(path: str, key: str) -> np.ndarray:
+    index = _npz_array(path, key)
+    if index.ndim != 1 or not len(index) or index.dtype.kind not in "iu":
+        raise ValueError(
+            f"`{key}` in {path} must be integers of shape (count,), one label for each image. "
+            f"Received: {index.dtype} of shape {index.shape}"
+        )
+    if not 0 <= index.min() <= index.max() < _MOST_CLASSES:
+        raise ValueError(
+            f"`{key}` in {path} must be labels that count from 0, in [0, {_MOST_CLASSES}). "
+            f"Received values from {index.min()} to {index.max()}"
+        )
+    return index.astype(np.int64)
+
+
+def _npz_pictures(path: str, key: str) -> np.ndarray:
+    pictures = _npz_array(path, key)
+    shape = pictures.shape
+    square = len(shape) in (3, 4) and 0 < shape[1] == shape[2] and shape[3:] in ((), (3,))
+    if pictures.dtype != np.uint8 or not square:
+        raise ValueError(
+            f"`{key}` in {path} must be uint8 of shape (count, size, size), gray, or "
+            f"(count, size, size, 3), RGB. Received: {pictures.dtype} of shape {shape}"
+        )
+    return pictures
+
+
+def _npz_array(path: str, key: str) -> np.ndarray:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is no whole .npz file: {os.path.getsize(path):,} bytes that are no zip "
+            "archive. Copy or write it again, by np.savez_compressed."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = file.files
+            if key in found:
+                return file[key]
+    # What NumPy raises for pickled objects, and archives for a damaged member.
+    except (ValueError, OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"`{key}` in {path} cannot be read: {error}. Copy or write the file again, by "
+            "np.savez_compressed, with arrays of numbers."
+        ) from error
+    raise ValueError(
+        f"{path} must have the arrays x_train, y_train, x_test and y_test. There is no `{key}`. "
+        f"Found: {', '.join(found) or 'none'}"
+    )
+
+
+# TFDS
+
+
+def _read_tfds_splits(
+    dataset: str, image_size: int, data_dir: str | os.PathLike[str] | None
+) -> dict[str, _Domain]:
+    """The splits of a TFDS set with labels, as they are."""
+    import tensorflow_datasets as tfds
+
+    builder = open_tfds(dataset, data_dir, f"tfds build {dataset}")
+    features, parts = builder.info.features, builder.info.splits
+    image, label = (features[key] if key in features else None for key in ("image", "label"))
+    if not (
+        isinstance(image, tfds.features.Image)
+        and image.np_dtype == np.uint8
+        and image.shape[-1] in (1, 3)
+        and isinstance(label, tfds.features.ClassLabel)
+    ):
+        kinds = (f"{key} ({type(features[key]).__name__})" for key in sorted(features))
+        raise ValueError(
+            f"{dataset} must have the features 'image', uint8 with 1 or 3 channels, and 'label', a "
+            f"ClassLabel. It has {', '.join(kinds)}. A set without labels is named with an "
+            f"attribute, such as tfds:celeb_a:Blond_Hair=1. Received: {TFDS}{dataset}"
+        )
+    train = "extra" if "extra" in parts else "train"
+    if not {train, "test"} <= set(parts):
+        raise ValueError(
+            f"{dataset} must have the splits 'train' (or 'extra') and 'test'. "
+            f"It has {', '.join(sorted(parts))}"
+        )
+    if unused := sorted(set(parts) - {train, "test"}):
+        logging.warning(
+            "%s: '%s' is the training split; left out %s", dataset, train, ", ".join(unused)
+        )
+    return {
+        split: _read_tfds_split(builder, part, image_size)
+        for split, part in (("train", train), ("test", "test"))
+    }
+
+
+def _read_tfds_split(builder, part: str, image_size: int) -> _Domain:
+    import tensorflow_datasets as tfds
+
+    index = np.empty(builder.info.splits[part].num_examples, np.int64)
+
+    def pictures() -> Iterator[np.ndarray]:
+        for row, example in enumerate(tfds.as_numpy(builder.as_dataset(split=part))):
+            index[row] = example["label"]
+            yield example["image"]
+
+    pixels, shapes = _letterboxed(pictures(), len(index), image_size)
+    if unlabelled := int((index < 0).sum()):  # -1 is how TFDS says so
+        raise ValueError(
+            f"{builder.info.full_name} must have a label for each image. In its split {part!r}, "
+            f"{unlabelled} of {len(index)} have none."
+        )
+    return _Domain(
+        pixels, shapes, Labels(index, tuple(builder.info.features["label"].names)), signatures=[]
+    )
+
+
+def _read_tfds_attribute(
+    name: str,
+    dataset: str,
+    condition: str,
+    image_size: int,
+    data_dir: str | os.PathLike[str] | None,
+) -> _Domain:
     """The images of all splits of a TFDS set that have an attribute, or have it not."""
-    dataset, _, condition = name[len(TFDS) :].rpartition(":")
     attribute, _, value = condition.partition("=")
     if not dataset or value not in ("0", "1"):
         raise ValueError(
-            "A domain from TFDS is named tfds:NAME:ATTRIBUTE=1, or =0, such as "
+            f"A domain from TFDS is named {_TFDS_NAMES}, or =0, such as "
             f"tfds:celeb_a:Blond_Hair=1. Received: {name}"
         )
     import tensorflow_datasets as tfds
@@ -231,39 +441,74 @@ def _groups(signatures: list[list[duplicates.Signature]]) -> list[np.ndarray]:
     return np.split(group, np.cumsum([len(s) for s in signatures])[:-1])
 
 
-def _split(name: str, group: np.ndarray) -> dict[str, np.ndarray]:
+class _Part(NamedTuple):
+    """One split of a domain."""
+
+    domain: _Domain
+    mask: np.ndarray  # over the domain's images
+    group: np.ndarray  # of duplicates, of each of them
+
+
+def _split_domains(names: list[str], read: list[dict[str, _Domain]]) -> list[dict[str, _Part]]:
+    """For each domain the parts of its splits, which are its own, or by groups of duplicates."""
+    parts = [
+        {
+            split: _Part(domain, np.ones(len(domain.images), bool), np.arange(len(domain.images)))
+            for split, domain in own.items()
+        }
+        for own in read
+    ]
+    undivided = [position for position, own in enumerate(read) if _ALL in own]
+    if not undivided:
+        return parts
+    groups = _groups([read[position][_ALL].signatures for position in undivided])
+    if len(undivided) == 2:
+        masks = _split_both(names, *groups)
+    else:
+        scheme = _SCHEME if len(read) == 1 else _SCHEME_BESIDE_OWN
+        masks = [_split(names[undivided[0]], groups[0], scheme)]
+    for position, group, own_masks in zip(undivided, groups, masks, strict=True):
+        domain = read[position][_ALL]
+        parts[position] = {split: _Part(domain, mask, group) for split, mask in own_masks.items()}
+    return parts
+
+
+def _split(name: str, group: np.ndarray, scheme: str) -> dict[str, np.ndarray]:
     distinct = len(np.unique(group))
-    if distinct < len(SCHEMES[_SCHEME]):
+    if distinct < len(SCHEMES[scheme]):
         raise ValueError(
-            f"{name} must have at least {len(SCHEMES[_SCHEME])} different images, one for each of "
-            f"{', '.join(SCHEMES[_SCHEME])}. Received: {distinct} of {len(group)}"
+            f"{name} must have at least {len(SCHEMES[scheme])} different images, one for each of "
+            f"{', '.join(SCHEMES[scheme])}. Received: {distinct} of {len(group)}"
         )
-    return split_groups(group, _SCHEME)
+    return split_groups(group, scheme)
 
 
 def _split_both(
     names: list[str], source: np.ndarray, target: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Split -> masks over both domains. For groups of both, the domain that has fewer decides."""
-    masks = [_split(name, group) for name, group in zip(names, (source, target), strict=True)]
-    few, many = (0, 1) if len(np.unique(source)) <= len(np.unique(target)) else (1, 0)
+) -> list[dict[str, np.ndarray]]:
+    """Masks over each domain's images. For groups of both, the domain that has fewer decides."""
     group = source, target
+    masks = [_split(name, own, _SCHEME) for name, own in zip(names, group, strict=True)]
+    few, many = (0, 1) if len(np.unique(source)) <= len(np.unique(target)) else (1, 0)
     shared = np.isin(group[many], group[few])
     for split, own in masks[few].items():
         decided = np.isin(group[many], group[few][own])
         masks[many][split] = np.where(shared, decided, masks[many][split])
-    return {split: (masks[0][split], masks[1][split]) for split in masks[0]}
+    return masks
 
 
-def _select(names: list[str], split: str, *domains: tuple[np.ndarray, np.ndarray]) -> DomainSet:
-    """The images under each domain's mask."""
-    for name, (_, mask) in zip(names, domains, strict=False):
-        if not mask.any():
-            raise ValueError(
-                f"{name} has no image for the split {split!r}: each of its "
-                f"{len(mask)} has duplicates, which are in other splits. Add images."
-            )
-    return DomainSet(*(take_rows(pixels, np.flatnonzero(mask)) for pixels, mask in domains))
+def _take(
+    name: str, split: str, domain: _Domain, mask: np.ndarray
+) -> tuple[np.ndarray, Labels | None]:
+    """The images under a mask, and their labels."""
+    rows = np.flatnonzero(mask)
+    if not len(rows):
+        raise ValueError(
+            f"{name} has no image left for the split {split!r}: of its {len(mask)}, duplicates "
+            "stay together in one split, and with edges=True in one half. Add images."
+        )
+    labels = None if domain.labels is None else domain.labels.select(rows)
+    return take_rows(domain.images, rows), labels
 
 
 # Edges
@@ -345,17 +590,16 @@ def _edges_of(photos: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def _edges_and_photos(
-    name: str, photos: _Domain, group: np.ndarray, seed: int
-) -> dict[str, DomainSet]:
+def _edges_and_photos(name: str, parts: dict[str, _Part], seed: int) -> dict[str, DomainSet]:
     domains = {}
-    for split, mask in _split(name, group).items():
+    for split, (photos, mask, group) in parts.items():
         sources = targets = mask
         if split == "train":
             groups = np.random.default_rng(seed).permutation(np.unique(group[mask]))
             half = np.isin(group, groups[: len(groups) // 2])
             sources, targets = mask & half, mask & ~half
-        domain = _select([name], split, (photos.images, sources), (photos.images, targets))
-        edges = _edges_of(domain.sources, photos.shapes[sources])
-        domains[split] = DomainSet(edges, domain.targets)
+        drawn, source_labels = _take(name, split, photos, sources)
+        others, target_labels = _take(name, split, photos, targets)
+        edges = _edges_of(drawn, photos.shapes[sources])
+        domains[split] = DomainSet(edges, others, source_labels, target_labels)
     return domains

@@ -1,10 +1,10 @@
-"""Images of one split: pairs of person and product, or two domains without pairs."""
+"""Images of one split: pairs of person and product, or two domains without pairs, with labels."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -55,6 +55,44 @@ def check_images(sources: np.ndarray, targets: np.ndarray) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Labels:
+    """What class each image of a domain is of.
+
+    Attributes:
+        index: int64 `(n,)`, the class of each image, a row of `names`.
+        names: of the classes. All splits of a data set have the same.
+
+    Raises:
+        ValueError: if these do not fit together, there are no names, or two are equal.
+    """
+
+    index: np.ndarray
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Checks that the classes have names."""
+        if not self.names or len(set(self.names)) != len(self.names):
+            raise ValueError(
+                f"`names` must be one or more different names of classes. Received: {self.names}"
+            )
+        index = self.index
+        if index.ndim != 1 or index.dtype != np.int64:
+            raise ValueError(
+                "`index` must be int64 of shape (count,). "
+                f"Received: {index.dtype} of shape {index.shape}"
+            )
+        if len(index) and not 0 <= index.min() <= index.max() < len(self.names):
+            raise ValueError(
+                f"`index` must be in [0, {len(self.names)}), the rows of `names`. "
+                f"Received values from {index.min()} to {index.max()}"
+            )
+
+    def select(self, rows: np.ndarray) -> Labels:
+        """Those of some images, as indices or as a boolean mask; the names stay."""
+        return Labels(self.index[rows], self.names)
+
+
+@dataclasses.dataclass(frozen=True)
 class DomainSet:
     """The images of two domains, of one split, without pairs.
 
@@ -63,13 +101,17 @@ class DomainSet:
     Attributes:
         sources: uint8 `(n, size, size, 3)`, images of the first domain.
         targets: uint8 `(m, size, size, 3)`, images of the second domain.
+        source_labels: of the `n` images of the first domain, where they are known.
+        target_labels: of the `m` images of the second domain, where they are known.
 
     Raises:
-        ValueError: if these are not such images, or a domain has none.
+        ValueError: if these are not such images, a domain has none, or has not one label for each.
     """
 
     sources: np.ndarray
     targets: np.ndarray
+    source_labels: Labels | None = None
+    target_labels: Labels | None = None
 
     def __post_init__(self) -> None:
         """Checks that the arrays fit together."""
@@ -80,6 +122,15 @@ class DomainSet:
                     f"`{name}` has no images: both domains need some. "
                     f"Received shape: {getattr(self, name).shape}"
                 )
+        for name, labels, images in (
+            ("source_labels", self.source_labels, self.sources),
+            ("target_labels", self.target_labels, self.targets),
+        ):
+            if labels is not None and len(labels.index) != len(images):
+                raise ValueError(
+                    f"`{name}` must be None or one label for each of the {len(images)} images. "
+                    f"Received: {len(labels.index)}"
+                )
 
     @property
     def image_size(self) -> int:
@@ -88,7 +139,7 @@ class DomainSet:
 
     def exchanged(self) -> DomainSet:
         """The same with the second domain first."""
-        return DomainSet(self.targets, self.sources)
+        return DomainSet(self.targets, self.sources, self.target_labels, self.source_labels)
 
     def __len__(self) -> int:
         """The number of images of the larger domain, which an epoch goes through once."""
@@ -161,13 +212,36 @@ class PairSet:
         """The number of pairs, that is of person images."""
         return len(self.sources)
 
-    def domains(self) -> DomainSet:
+    def domains(self, categories: Sequence[str] | None = None) -> DomainSet:
         """The same images without their pairs: persons, and products.
 
+        Where each product has the attribute `category`, and these are at least two, they are the
+        labels, of the products and of those who wear them.
+
+        Args:
+            categories: names for the labels, so that all splits of a data set have the same; by
+                default the categories that these pairs have, sorted.
+
         Raises:
-            ValueError: if there are no pairs.
+            ValueError: if there are no pairs, or the category of a product is not one of
+                `categories`.
         """
-        return DomainSet(self.sources, self.targets)
+        found = [attributes.get("category", "") for attributes in self.attributes]
+        names = tuple(sorted(set(found)) if categories is None else categories)
+        if not found or not all(found) or len(names) < 2:
+            return DomainSet(self.sources, self.targets)
+        if unknown := sorted(set(found) - set(names)):
+            raise ValueError(
+                "`categories` must have the category of every product; "
+                f"{', '.join(unknown)} missing. Received: {', '.join(names)}"
+            )
+        products = Labels(np.array([names.index(name) for name in found], np.int64), names)
+        return DomainSet(
+            self.sources,
+            self.targets,
+            source_labels=products.select(self.target_index),
+            target_labels=products,
+        )
 
     def select(self, products: np.ndarray) -> PairSet:
         """The pairs of some products.

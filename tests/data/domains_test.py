@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import data
-from keras_pixdt.data import domains
+from keras_pixdt.data import domains, pairs
 
 
 def photo(seed: int, width: int = 24, height: int = 32) -> Image.Image:
@@ -298,6 +298,309 @@ def test_a_set_that_is_not_prepared_or_has_no_such_attribute_is_named(faces, tmp
             load(name)
 
 
+# Labels by folder
+
+
+def make_classes(folder):
+    """Three folders of 20, 12 and 8 images, one of them in a deeper one; the classes of all."""
+    seeds = {"skirt": range(20), "hat": range(20, 32), "bag": range(32, 40)}
+    for name, some in seeds.items():
+        make_folder(folder / name / "large" if name == "hat" else folder / name, some)
+    return {image: name for name, some in seeds.items() for image in boxed(some)}
+
+
+def classes_of(images, labels):
+    return {
+        image.tobytes(): labels.names[row] for image, row in zip(images, labels.index, strict=True)
+    }
+
+
+def test_first_folders_are_labels_that_travel_with_their_images(tmp_path):
+    expected = make_classes(tmp_path / "a")
+    b = make_folder(tmp_path / "b", range(100, 130))
+    loaded = data.load_domains(tmp_path / "a", b, 16)
+    found = {}
+    for domain in loaded.values():
+        assert domain.source_labels.names == ("bag", "hat", "skirt")
+        assert domain.target_labels is None
+        found |= classes_of(domain.sources, domain.source_labels)
+    assert found == expected
+    # An unreadable file takes no label from another.
+    make_folder(tmp_path / "a" / "skirt", range(200, 280))
+    (tmp_path / "a" / "hat" / "a broken.png").write_bytes(b"no image")
+    expected |= dict.fromkeys(boxed(range(200, 280)), "skirt")
+    for archive in (False, True):
+        if archive:
+            with tarfile.open(tmp_path / "a.tar", "w") as packed:
+                packed.add(tmp_path / "a", ".")
+        path = tmp_path / ("a.tar" if archive else "a")
+        halves = data.load_domains(b, path, 16)
+        found = {}
+        for domain in halves.values():
+            found |= classes_of(domain.targets, domain.target_labels)
+        assert found == expected
+
+
+def test_edges_and_the_photos_of_the_other_half_have_labels(tmp_path):
+    expected = make_classes(tmp_path / "a")
+    names = {}
+    for image, name in expected.items():
+        pixels = np.frombuffer(image, np.uint8).reshape(16, 16, 3)
+        drawn = np.full_like(pixels, 255)
+        drawn[:, 2:14] = domains.draw_edges(pixels[:, 2:14])  # without the bars beside 24x32
+        names[drawn.tobytes()] = name
+    for domain in data.load_domains(tmp_path / "a", image_size=16, edges=True).values():
+        assert classes_of(domain.targets, domain.target_labels).items() <= expected.items()
+        assert classes_of(domain.sources, domain.source_labels).items() <= names.items()
+
+
+def test_images_beside_the_folders_or_in_one_alone_have_no_labels(tmp_path):
+    b = make_folder(tmp_path / "b", range(100, 110))
+    make_folder(tmp_path / "one" / "skirt", range(10))
+    beside = make_folder(tmp_path / "beside", range(1))
+    make_folder(beside / "skirt", range(1, 5))
+    make_folder(beside / "hat", range(5, 10))
+    for folder in (tmp_path / "one", beside):
+        assert data.load_domains(folder, b, 16)["train"].source_labels is None
+
+
+# .npz files
+
+
+def digits(train: int = 12, test: int = 5, size: int = 16, gray: bool = False):
+    """Arrays with Keras' names: every image unlike the others, the labels 0, 1, 2 and again."""
+    rng = np.random.default_rng(train)
+    shape = (size, size) if gray else (size, size, 3)
+    return {
+        "x_train": rng.integers(0, 256, (train, *shape), np.uint8),
+        "y_train": np.arange(train, dtype=np.uint8) % 3,
+        "x_test": rng.integers(0, 256, (test, *shape), np.uint8),
+        "y_test": np.arange(test, dtype=np.uint8) % 3,
+    }
+
+
+def write_npz(path, arrays):
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x_train": None}, "must have the arrays x_train.*no `x_train`. Found: y_train, x_test"),
+        ({"y_test": None}, "no `y_test`"),
+        ({"x_test": np.zeros((5, 8, 8), np.float32)}, "`x_test` in .*d.npz must be uint8.*float32"),
+        ({"x_train": np.zeros((12, 8, 9), np.uint8)}, r"\(count, size, size\).*\(12, 8, 9\)"),
+        ({"x_train": np.zeros((12, 8, 8, 1), np.uint8)}, r"RGB. Received.*\(12, 8, 8, 1\)"),
+        ({"x_train": np.zeros((12, 8), np.uint8)}, r"uint8 of shape \(12, 8\)"),
+        (
+            {"y_train": np.zeros((12, 1), int)},
+            r"`y_train` in .* integers.*int64 of shape \(12, 1\)",
+        ),
+        ({"y_train": np.zeros(12)}, "must be integers.*float64"),
+        ({"y_train": np.zeros(0, int)}, r"one label for each image.*shape \(0,\)"),
+        ({"y_test": np.zeros(4, int)}, "`x_test` and `y_test` in .*5 images and 4 labels"),
+        ({"y_test": np.array([0, 1, -1, 2, 0])}, "count from 0.*from -1 to 2"),
+        ({"y_test": np.arange(5) + (1 << 40)}, r"in \[0, 100000\).*from 1099511627776"),
+        ({"y_test": np.array([None] * 5)}, "`y_test` in .*cannot be read: Object arrays.*numbers"),
+    ],
+)
+def test_an_npz_file_of_other_arrays_is_refused(tmp_path, change, message):
+    arrays = {key: value for key, value in (digits() | change).items() if value is not None}
+    path = write_npz(tmp_path / "d.npz", arrays)
+    with pytest.raises(ValueError, match=message):
+        data.load_domains(path, path, 16)
+
+
+def test_a_damaged_npz_file_or_none_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file at .*nowhere.npz.*an .npz file"):
+        data.load_domains(tmp_path / "nowhere.npz", "b", 16)
+    whole = write_npz(tmp_path / "d.npz", digits()).read_bytes()
+    flipped = bytearray(whole)
+    with zipfile.ZipFile(tmp_path / "d.npz") as archive:
+        flipped[archive.getinfo("x_train.npy").header_offset + 200] ^= 255
+    for content, message in (
+        (whole[:-100], "d.npz is no whole .npz file: .* bytes that are no zip archive"),
+        (b"", "d.npz is no whole .npz file: 0 bytes"),
+        (bytes(flipped), "`x_train` in .*d.npz cannot be read: .*Copy or write"),
+    ):
+        (tmp_path / "d.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            data.load_domains(tmp_path / "d.npz", tmp_path / "d.npz", 16)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])
+def test_an_npz_file_keeps_its_splits_and_labels(tmp_path, kind):
+    rgb, gray = digits(), digits(20, 7, 8, gray=True)
+    gray |= {"y_train": np.full(20, 4, kind), "y_test": np.arange(7).astype(kind)}
+    # Equal images in both splits and both domains stay where they are.
+    rgb["x_test"][0] = rgb["x_train"][0]
+    paths = write_npz(tmp_path / "rgb.npz", rgb), write_npz(tmp_path / "gray.NPZ", gray)
+    (tmp_path / "gray.NPZ.npz").rename(paths[1])  # NumPy's suffix
+    loaded = data.load_domains(*paths, 16)
+    assert list(loaded) == ["train", "test"]
+    for split, domain in loaded.items():
+        np.testing.assert_array_equal(domain.sources, rgb[f"x_{split}"])
+        np.testing.assert_array_equal(domain.source_labels.index, rgb[f"y_{split}"])
+        assert domain.source_labels.names == ("0", "1", "2")
+        for image, found in zip(gray[f"x_{split}"], domain.targets, strict=True):
+            expected = Image.fromarray(image).resize((16, 16), Image.Resampling.BICUBIC)
+            np.testing.assert_array_equal(found, np.stack([expected] * 3, axis=2))
+        np.testing.assert_array_equal(domain.target_labels.index, gray[f"y_{split}"])
+        assert domain.target_labels.names == tuple("0123456")  # the largest is in the test split
+
+
+def test_images_with_splits_of_their_own_are_in_memory_once(tmp_path, monkeypatch):
+    path = write_npz(tmp_path / "gray.npz", digits(size=8, gray=True))
+    allocated = []
+
+    def allocate(shape):
+        allocated.append(shape)
+        return np.zeros(shape, np.uint8)
+
+    for module in (pairs, domains):
+        monkeypatch.setattr(module, "allocate", allocate)
+    data.load_domains(path, write_npz(tmp_path / "rgb.npz", digits(size=16)), 16)
+    assert allocated == [(12, 16, 16, 3), (5, 16, 16, 3)]  # of the gray ones, for their channels
+
+
+def test_a_folder_beside_a_domain_with_splits_is_split_in_two(tmp_path):
+    arrays = digits()
+    path = write_npz(tmp_path / "d.npz", arrays)
+    folder = make_folder(tmp_path / "a", range(60))
+    for seed in range(0, 60, 2):
+        (folder / f"copy {seed}.png").write_bytes(encoded(photo(seed)))
+    for straight in (True, False):
+        loaded = data.load_domains(*((folder, path) if straight else (path, folder)), 16)
+        assert list(loaded) == ["train", "test"]
+        parts = images_of(loaded, "sources" if straight else "targets")
+        assert parts["train"] | parts["test"] == boxed(range(60))
+        assert not parts["train"] & parts["test"]
+        assert len(parts["train"]) > 0.75 * 60
+        for split, domain in loaded.items():
+            own = domain.targets if straight else domain.sources
+            np.testing.assert_array_equal(own, arrays[f"x_{split}"])
+    few = make_folder(tmp_path / "few", range(1))
+    with pytest.raises(ValueError, match="few must have at least 2 different images.*train, test"):
+        data.load_domains(path, few, 16)
+
+
+def test_edges_of_an_npz_file_are_those_of_half_of_its_training_images(tmp_path):
+    arrays = digits(train=13)
+    path = write_npz(tmp_path / "d.npz", arrays)
+    loaded = data.load_domains(path, image_size=16, edges=True)
+    train, test = loaded["train"], loaded["test"]
+    edges = [domains.draw_edges(image).tobytes() for image in arrays["x_train"]]
+    drawn = {edges.index(image.tobytes()) for image in train.sources}
+    beside = {[x.tobytes() for x in arrays["x_train"]].index(x.tobytes()) for x in train.targets}
+    assert (len(drawn), len(beside)) == (6, 7) and drawn | beside == {*range(13)}
+    for rows, labels in ((drawn, train.source_labels), (beside, train.target_labels)):
+        np.testing.assert_array_equal(labels.index, arrays["y_train"][sorted(rows)])
+    np.testing.assert_array_equal(test.targets, arrays["x_test"])
+    expected = [domains.draw_edges(image) for image in arrays["x_test"]]
+    np.testing.assert_array_equal(test.sources, expected)
+    np.testing.assert_array_equal(test.source_labels.index, arrays["y_test"])
+    write_npz(path, digits(train=1))
+    with pytest.raises(ValueError, match="no image left for the split 'train': of its 1,.*half"):
+        data.load_domains(path, image_size=16, edges=True)
+
+
+# Labels of TFDS
+
+
+def digit(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (12, 12, 1), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def gray_digits(tmp_path_factory):
+    """A folder in which TFDS has prepared sets like MNIST and SVHN: gray, of 3 classes."""
+    import tensorflow_datasets as tfds
+
+    sizes = {
+        "mnist": {"train": 9, "test": 4, "validation": 1},
+        "svhn": {"train": 9, "extra": 14, "test": 4},
+        "train_only": {"train": 2, "validation": 1},
+        "unlabelled": {"train": 3, "test": 2},
+    }
+
+    class FakeDigits(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in sizes]
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(12, 12, 1)),
+                "label": tfds.features.ClassLabel(names=["two", "one", "zero"]),
+            }
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            config = self.builder_config.name
+            return {
+                split: self._generate_examples(100 * len(split), count, split)
+                for split, count in sizes[config].items()
+            }
+
+        def _generate_examples(self, start, count, split):
+            unlabelled = split == "test" and self.builder_config.name == "unlabelled"
+            for seed in range(start, start + count):
+                yield seed, {"image": digit(seed), "label": -1 if unlabelled else seed % 3}
+
+    folder = tmp_path_factory.mktemp("tfds")
+    for name in sizes:
+        FakeDigits(data_dir=folder, config=name).download_and_prepare()
+    return folder
+
+
+@pytest.mark.slow
+def test_a_tfds_set_without_labels_or_splits_is_refused(faces, gray_digits, tmp_path):
+    def load(name, data_dir=gray_digits):
+        return data.load_domains(name, make_folder(tmp_path / "b", range(5)), 16, data_dir=data_dir)
+
+    with pytest.raises(FileNotFoundError, match="`tfds build fake_digits/mnist`"):
+        load("tfds:fake_digits/mnist", tmp_path)
+    with pytest.raises(
+        ValueError, match=r"'label', a ClassLabel. It has attributes \(.*\), image \(Image\)"
+    ):
+        load("tfds:fake_faces", faces)
+    with pytest.raises(ValueError, match="'extra'.* and 'test'. It has train, validation"):
+        load("tfds:fake_digits/train_only")
+    with pytest.raises(ValueError, match="a label for each image. .*split 'test', 2 of 2"):
+        load("tfds:fake_digits/unlabelled")
+    for name in ("tfds:", "tfds:Blond_Hair=1", "tfds:fake_digits/mnist:"):
+        with pytest.raises(ValueError, match=f"is named tfds:NAME for a set.*Received: {name}"):
+            load(name)
+
+
+@pytest.mark.slow
+def test_a_tfds_set_keeps_its_splits_and_labels_and_learns_from_extra(gray_digits, caplog):
+    logger = logging.getLogger("absl")
+    logger.addHandler(caplog.handler)
+    loaded = data.load_domains(
+        "tfds:fake_digits/mnist", "tfds:fake_digits/svhn", 16, data_dir=gray_digits
+    )
+    logger.removeHandler(caplog.handler)
+    assert "fake_digits/mnist: 'train' is the training split; left out validation" in caplog.text
+    assert "fake_digits/svhn: 'extra' is the training split; left out train" in caplog.text
+    assert list(loaded) == ["train", "test"]
+    names = ("two", "one", "zero")
+    for split, side, count in (
+        ("train", "source", 9),
+        ("test", "source", 4),
+        ("train", "target", 14),
+        ("test", "target", 4),
+    ):
+        labels = getattr(loaded[split], f"{side}_labels")
+        assert labels.names == names
+        start = 400 if split == "test" else 500  # of "test", "train" and "extra"
+        expected = {
+            data.letterbox(np.repeat(digit(seed), 3, axis=2), 16).tobytes(): names[seed % 3]
+            for seed in range(start, start + count)
+        }
+        assert classes_of(getattr(loaded[split], f"{side}s"), labels) == expected
+
+
 # Photographs
 
 
@@ -308,3 +611,17 @@ def test_photographs_of_products(shared_data):
     edges = data.load_domains(shared_data / "products/hat", None, 32, edges=True)["test"]
     black = (edges.sources == 0).mean(axis=(1, 2, 3))
     assert ((black > 0.02) & (black < 0.4)).mean() > 0.9
+
+
+def test_photographs_of_digits(shared_data):
+    loaded = data.load_domains(
+        shared_data / "digits/photo_digits.npz", shared_data / "digits/mnist.npz", 32
+    )
+    for split, photos, scans in (("train", 7291, 19690), ("test", 1000, 10000)):
+        domain = loaded[split]
+        assert domain.sources.shape == (photos, 32, 32, 3)
+        assert domain.targets.shape == (scans, 32, 32, 3)
+        for labels in (domain.source_labels, domain.target_labels):
+            assert labels.names == tuple("0123456789")
+            assert np.bincount(labels.index, minlength=10).min() > 0.05 * len(labels.index)
+        assert (domain.targets[..., :1] == domain.targets).all()

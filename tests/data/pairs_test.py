@@ -54,3 +54,93 @@ def test_large_sets_go_to_a_file(monkeypatch):
 def test_arrays_that_do_not_fit_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(make_pairs(), **change)
+
+
+# Labels
+
+
+def make_labels(*index: int) -> pairs.Labels:
+    return pairs.Labels(np.array(index, np.int64), ("coat", "dress", "hat"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"names": ()}, r"`names` must be one or more different names.*Received: \(\)"),
+        ({"names": ("coat", "hat", "coat")}, "different names of classes.*'hat', 'coat'"),
+        ({"index": np.array([0, 1], np.int32)}, "`index` must be int64.*int32 of shape"),
+        ({"index": np.array([0.0, 1.0])}, "float64"),
+        ({"index": np.array([[0, 1]])}, r"\(count,\).*of shape \(1, 2\)"),
+        ({"index": np.array([0, 3])}, r"in \[0, 3\), the rows of `names`.*from 0 to 3"),
+        ({"index": np.array([2, -1])}, "from -1 to 2"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(make_labels(0, 2), **change)
+
+
+def test_domains_have_a_label_for_each_image_or_none():
+    every = make_pairs()
+    for name, count in (("source_labels", 6), ("target_labels", 3)):
+        message = f"`{name}` must be None or one label for each of the {count} images. Received: 2"
+        with pytest.raises(ValueError, match=message):
+            pairs.DomainSet(every.sources, every.targets, **{name: make_labels(0, 1)})
+    assert pairs.DomainSet(every.sources, every.targets).source_labels is None
+
+
+@pytest.mark.parametrize("rows", [np.array([3, 1]), np.array([False, True, False, True])])
+def test_selected_labels_keep_their_names(rows):
+    labels = make_labels(2, 0, 1, 1)
+    some = labels.select(rows)
+    assert sorted(some.index) == [0, 1] and some.names == labels.names
+    assert some.index[list(rows).index(1) if rows.dtype != bool else 0] == 0
+
+
+def test_exchanged_domains_exchange_their_labels():
+    every = make_pairs()
+    sources, targets = make_labels(0, 1, 2, 0, 1, 2), make_labels(2, 1, 0)
+    both = pairs.DomainSet(every.sources, every.targets, sources, targets).exchanged()
+    assert both.sources is every.targets and both.source_labels is targets
+    assert both.targets is every.sources and both.target_labels is sources
+    one = pairs.DomainSet(every.sources, every.targets, target_labels=targets).exchanged()
+    assert one.source_labels is targets and one.target_labels is None
+
+
+# Labels of products
+
+
+def with_categories(*categories: str) -> pairs.PairSet:
+    attributes = tuple({"category": name} if name else {} for name in categories)
+    return dataclasses.replace(make_pairs(), attributes=attributes)
+
+
+def test_categories_that_lack_one_of_a_product_are_refused():
+    with pytest.raises(ValueError, match="every product; hat missing. Received: coat, dress"):
+        with_categories("coat", "hat", "coat").domains(["coat", "dress"])
+    with pytest.raises(ValueError, match="different names of classes"):
+        with_categories("coat", "coat", "coat").domains(["coat", "coat"])
+
+
+def test_categories_of_products_are_labels_of_products_and_persons():
+    domains = with_categories("hat", "coat", "hat").domains()
+    for labels, index in (
+        (domains.target_labels, [1, 0, 1]),
+        (domains.source_labels, [1, 1, 0, 1, 1, 1]),  # of the products 0, 0, 1, 2, 2, 2
+    ):
+        assert labels.names == ("coat", "hat")
+        np.testing.assert_array_equal(labels.index, index)
+
+
+def test_given_categories_name_the_labels_of_every_split_alike():
+    categories = ["hat", "dress", "coat"]
+    for names, index in ((("hat", "coat", "hat"), [0, 2, 0]), (("dress",) * 3, [1, 1, 1])):
+        labels = with_categories(*names).domains(categories).target_labels
+        assert labels.names == ("hat", "dress", "coat")
+        np.testing.assert_array_equal(labels.index, index)
+
+
+@pytest.mark.parametrize("names", [("hat", "", "coat"), ("hat", "hat", "hat"), ()])
+def test_pairs_of_unknown_categories_or_of_one_have_no_labels(names):
+    domains = with_categories(*names).domains()
+    assert domains.source_labels is None and domains.target_labels is None

@@ -137,3 +137,14 @@ def test_pairs_can_be_used_without_their_pairing():
     domains = pairs.domains()
     assert domains.sources is pairs.sources and domains.targets is pairs.targets
     assert (len(domains), domains.image_size) == (60, 2)
+
+
+def test_labels_leave_the_batches_as_they_are():
+    plain = make_domains()
+    labels = data.Labels(np.arange(20) % 3, ("0", "1", "2"))
+    labelled = data.DomainSet(plain.sources, plain.targets, labels)
+    for reverse in (False, True):
+        expected, found = (data.unpaired(each, 5, reverse=reverse) for each in (plain, labelled))
+        for key in ("source", "target"):
+            assert rows(found, key) == rows(expected, key)
+        assert sorted(found[0]) == ["source", "target"]
