@@ -25,6 +25,7 @@ from absl import logging
 
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
+from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 from keras_pixdt.reproduce import unpaired
 from keras_pixdt.training.checkpoint import replacing, write_json
 from keras_pixdt.training.classifier import classify, train_classifier
@@ -260,13 +261,15 @@ class Experiment:
                 t = self._without(t, without) if "t" in left_out_of else t
             function = self.function(without if "f" in left_out_of else None)
             settings = self.settings
+            row = presets.get(preset)
+            assert isinstance(row, DomainTransferPreset)
             row = dataclasses.replace(
-                presets.get(preset),
+                row,
                 function=str(function),
                 image_size=s.pixels.shape[1],
                 width=settings.width,
                 batch_size=settings.batch_size,
-                phases=((settings.epochs or 1, settings.learning_rate),),
+                phases=(presets.Phase(settings.epochs or 1, settings.learning_rate),),
             )
             return unpaired.train(
                 row,

@@ -25,11 +25,14 @@ def train_classifier(
     epochs: int = EPOCHS,
     batch_size: int = BATCH_SIZE,
     width: float = 1.0,
+    recolor: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """Trains a classifier of the architecture of Taigman et al. 2016, Sec. 5.1.
 
-    `classifier.get_layer("f")` is f: what it has of an image before its last ReLU.
+    `classifier.get_layer("f")` is f: what it has of an image before its last ReLU. Its numbers are
+    scaled to a mean variance of 1 over the training images, since the weight of L_CONST means
+    nothing without a scale; the classifier stays the same.
 
     Args:
         images: uint8 `(n, size, size, 3)`.
@@ -38,7 +41,10 @@ def train_classifier(
         epochs: how often it sees each image, moved at random each time.
         batch_size: images in a batch.
         width: factor on the numbers of filters.
-        seed: of weights, order and movements.
+        recolor: whether the channels of each image are exchanged and turned into their negatives
+            at random, so that f does not see colours and what is darker: for classes that do not
+            depend on them, such as digits.
+        seed: of weights, order, movements and colours.
 
     Returns:
         The trained classifier, images in [-1, 1] to logits `(n, classes)`.
@@ -60,7 +66,7 @@ def train_classifier(
     keras.utils.set_random_seed(seed)
     function = domain_transfer.build_function(images.shape[1], width)
     classifier = domain_transfer.build_classifier(function, classes)
-    batches = _Moved(images, labels, min(batch_size, len(images)), seed)
+    batches = _Varied(images, labels, min(batch_size, len(images)), seed, recolor)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * len(batches))
     classifier.compile(
         keras.optimizers.Adam(rate),
@@ -73,7 +79,27 @@ def train_classifier(
         "Classifier trained on %d images for %d epochs: mean cross entropy %.3f",
         len(images), epochs, history.history["loss"][-1],
     )  # fmt: skip
+    _scale(classifier, images)
     return classifier
+
+
+def _scale(classifier: keras.Model, images: np.ndarray, batch_size: int = 256) -> None:
+    """Divides f by its standard deviation, and multiplies what comes after it."""
+    function, logits = classifier.get_layer("f"), classifier.get_layer("logits")
+    features = np.concatenate(
+        [
+            ops.convert_to_numpy(function.predict_on_batch(to_float(images[i : i + batch_size])))
+            for i in range(0, len(images), batch_size)
+        ]
+    )
+    deviation = np.sqrt(features.var(axis=0, dtype=np.float64).mean())
+    if not deviation > 0:  # a single image
+        return
+    # What is between them, max pooling and ReLU, does not mind a factor.
+    last = [layer for layer in function.layers if layer.weights][-1]
+    last.set_weights([weight / deviation for weight in last.get_weights()])
+    kernel, bias = logits.get_weights()
+    logits.set_weights([kernel * deviation, bias])
 
 
 def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -97,11 +123,14 @@ def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256)
     )
 
 
-class _Moved(keras.utils.PyDataset):
-    """Batches of images that are moved by some pixels; their borders are continued."""
+class _Varied(keras.utils.PyDataset):
+    """Batches of images that are moved by some pixels, their borders continued, and recoloured."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int):
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int, recolor: bool
+    ) -> None:
         super().__init__()
+        self._recolor = recolor
         self._most = round(SHIFT * images.shape[1])
         self._images, self._labels = images, labels
         self._batch_size, self._seed = batch_size, seed
@@ -111,7 +140,13 @@ class _Moved(keras.utils.PyDataset):
     def _draw(self) -> None:
         rng = np.random.default_rng((self._seed, self._epoch))
         self._order = rng.permutation(len(self._images))
-        self._shift = rng.integers(-self._most, self._most + 1, (len(self._images), 2))
+        count = len(self._images)
+        self._shift = rng.integers(-self._most, self._most + 1, (count, 2))
+        self._channels = np.tile(np.arange(3), (count, 1))
+        self._sign = np.ones((count, 3), np.float32)
+        if self._recolor:
+            self._channels = rng.permuted(self._channels, axis=1)
+            self._sign = rng.choice(np.float32([-1, 1]), (count, 3))
 
     def __len__(self) -> int:
         return len(self._images) // self._batch_size
@@ -122,8 +157,9 @@ class _Moved(keras.utils.PyDataset):
         y, x = (
             np.clip(np.arange(size) + self._shift[rows, axis, None], 0, size - 1) for axis in (0, 1)
         )
-        moved = self._images[rows[:, None, None], y[:, :, None], x[:, None, :]]
-        return to_float(moved), self._labels[rows]
+        place = rows[:, None, None, None], y[:, :, None, None], x[:, None, :, None]
+        varied = to_float(self._images[(*place, self._channels[rows, None, None])])
+        return varied * self._sign[rows, None, None], self._labels[rows]
 
     def on_epoch_end(self) -> None:
         self._epoch += 1

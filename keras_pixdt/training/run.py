@@ -284,7 +284,7 @@ def train(
     last = checkpoint_module.last_path(workdir)
     progress = checkpoint_module.read_progress(last) if last.exists() else Progress()
     splits: dict[str, Any] = _load(preset, options["data"])
-    parts = splits if preset.paired else _domains(splits, preset)
+    parts: dict[str, Any] = splits if preset.paired else _domains(splits, preset)
     held_out = parts.get("validation", parts["test"])
 
     keras.utils.set_random_seed(seed)
