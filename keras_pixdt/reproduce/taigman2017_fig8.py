@@ -55,7 +55,7 @@ def run(
         FileNotFoundError: there is no finished run.
         ValueError: `scale` is neither positive nor "auto", or the run has no g of f.
     """
-    if isinstance(scale, str) and scale != AUTO or not isinstance(scale, str) and not scale > 0:
+    if not (scale == AUTO if isinstance(scale, str) else scale > 0):
         raise ValueError(f"`scale` must be a positive number or {AUTO!r}. Received: {scale!r}")
     trained = load_run(workdir)
     model = trained.model

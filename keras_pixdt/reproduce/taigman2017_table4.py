@@ -8,8 +8,8 @@ leaves out: no converted image can be expected to do better. Images that belong 
 same file name without its ending. Images of the gallery that no photo belongs to are the
 distractors; the counterparts of other photos are in no photo's gallery (Sec. 5.2: s' and x').
 
-The paper has 118 photos of CelebA, 100,000 distractors, and searches by the VGG face descriptor, not
-by f, for which G was trained. Any Keras model serves here (`--embedder`), and any run.
+The paper has 118 photos of CelebA and 100,000 distractors. It searches by the VGG face descriptor,
+not by f, for which G was trained. Any Keras model serves here (`--embedder`), and any run.
 """
 
 from __future__ import annotations
