@@ -1,0 +1,474 @@
+"""Table 4 of Taigman et al. 2017: is a person found by the image that a photo is converted to?
+
+    pixdt reproduce taigman2017-table4 --workdir runs/faces --photos x --gallery others
+
+Each photo x has a gallery: another photo x' of the same person, and distractors. The query is G(x);
+with `--drawn` also an image that people drew of x, and in any case x itself, which the paper
+leaves out: no converted image can be expected to do better. Images that belong together have the
+same file name without its ending. Images of the gallery that no photo belongs to are the
+distractors; the counterparts of other photos are in no photo's gallery (Sec. 5.2: s' and x').
+
+The paper has 118 photos of CelebA and 100,000 distractors. It searches by the VGG face descriptor,
+not by f, for which G was trained. Any Keras model serves here (`--embedder`), and any run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from concurrent import futures
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from absl import logging
+
+from keras_pixdt import data
+from keras_pixdt.data import files
+from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
+from keras_pixdt.metrics import retrieval
+from keras_pixdt.reproduce import tables
+from keras_pixdt.training.run import EMBEDDERS, Run, load_run
+
+NAME = "taigman2017_table4"
+NO_COUNTERPART = "photo_without_counterpart"
+NO_DRAWING = "photo_without_drawing"
+
+PAPER_PHOTOS, PAPER_GALLERY = 118, 100_001
+PAPER = {
+    "drawn": {
+        "median_rank": 16_311.0,
+        "mean_rank": 27_992.34,
+        "rank_1_accuracy": 0.0,
+        "rank_5_accuracy": 0.0,
+    },
+    "converted": {
+        "median_rank": 16.0,
+        "mean_rank": 535.47,
+        "rank_1_accuracy": 0.2288,
+        "rank_5_accuracy": 0.3475,
+    },
+}
+TITLES = {"drawn": "drawn by people", "converted": "G(x)", "photo": "the photo", "chance": "chance"}
+
+PICTURED = 32  # photos in the picture
+_BATCH = 64
+_SIMILARITIES = 2**24  # held at once: 64 MiB
+
+
+class Retrieved(NamedTuple):
+    """What is found.
+
+    Attributes:
+        rank: int64 (n,), of each probe's counterpart, from 1.
+        nearest: int64 (n,), the row of the most similar distractor. A probe of rank 1 is nearer to
+            its counterpart.
+    """
+
+    rank: np.ndarray
+    nearest: np.ndarray
+
+
+def retrieve(probes: np.ndarray, counterparts: np.ndarray, distractors: np.ndarray) -> Retrieved:
+    """Searches for each probe among the distractors and its own counterpart, by cosine similarity.
+
+    Ties count against the probe, as in `metrics.retrieval.ranks`.
+
+    Args:
+        probes: features (n, d).
+        counterparts: features (n, d), row by row of what the probes should find.
+        distractors: features (m, d). Where m is 0 the counterparts of the other probes are in their
+            place.
+
+    Returns:
+        Ranks from 1 to m + 1, or to n without distractors.
+
+    Raises:
+        ValueError: shapes disagree, a feature is not finite, or there is nothing to be told from:
+            neither distractors nor a second probe.
+    """
+    probes, counterparts, distractors = (
+        retrieval.unit_vectors(features, name)
+        for features, name in (
+            (probes, "probes"),
+            (counterparts, "counterparts"),
+            (distractors, "distractors"),
+        )
+    )
+    if probes.shape != counterparts.shape or probes.shape[1] != distractors.shape[1]:
+        raise ValueError(
+            "`probes` (n, d), `counterparts` (n, d) and `distractors` (m, d) disagree. "
+            f"Received: {probes.shape}, {counterparts.shape} and {distractors.shape}"
+        )
+    of_others = not len(distractors)
+    if of_others and len(probes) < 2:
+        raise ValueError(
+            "A gallery needs distractors, or the counterparts of several probes. "
+            f"Received: {len(probes)} probes, no distractors"
+        )
+    others = counterparts if of_others else distractors
+    right = np.sum(probes * counterparts, axis=1)
+    rank, nearest = np.empty((2, len(probes)), np.int64)
+    step = max(1, _SIMILARITIES // len(others))
+    for start in range(0, len(probes), step):
+        rows = np.arange(start, min(start + step, len(probes)))
+        similarity = probes[rows] @ others.T
+        if of_others:
+            similarity[rows - start, rows] = -np.inf
+        closer = similarity >= right[rows, None] - retrieval.TOLERANCE
+        rank[rows] = 1 + closer.sum(axis=1)
+        nearest[rows] = similarity.argmax(axis=1)
+    return Retrieved(rank, nearest)
+
+
+def measures(rank: np.ndarray) -> dict[str, float]:
+    """The rows of Table 4, of ranks (n,) from 1."""
+    return {
+        "median_rank": retrieval.median_rank(rank),
+        "mean_rank": float(np.mean(rank)),
+        "rank_1_accuracy": retrieval.recall_at_k(rank, 1),
+        "rank_5_accuracy": retrieval.recall_at_k(rank, 5),
+    }
+
+
+# The files
+
+
+class _Folder:
+    """The images of a folder or an archive."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        argument: str,
+        stack: contextlib.ExitStack,
+        skipped: files.Skipped,
+    ) -> None:
+        self.path = os.fspath(path)
+        fix = f"`{argument}` must be a folder or an archive of images."
+        self._files = stack.enter_context(
+            files.open_files(pathlib.Path(path), _is_image, "images", fix)
+        )
+        self.names: dict[str, list[str]] = {}  # by what they are without folders and ending
+        for name in self._files.names:
+            if files.is_hidden(name):
+                skipped.add(files.HIDDEN, name)
+            elif not _is_image(name):
+                skipped.add(NO_IMAGE, name)
+            else:
+                self.names.setdefault(pathlib.PurePosixPath(name).stem, []).append(name)
+        if not self.names:
+            raise ValueError(
+                f"{path} has no images, which end in {', '.join(sorted(IMAGE_SUFFIXES))}. {fix}"
+            )
+
+    def only(self, stem: str) -> str | None:
+        """The file of this name without its ending; None if there is none."""
+        found = self.names.get(stem, [])
+        if len(found) > 1:
+            raise ValueError(
+                f"{self.path} has {len(found)} images called {stem!r} ({found[0]}, {found[1]}), so "
+                "that it is not known which one belongs to the photo. Rename or remove all but one."
+            )
+        return found[0] if found else None
+
+    def read(self, names: Sequence[str], size: int) -> list[np.ndarray | None]:
+        """Images letterboxed to uint8 (size, size, 3); None for those that cannot be read."""
+
+        def read(name: str) -> np.ndarray | None:
+            decoded = files.decode(lambda: self._files.read(name), name, self.path)
+            return None if decoded is None else data.letterbox(decoded[0], size)
+
+        with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(read, names))
+
+
+def _is_image(name: str) -> bool:
+    return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _match(folders: Mapping[str, _Folder], skipped: files.Skipped) -> list[dict[str, str]]:
+    """Of each photo that has all it needs, the file of each role."""
+    matched = []
+    for stem in folders["photo"].names:
+        of_stem = {role: folder.only(stem) for role, folder in folders.items()}
+        found = {role: name for role, name in of_stem.items() if name is not None}
+        if "counterpart" not in found:
+            skipped.add(NO_COUNTERPART, found["photo"])
+        elif len(found) < len(folders):
+            skipped.add(NO_DRAWING, found["photo"])
+        else:
+            matched.append(found)
+    return matched
+
+
+# The networks
+
+
+class _Embedder:
+    """The network that images are compared by."""
+
+    def __init__(self, run: Run, embedder: str) -> None:
+        if embedder in EMBEDDERS:
+            self._model = run.embedder(embedder)
+        elif pathlib.Path(embedder).exists():
+            self._model = keras.models.load_model(embedder)
+        else:
+            raise FileNotFoundError(
+                f"`embedder` must be one of {', '.join(EMBEDDERS)}, or the file of a Keras model. "
+                f"There is no file {embedder}"
+            )
+        takes, gives = self._model.input_shape, self._model.output_shape
+        if len(takes) != 4 or takes[1] != takes[2] or takes[3] != 3 or len(gives) != 2:
+            raise ValueError(
+                f"The embedder {embedder} must take square RGB images, (None, size, size, 3), and "
+                f"give one vector for each. Received a model that takes {takes} and gives {gives}"
+            )
+        self.size = takes[1] or run.preset.image_size
+        if _same_weights(self._model, getattr(run.model, "function", None)):
+            logging.warning(
+                "The embedder is the run's own f, for which G was trained: the ranks of converted "
+                "images are too good. The paper searches by another network."
+            )
+
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Features (n, d) of images, uint8 (size, size, 3) each."""
+        return np.asarray(self._model.predict_on_batch(data.to_float(np.stack(images))))
+
+    def features(
+        self, folder: _Folder, names: Sequence[str], skipped: files.Skipped
+    ) -> tuple[list[str], np.ndarray]:
+        """Names and features (n, d) of the files that can be read."""
+        readable: list[str] = []
+        features = [np.empty((0, self._model.output_shape[1]), np.float32)]
+        for batch in _batches(names):
+            images = dict(zip(batch, folder.read(batch, self.size), strict=True))
+            for name in batch:
+                if images[name] is None:
+                    skipped.add(files.UNREADABLE, name)
+            found = {name: image for name, image in images.items() if image is not None}
+            if found:
+                readable.extend(found)
+                features.append(self(list(found.values())))
+        return readable, np.concatenate(features)
+
+
+def _same_weights(model: keras.Model, other: keras.Model | None) -> bool:
+    if other is None:
+        return False
+    a, b = model.get_weights(), other.get_weights()
+    return 0 < len(a) == len(b) and all(np.array_equal(v, w) for v, w in zip(a, b, strict=True))
+
+
+def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
+    return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
+
+
+def run(
+    workdir: str | os.PathLike[str],
+    photos: str | os.PathLike[str],
+    gallery: str | os.PathLike[str],
+    drawn: str | os.PathLike[str] | None = None,
+    *,
+    embedder: str = "trained",
+    out: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Ranks the counterparts of photos by what the photos are converted to.
+
+    Args:
+        workdir: of the run, any that converts.
+        photos: folder or archive of the photos x, with subfolders.
+        gallery: the same, of their counterparts x' and of distractors.
+        drawn: the same, of what people drew of the photos. Photos without are then left out, so
+            that all columns of the table are of the same photos.
+        embedder: what images are compared by: as of `Run.embedder`, or the file of a Keras model of
+            images in [-1, 1] to one vector each. One that takes any size gets the run's.
+        out: folder for `taigman2017_table4.json` and `taigman2017_table4.png`, a row for each of
+            the first 32 photos: x, the drawn image, G(x), the nearest of the gallery to G(x). None
+            writes nothing.
+
+    Returns:
+        "settings"; "photos", how many; "distractors", how many, and "gallery", what a photo's
+        gallery consists of, in words, with its "gallery_size"; "measures": for "converted",
+        "drawn", "photo" and "chance" the `measures`; "names" of the photos and, for all of these
+        but chance, their "ranks"; "left_out", files by reason, and the first of each.
+
+    Raises:
+        FileNotFoundError: there is nothing at a path.
+        ValueError: a folder without images, several images of a photo's name, an embedder that
+            takes or gives something else, or too few photos that can be ranked.
+    """
+    trained = load_run(workdir)
+    network = _Embedder(trained, embedder)
+    skipped = files.Skipped()
+    given = {"photo": ("photos", photos), "counterpart": ("gallery", gallery)}
+    if drawn is not None:
+        given["drawn"] = ("drawn", drawn)
+    with contextlib.ExitStack() as stack:
+        folders = {
+            role: _Folder(path, argument, stack, skipped)
+            for role, (argument, path) in given.items()
+        }
+        matched = _match(folders, skipped)
+        vectors = {}
+        for role, folder in folders.items():
+            names = [person[role] for person in matched]
+            vectors[role] = dict(zip(*network.features(folder, names, skipped), strict=True))
+        people = [p for p in matched if all(p[role] in vectors[role] for role in folders)]
+        if not people:
+            raise ValueError(
+                f"No photo in {photos} can be ranked: each needs an image of the same name, "
+                "without its ending, in every other folder. "
+                f"Left out: {skipped}"
+            )
+        features = {
+            role: np.stack([found[person[role]] for person in people])
+            for role, found in vectors.items()
+        }
+        counterparts = features.pop("counterpart")
+        distractor_names, distractors = network.features(
+            folders["counterpart"],
+            [
+                name
+                for stem, names in folders["counterpart"].names.items()
+                if stem not in folders["photo"].names
+                for name in names
+            ],
+            skipped,
+        )
+        converted, features["converted"] = _convert(trained, network, folders["photo"], people)
+
+        ranked = {role: retrieve(f, counterparts, distractors) for role, f in features.items()}
+        if skipped.counts:
+            logging.warning("Left out: %s", skipped)
+        what = "distractors and the photo's counterpart"
+        size = len(distractors) + 1
+        others = distractor_names
+        if not others:
+            what = "the counterparts of all photos, since there are no distractors"
+            size = len(people)
+            others = [person["counterpart"] for person in people]
+            logging.warning("The gallery has %s: this is not what the paper did", what)
+        found: dict[str, Any] = {
+            "settings": {
+                "workdir": os.fspath(workdir),
+                **{argument: os.fspath(path) for argument, path in given.values()},
+                "embedder": embedder,
+            },
+            "photos": len(people),
+            "distractors": len(distractors),
+            "gallery": what,
+            "gallery_size": size,
+            "measures": {
+                **{role: measures(ranked[role].rank) for role in TITLES if role in ranked},
+                "chance": measures(np.arange(1, size + 1)),
+            },
+            "names": [person["photo"] for person in people],
+            "ranks": {role: result.rank.tolist() for role, result in ranked.items()},
+            "left_out": {"counts": skipped.counts, "examples": skipped.examples},
+        }
+        if out is not None:
+            path = pathlib.Path(out)
+            path.mkdir(parents=True, exist_ok=True)
+            (path / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+            nearest = [
+                person["counterpart"] if rank == 1 else others[row]
+                for person, rank, row in zip(people, *ranked["converted"], strict=True)
+            ]
+            picture = _picture(folders, people[:PICTURED], converted, nearest[:PICTURED])
+            data.write_image(path / f"{NAME}.png", picture)
+    return found
+
+
+def _convert(
+    run: Run, network: _Embedder, photos: _Folder, people: Sequence[Mapping[str, str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """G(x) of the photos of the picture, uint8 (n, s, s, 3), and the features of all of them."""
+    shown: list[np.ndarray] = []
+    features = []
+    for batch in _batches(people):
+        x = np.stack(_all(photos.read([p["photo"] for p in batch], run.preset.image_size)))
+        converted = data.to_uint8(run.convert(data.to_float(x)))
+        shown.extend(converted[: PICTURED - len(shown)])
+        features.append(network([data.letterbox(image, network.size) for image in converted]))
+    return np.stack(shown), np.concatenate(features)
+
+
+def _all(images: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    """Images that could be read before."""
+    return [image for image in images if image is not None]
+
+
+def _picture(
+    folders: Mapping[str, _Folder],
+    people: Sequence[Mapping[str, str]],
+    converted: np.ndarray,
+    nearest: Sequence[str],
+) -> np.ndarray:
+    """A row for each photo: x, the drawn image if there are any, G(x), the nearest to G(x)."""
+
+    def column(role: str, names: Sequence[str]) -> np.ndarray:
+        return np.stack(_all(folders[role].read(names, converted.shape[1])))
+
+    before = [role for role in ("photo", "drawn") if role in folders]
+    return data.image_grid(
+        [
+            *(column(role, [person[role] for person in people]) for role in before),
+            converted,
+            column("counterpart", nearest),
+        ]
+    )
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The result of `run` as lines of text, the paper's figures beside its own."""
+    columns: list[tuple[str, Mapping[str, float]]] = []
+    for role, values in found["measures"].items():
+        columns.append((TITLES[role], values))
+        if role in PAPER:
+            columns.append(("paper", PAPER[role]))
+    rows = [("", *(title for title, _ in columns))]
+    for name in PAPER["converted"]:
+        form = "{:.2%}" if name.endswith("accuracy") else "{:,.2f}"
+        label = name.replace("_", " ")
+        rows.append((label, *(form.format(values[name]) for _, values in columns)))
+    return (
+        f"{found['photos']} photos, gallery of {found['gallery_size']:,} ({found['gallery']}); "
+        f"the paper: {PAPER_PHOTOS} and {PAPER_GALLERY:,}\n{tables.aligned(rows)}"
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the experiment with the arguments of the command."""
+    parser = argparse.ArgumentParser(
+        "pixdt reproduce taigman2017-table4",
+        description="Table 4 of Taigman et al. 2017, for any run and any two folders.",
+    )
+    parser.add_argument("--workdir", required=True, help="folder of a finished run")
+    parser.add_argument("--photos", required=True, help="folder of the photos x")
+    parser.add_argument(
+        "--gallery",
+        required=True,
+        help="folder of other photos of the same persons, under the same names, and distractors",
+    )
+    parser.add_argument("--drawn", help="folder of what people drew, under the same names")
+    parser.add_argument(
+        "--embedder",
+        default="trained",
+        help=f"{', '.join(EMBEDDERS)}, or the file of a Keras model (default: trained)",
+    )
+    parser.add_argument("--out", help=f"folder for JSON and picture (default: WORKDIR/{NAME})")
+    options = parser.parse_args(argv)
+    found = run(
+        options.workdir,
+        options.photos,
+        options.gallery,
+        options.drawn,
+        embedder=options.embedder,
+        out=options.out or pathlib.Path(options.workdir) / NAME,
+    )
+    logging.info("\n%s", table(found))
