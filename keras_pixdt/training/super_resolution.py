@@ -38,7 +38,7 @@ def train_upscaler(
     factor: int = 2,
     *,
     seed: int = 0,
-    steps: int = 500,
+    steps: int = 800,
     batch_size: int = 16,
     width: float = 1.0,
     learning_rate: float = 1e-3,
@@ -52,7 +52,7 @@ def train_upscaler(
 
     Differs from the paper:
       - Patches of 32 px and fewer, from images made smaller as a whole, borders included.
-      - 500 batches of 16 patches and Adam, about a minute on one core; the paper has 8 * 10^8
+      - 800 batches of 16 patches and Adam, about a minute on one core; the paper has 8 * 10^8
         backpropagations and plain SGD.
 
     Args:

@@ -63,7 +63,10 @@ def test_untrained_network_is_bicubic_interpolation(factor, size):
     model = SuperResolution(factor, width=1 / 16)
     enlarged = np.asarray(model.predict_on_batch(source))
     assert enlarged.shape == (2, factor * size[0], factor * size[1], 3)
-    np.testing.assert_allclose(enlarged, np.clip(expected, -1, 1), atol=1e-5)
+    # TensorFlow looks the cubic up at 1/1024ths of a pixel.
+    np.testing.assert_allclose(
+        enlarged, np.clip(expected, -1, 1), atol=2e-3 if factor == 3 else 1e-5
+    )
 
 
 def test_network_by_numpy():
