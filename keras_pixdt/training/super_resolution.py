@@ -83,8 +83,8 @@ def train_upscaler(
     low_px = min(PATCH_PX, shape[1]) // factor
     if low_px * factor < BORDER_PX:
         raise ValueError(
-            f"`targets` must be of {BORDER_PX + factor} px or more, to be made {factor} times "
-            f"smaller. Received: {targets.dtype} of shape {shape}"
+            f"`targets` must be of {-(-BORDER_PX // factor) * factor} px or more, to be made {factor} "
+            f"times smaller. Received: {targets.dtype} of shape {shape}"
         )
     rows = np.random.default_rng(seed).permutation(len(targets))
     held_out = min(MAX_HELD_OUT, -(-len(targets) // 10))
@@ -161,15 +161,12 @@ class _Patches(keras.utils.PyDataset):
         low, high = shrink(self.images[rng.choice(self.rows, self.batch_size)], self.factor)
         corners = rng.integers(0, low.shape[1] - self.low_px + 1, (self.batch_size, 2))
         return tuple(
-            data.to_float(
-                np.stack(
-                    [
-                        image[scale * y :, scale * x :][
-                            : scale * self.low_px, : scale * self.low_px
-                        ]
-                        for image, (y, x) in zip(images, corners, strict=True)
-                    ]
-                )
-            )
+            data.to_float(_cut(images, scale * corners, scale * self.low_px))
             for images, scale in ((low, 1), (high, self.factor))
         )
+
+
+def _cut(images: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
+    """A square of each image, (n, size, size, 3), from its corner (y, x) on."""
+    pairs = zip(images, corners, strict=True)
+    return np.stack([image[y : y + size, x : x + size] for image, (y, x) in pairs])

@@ -55,7 +55,7 @@ def test_bad_targets_are_refused(targets):
 
 
 def test_small_images_and_bad_factors_are_refused():
-    with pytest.raises(ValueError, match=r"8 px or more, .* 2 times smaller.*\(3, 5, 5, 3\)"):
+    with pytest.raises(ValueError, match=r"6 px or more, .* 2 times smaller.*\(3, 5, 5, 3\)"):
         train_upscaler(drawings(3, size=5), **NARROW)
     with pytest.raises(ValueError, match="`factor` must be an integer from 2 on. Received: 1"):
         train_upscaler(drawings(3), 1, **NARROW)
