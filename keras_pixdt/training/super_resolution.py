@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
-from keras_pixdt.models.super_resolution import BORDER_PX, SuperResolution
+from keras_pixdt.models.super_resolution import MIN_PX, SuperResolution
 
 PATCH_PX = 32  # Dong et al. 2015, Sec. 4: 33; even, for factors of 2 and 4
 MAX_HELD_OUT = 64
@@ -46,9 +46,9 @@ def train_upscaler(
     """Trains a `SuperResolution` to draw images as sharp as given ones from images made smaller.
 
     Dong et al. 2015, Sec. 3.3 and 4: random patches, mean square error. From images of `size` px
-    it learns to go from size / factor to size, and is then applied to images of any size. A tenth
-    of the images, at most 64, is held out, and the network's PSNR on them logged beside that of
-    bicubic interpolation.
+    it learns to go from size / factor to size, to be applied to images of size. A tenth of them, at
+    most 64, is held out, and the network's PSNR on these logged beside that of bicubic
+    interpolation.
 
     Differs from the paper:
       - Patches of 32 px and fewer, from images made smaller as a whole, borders included.
@@ -65,13 +65,12 @@ def train_upscaler(
         learning_rate: of Adam at the start; it falls to 0 along a cosine.
 
     Returns:
-        The trained network.
+        The trained network, for images of size.
 
     Raises:
         ValueError: `targets` are not such images, too small for the factor, or fewer than two; or
             an argument that `SuperResolution` refuses.
     """
-    upscaler = SuperResolution(factor, width, seed=seed)
     targets = np.asarray(targets)
     shape = targets.shape
     square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
@@ -80,18 +79,19 @@ def train_upscaler(
             "`targets` must be two or more uint8 images (m, size, size, 3). "
             f"Received: {targets.dtype} of shape {shape}"
         )
-    low_px = min(PATCH_PX, shape[1]) // factor
-    if low_px * factor < BORDER_PX:
+    if shape[1] < MIN_PX * factor:
         raise ValueError(
-            f"`targets` must be of {-(-BORDER_PX // factor) * factor} px or more, to be made {factor} "
-            f"times smaller. Received: {targets.dtype} of shape {shape}"
+            f"`targets` must be of {MIN_PX * factor} px or more, to be made {factor} times "
+            f"smaller. Received: {targets.dtype} of shape {shape}"
         )
     rows = np.random.default_rng(seed).permutation(len(targets))
     held_out = min(MAX_HELD_OUT, -(-len(targets) // 10))
     low, high = shrink(targets[rows[:held_out]], factor)
-    bicubic_db = psnr(_enlarge(upscaler, low), data.to_float(high))  # the untrained network is that
 
+    low_px = min(PATCH_PX, shape[1]) // factor
     patches = _Patches(targets, rows[held_out:], factor, low_px, batch_size, steps, seed)
+    upscaler = SuperResolution(low_px, factor, width, seed=seed)
+    before = _psnr_of(upscaler, low, high)  # bicubic interpolation, which it starts as
     trainer = upscaler.unclipped()
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     trainer.compile(optimizer=keras.optimizers.Adam(schedule), loss="mean_squared_error")
@@ -104,10 +104,16 @@ def train_upscaler(
         steps,
         held_out,
         factor,
-        psnr(_enlarge(upscaler, low), data.to_float(high)),
-        bicubic_db,
+        _psnr_of(upscaler, low, high),
+        before,
     )
-    return upscaler
+    return upscaler.for_size(shape[1])
+
+
+def _psnr_of(upscaler: SuperResolution, low: np.ndarray, high: np.ndarray) -> float:
+    sized = upscaler.for_size(low.shape[1])
+    # Few at a time: the first layer makes 64 maps of the enlarged image.
+    return psnr(sized.predict(data.to_float(low), batch_size=4, verbose=0), data.to_float(high))
 
 
 def shrink(images: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -124,11 +130,6 @@ def shrink(images: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
     low_px = images.shape[1] // factor
     high = images[:, : low_px * factor, : low_px * factor]
     return np.stack([data.letterbox(image, low_px) for image in high]), high
-
-
-def _enlarge(upscaler: SuperResolution, images: np.ndarray) -> np.ndarray:
-    # Few at a time: the first layer makes 64 maps of the enlarged image.
-    return upscaler.predict(data.to_float(images), batch_size=4, verbose=0)
 
 
 class _Patches(keras.utils.PyDataset):
