@@ -188,6 +188,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     _checkpoint_argument(convert)
     convert.add_argument("--out", default="converted", help="folder for the product images")
+    convert.add_argument(
+        "--super-resolution",
+        type=int,
+        choices=(2, 3, 4),
+        help="enlarge the product images so many times, by a network that is trained, once, on "
+        "the training products of the run: about a minute",
+    )
+    convert.add_argument(
+        "--best-of-folder",
+        action="store_true",
+        help="take each folder for one person, and write only the product image that looks most "
+        "like its photo to the function f of the model (Taigman et al. 2017, Eq. 8)",
+    )
 
     export = _command(
         commands,
@@ -374,21 +387,39 @@ def _table(scores: dict[str, Any]) -> str:
 def _convert(options: argparse.Namespace) -> int:
     from keras_pixdt import convert
 
-    function, image_size = _converter(pathlib.Path(options.model), options.checkpoint)
-    result = convert.convert_photos(function, options.photos, options.out, image_size)
+    function, image_size, distance = _converter(options)
+    result = convert.convert_photos(
+        function, options.photos, options.out, image_size, distance=distance
+    )
+    if options.best_of_folder:
+        for photo, file in result.written.items():
+            logging.info("%s is of %s", file, photo)
     logging.info("Wrote %d product images to %s", len(result.written), options.out)
     if result.failed:
         logging.error("%d photos could not be read: see above", len(result.failed))
     return 1 if result.failed else 0
 
 
-def _converter(path: pathlib.Path, checkpoint: str) -> tuple[Callable[[Any], Any], int]:
-    """Opens what `--model` names as a function of uint8 images, and its image size."""
+def _converter(
+    options: argparse.Namespace,
+) -> tuple[Callable[[Any], Any], int, Callable[[Any], Any] | None]:
+    """Opens what `--model` names: a function of uint8 images, its image size, and Eq. 8's distance.
+
+    The distance is that of --best-of-folder, None without.
+    """
+    path, factor = pathlib.Path(options.model), options.super_resolution
+    if factor is not None and path.is_file():
+        raise ValueError(
+            "--super-resolution is trained on the products of a run, which a file does not know. "
+            f"Give the folder of the run as --model. Received: {path}"
+        )
     if path.suffix == ".tflite":
         import export
 
         model = export.load_tflite(path)
-        return model, model.image_size
+        if options.best_of_folder:
+            _check_constancy(model, path)
+        return model, model.image_size, None
 
     _import_keras()
     import keras
@@ -397,20 +428,40 @@ def _converter(path: pathlib.Path, checkpoint: str) -> tuple[Callable[[Any], Any
     from keras_pixdt import data
     from keras_pixdt.training import run
 
+    opened: Any = None
     if path.is_dir():
-        model = run.load_run(path, checkpoint).model
+        opened = run.load_run(path, options.checkpoint)
+        model = opened.model
     elif path.exists():
         model = keras.models.load_model(path)
     else:
         raise FileNotFoundError(
             f"--model {path} does not exist. Give the folder of a run, a .keras or a .tflite file."
         )
+    if options.best_of_folder:
+        _check_constancy(model, path)
     converter = getattr(model, "converter", model)
+    upscaler = None if factor is None else opened.upscaler(factor)
 
     def convert(images: Any) -> Any:
-        return data.to_uint8(converter.predict_on_batch(data.to_float(images)))
+        products = converter.predict_on_batch(data.to_float(images))
+        if upscaler is not None:
+            products = upscaler.predict(products, batch_size=4, verbose=0)  # its maps are large
+        return data.to_uint8(products)
 
-    return convert, converter.input_shape[1]
+    def distance(images: Any) -> Any:
+        return keras.ops.convert_to_numpy(model.constancy(data.to_float(images)))
+
+    return convert, converter.input_shape[1], distance if options.best_of_folder else None
+
+
+def _check_constancy(model: Any, path: pathlib.Path) -> None:
+    if not hasattr(model, "constancy"):
+        raise ValueError(
+            "--best-of-folder compares photos and product images by the function f of a domain "
+            f"transfer network, and {path} is a {type(model).__name__}, which has none. Give a run "
+            "of such a preset as --model, or leave the option out."
+        )
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -33,16 +34,21 @@ def convert_photos(
     out: str | os.PathLike[str],
     image_size: int,
     batch_size: int = 32,
+    distance: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Conversion:
     """Converts photos and writes each product image as a PNG file.
 
     Args:
-        convert: uint8 images (n, image_size, image_size, 3) to the same.
+        convert: uint8 images (n, image_size, image_size, 3) to uint8 images of any one size.
         paths: photos, or folders of which all images are taken, subfolders included.
         out: folder for the results; made if it is missing. A photo `a.jpg` becomes `a.png`;
             where two photos have one stem, the later one becomes `a_jpg.png`, `a_2.png` and on.
         image_size: side of the images that `convert` takes; photos are letterboxed to it.
         batch_size: photos converted at a time.
+        distance: what `convert` takes to (n,) numbers, how far each image is from its product
+            image. If given, each folder among the paths is one person, of whom only the product
+            image of the least distance is written (Taigman et al. 2017, Eq. 8): of a folder `anna`
+            it is `anna.png`.
 
     Returns:
         What was written and what failed. A photo that is missing or cannot be read is logged by
@@ -53,7 +59,7 @@ def convert_photos(
     """
     out = pathlib.Path(out)
     failed: dict[pathlib.Path, str] = {}
-    photos = list(_photos(paths, failed))
+    photos = [(photo, path) for path in map(pathlib.Path, paths) for photo in _photos(path, failed)]
     if not photos:
         raise FileNotFoundError(
             f"No image in {', '.join(str(p) for p in paths)}. Give image files, or folders: of "
@@ -62,20 +68,31 @@ def convert_photos(
     out.mkdir(parents=True, exist_ok=True)
     written: dict[pathlib.Path, pathlib.Path] = {}
     taken: set[str] = set()
+    best: dict[pathlib.Path, tuple[float, pathlib.Path, np.ndarray]] = {}
     for start in range(0, len(photos), batch_size):
         read, images = [], []
-        for photo in photos[start : start + batch_size]:
+        for photo, path in photos[start : start + batch_size]:
             try:
                 images.append(data.letterbox(data.read_image(photo), image_size))
             except (data.ImageError, OSError) as error:
                 _fail(failed, photo, str(error))
             else:
-                read.append(photo)
+                read.append((photo, path))
         if not read:
             continue
-        for photo, image in zip(read, convert(np.stack(images)), strict=True):
-            written[photo] = out / _free_name(photo, taken)
-            data.write_image(written[photo], image)
+        batch = np.stack(images)
+        converted = convert(batch)
+        if distance is None:
+            for (photo, _), image in zip(read, converted, strict=True):
+                written[photo] = out / _free_name(photo, taken)
+                data.write_image(written[photo], image)
+            continue
+        for (photo, path), image, far in zip(read, converted, distance(batch), strict=True):
+            if path not in best or far < best[path][0]:
+                best[path] = (far, photo, image)
+    for path, (_, photo, image) in best.items():
+        written[photo] = out / _free_name(path, taken)
+        data.write_image(written[photo], image)
     return Conversion(written, failed)
 
 
@@ -84,31 +101,27 @@ def _fail(failed: dict[pathlib.Path, str], path: pathlib.Path, reason: str) -> N
     failed[path] = reason
 
 
-def _photos(
-    paths: Sequence[str | os.PathLike[str]], failed: dict[pathlib.Path, str]
-) -> Iterator[pathlib.Path]:
-    for path in map(pathlib.Path, paths):
-        if path.is_dir():
-            yield from sorted(
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in IMAGE_SUFFIXES
-                and not p.name.startswith("._")  # what macOS adds to archives
-                and not p.is_dir()
-            )
-        elif path.exists():
-            yield path  # named by the user, whatever its ending
-        else:
-            _fail(failed, path, f"There is no file or folder {path}")
+def _photos(path: pathlib.Path, failed: dict[pathlib.Path, str]) -> Iterator[pathlib.Path]:
+    if path.is_dir():
+        yield from sorted(
+            p
+            for p in path.rglob("*")
+            if p.suffix.lower() in IMAGE_SUFFIXES
+            and not p.name.startswith("._")  # what macOS adds to archives
+            and not p.is_dir()
+        )
+    elif path.exists():
+        yield path  # named by the user, whatever its ending
+    else:
+        _fail(failed, path, f"There is no file or folder {path}")
 
 
-def _free_name(photo: pathlib.Path, taken: set[str]) -> str:
-    names = [photo.stem, f"{photo.stem}_{photo.suffix[1:].lower()}"]
-    count = 2
-    while names[0] in taken:
-        names.pop(0)
-        if not names:
-            names.append(f"{photo.stem}_{count}")
-            count += 1
-    taken.add(names[0])
-    return f"{names[0]}.png"
+def _free_name(path: pathlib.Path, taken: set[str]) -> str:
+    if path.is_dir():
+        names = [pathlib.Path(os.path.abspath(path)).name]  # of "." and ".." as well
+    else:
+        names = [path.stem, f"{path.stem}_{path.suffix[1:].lower()}"]
+    numbered = (f"{names[0]}_{count}" for count in itertools.count(2))
+    name = next(name for name in itertools.chain(names, numbered) if name not in taken)
+    taken.add(name)
+    return f"{name}.png"

@@ -12,4 +12,5 @@ import keras_pixdt.models.pix2pix
 import keras_pixdt.models.pixel_dtgan
 import keras_pixdt.models.residual_pixel_dtgan
 import keras_pixdt.models.rough_to_detail
+import keras_pixdt.models.super_resolution
 import keras_pixdt.search.embedder  # noqa: F401

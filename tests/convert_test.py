@@ -118,3 +118,166 @@ def test_suffixes_are_formats_that_are_read(tmp_path):
     for suffix in convert.IMAGE_SUFFIXES:
         Image.fromarray(pixels).save(tmp_path / f"x{suffix}")
         assert abs(int(data.read_image(tmp_path / f"x{suffix}").mean()) - 200) <= 2
+
+
+# One image of each person
+
+
+def brightness(images):
+    """Stands for the distance of Eq. 8, and checks what it gets."""
+    assert images.dtype == np.uint8 and images.shape[1:] == (SIZE, SIZE, 3)
+    return images.mean(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_of_each_folder_the_image_of_least_distance_is_written(tmp_path, batch_size):
+    people = tmp_path / "people"
+    for name, level in (("a", 30), ("b", 10), ("c", 20)):
+        write_photo(people / "anna" / f"{name}.png", (level,) * 3)
+    for name, level in (("a", 60), ("deep/b", 50), ("c", 50)):
+        write_photo(people / "ben.v2" / f"{name}.png", (level,) * 3)
+    alone = write_photo(tmp_path / "carla.png", (90, 90, 90))
+    result = convert.convert_photos(
+        negative, [people / "anna", alone, people / "ben.v2"], tmp_path / "out", SIZE,
+        batch_size=batch_size, distance=brightness,
+    )  # fmt: skip
+    out = tmp_path / "out"
+    assert result.written == {
+        people / "anna" / "b.png": out / "anna.png",
+        alone: out / "carla.png",
+        people / "ben.v2" / "c.png": out / "ben.v2.png",  # the first of two that are alike
+    }
+    assert {p.name: read(p)[0, 0, 0] for p in out.iterdir()} == {
+        "anna.png": 245, "carla.png": 165, "ben.v2.png": 205
+    }  # fmt: skip
+
+
+def test_folders_of_one_name_and_the_folder_here_have_files_of_their_own(tmp_path, monkeypatch):
+    folders = [tmp_path / "one" / "anna", tmp_path / "two" / "anna", tmp_path / "here"]
+    for level, folder in enumerate(folders):
+        write_photo(folder / "a.png", (level,) * 3)
+    (tmp_path / "here" / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "here" / "inner")
+    result = convert.convert_photos(
+        negative, [*folders[:2], ".."], tmp_path / "out", SIZE, distance=brightness
+    )
+    assert [p.name for p in result.written.values()] == ["anna.png", "anna_2.png", "here.png"]
+
+
+def test_person_without_a_readable_photo_is_left_out_by_name(tmp_path):
+    for name, content in (("anna", b""), ("ben", b"no image")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(content)
+    good = write_photo(tmp_path / "ben" / "b.png", (1, 1, 1))
+    result = convert.convert_photos(
+        negative, [tmp_path / "anna", tmp_path / "ben"], tmp_path / "out", SIZE, distance=brightness
+    )
+    assert result.written == {good: tmp_path / "out" / "ben.png"}
+    assert set(result.failed) == {tmp_path / "anna" / "a.png", tmp_path / "ben" / "a.png"}
+
+
+# The command
+
+
+class FakeModel:
+    """Draws negatives; the darkest photo keeps its f best."""
+
+    input_shape = (None, SIZE, SIZE, 3)
+
+    def predict_on_batch(self, images):
+        assert images.dtype == np.float32
+        return -images
+
+
+class FakeDTN(FakeModel):
+    def constancy(self, inputs):
+        assert inputs.dtype == np.float32 and inputs.shape[1:] == (SIZE, SIZE, 3)
+        return inputs.mean(axis=(1, 2, 3))
+
+
+class FakeRun:
+    """A run whose upscaler repeats pixels."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def upscaler(self, factor):
+        self.factor = factor
+        return self
+
+    def predict(self, images, batch_size, verbose):
+        return images.repeat(self.factor, axis=1).repeat(self.factor, axis=2)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """`pixdt convert` on a fake run and two folders of photos; returns what it wrote."""
+    from keras_pixdt import cli
+    from keras_pixdt.training import run
+
+    for name, level in (("anna/a", 40), ("anna/b", 20), ("ben/c", 60)):
+        write_photo(tmp_path / f"{name}.png", (level,) * 3)
+    (tmp_path / "run").mkdir()
+
+    def convert_with(model, *options):
+        monkeypatch.setattr(run, "load_run", lambda path, checkpoint: FakeRun(model))
+        arguments = ["convert", str(tmp_path / "anna"), str(tmp_path / "ben"), *options]
+        arguments += ["--model", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+        status = cli.main(arguments)
+        return status, {p.name: read(p) for p in (tmp_path / "out").glob("*")}
+
+    return convert_with
+
+
+def test_command_enlarges_and_chooses(command, tmp_path, caplog):
+    status, written = command(FakeDTN(), "--super-resolution", "3", "--best-of-folder")
+    assert status == 0
+    assert {name: image.shape for name, image in written.items()} == {
+        "anna.png": (3 * SIZE, 3 * SIZE, 3), "ben.png": (3 * SIZE, 3 * SIZE, 3)
+    }  # fmt: skip
+    assert (written["anna.png"] == 235).all() and (written["ben.png"] == 195).all()
+    assert f"anna.png is of {tmp_path / 'anna' / 'b.png'}" in caplog.text
+
+
+def test_command_enlarges_with_any_model(command):
+    status, written = command(FakeModel(), "--super-resolution", "2")
+    assert status == 0
+    assert {name: image.shape[0] for name, image in written.items()} == dict.fromkeys(
+        ("a.png", "b.png", "c.png"), 2 * SIZE
+    )
+
+
+def test_best_of_folder_needs_a_model_with_f(command, caplog, tmp_path):
+    assert command(FakeModel(), "--best-of-folder") == (1, {})
+    assert "is a FakeModel, which has none" in caplog.text
+    assert str(tmp_path / "run") in caplog.text and "leave the option out" in caplog.text
+
+
+def test_best_of_folder_does_not_take_exported_files(monkeypatch, tmp_path, caplog):
+    import export
+    from keras_pixdt import cli
+
+    monkeypatch.setattr(export, "load_tflite", lambda path: FakeModel())
+    arguments = ["convert", str(tmp_path), "--best-of-folder", "--model", "converter.tflite"]
+    assert cli.main(arguments) == 1
+    assert "converter.tflite is a FakeModel, which has none" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.tflite"])
+def test_super_resolution_needs_a_run(name, tmp_path, caplog):
+    from keras_pixdt import cli
+
+    photo = write_photo(tmp_path / "a.png", (1, 1, 1))
+    (tmp_path / name).touch()
+    arguments = ["convert", str(photo), "--super-resolution", "2", "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--model", str(tmp_path / name)]) == 1
+    assert str(tmp_path / name) in caplog.text and "the folder of the run as --model" in caplog.text
+    assert not (tmp_path / "out").exists()
+
+
+def test_factors_are_two_three_and_four(capsys):
+    from keras_pixdt import cli
+
+    with pytest.raises(SystemExit):
+        cli.main(["convert", "a.png", "--model", "x", "--super-resolution", "1"])
+    assert "--super-resolution" in capsys.readouterr().err

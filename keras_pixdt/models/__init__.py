@@ -12,5 +12,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "keras_pixdt.models.pixel_dtgan": ["PixelDTGAN"],
         "keras_pixdt.models.residual_pixel_dtgan": ["ResidualPixelDTGAN"],
         "keras_pixdt.models.rough_to_detail": ["RoughToDetailGAN"],
+        "keras_pixdt.models.super_resolution": ["SuperResolution"],
     },
 )

@@ -12,10 +12,12 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "StopOnDivergence",
         ],
         "keras_pixdt.training.checkpoint": ["Checkpoint"],
+        "keras_pixdt.training.classifier": ["train_classifier"],
         "keras_pixdt.training.distribution": ["Distribution", "WorkerLostError"],
         "keras_pixdt.training.evaluation": ["evaluate"],
         "keras_pixdt.training.run": ["Run", "load_run", "train"],
         "keras_pixdt.training.schedule": ["Progress", "Schedule"],
+        "keras_pixdt.training.super_resolution": ["train_upscaler"],
     },
     subpackages=["distribution"],
 )

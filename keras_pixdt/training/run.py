@@ -10,6 +10,7 @@
 | `grids/epoch_NNN.png` | source, converted, target of the same validation images after each epoch |
 | `logs/` | TensorBoard |
 | `embedder.keras` | the embedder that `evaluate` compares images with |
+| `upscaler_x2.keras` | what `convert --super-resolution 2` enlarges images with |
 | `function.keras` | f of a Domain Transfer Network, if it was trained for the run |
 | `source_classifier.keras` | the classifier that this f was taken from |
 | `target_classifier.keras` | the classifier that `evaluate` judges converted images by |
@@ -45,7 +46,7 @@ from keras_pixdt.models.adversarial_model import AdversarialModel
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 from keras_pixdt.training import callbacks as callbacks_module
 from keras_pixdt.training import checkpoint as checkpoint_module
-from keras_pixdt.training import classifier, evaluation
+from keras_pixdt.training import classifier, evaluation, super_resolution
 from keras_pixdt.training import distribution as distribution_module
 from keras_pixdt.training.distribution import Distribution
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
@@ -132,6 +133,22 @@ class Run:
         with checkpoint_module.replacing(path) as unfinished:
             embedder.save(unfinished)
         return embedder
+
+    def upscaler(self, factor: int = 2) -> keras.Model:
+        """The network that enlarges converted images, trained once on the training targets.
+
+        Args:
+            factor: how many times larger images become.
+        """
+        path = self.workdir / f"upscaler_x{factor}.keras"
+        if path.exists():
+            return keras.models.load_model(path)
+        logging.info("Training super-resolution on the training targets: about a minute")
+        targets = self.domains()["train"].targets
+        upscaler = super_resolution.train_upscaler(targets, factor, seed=self.seed)
+        with checkpoint_module.replacing(path) as unfinished:
+            upscaler.save(unfinished)
+        return upscaler
 
     def evaluate(
         self, split: str = "test", gallery: str = "split", embedder: str = "trained"
