@@ -210,7 +210,10 @@ class Experiment:
         return self._kept(
             "classifier" if without is None else f"classifier_without_{without}",
             lambda: train_classifier(
-                *s, len(self.digits.names), epochs=self.settings.function_epochs
+                *s,
+                len(self.digits.names),
+                epochs=self.settings.function_epochs,
+                recolor=True,
             ),
         )
 

@@ -146,7 +146,7 @@ class _Varied(keras.utils.PyDataset):
         self._sign = np.ones((count, 3), np.float32)
         if self._recolor:
             self._channels = rng.permuted(self._channels, axis=1)
-            self._sign = rng.choice(np.float32([-1, 1]), (count, 3))
+            self._sign = rng.choice(np.array([-1, 1], np.float32), (count, 3))
 
     def __len__(self) -> int:
         return len(self._images) // self._batch_size

@@ -460,7 +460,12 @@ def _with_function(
             )
         logging.info("Training f on the labels of the first domain's training images")
         trained = classifier.train_classifier(
-            domains.sources, labels.index, len(labels.names), seed=seed
+            domains.sources,
+            labels.index,
+            len(labels.names),
+            width=preset.function_width,
+            recolor=preset.function_recolor,
+            seed=seed,
         )
         workdir.mkdir(parents=True, exist_ok=True)
         # f last: a run that was interrupted before it has none.
