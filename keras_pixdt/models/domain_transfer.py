@@ -88,11 +88,11 @@ def build_classifier(function: keras.Model, classes: int, name: str = "classifie
     return keras.Model(image, x, name=name)
 
 
-def _check_size(image_size: int) -> None:
+def _check_size(image_size: int, name: str = "image_size") -> None:
     if image_size < 16 or image_size & (image_size - 1):
         raise ValueError(
-            "`image_size` must be a power of two from 16, since layers halve the image down to "
-            f"4x4. Received: {image_size}"
+            f"`{name}` must be a power of two from 16, since layers lead from it to 4x4 or back. "
+            f"Received: {image_size}"
         )
 
 
@@ -385,6 +385,8 @@ class DomainTransferNetwork(AdversarialModel):
             raise ValueError(
                 f"`discriminator_blocks` must be at least 1. Received: {discriminator_blocks}"
             )
+        if generated_size is not None:
+            _check_size(generated_size, "generated_size")
         self.image_size = image_size
         self.width = width
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
