@@ -405,11 +405,14 @@ class DomainTransferNetwork(AdversarialModel):
     def _frozen(self, function: keras.Model) -> keras.Model:
         """A copy of f that does not learn; the user's may go on to."""
         expected = (None, self.image_size, self.image_size, 3)
-        takes, gives = function.input_shape, function.output_shape
-        if tuple(takes) not in (expected, (None, None, None, 3)) or len(gives) != 2:
+        takes = getattr(function, "input_shape", None)  # neither is there before it is built
+        gives = getattr(function, "output_shape", None)
+        one_vector = isinstance(gives, tuple) and len(gives) == 2
+        if takes not in (expected, (None, None, None, 3)) or not one_vector:
             raise ValueError(
-                f"`function` must take images {expected} and give one vector for each, "
-                f"(None, features). Received a model that takes {takes} and gives {gives}"
+                "`function` must be a functional or Sequential model that takes images "
+                f"{expected} and gives one vector for each, (None, features). "
+                f"Received one that takes {takes} and gives {gives}"
             )
         copy = keras.models.clone_model(function)
         copy.set_weights(function.get_weights())
