@@ -281,6 +281,14 @@ def _halves(x_t: Tensor, transfers: Tensor) -> tuple[Tensor, Tensor]:
     return transfers[:count], transfers[count:]
 
 
+def _without_dropout(layer: keras.Layer) -> keras.Layer:
+    """A copy of a layer of f: where G is in training mode, f would be too, and draw noise."""
+    config = layer.get_config()
+    if isinstance(layer, layers.Dropout):
+        config["rate"] = 0.0
+    return type(layer).from_config(config)
+
+
 @keras.saving.register_keras_serializable("keras_pixdt")
 class DomainTransferNetwork(AdversarialModel):
     """Transfer from domain S to domain T under which f stays as it is (Taigman et al. 2016).
@@ -414,7 +422,7 @@ class DomainTransferNetwork(AdversarialModel):
                 f"{expected} and gives one vector for each, (None, features). "
                 f"Received one that takes {takes} and gives {gives}"
             )
-        copy = keras.models.clone_model(function)
+        copy = keras.models.clone_model(function, clone_function=_without_dropout, recursive=True)
         copy.set_weights(function.get_weights())
         copy.trainable = False
         return copy
