@@ -41,9 +41,11 @@ def batch_of(count=6, seed=0):
 
 @functools.cache
 def plain_function():
-    """f of the paper, at 16 px: 8 numbers."""
+    """f of the paper, at 16 px: 8 numbers of either sign."""
     keras.utils.set_random_seed(1)
-    return build_function(SIZE, 1 / 16)
+    function = build_function(SIZE, 1 / 16)
+    function.get_layer("conv3").bias.assign(np.full(8, -1.5))
+    return function
 
 
 @functools.cache
@@ -342,6 +344,8 @@ def test_g_equals_its_definition(pointwise):
 
 def test_the_discriminator_equals_its_definition():
     network = uneven(build_discriminator(16, 1 / 32, leak=0.2))
+    head = network.get_layer("classes").kernel
+    head.assign(10 * np.asarray(head))
     expected = numpy_encoded(network, images(3), 4, 0.2, "classes")
     assert_draws(network(images(3), training=False), expected)
 
@@ -650,8 +654,8 @@ def test_g_learns_to_keep_f_and_the_images_of_t():
         return np.array([tid, np.square(np.asarray(f_s) - np.asarray(f_of_s)).mean()])
 
     before = terms()
-    model.fit({"source": x_s, "target": x_t}, batch_size=16, epochs=12, verbose=0)
-    assert (terms() < before / 4).all(), (before, terms())
+    model.fit({"source": x_s, "target": x_t}, batch_size=16, epochs=18, verbose=0)
+    assert (terms() < before / 3).all(), (before, terms())
 
 
 # Saving
@@ -721,8 +725,9 @@ def test_defaults_are_those_of_the_paper_for_digits():
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
-    # With the paper's 15, float16 overflows at its first loss scale and skips steps.
-    arguments = {"alpha": 1.0, "beta": 1.0, "gamma": 1e-3}
+    # With the paper's 15, float16 overflows at its first loss scale and skips steps. Statistics of
+    # maps of 1x1 are those of 8 numbers, and round off far: D ends at 4x4.
+    arguments = {"alpha": 1.0, "beta": 1.0, "gamma": 1e-3, "discriminator_blocks": 2}
     expected, mixed = compiled(**arguments), compiled(**arguments, dtype=dtype)
     batch = batch_of(8)
     code = np.asarray(expected.function(batch["source"]))
@@ -848,7 +853,7 @@ def function_with(takes, gives):
     ],
 )
 def test_an_f_that_does_not_fit_is_refused(takes, gives, received):
-    message = rf"`function` must take images \(None, 16, 16, 3\).*one vector.*{received}"
+    message = rf"`function` must be .* that takes images \(None, 16, 16, 3\).*one vector.*{received}"
     with pytest.raises(ValueError, match=message):
         DomainTransferNetwork(function_with(takes, gives), **TINY)
 
