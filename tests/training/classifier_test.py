@@ -6,7 +6,6 @@ from keras_pixdt import data
 from keras_pixdt.training import classifier
 from keras_pixdt.training.classifier import classify, train_classifier
 
-
 SIZE = 16
 
 
