@@ -38,11 +38,13 @@ class Model:
         peer: module beside this file whose `Peer` is the same in PyTorch. Without one, the step
             and `fit` alone are measured.
         flops: function of `_flops`: operations of a step for one sample.
+        function: whether it takes a function f of images; one that is not trained takes as long.
     """
 
     keras: str
     peer: str | None = None
     flops: str | None = None
+    function: bool = False
 
     def contenders(self, wanted: Sequence[str]) -> list[str]:
         """Those of the wanted contenders that there are for this model."""
@@ -52,6 +54,7 @@ class Model:
 MODELS = {
     "pixel_dtgan": Model("PixelDTGAN", "torch_pixel_dtgan", "pixel_dtgan"),
     "discogan": Model("DiscoGAN"),
+    "domain_transfer": Model("DomainTransferNetwork", function=True),
     "pix2pix": Model("Pix2Pix"),
     "residual_pixel_dtgan": Model("ResidualPixelDTGAN"),
     "rough_to_detail": Model("RoughToDetailGAN"),  # at its last stage, the dearest
@@ -122,13 +125,15 @@ class Keras(Contender):
         import keras
 
         import keras_pixdt
+        from keras_pixdt.models import domain_transfer
 
         keras.utils.set_random_seed(0)
         self.setting, self.backend = setting, keras.backend.backend()
         entry = MODELS[setting.model]
-        self.model = getattr(keras_pixdt, entry.keras)(
-            image_size=setting.image_size, width=setting.width, dtype=setting.precision
-        )
+        arguments: dict[str, Any] = {"image_size": setting.image_size, "width": setting.width}
+        if entry.function:
+            arguments["function"] = domain_transfer.build_function(**arguments)
+        self.model = getattr(keras_pixdt, entry.keras)(**arguments, dtype=setting.precision)
         optimizers = keras.optimizers
         self.model.compile(
             optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)

@@ -154,6 +154,21 @@ def test_pytorch_peer_takes_the_same_steps():
     np.testing.assert_allclose(after, expected, rtol=0, atol=1e-4 * moved)
 
 
+@pytest.mark.parametrize("name", ["discogan", "domain_transfer"])
+def test_a_model_without_a_peer_takes_steps_on_its_own(name):
+    import _contenders
+
+    assert _contenders.MODELS[name].contenders(["step", "fit", "torch"]) == ["step", "fit"]
+    setting = _contenders.Setting(name, "float32", 16, 1 / 32, BATCH, "adam", STEPS)
+    contender = _contenders.Keras(setting)
+    converter = contender.model.plain_converter()
+    before = converter.get_weights()
+    contender.model.train_step(contender.batches[0])  # not compiled: that takes longer
+    moved = [not np.array_equal(a, b) for a, b in zip(before, converter.get_weights(), strict=True)]
+    assert sum(moved) > len(moved) / 3
+    assert contender.flops is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "precision"), [("tensorflow", "float32"), ("jax", "mixed_bfloat16")]

@@ -88,11 +88,11 @@ def build_classifier(function: keras.Model, classes: int, name: str = "classifie
     return keras.Model(image, x, name=name)
 
 
-def _check_size(image_size: int) -> None:
+def _check_size(image_size: int, name: str = "image_size") -> None:
     if image_size < 16 or image_size & (image_size - 1):
         raise ValueError(
-            "`image_size` must be a power of two from 16, since layers halve the image down to "
-            f"4x4. Received: {image_size}"
+            f"`{name}` must be a power of two from 16, since layers lead from it to 4x4 or back. "
+            f"Received: {image_size}"
         )
 
 
@@ -281,6 +281,14 @@ def _halves(x_t: Tensor, transfers: Tensor) -> tuple[Tensor, Tensor]:
     return transfers[:count], transfers[count:]
 
 
+def _without_dropout(layer: keras.Layer) -> keras.Layer:
+    """A copy of a layer of f: where G is in training mode, f would be too, and draw noise."""
+    config = layer.get_config()
+    if isinstance(layer, layers.Dropout):
+        config["rate"] = 0.0
+    return type(layer).from_config(config)
+
+
 @keras.saving.register_keras_serializable("keras_pixdt")
 class DomainTransferNetwork(AdversarialModel):
     """Transfer from domain S to domain T under which f stays as it is (Taigman et al. 2016).
@@ -385,6 +393,8 @@ class DomainTransferNetwork(AdversarialModel):
             raise ValueError(
                 f"`discriminator_blocks` must be at least 1. Received: {discriminator_blocks}"
             )
+        if generated_size is not None:
+            _check_size(generated_size, "generated_size")
         self.image_size = image_size
         self.width = width
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
@@ -403,13 +413,16 @@ class DomainTransferNetwork(AdversarialModel):
     def _frozen(self, function: keras.Model) -> keras.Model:
         """A copy of f that does not learn; the user's may go on to."""
         expected = (None, self.image_size, self.image_size, 3)
-        takes, gives = function.input_shape, function.output_shape
-        if tuple(takes) not in (expected, (None, None, None, 3)) or len(gives) != 2:
+        takes = getattr(function, "input_shape", None)  # neither is there before it is built
+        gives = getattr(function, "output_shape", None)
+        one_vector = isinstance(gives, tuple) and len(gives) == 2
+        if takes not in (expected, (None, None, None, 3)) or not one_vector:
             raise ValueError(
-                f"`function` must take images {expected} and give one vector for each, "
-                f"(None, features). Received a model that takes {takes} and gives {gives}"
+                "`function` must be a functional or Sequential model that takes images "
+                f"{expected} and gives one vector for each, (None, features). "
+                f"Received one that takes {takes} and gives {gives}"
             )
-        copy = keras.models.clone_model(function)
+        copy = keras.models.clone_model(function, clone_function=_without_dropout, recursive=True)
         copy.set_weights(function.get_weights())
         copy.trainable = False
         return copy

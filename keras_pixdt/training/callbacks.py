@@ -240,7 +240,9 @@ def _measure(network: keras.Model, batches: list[Any]) -> tuple[list[np.ndarray]
 
 
 def _normalizations(network: keras.Model) -> list[Any]:
-    return [layer for layer in network.layers if hasattr(layer, "moving_variance")]
+    """Also those of networks that it consists of, but for the ones that do not learn."""
+    layers = network._flatten_layers(include_self=False)
+    return [layer for layer in layers if hasattr(layer, "moving_variance") and layer.trainable]
 
 
 def _statistics(network: keras.Model) -> list[keras.Variable]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data, metrics, presets
+from keras_pixdt.models.domain_transfer import DomainTransferNetwork
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.training import callbacks, checkpoint, schedule
 from keras_pixdt.training.callbacks import (
@@ -183,6 +184,43 @@ def test_averages_are_those_of_the_hand_and_take_part_only_where_they_should(tmp
         np.array(model.converter(batch["source"], training=mode)) for mode in (False, True)
     )
     np.testing.assert_allclose(drawn, trained, atol=1e-4)
+
+
+def test_averages_reach_the_statistics_of_networks_within_the_converter_but_for_frozen_ones():
+    """The Domain Transfer Network's converter is two networks: f, which stays, and g."""
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2)(image)
+    x = keras.layers.BatchNormalization(name="own")(x)
+    function = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x), name="f")
+    function.get_layer("own").moving_mean.assign([0.1, -0.2, 0.3, 0.0])
+    given = [np.array(w) for w in function.weights]
+    model = DomainTransferNetwork(function, 16, 1 / 32)
+    optimizer = keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.75)
+    optimizers = {"discriminator": keras.optimizers.Adam(1e-2), "converter": optimizer}
+    model.compile(optimizers, run_eagerly=True)
+    batch = {key: batch_of(8)[key] for key in ("source", "target")}
+    averages = callbacks.AveragedWeights(batch["source"])
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            before = [np.array(w) for w in self.model.converter.weights]
+            with averages.applied():
+                seen.append(drawn_in_both_modes(model, batch["source"]))
+            for a, b in zip(before, self.model.converter.weights, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+    model.fit(batch, batch_size=4, shuffle=False, verbose=0, callbacks=[averages, Look()])
+    after = drawn_in_both_modes(model, batch["source"])
+    np.testing.assert_allclose(*after, atol=1e-4)
+    np.testing.assert_allclose(seen[0], after, atol=1e-4)
+    assert after[0].std() > 1e-3  # above the tolerance
+    for a, b in zip(given, model.function.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def drawn_in_both_modes(model, source):
+    return [np.array(model.converter(source, training=mode)) for mode in (False, True)]
 
 
 # ImageGrid
