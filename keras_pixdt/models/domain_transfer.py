@@ -41,7 +41,7 @@ def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") ->
 
     Args:
         image_size: side of the square images, px, a power of two from 16. The paper has 32; larger
-            images have more layers of 256 filters before the last.
+            images have more layers of 256 filters, and those of 16 px none.
         width: factor on the numbers of filters.
         name: of the model.
 
@@ -229,7 +229,7 @@ def build_encoder(
     BatchNorm and ReLU, and one to as many numbers as f has.
 
     Args:
-        image_size: side of the square images, px, a power of two from 16.
+        image_size: side of the square images, px.
         width: factor on the numbers of filters.
         features: numbers that f gives.
         dtype: dtype policy of the layers.
@@ -255,20 +255,21 @@ def mean_squared_error(a: Tensor, b: Tensor) -> Tensor:
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """L_TV (Eq. 7) with B = 1: anisotropic, summed over pixels and channels.
+    """L_TV (Eq. 7) with B = 1: anisotropic, of each channel.
 
     Args:
         images: (batch, height, width, channels).
 
     Returns:
-        A scalar, the mean over the images. Pixels of the last row and column, which lack a
-        neighbour, are left out. Where an image is constant its gradient is 0, not infinite.
+        A scalar, the mean over pixels, channels and images. Pixels of the last row and column,
+        which lack a neighbour, are left out. Where an image is constant its gradient is 0, not
+        infinite.
     """
     here = images[:, :-1, :-1]
     squares = ops.square(images[:, :-1, 1:] - here) + ops.square(images[:, 1:, :-1] - here)
     steps = squares > 0
     lengths = ops.where(steps, ops.sqrt(ops.where(steps, squares, 1.0)), 0.0)
-    return ops.mean(ops.sum(lengths, axis=(1, 2, 3)))
+    return ops.mean(lengths)
 
 
 def _cross_entropy(logits: Tensor, place: int) -> Tensor:
@@ -304,8 +305,8 @@ def _statistics(network: keras.Model) -> list[keras.Variable]:
 class DomainTransferNetwork(AdversarialModel):
     """Transfer from domain S to domain T under which f stays as it is (Taigman et al. 2016).
 
-    `DomainTransferNetwork(f)` is the network for digits of 32 px, with the paper's weights. Each
-    other row of Table 1 is a switch:
+    `DomainTransferNetwork(f, gray=True)` is the paper's network for digits of 32 px. Each other row
+    of Table 1 is a switch:
 
     | row | |
     | --- | --- |
@@ -325,8 +326,8 @@ class DomainTransferNetwork(AdversarialModel):
     the other. `predict` takes such dicts or images of S, and gives G(x).
 
     Differs from the paper:
-      - The equations' expectations and sums are means over the batch. MSE is also a mean over the
-        numbers, and total variation a sum over pixels, as Eq. 7 has it.
+      - All of the equations' expectations and sums are means: over the batch, and over the numbers
+        of f, the pixels and the channels. L_TV is of G(x) for x of S.
       - BatchNorm in g and D sees images of S and of T as batches of their own. The moving
         statistics of g are those of S, from which images are transferred.
       - D is updated first, and g through the updated one.
@@ -338,7 +339,7 @@ class DomainTransferNetwork(AdversarialModel):
         function: f, a Keras model of (batch, image_size, image_size, 3) in [-1, 1] to one vector
             for each image. The network has a copy.
         image_size: side of the images in px. For digits a power of two from 16.
-        width: factor on all numbers of filters of g and D.
+        width: factor on all numbers of filters of g, D and what is in the place of f.
         alpha: weight of L_CONST (Eq. 5).
         beta: weight of L_TID (Eq. 6).
         gamma: weight of L_TV (Eq. 7).
@@ -522,6 +523,11 @@ class DomainTransferNetwork(AdversarialModel):
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step on D, then one on g."""
         x_s, x_t = batch["source"], batch["target"]
+        if x_s.shape[0] != x_t.shape[0]:
+            raise ValueError(
+                "`source` and `target` of a batch must have as many images. "
+                f"Received shapes: {x_s.shape} and {x_t.shape}"
+            )
         # f has no gradient here and is computed once, for g and for L_CONST.
         both = self.through_f and self._transfers_target
         f = self.function(ops.concatenate([x_s, x_t]) if both else x_s, training=False)

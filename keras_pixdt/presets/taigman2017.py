@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_pixdt.presets.preset import Phase, Preset
@@ -63,6 +64,11 @@ class DomainTransferPreset(Preset):
 
         if self.function is None:
             self._refuse("function", "must be the .keras file of f; `training.train` makes one")
+        if not os.path.exists(self.function):
+            raise FileNotFoundError(
+                f"Preset {self.name!r}: `function` must be the .keras file of f. There is no "
+                f"{self.function}"
+            )
         arguments = {
             name: getattr(self, name)
             for name in (

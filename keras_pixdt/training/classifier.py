@@ -34,6 +34,8 @@ def train_classifier(
     scaled to a mean variance of 1 over the training images, since the weight of L_CONST means
     nothing without a scale; the classifier stays the same.
 
+    It sets Keras' global seed, so that it is trained alike whatever came before.
+
     Args:
         images: uint8 `(n, size, size, 3)`.
         labels: int `(n,)` in [0, classes).
@@ -53,10 +55,10 @@ def train_classifier(
         ValueError: no images, or labels that do not fit them.
     """
     labels = np.asarray(labels)
-    if not len(images) or labels.shape != (len(images),):
+    if not len(images) or labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ValueError(
-            "`labels` must be one for each of one or more images. "
-            f"Received: {len(images)} images, labels of shape {labels.shape}"
+            "`labels` must be one integer for each of one or more images. "
+            f"Received: {len(images)} images, {labels.dtype} of shape {labels.shape}"
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
@@ -114,7 +116,8 @@ def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256)
         int64 `(n,)`.
     """
     return np.concatenate(
-        [
+        [np.empty(0, np.int64)]
+        + [
             ops.convert_to_numpy(
                 classifier.predict_on_batch(images[start : start + batch_size])
             ).argmax(axis=-1)

@@ -304,15 +304,15 @@ def train(
     parts: dict[str, Any] = splits if preset.paired else _domains(splits, preset)
     held_out = parts.get("validation", parts["test"])
 
+    ready = preset
+    if isinstance(preset, DomainTransferPreset):
+        ready = _with_function(preset, parts["train"], workdir, seed, distribution)
     keras.utils.set_random_seed(seed)
     batches = _batches(parts["train"], preset, seed)
     validation = scores = None
     if preset.paired:
         validation = distribution.feed(_in_order(held_out, preset))
         scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
-    ready = preset
-    if isinstance(preset, DomainTransferPreset):
-        ready = _with_function(preset, parts["train"], workdir, seed, distribution)
     with distribution.scope():
         model = ready.model(seed)
         model.compile(preset.optimizers(model.players), metrics=scores)
