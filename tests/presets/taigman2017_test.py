@@ -21,7 +21,7 @@ SECTION_5_1 = {
     "discriminator_blocks": 4,
     "discriminator_leak": 0.0,
     "width": 1.0,
-    "discriminator_width": None,
+    "function_width": 1.0,
     "alpha": 15.0,
     "beta": 15.0,
     "gamma": 0.0,
@@ -63,7 +63,7 @@ def test_there_is_a_preset_for_every_row():
     assert set(OF_THE_PAPER) <= set(PRESETS)
     assert {name for name in presets.names() if name.startswith("taigman2017")} == set(PRESETS)
     for preset in PRESETS.values():
-        assert not preset.paired and preset.needs_function
+        assert not preset.paired and isinstance(preset, DomainTransferPreset)
 
 
 @pytest.mark.parametrize("name", OF_THE_PAPER)

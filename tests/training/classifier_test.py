@@ -89,11 +89,11 @@ def at(image, shift):
 
 def test_every_epoch_and_seed_has_an_order_of_its_own():
     images, _ = halves(12)
-    batches = classifier._Varied(images, np.arange(12), 12, seed=0)
+    batches = classifier._Varied(images, np.arange(12), 12, seed=0, recolor=False)
     first = batches[0][1].tolist()
     batches.on_epoch_end()
     second = batches[0][1].tolist()
-    other = classifier._Varied(images, np.arange(12), 12, seed=1)[0][1].tolist()
+    other = classifier._Varied(images, np.arange(12), 12, 1, recolor=False)[0][1].tolist()
     assert sorted(first) == sorted(second) == sorted(other) == list(range(12))
     assert first != second != other != first
 
@@ -101,10 +101,11 @@ def test_every_epoch_and_seed_has_an_order_of_its_own():
 @pytest.mark.parametrize(
     ("count", "labels", "message"),
     [
-        (4, [0, 1, 0], r"one for each.*Received: 4 images, labels of shape \(3,\)"),
-        (4, [[0], [1], [0], [1]], r"one for each.*Received: 4 images, labels of shape \(4, 1\)"),
+        (4, [0, 1, 0], r"one for each.*Received: 4 images, int64 of shape \(3,\)"),
+        (4, [[0], [1], [0], [1]], r"one for each.*Received: 4 images, int64 of shape \(4, 1\)"),
         (0, [], "one or more images. Received: 0 images"),
         (4, [0, 1, 2, 1], r"`labels` must be in \[0, 2\).*Received: 0 to 2"),
+        (4, [0.0, 0.5, 1.0, 1.0], r"one integer for each.*Received: 4 images, float64"),
         (4, [0, -1, 1, 1], r"`labels` must be in \[0, 2\).*Received: -1 to 1"),
     ],
 )
