@@ -129,7 +129,6 @@ class Settings:
         minutes: length of the training of each network, in the place of `epochs`.
         width: factor on the filters of g and D.
         batch_size: images of each domain in a batch.
-        learning_rate: of Adam.
         function_epochs: of the training of f.
         judge_epochs: of the training of the judge.
     """
@@ -140,7 +139,6 @@ class Settings:
     minutes: float | None = None
     width: float = WIDTH
     batch_size: int = presets.get(DTN).batch_size
-    learning_rate: float = presets.get(DTN).phases[0].learning_rate
     function_epochs: int = FUNCTION_EPOCHS
     judge_epochs: int = JUDGE_EPOCHS
 
@@ -210,10 +208,7 @@ class Experiment:
         return self._kept(
             "classifier" if without is None else f"classifier_without_{without}",
             lambda: train_classifier(
-                *s,
-                len(self.digits.names),
-                epochs=self.settings.function_epochs,
-                recolor=True,
+                *s, len(self.digits.names), epochs=self.settings.function_epochs
             ),
         )
 
@@ -272,7 +267,6 @@ class Experiment:
                 image_size=s.pixels.shape[1],
                 width=settings.width,
                 batch_size=settings.batch_size,
-                phases=(presets.Phase(settings.epochs or 1, settings.learning_rate),),
             )
             return unpaired.train(
                 row,
@@ -359,7 +353,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, help=f"of each network (default: {EPOCHS})")
     length.add_argument("--minutes", type=float, help="of each network, in the place of --epochs")
-    for name in ("width", "batch_size", "learning_rate", "function_epochs", "judge_epochs"):
+    for name in ("width", "batch_size", "function_epochs", "judge_epochs"):
         default = getattr(Settings, name)
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(

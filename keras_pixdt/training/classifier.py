@@ -14,6 +14,9 @@ from keras_pixdt.models import domain_transfer
 EPOCHS = 12
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3  # of Adam, at its start
+# At 1, the paper's weight of 15 made L_CONST outweigh the rest: backgrounds became gray, with a
+# texture that f took for that of a photo.
+DEVIATION = 0.7
 SHIFT = 1 / 16  # of the side, at most, by which images are moved in each direction
 
 
@@ -25,14 +28,13 @@ def train_classifier(
     epochs: int = EPOCHS,
     batch_size: int = BATCH_SIZE,
     width: float = 1.0,
-    recolor: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """Trains a classifier of the architecture of Taigman et al. 2016, Sec. 5.1.
 
     `classifier.get_layer("f")` is f: what it has of an image before its last ReLU. Its numbers are
-    scaled to a mean variance of 1 over the training images, since the weight of L_CONST means
-    nothing without a scale; the classifier stays the same.
+    scaled to a standard deviation of `DEVIATION` over the training images, since the weight of
+    L_CONST means nothing without a scale; the classifier stays the same.
 
     It sets Keras' global seed, so that it is trained alike whatever came before.
 
@@ -43,10 +45,7 @@ def train_classifier(
         epochs: how often it sees each image, moved at random each time.
         batch_size: images in a batch.
         width: factor on the numbers of filters.
-        recolor: whether the channels of each image are exchanged and turned into their negatives
-            at random, so that f does not see colours and what is darker: for classes that do not
-            depend on them, such as digits.
-        seed: of weights, order, movements and colours.
+        seed: of weights, order and movements.
 
     Returns:
         The trained classifier, images in [-1, 1] to logits `(n, classes)`.
@@ -68,7 +67,7 @@ def train_classifier(
     keras.utils.set_random_seed(seed)
     function = domain_transfer.build_function(images.shape[1], width)
     classifier = domain_transfer.build_classifier(function, classes)
-    batches = _Varied(images, labels, min(batch_size, len(images)), seed, recolor)
+    batches = _Moved(images, labels, min(batch_size, len(images)), seed)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * len(batches))
     classifier.compile(
         keras.optimizers.Adam(rate),
@@ -86,7 +85,7 @@ def train_classifier(
 
 
 def _scale(classifier: keras.Model, images: np.ndarray, batch_size: int = 256) -> None:
-    """Divides f by its standard deviation, and multiplies what comes after it."""
+    """Gives f its standard deviation, and what comes after it the inverse factor."""
     function, logits = classifier.get_layer("f"), classifier.get_layer("logits")
     features = np.concatenate(
         [
@@ -97,11 +96,12 @@ def _scale(classifier: keras.Model, images: np.ndarray, batch_size: int = 256) -
     deviation = np.sqrt(features.var(axis=0, dtype=np.float64).mean())
     if not deviation > 0:  # a single image
         return
+    factor = DEVIATION / deviation
     # What is between them, max pooling and ReLU, does not mind a factor.
     last = [layer for layer in function.layers if layer.weights][-1]
-    last.set_weights([weight / deviation for weight in last.get_weights()])
+    last.set_weights([weight * factor for weight in last.get_weights()])
     kernel, bias = logits.get_weights()
-    logits.set_weights([kernel * deviation, bias])
+    logits.set_weights([kernel / factor, bias])
 
 
 def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -126,14 +126,11 @@ def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256)
     )
 
 
-class _Varied(keras.utils.PyDataset):
-    """Batches of images that are moved by some pixels, their borders continued, and recoloured."""
+class _Moved(keras.utils.PyDataset):
+    """Batches of images that are moved by some pixels; their borders are continued."""
 
-    def __init__(
-        self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int, recolor: bool
-    ) -> None:
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> None:
         super().__init__()
-        self._recolor = recolor
         self._most = round(SHIFT * images.shape[1])
         self._images, self._labels = images, labels
         self._batch_size, self._seed = batch_size, seed
@@ -143,13 +140,7 @@ class _Varied(keras.utils.PyDataset):
     def _draw(self) -> None:
         rng = np.random.default_rng((self._seed, self._epoch))
         self._order = rng.permutation(len(self._images))
-        count = len(self._images)
-        self._shift = rng.integers(-self._most, self._most + 1, (count, 2))
-        self._channels = np.tile(np.arange(3), (count, 1))
-        self._sign = np.ones((count, 3), np.float32)
-        if self._recolor:
-            self._channels = rng.permuted(self._channels, axis=1)
-            self._sign = rng.choice(np.array([-1, 1], np.float32), (count, 3))
+        self._shift = rng.integers(-self._most, self._most + 1, (len(self._images), 2))
 
     def __len__(self) -> int:
         return len(self._images) // self._batch_size
@@ -160,9 +151,8 @@ class _Varied(keras.utils.PyDataset):
         y, x = (
             np.clip(np.arange(size) + self._shift[rows, axis, None], 0, size - 1) for axis in (0, 1)
         )
-        place = rows[:, None, None, None], y[:, :, None, None], x[:, None, :, None]
-        varied = to_float(self._images[(*place, self._channels[rows, None, None])])
-        return varied * self._sign[rows, None, None], self._labels[rows]
+        moved = self._images[rows[:, None, None], y[:, :, None], x[:, None, :]]
+        return to_float(moved), self._labels[rows]
 
     def on_epoch_end(self) -> None:
         self._epoch += 1

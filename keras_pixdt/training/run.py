@@ -464,7 +464,6 @@ def _with_function(
             labels.index,
             len(labels.names),
             width=preset.function_width,
-            recolor=preset.function_recolor,
             seed=seed,
         )
         workdir.mkdir(parents=True, exist_ok=True)
