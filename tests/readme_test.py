@@ -5,6 +5,7 @@ file fails all the same.
 """
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import os
@@ -20,7 +21,8 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import cli, data, presets
-from keras_pixdt.training import run
+from keras_pixdt.reproduce import digits
+from keras_pixdt.training import run, super_resolution
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,10 +58,14 @@ def folder(small_lookbook, small_run, tmp_path, monkeypatch):
     shutil.copytree(small_run, tmp_path / "runs" / "lookbook")
     (tmp_path / "LookBook").symlink_to(small_lookbook)
     (tmp_path / "holiday").mkdir()
-    for name in ("dress", "t-shirt", "shoes"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
+    for name in ("photos/dress", "photos/t-shirt", "photos/shoes", "faces", "emoji", "others"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("photo_digits.npz", "mnist.npz", "f.keras"):
+        (tmp_path / name).touch()
+    for name in ("anna", "bert"):
+        (tmp_path / name).mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (60, 40, 3)).astype(np.uint8)
-    for name in ("photo.jpg", "holiday/beach.png"):
+    for name in ("photo.jpg", "holiday/beach.png", "anna/1.png", "anna/2.png", "bert/1.png"):
         Image.fromarray(pixels).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -105,6 +111,7 @@ def record(monkeypatch, target, answer=None):
 def test_commands_run(folder, monkeypatch, capsys, caplog):
     import keras_pixdt.demo  # noqa: F401
 
+    run_with_f(folder / "runs" / "emoji", monkeypatch)
     trained = record(monkeypatch, "keras_pixdt.training.run.train")
     # It would change this process for all tests; a script below calls it.
     started = record(monkeypatch, "keras_pixdt.training.distribution.start")
@@ -126,17 +133,39 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     for call in trained:
         name = call["preset"].name
         dtype = call["preset"].dtype
-        assert call["preset"] == dataclasses.replace(presets.get(name), dtype=dtype)
+        given = {}
+        if f := getattr(call["preset"], "function", None):
+            assert pathlib.Path(f).is_file()
+            given["function"] = f
+        assert call["preset"] == dataclasses.replace(presets.get(name), dtype=dtype, **given)
         assert_data_exists(call["data"])
         options = {k: v for k, v in (call["data_options"] or {}).items() if v is not None}
         assert_data_exists(options.pop("target_data", call["data"]))
         assert options in ({}, {"edges": True})
-    assert {call["preset"].name for call in trained} == {"demo", "yoo2016", "kim2017-small"}
+    assert {call["preset"].name for call in trained} == {
+        "demo", "yoo2016", "kim2017-small", "taigman2017", "taigman2017-small", "taigman2017-faces",
+    }  # fmt: skip
     assert [call["workdir"] for call in shown] == ["runs/demo"]
     assert ("mirrored", "mixed_bfloat16") in [(c["strategy"], c["precision"]) for c in started]
     for name in ("photo.png", "beach.png"):
         assert data.read_image(folder / "products" / name).shape == (32, 32, 3)
     assert (folder / "runs/lookbook/export/converter_float32.tflite").is_file()
+    for name in ("anna.png", "bert.png"):
+        assert data.read_image(folder / "drawn" / name).shape == (32, 32, 3)
+
+
+def run_with_f(workdir, monkeypatch):
+    """A run of a Domain Transfer Network, and of what enlarges its images, for a moment."""
+    from keras_pixdt.models.domain_transfer import build_function
+
+    build_function(16, 1 / 32).save(workdir.parent / "f.keras")
+    preset = dataclasses.replace(
+        presets.get("taigman2017"),
+        image_size=16, width=1 / 32, batch_size=8, function=str(workdir.parent / "f.keras"),
+    )  # fmt: skip
+    run.train(preset, "LookBook", workdir, epochs=1, verbose=0)
+    upscale = functools.partial(super_resolution.train_upscaler, steps=2, width=1 / 16)
+    monkeypatch.setattr(super_resolution, "train_upscaler", upscale)
 
 
 def assert_data_exists(name):
@@ -144,18 +173,30 @@ def assert_data_exists(name):
         import tfds_lookbook
 
         assert name.removeprefix("tfds:lookbook/") in tfds_lookbook.Builder.builder_configs
+    elif name.startswith("tfds:"):
+        assert name in ("tfds:svhn_cropped", "tfds:mnist")  # of TFDS' own catalogue
     else:
-        assert pathlib.Path(name).is_dir()
+        assert pathlib.Path(name).exists()
 
 
 @pytest.mark.parametrize("line", [x for x in COMMANDS if x.startswith("pixdt reproduce ")])
-def test_experiments_take_the_commands(line, monkeypatch):
+def test_experiments_take_the_commands(line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     name = shlex.split(line)[2].replace("-", "_")
     module = importlib.import_module(f"keras_pixdt.reproduce.{name}")
-    calls = record(monkeypatch, f"{module.__name__}.run", {"models": {}})
-    monkeypatch.setattr(module, "table", lambda found: "")
+    answer = {"models": {}, "images": 0, "scale": 1.0, "difference": 0.0}
+    monkeypatch.setattr(digits, "load", lambda *names, **_: names)
+    calls = record(monkeypatch, f"{module.__name__}.run", answer)
+    monkeypatch.setattr(module, "table", lambda *_: "", raising=False)
     assert cli.main(shlex.split(line)[1:]) == 0
-    assert [call["out"] for call in calls] == [f"runs/{name}"]
+    (call,) = calls
+    if "experiment" in call:
+        assert call["experiment"].digits == ("photo_digits.npz", "mnist.npz")
+        assert str(call["experiment"].out) == "runs/taigman2017"
+    elif "workdir" in call:
+        assert pathlib.Path(call["out"]).parent == pathlib.Path(call["workdir"])
+    else:
+        assert call["out"] == f"runs/{name}"
 
 
 def test_tfds_commands_are_what_tfds_takes(folder, monkeypatch):

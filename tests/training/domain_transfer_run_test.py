@@ -1,0 +1,180 @@
+"""Runs of the Domain Transfer Network: f, labels, and what judges."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pixdt import cli, data, presets
+from keras_pixdt.models.domain_transfer import DomainTransferNetwork
+from keras_pixdt.training import evaluation, run
+from keras_pixdt.training.classifier import classify
+from tests import samples
+from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
+
+SIZE = 16
+PRESET = dataclasses.replace(
+    presets.get("taigman2017"),
+    image_size=SIZE, width=1 / 32, discriminator_width=1 / 32, function_width=1 / 16, batch_size=8,
+    phases=((2, 1e-3),),
+)  # fmt: skip
+
+
+def halves(count, seed, background):
+    """Noise on a background; the class says which half is bright."""
+    rng = np.random.default_rng(seed)
+    images = background + rng.integers(0, 60, (count, SIZE, SIZE, 3))
+    labels = np.arange(count) % 2
+    for image, label in zip(images, labels, strict=True):
+        image[label * SIZE // 2 :][: SIZE // 2] += 100
+    return images.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two labelled domains; the second is darker."""
+    folder = tmp_path_factory.mktemp("domains")
+    for name, background in (("s", 80), ("t", 0)):
+        sets = [*halves(48, 1, background), *halves(24, 2, background)]
+        names = ("x_train", "y_train", "x_test", "y_test")
+        np.savez(folder / f"{name}.npz", **dict(zip(names, sets, strict=True)))
+    return folder / "s.npz", folder / "t.npz"
+
+
+def train(files, workdir, preset=PRESET, **options):
+    options = {"epochs": 2, "verbose": 0, "seed": 3, **options}
+    return run.train(
+        preset, str(files[0]), workdir, data_options={"target_data": str(files[1])}, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(files, tmp_path_factory):
+    """A run of two epochs. Tests only read it."""
+    return train(files, tmp_path_factory.mktemp("run") / "first")
+
+
+def test_f_is_trained_on_the_labels_of_the_first_domain(finished):
+    f = keras.models.load_model(finished.workdir / run.FUNCTION)
+    whole = keras.models.load_model(finished.workdir / run.SOURCE_CLASSIFIER)
+    test = finished.domains()["test"]
+    x = data.to_float(test.sources)
+    assert (classify(whole, x) == test.source_labels.index).mean() > 0.9
+    np.testing.assert_array_equal(f(x), whole.get_layer("f")(x))
+    np.testing.assert_array_equal(finished.model.function(x), f(x))
+    opened = run.load_run(finished.workdir)
+    assert type(opened.model) is DomainTransferNetwork
+    np.testing.assert_array_equal(opened.convert(x), finished.convert(x))
+    assert json.loads((finished.workdir / "run.json").read_text())["preset"]["function"] is None
+
+
+def test_scores_are_those_of_a_classifier_of_the_second_domain(finished):
+    with samples.narrow_embedders():
+        scores = finished.evaluate()
+    judge = keras.models.load_model(finished.workdir / run.TARGET_CLASSIFIER)
+    own = keras.models.load_model(finished.workdir / run.SOURCE_CLASSIFIER)
+    test = finished.domains()["test"]
+    x, labels = data.to_float(test.sources), test.source_labels.index
+    expected = {
+        "accuracy": (classify(judge, finished.convert(x)) == labels).mean(),
+        "accuracy_unconverted": (classify(judge, x) == labels).mean(),
+        "accuracy_source_classifier": (classify(own, x) == labels).mean(),
+        "accuracy_targets": (
+            classify(judge, data.to_float(test.targets)) == test.target_labels.index
+        ).mean(),
+    }
+    assert {name: scores[name] for name in expected} == pytest.approx(expected)
+    assert scores["accuracy_targets"] > 0.9
+    assert scores["kid_mean"] is not None
+
+
+def test_batches_of_any_size_are_judged_alike(finished):
+    domains = finished.domains()
+    judge = keras.models.load_model(finished.workdir / run.SOURCE_CLASSIFIER)
+    whole, parts = (
+        evaluation.evaluate_labels(finished.convert, domains, judge, batch_size=size)
+        for size in (128, 7)
+    )
+    assert whole == parts and "accuracy_source_classifier" not in whole
+    unlabelled = {"test": data.DomainSet(domains["test"].sources, domains["test"].targets)}
+    with pytest.raises(ValueError, match="'test' must have labels in both domains"):
+        evaluation.evaluate_labels(finished.convert, unlabelled, judge)
+
+
+def test_an_interrupted_run_keeps_its_f_and_ends_alike(files, finished, tmp_path, monkeypatch):
+    workdir = tmp_path / "cut"
+    with pytest.raises(Interrupted):
+        train(files, workdir, callbacks=[Interrupt()])
+    monkeypatch.setattr(run.classifier, "train_classifier", None)  # f is there
+    assert_equal_weights(train(files, workdir).model, finished.model)
+
+
+def test_killed_after_f_was_trained_a_run_ends_alike(files, finished, tmp_path):
+    """Training f leaves no trace in the random state of what follows."""
+    workdir = tmp_path / "cut"
+    workdir.mkdir()
+    f = keras.models.load_model(finished.workdir / run.FUNCTION)
+    f.save(workdir / run.FUNCTION)
+    assert_equal_weights(train(files, workdir).model, finished.model)
+
+
+def test_a_given_f_is_taken(files, finished, tmp_path):
+    path = str(finished.workdir / run.FUNCTION)
+    given = train(files, tmp_path, dataclasses.replace(PRESET, function=path))
+    assert_equal_weights(given.model, finished.model)
+    assert not (tmp_path / run.FUNCTION).exists()
+
+
+def test_reversed_f_is_still_that_of_the_first_domain(files, finished, tmp_path):
+    preset = dataclasses.replace(PRESET, reverse=True)
+    backwards = train(files, tmp_path, preset, epochs=1)
+    x = data.to_float(finished.domains()["test"].sources)
+    np.testing.assert_array_equal(backwards.model.function(x), finished.model.function(x))
+    first = backwards.domains()["test"].sources
+    np.testing.assert_array_equal(first, finished.domains()["test"].targets)
+    with samples.narrow_embedders():
+        scores = backwards.evaluate()
+    assert "accuracy" in scores and "accuracy_source_classifier" not in scores
+
+
+def test_without_labels_there_is_no_f(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(12):
+            pixels = rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+            data.write_image(tmp_path / name / f"{i}.png", pixels)
+    with pytest.raises(ValueError, match=r"have no labels.*a subfolder for each class.*--function"):
+        train((tmp_path / "a", tmp_path / "b"), tmp_path / "run")
+
+
+def test_f_of_presets_without_is_refused(capfd):
+    arguments = ["train", "--preset", "demo", "--function", "f.keras", "--workdir", "x"]
+    assert cli.main(arguments) == 1
+    assert "--function is of presets with an f, and 'demo' has none" in capfd.readouterr().err
+
+
+def test_pairs_are_labelled_by_category(small_lookbook, tmp_path):
+    """LookBook's files without their pairs: f is of persons, by what they wear."""
+    finished = run.train(PRESET, str(small_lookbook), tmp_path, epochs=1, verbose=0)
+    domains = finished.domains()
+    names = {part.source_labels.names for part in domains.values()}
+    assert len(names) == 1 and len(names.pop()) > 1
+    assert (tmp_path / run.FUNCTION).exists()
+
+
+def test_convert_chooses_the_best_of_a_person(finished, tmp_path):
+    """Eq. 8 by the command, with a real f."""
+    photos = finished.domains()["test"].sources[:5]
+    (tmp_path / "anna").mkdir()
+    for i, photo in enumerate(photos):
+        data.write_image(tmp_path / "anna" / f"{i}.png", photo)
+    command = ["convert", str(tmp_path / "anna"), "--model", str(finished.workdir)]
+    command += ["--best-of-folder", "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["anna.png"]
+    best = int(np.argmin(finished.model.constancy(data.to_float(photos))))
+    expected = data.to_uint8(finished.convert(data.to_float(photos)))[best]
+    assert np.abs(data.read_image(tmp_path / "out" / "anna.png").astype(int) - expected).max() <= 1
