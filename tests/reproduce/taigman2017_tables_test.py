@@ -43,7 +43,7 @@ def trained(monkeypatch):
     """Networks and classifiers that are not trained, but ask for it: each request is recorded."""
     requests = []
 
-    def classifier(pixels, labels, classes, *, epochs):
+    def classifier(pixels, labels, classes, *, epochs, noise=0.0):
         requests.append(("classifier", sorted(set(labels)), epochs))
         image = keras.Input((SIZE, SIZE, 3))
         f = keras.Model(image, keras.layers.Flatten()(image[:, 1::4, 8:9, :1]), name="f")
@@ -177,7 +177,7 @@ def test_domains_without_the_same_labels_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_trains_and_prints_a_table(tmp_path, capfd):
+def test_the_command_trains_and_prints_a_table(tmp_path, caplog):
     """All that is real, for a moment: two files, f, the judge, a network, the table."""
     sets = [bars(24, seed, colored=seed < 2) for seed in range(4)]
     write_npz(tmp_path / "s.npz", *sets[:2])
@@ -187,7 +187,6 @@ def test_the_command_trains_and_prints_a_table(tmp_path, capfd):
     arguments += ["--judge-epochs", "1", "--out", tmp_path / "out"]
     command = ["reproduce", "taigman2017-table1", *map(str, arguments), "--rows", "taigman2017"]
     assert cli.main(command) == 0
-    printed = capfd.readouterr().err
-    assert "each seed" in printed and "90.66%" in printed
+    assert "each seed" in caplog.text and "90.66%" in caplog.text
     for name in ("function", "classifier", "judge", "taigman2017_seed0"):
         assert (tmp_path / "out" / f"{name}.keras").exists()

@@ -17,7 +17,7 @@ from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
 SIZE = 16
 PRESET = dataclasses.replace(
     presets.get("taigman2017"),
-    image_size=SIZE, width=1 / 32, discriminator_width=1 / 32, function_width=1 / 16, batch_size=8,
+    image_size=SIZE, width=1 / 32, discriminator_width=1 / 32, function_width=1 / 8, batch_size=32,
     phases=((2, 1e-3),),
 )  # fmt: skip
 
@@ -37,7 +37,7 @@ def files(tmp_path_factory):
     """Two labelled domains; the second is darker."""
     folder = tmp_path_factory.mktemp("domains")
     for name, background in (("s", 80), ("t", 0)):
-        sets = [*halves(48, 1, background), *halves(24, 2, background)]
+        sets = [*halves(256, 1, background), *halves(24, 2, background)]
         names = ("x_train", "y_train", "x_test", "y_test")
         np.savez(folder / f"{name}.npz", **dict(zip(names, sets, strict=True)))
     return folder / "s.npz", folder / "t.npz"
@@ -150,10 +150,10 @@ def test_without_labels_there_is_no_f(tmp_path):
         train((tmp_path / "a", tmp_path / "b"), tmp_path / "run")
 
 
-def test_f_of_presets_without_is_refused(capfd):
+def test_f_of_presets_without_is_refused(caplog):
     arguments = ["train", "--preset", "demo", "--function", "f.keras", "--workdir", "x"]
     assert cli.main(arguments) == 1
-    assert "--function is of presets with an f, and 'demo' has none" in capfd.readouterr().err
+    assert "--function is of presets with an f, and 'demo' has none" in caplog.text
 
 
 def test_pairs_are_labelled_by_category(small_lookbook, tmp_path):
