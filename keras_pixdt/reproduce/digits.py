@@ -28,7 +28,7 @@ from keras_pixdt import data, presets
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 from keras_pixdt.reproduce import unpaired
 from keras_pixdt.training.checkpoint import replacing, write_json
-from keras_pixdt.training.classifier import FUNCTION_NOISE, classify, train_classifier
+from keras_pixdt.training.classifier import classify, train_classifier
 from keras_pixdt.training.schedule import check_length
 
 DTN = "taigman2017"
@@ -208,10 +208,7 @@ class Experiment:
         return self._kept(
             "classifier" if without is None else f"classifier_without_{without}",
             lambda: train_classifier(
-                *s,
-                len(self.digits.names),
-                epochs=self.settings.function_epochs,
-                noise=FUNCTION_NOISE,
+                *s, len(self.digits.names), epochs=self.settings.function_epochs
             ),
         )
 

@@ -14,10 +14,9 @@ from keras_pixdt.models import domain_transfer
 EPOCHS = 12
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3  # of Adam, at its start
-# At 1, the paper's weight of 15 made L_CONST outweigh the rest: backgrounds became gray, with a
-# texture that f took for that of a photo.
+# At 1 and more, in trials of minutes, the paper's weight of 15 made L_CONST outweigh the rest:
+# backgrounds became gray, with a texture that f took for that of a photo.
 DEVIATION = 0.7
-FUNCTION_NOISE = 0.5
 SHIFT = 1 / 16  # of the side, at most, by which images are moved in each direction
 
 
@@ -29,7 +28,6 @@ def train_classifier(
     epochs: int = EPOCHS,
     batch_size: int = BATCH_SIZE,
     width: float = 1.0,
-    noise: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
     """Trains a classifier of the architecture of Taigman et al. 2016, Sec. 5.1.
@@ -47,9 +45,7 @@ def train_classifier(
         epochs: how often it sees each image, moved at random each time.
         batch_size: images in a batch.
         width: factor on the numbers of filters.
-        noise: the largest standard deviation of the Gaussian noise that is added to images in
-            [-1, 1]; each has one of its own below it. `FUNCTION_NOISE` for f.
-        seed: of weights, order, movements and noise.
+        seed: of weights, order and movements.
 
     Returns:
         The trained classifier, images in [-1, 1] to logits `(n, classes)`.
@@ -71,7 +67,7 @@ def train_classifier(
     keras.utils.set_random_seed(seed)
     function = domain_transfer.build_function(images.shape[1], width)
     classifier = domain_transfer.build_classifier(function, classes)
-    batches = _Moved(images, labels, min(batch_size, len(images)), seed, noise)
+    batches = _Moved(images, labels, min(batch_size, len(images)), seed)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * len(batches))
     classifier.compile(
         keras.optimizers.Adam(rate),
@@ -131,13 +127,10 @@ def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256)
 
 
 class _Moved(keras.utils.PyDataset):
-    """Batches of images that are moved by some pixels, their borders continued, with noise."""
+    """Batches of images that are moved by some pixels; their borders are continued."""
 
-    def __init__(
-        self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int, noise: float
-    ) -> None:
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> None:
         super().__init__()
-        self._noise = noise
         self._most = round(SHIFT * images.shape[1])
         self._images, self._labels = images, labels
         self._batch_size, self._seed = batch_size, seed
@@ -158,12 +151,8 @@ class _Moved(keras.utils.PyDataset):
         y, x = (
             np.clip(np.arange(size) + self._shift[rows, axis, None], 0, size - 1) for axis in (0, 1)
         )
-        moved = to_float(self._images[rows[:, None, None], y[:, :, None], x[:, None, :]])
-        if self._noise:
-            rng = np.random.default_rng((self._seed, self._epoch, index))
-            deviation = self._noise * rng.random((len(rows), 1, 1, 1), np.float32)
-            moved += deviation * rng.standard_normal(moved.shape, np.float32)
-        return moved, self._labels[rows]
+        moved = self._images[rows[:, None, None], y[:, :, None], x[:, None, :]]
+        return to_float(moved), self._labels[rows]
 
     def on_epoch_end(self) -> None:
         self._epoch += 1

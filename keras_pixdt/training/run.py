@@ -464,7 +464,6 @@ def _with_function(
             labels.index,
             len(labels.names),
             width=preset.function_width,
-            noise=classifier.FUNCTION_NOISE,
             seed=seed,
         )
         workdir.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ def trained(monkeypatch):
     """Networks and classifiers that are not trained, but ask for it: each request is recorded."""
     requests = []
 
-    def classifier(pixels, labels, classes, *, epochs, noise=0.0):
+    def classifier(pixels, labels, classes, *, epochs):
         requests.append(("classifier", sorted(set(labels)), epochs))
         image = keras.Input((SIZE, SIZE, 3))
         f = keras.Model(image, keras.layers.Flatten()(image[:, 1::4, 8:9, :1]), name="f")
