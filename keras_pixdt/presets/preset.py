@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +79,7 @@ class Preset(abc.ABC):
         if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:
             self._refuse("ema_momentum", "must be in [0, 1), or None")
 
-    def _refuse(self, field: str, rule: str) -> None:
+    def _refuse(self, field: str, rule: str) -> NoReturn:
         raise ValueError(
             f"Preset {self.name!r}: `{field}` {rule}. Received: {getattr(self, field)!r}"
         )
