@@ -196,9 +196,9 @@ class Run:
 
         Only for a run with f, whose two domains have the same classes.
         """
-        train = domains["train"]
+        preset, train = self.preset, domains["train"]
         target, source = train.target_labels, train.source_labels
-        if not isinstance(self.preset, DomainTransferPreset) or target is None or source is None:
+        if not isinstance(preset, DomainTransferPreset) or target is None or source is None:
             return None
         if target.names != source.names:
             return None
@@ -206,12 +206,16 @@ class Run:
         if not path.exists():
             logging.info("Training a classifier on the labels of the second domain")
             trained = classifier.train_classifier(
-                train.targets, target.index, len(target.names), seed=CLASSIFIER_SEED
+                train.targets,
+                target.index,
+                len(target.names),
+                width=preset.function_width,  # of f's architecture (Sec. 5.1)
+                seed=CLASSIFIER_SEED,
             )
             with checkpoint_module.replacing(path) as unfinished:
                 trained.save(unfinished)
         own = self.workdir / SOURCE_CLASSIFIER
-        has_own = own.exists() and not self.preset.reverse
+        has_own = own.exists() and not preset.reverse
         return keras.models.load_model(path), keras.models.load_model(own) if has_own else None
 
     def history(self) -> dict[str, list[float]]:
