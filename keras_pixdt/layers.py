@@ -96,6 +96,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), dtype)
 
 
+def normalizations(network: keras.Model) -> list[Any]:
+    """BatchNorm's layers, also of networks that it consists of, but for those that do not learn."""
+    every = network._flatten_layers(include_self=False)
+    return [layer for layer in every if hasattr(layer, "moving_variance") and layer.trainable]
+
+
+def moving_statistics(network: keras.Model) -> list[keras.Variable]:
+    """Moving mean and variance of each of `normalizations`."""
+    return [
+        v for layer in normalizations(network) for v in (layer.moving_mean, layer.moving_variance)
+    ]
+
+
 @keras.saving.register_keras_serializable("keras_pixdt")
 class Dropout(keras.layers.Layer):
     """Dropout as the noise z of a conditional GAN: active in training and at test time.

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_pixdt.layers import BatchNormalization
+from keras_pixdt.layers import BatchNormalization, moving_statistics
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 # f: Sec. 5.1.
@@ -291,16 +291,6 @@ def _without_dropout(layer: keras.Layer) -> keras.Layer:
     return type(layer).from_config(config)
 
 
-def _statistics(network: keras.Model) -> list[keras.Variable]:
-    """BatchNorm's moving means and variances."""
-    return [
-        variable
-        for layer in network.layers
-        if isinstance(layer, BatchNormalization)
-        for variable in (layer.moving_mean, layer.moving_variance)
-    ]
-
-
 @keras.saving.register_keras_serializable("keras_pixdt")
 class DomainTransferNetwork(AdversarialModel):
     """Transfer from domain S to domain T under which f stays as it is (Taigman et al. 2016).
@@ -512,13 +502,16 @@ class DomainTransferNetwork(AdversarialModel):
         )
         return ops.norm(ops.cast(difference, "float32"), axis=-1)
 
-    def basis(self) -> Tensor:
+    def basis(self, length: float = 1.0) -> Tensor:
         """g(e_1), g(e_2), ...: the images of the standard basis of f's space (Appendix C).
+
+        Args:
+            length: of the vectors, which are e_1, e_2, ... times it.
 
         Returns:
             Images of the size that g draws, float32 (features, size, size, 3) in [-1, 1].
         """
-        return self.generator(ops.eye(self.function.output_shape[-1]), training=False)
+        return self.generator(length * ops.eye(self.function.output_shape[-1]), training=False)
 
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step on D, then one on g."""
@@ -555,7 +548,9 @@ class DomainTransferNetwork(AdversarialModel):
             return self._draw(x_s, f)
         # Batches of their own, with BatchNorm's statistics of their own. Only those of S are kept:
         # images of S are what is transferred later.
-        statistics = [v for n in self.players["converter"] for v in _statistics(getattr(self, n))]
+        statistics = [
+            v for n in self.players["converter"] for v in moving_statistics(getattr(self, n))
+        ]
         before = [ops.copy(v) for v in statistics]
         of_t = self._draw(x_t, f[count:])
         for variable, value in zip(statistics, before, strict=True):

@@ -66,8 +66,7 @@ def run(
             f"Received: {workdir}, preset {trained.preset.name!r}"
         )
     length = _mean_length(trained, model.function) if isinstance(scale, str) else scale
-    vectors = length * np.eye(model.function.output_shape[-1], dtype=np.float32)
-    images = data.to_uint8(ops.convert_to_numpy(model.generator(vectors, training=False)))
+    images = data.to_uint8(ops.convert_to_numpy(model.basis(length)))
     if out is not None:
         path = pathlib.Path(out)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from absl import logging
 
@@ -59,7 +60,7 @@ def run(experiment: digits.Experiment, seed: int = 0) -> dict[str, float]:
     """
     model = experiment.network(seed=seed)
     t = experiment.digits.t
-    found = {"f": experiment.baselines()["f_on_t"]}
+    found = {"f": digits.accuracy(keras.models.load_model(experiment.classifier()), t)}
     for name, images in (("train", experiment.digits.s), ("test", experiment.digits.s_test)):
         found[f"{name}_unconverted"] = nearest_neighbor(images, t)
         transferred = digits.Images(digits.transfer(model, images.pixels), images.labels)

@@ -21,6 +21,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
+from keras_pixdt.layers import moving_statistics, normalizations
 
 
 class PlayerDivergedError(FloatingPointError):
@@ -205,7 +206,7 @@ class AveragedWeights(keras.callbacks.Callback):
         return [self.model.converter, *back]
 
     def _statistics(self) -> list[keras.Variable]:
-        return [variable for network in self._networks() for variable in _statistics(network)]
+        return [variable for network in self._networks() for variable in moving_statistics(network)]
 
     def _measure(self) -> list[np.ndarray]:
         """BatchNorm's statistics under the weights that the networks have now."""
@@ -223,11 +224,11 @@ def _measure(network: keras.Model, batches: list[Any]) -> tuple[list[np.ndarray]
     # resumed run would have them.
     clone = keras.models.clone_model(network)
     clone.set_weights([_copy(weight) for weight in network.weights])
-    layers = _normalizations(clone)
-    sums = [np.zeros(variable.shape) for variable in _statistics(clone)]
+    layers = normalizations(clone)
+    sums = [np.zeros(variable.shape) for variable in moving_statistics(clone)]
     drawn = []
     for batch in batches:
-        for variable in _statistics(clone):
+        for variable in moving_statistics(clone):
             variable.assign(np.zeros(variable.shape))
         drawn.append(clone(batch, training=True))  # of a network with stages, a list
         found = [
@@ -237,18 +238,6 @@ def _measure(network: keras.Model, batches: list[Any]) -> tuple[list[np.ndarray]
         ]
         sums = [total + value for total, value in zip(sums, found, strict=True)]
     return [total / len(batches) for total in sums], drawn
-
-
-def _normalizations(network: keras.Model) -> list[Any]:
-    """Also those of networks that it consists of, but for the ones that do not learn."""
-    layers = network._flatten_layers(include_self=False)
-    return [layer for layer in layers if hasattr(layer, "moving_variance") and layer.trainable]
-
-
-def _statistics(network: keras.Model) -> list[keras.Variable]:
-    return [
-        v for layer in _normalizations(network) for v in (layer.moving_mean, layer.moving_variance)
-    ]
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:

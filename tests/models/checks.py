@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -65,6 +66,29 @@ def run_on_jax(code, *arguments, **environment):
     """The same on the JAX backend, for a few steps: compiling would take longer than they do."""
     jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     return run_python(code, *arguments, **jax, **environment)
+
+
+def assert_steps_equal_those_on_jax(folder, batch):
+    """The steps that a process on JAX took, taken on TensorFlow.
+
+    Args:
+        folder: with `before.keras`, `after.keras`, and `drawn.npz`: the losses of
+            `fit(batch, batch_size=4, epochs=1)`, and "drawn", what the model then draws.
+        batch: of which "source" is drawn from.
+
+    Returns:
+        The model of `after.keras` and what `drawn.npz` holds, for further comparisons.
+    """
+    found = np.load(folder / "drawn.npz")
+    model, after = (keras.models.load_model(folder / f"{x}.keras") for x in ("before", "after"))
+    model.run_eagerly = True
+    logs = model.fit(batch, batch_size=4, epochs=1, shuffle=False, verbose=0).history
+    for name, values in logs.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4)
+    for a, b in zip(model.weights, after.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=a.path)
+    np.testing.assert_allclose(after(batch["source"]), found["drawn"], atol=1e-4)
+    return after, found
 
 
 REPLICAS = """

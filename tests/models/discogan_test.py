@@ -552,16 +552,7 @@ np.savez(f"{folder}/drawn.npz", drawn=model.predict(batch["source"], verbose=0),
 @pytest.mark.slow
 def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
     checks.run_on_jax(JAX, tmp_path, json.dumps({**TINY, "weight_decay": 0.3}))
-    found = np.load(tmp_path / "drawn.npz")
-    model, after = (keras.models.load_model(tmp_path / f"{x}.keras") for x in ("before", "after"))
-    model.run_eagerly = True
-    batch = batch_of(8)
-    logs = model.fit(batch, batch_size=4, epochs=1, shuffle=False, verbose=0).history
-    for name, values in logs.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-4)
-    for a, b in zip(model.weights, after.weights, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=a.path)
-    np.testing.assert_allclose(after(batch["source"]), found["drawn"], atol=1e-4)
+    checks.assert_steps_equal_those_on_jax(tmp_path, batch_of(8))
 
 
 # Errors
