@@ -1,29 +1,11 @@
 """A product index: vectors, ids and thumbnails of a catalogue in one file, searched by image.
 
-The file is a safetensors file, so that public tools read it: 8 bytes with the length of the header,
-the header in JSON, then the tensors one after the other. Python maps it into memory, and a browser
-reads it by a `DataView`, `JSON.parse` and typed arrays. All numbers are little-endian.
-
-| tensor | | |
-| --- | --- | --- |
-| `id_offsets` | int64 (n + 1,) | id i is bytes `id_offsets[i]` to `id_offsets[i + 1]` of `ids` |
-| `thumbnail_offsets` | int64 (n + 1,) | the same of `thumbnails` |
-| `vectors` | float32 (n, dimensions) | of length 1, so that inner products are cosines |
-| `digests` | uint8 (n, 32) | SHA-256 of each image: whether it has changed |
-| `ids` | uint8 | UTF-8, without separators |
-| `thumbnails` | uint8 | JPEG files, without separators |
-
-`__metadata__` holds strings: `format` ("keras_pixdt.index"), `version` ("1"), `embedder` (see
-`fingerprint`), `dimensions`, `image_size` and `thumbnail_size`. There are no dates: the same
-catalogue gives the same bytes.
-
-Searching needs NumPy only, and an index that is being built also Pillow; Keras comes with the
-embedder that the user passes.
+Searching needs NumPy only, and changing an index also Pillow; Keras comes with the embedder that
+the user passes.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import io
@@ -42,30 +24,27 @@ from PIL import Image
 from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
 from keras_pixdt.data.files import HIDDEN, UNREADABLE, Skipped, decode, is_hidden, open_files
 from keras_pixdt.data.images import letterbox, to_float
+from keras_pixdt.search import index_file
+from keras_pixdt.search.index_file import Blobs, Rows, Settings, no_rows
 
 if TYPE_CHECKING:
     import keras
 
-FORMAT = "keras_pixdt.index"
-VERSION = "1"
 # Results are shown at about 96 px on a phone. As JPEG of this quality they are 2.2 KB (PNG: 8 to
 # 13 KB), so that a browser downloads 10,000 products in 25 MB, a tenth of it vectors.
 THUMBNAIL_SIZE_PX = 96
 _THUMBNAIL_QUALITY = 80
 _NOT_UTF8 = "name_not_in_utf8"
 
-_DIGEST_BYTES = 32
 _UNIT = 1e-3  # how far from 1 the length of a unit vector may be
 _BATCH = 32  # images embedded at once
 _CHUNK = 8 * _BATCH  # images held at once
-_BLOCK = 4096  # products copied, written or compared at once
-_MAX_HEADER = 1 << 20
+_BLOCK = 4096  # rows compared at once
 _MAX_SIMILARITIES = 1 << 24  # held at once: 64 MiB
 # OpenBLAS gives a product of a matrix and a vector of more elements to threads that spin while they
 # wait: on a machine that does something else as well it then takes 25 times as long.
 _MAX_ELEMENTS = 1 << 18
-
-_DTYPES = {"I64": np.dtype("<i8"), "F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_THREADS = 2  # they share the memory's bandwidth, so that more help little
 
 Queries: TypeAlias = "np.ndarray | Sequence[float] | Sequence[Sequence[float]]"
 
@@ -105,7 +84,7 @@ def fingerprint(embedder: keras.Model) -> str:
 
 
 def _operations(model: Any) -> Iterator[Any]:
-    for operation in getattr(model, "operations", None) or getattr(model, "layers", ()):
+    for operation in getattr(model, "operations", getattr(model, "layers", ())):
         yield operation
         yield from _operations(operation)
 
@@ -156,8 +135,8 @@ def _check_unit(vectors: np.ndarray, name: str) -> None:
     length = np.linalg.norm(vectors, axis=1)
     if len(bad := np.flatnonzero(~np.isfinite(length))):
         raise ValueError(
-            f"Vectors must be finite, and {len(bad)} of {len(vectors)} of {name} are not (the first "
-            f"is row {bad[0]}). Look for NaN in the weights, or in the images."
+            f"Vectors must be finite, and {len(bad)} of {len(vectors)} of {name} are not (the "
+            f"first is row {bad[0]}). Look for NaN in the weights, or in the images."
         )
     if len(bad := np.flatnonzero(np.abs(length - 1) > _UNIT)):
         raise ValueError(
@@ -165,102 +144,6 @@ def _check_unit(vectors: np.ndarray, name: str) -> None:
             f"{bad[0]}: {length[bad[0]]:.4g}). End the embedder with "
             "keras.layers.UnitNormalization(), or divide by the length."
         )
-
-
-# Rows of an index
-
-
-@dataclasses.dataclass(frozen=True)
-class _Blobs:
-    """Byte strings that lie in one or more buffers, where they stay until they are written."""
-
-    buffers: tuple[np.ndarray, ...]
-    buffer: np.ndarray  # int64 (n,), which buffer each is in
-    start: np.ndarray  # int64 (n,), where in it
-    stop: np.ndarray  # int64 (n,)
-
-    @staticmethod
-    def of(strings: Sequence[bytes]) -> _Blobs:
-        lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        return _Blobs.at(np.frombuffer(b"".join(strings), np.uint8), offsets)
-
-    @staticmethod
-    def at(buffer: np.ndarray, offsets: np.ndarray) -> _Blobs:
-        first = np.broadcast_to(np.int64(0), len(offsets) - 1)
-        return _Blobs((buffer,), first, offsets[:-1], offsets[1:])
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def __getitem__(self, row: int) -> bytes:
-        return self.buffers[self.buffer[row]][self.start[row] : self.stop[row]].tobytes()
-
-    def take(self, rows: np.ndarray) -> _Blobs:
-        return _Blobs(self.buffers, self.buffer[rows], self.start[rows], self.stop[rows])
-
-    def followed_by(self, other: _Blobs) -> _Blobs:
-        return _Blobs(
-            self.buffers + other.buffers,
-            np.concatenate([self.buffer, other.buffer + len(self.buffers)]),
-            np.concatenate([self.start, other.start]),
-            np.concatenate([self.stop, other.stop]),
-        )
-
-    def offsets(self) -> np.ndarray:
-        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.stop - self.start)])
-
-    def blocks(self) -> Iterator[bytes]:
-        for start in range(0, len(self), _BLOCK):
-            rows = range(start, min(start + _BLOCK, len(self)))
-            yield b"".join(self[row] for row in rows)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Rows:
-    """The products of an index, one a row."""
-
-    vectors: np.ndarray  # float32 (n, d)
-    digests: np.ndarray  # uint8 (n, 32)
-    ids: _Blobs
-    thumbnails: _Blobs
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def take(self, rows: np.ndarray) -> _Rows:
-        return _Rows(
-            self.vectors[rows], self.digests[rows], self.ids.take(rows), self.thumbnails.take(rows)
-        )
-
-    def followed_by(self, other: _Rows) -> _Rows:
-        if not len(self):
-            return other
-        return _Rows(
-            np.concatenate([self.vectors, other.vectors]),
-            np.concatenate([self.digests, other.digests]),
-            self.ids.followed_by(other.ids),
-            self.thumbnails.followed_by(other.thumbnails),
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Settings:
-    """What all rows of an index have in common."""
-
-    embedder: str
-    dimensions: int
-    image_size: int
-    thumbnail_size: int
-
-
-def _no_rows(dimensions: int) -> _Rows:
-    return _Rows(
-        np.empty((0, dimensions), np.float32),
-        np.empty((0, _DIGEST_BYTES), np.uint8),
-        _Blobs.of([]),
-        _Blobs.of([]),
-    )
 
 
 # Products on their way into an index
@@ -272,7 +155,7 @@ class _Unchanged(Exception):
 
 class _Product(NamedTuple):
     id: str
-    # From the digest that is indexed, if any, to the image and its digest; None if it is unreadable.
+    # From the digest that is indexed, if any, to the image and its digest; None if unreadable.
     load: Callable[[bytes | None], tuple[np.ndarray, bytes] | None]
 
 
@@ -365,7 +248,7 @@ class ProductIndex:
         skipped: the files that the last reading of a folder left out.
     """
 
-    def __init__(self, settings: _Settings, rows: _Rows, name: str = "this index"):
+    def __init__(self, settings: Settings, rows: Rows, name: str = "this index"):
         self._settings = settings
         self._rows = rows
         self._name = name
@@ -435,8 +318,8 @@ class ProductIndex:
         size = image_size if image_size is not None else _image_size(embedder)
         probe = embed(embedder, np.zeros((1, size, size, 3), np.uint8))
         dimensions = probe.shape[1]
-        settings = _Settings(fingerprint(embedder), dimensions, size, THUMBNAIL_SIZE_PX)
-        return cls(settings, _no_rows(dimensions))
+        settings = Settings(fingerprint(embedder), dimensions, size, THUMBNAIL_SIZE_PX)
+        return cls(settings, no_rows(dimensions))
 
     @classmethod
     def open(
@@ -454,7 +337,7 @@ class ProductIndex:
             ValueError: it is no product index, truncated, damaged, of another version, or of
                 another embedder.
         """
-        index = cls(*_read(pathlib.Path(path)), name=os.fspath(path))
+        index = cls(*index_file.read(pathlib.Path(path)), name=os.fspath(path))
         if embedder is not None:
             index.check_embedder(embedder)
         return index
@@ -465,17 +348,7 @@ class ProductIndex:
         Args:
             path: the file, in a folder that exists.
         """
-        path = pathlib.Path(path)
-        unfinished = path.with_name(f"unfinished_{path.name}")
-        try:
-            with unfinished.open("wb") as file:
-                for block in _blocks(self._settings, self._rows):
-                    file.write(block)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        index_file.write(pathlib.Path(path), self._settings, self._rows)
 
     # What is in it
 
@@ -542,9 +415,9 @@ class ProductIndex:
         given = embedder if isinstance(embedder, str) else fingerprint(embedder)
         if given != self.embedder:
             raise ValueError(
-                f"{self._name} was made with another embedder: it can be searched, and changed, "
-                f"with {self.embedder[:12]} only. Received: {given[:12]}. Pass the embedder that it "
-                "was made with, or index the catalogue anew with this one."
+                f"{self._name} was made with another embedder: its products are embedded by "
+                f"{self.embedder[:12]}. Received: {given[:12]}. Pass the embedder that it was made "
+                "with, or index the catalogue anew with this one."
             )
 
     def _known(self) -> dict[str, int]:
@@ -562,7 +435,7 @@ class ProductIndex:
                 f"{len(self)}). `ids` lists those that it has."
             )
 
-    def _set_rows(self, rows: _Rows) -> None:
+    def _set_rows(self, rows: Rows) -> None:
         self._rows, self._row_of = rows, None
 
     # Changing it
@@ -579,7 +452,7 @@ class ProductIndex:
             ValueError: as of `build`, an id is in the index, or the embedder is another one.
         """
         self.check_embedder(embedder)
-        more = ProductIndex(self._settings, _no_rows(self.dimensions), self._name)
+        more = ProductIndex(self._settings, no_rows(self.dimensions), self._name)
         known = self._known()
 
         def new() -> Iterator[_Product]:
@@ -632,9 +505,7 @@ class ProductIndex:
         self.check_embedder(embedder)
         return self._update(_given(images, ids), embedder)
 
-    def update_from_folder(
-        self, folder: str | os.PathLike[str], embedder: keras.Model
-    ) -> Changes:
+    def update_from_folder(self, folder: str | os.PathLike[str], embedder: keras.Model) -> Changes:
         """Makes the index that of a folder as it is now; what is not in the folder is removed.
 
         Every file is read, but only images that are new or have changed are decoded and embedded.
@@ -677,7 +548,8 @@ class ProductIndex:
         count = len(self)
         order: list[int] = []
         seen: set[str] = set()
-        ids, thumbnails, digests, vectors = [], [], [], []
+        ids: list[str] = []
+        thumbnails, digests, vectors = [], [], []
 
         def prepare(product: _Product) -> _Prepared | None:
             row = known.get(product.id)
@@ -722,11 +594,11 @@ class ProductIndex:
         kept = len(order) - len(ids)
         rows = self._rows
         if ids:
-            fresh = _Rows(
+            fresh = Rows(
                 np.concatenate(vectors),
-                np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST_BYTES),
-                _Blobs.of([product.encode() for product in ids]),
-                _Blobs.of(thumbnails),
+                np.frombuffer(b"".join(digests), np.uint8).reshape(-1, index_file.DIGEST_BYTES),
+                Blobs.of([product.encode() for product in ids]),
+                Blobs.of(thumbnails),
             )
             rows = rows.followed_by(fresh)
         if order != list(range(len(rows))):
@@ -778,7 +650,7 @@ class ProductIndex:
         return (rows[0], scores[0]) if single else (rows, scores)
 
     def _similarities(self, queries: np.ndarray) -> np.ndarray:
-        """float32 (q, n), computed by two threads: memory is what limits."""
+        """float32 (q, n)."""
         similarities = np.empty((len(queries), len(self)), np.float32)
         block = max(1, _MAX_ELEMENTS // self.dimensions)
 
@@ -788,7 +660,12 @@ class ProductIndex:
                 vectors = self._rows.vectors[first:last]
                 np.matmul(queries, vectors.T, out=similarities[:, first:last])
 
-        fill(0, len(self))
+        if len(queries) > 1 or len(self) < 4 * block:
+            fill(0, len(self))  # BLAS itself uses threads for a product of two matrices
+        else:
+            half = len(self) // (2 * block) * block
+            with futures.ThreadPoolExecutor(_THREADS) as pool:
+                list(pool.map(fill, (0, half), (half, len(self))))
         return similarities
 
     def _rank(
@@ -827,9 +704,7 @@ class ProductIndex:
             )
         raise ValueError(f"The vectors of {self._name} are damaged. Index the catalogue again.")
 
-    def approximate(
-        self, lists: int | None = None, probes: int | None = None
-    ) -> ApproximateSearch:
+    def approximate(self, lists: int | None = None, probes: int | None = None) -> ApproximateSearch:
         """Prepares an approximate search, for catalogues of more than a million products.
 
         Args:
@@ -914,130 +789,3 @@ class ApproximateSearch:
             else:
                 found[i], scores[i] = self._index._rank(checked[i], row.copy(), k)
         return (found[0], scores[0]) if np.ndim(queries) == 1 else (found, scores)
-
-
-# The file
-
-
-def _layout(settings: _Settings, count: int, id_bytes: int, thumbnail_bytes: int) -> dict:
-    """Tensors in the order of the file, aligned as their elements are: name -> dtype and shape."""
-    return {
-        "id_offsets": ("I64", [count + 1]),
-        "thumbnail_offsets": ("I64", [count + 1]),
-        "vectors": ("F32", [count, settings.dimensions]),
-        "digests": ("U8", [count, _DIGEST_BYTES]),
-        "ids": ("U8", [id_bytes]),
-        "thumbnails": ("U8", [thumbnail_bytes]),
-    }
-
-
-def _header(settings: _Settings, layout: dict) -> dict[str, Any]:
-    metadata = {"format": FORMAT, "version": VERSION}
-    metadata |= {name: str(value) for name, value in dataclasses.asdict(settings).items()}
-    header: dict[str, Any] = {"__metadata__": metadata}
-    start = 0
-    for name, (dtype, shape) in layout.items():
-        stop = start + _DTYPES[dtype].itemsize * int(np.prod(shape, dtype=object))
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, stop]}
-        start = stop
-    return header
-
-
-def _blocks(settings: _Settings, rows: _Rows) -> Iterator[Any]:
-    """The bytes of the file, some at a time."""
-    id_offsets, thumbnail_offsets = rows.ids.offsets(), rows.thumbnails.offsets()
-    layout = _layout(settings, len(rows), int(id_offsets[-1]), int(thumbnail_offsets[-1]))
-    header = json.dumps(_header(settings, layout), separators=(",", ":")).encode()
-    header += b" " * (-(len(header) + 8) % 64)
-    yield len(header).to_bytes(8, "little") + header
-    yield id_offsets.astype("<i8").tobytes()
-    yield thumbnail_offsets.astype("<i8").tobytes()
-    for array in (rows.vectors, rows.digests):
-        for start in range(0, len(rows), _BLOCK):
-            yield array[start : start + _BLOCK].tobytes()
-    yield from rows.ids.blocks()
-    yield from rows.thumbnails.blocks()
-
-
-def _read(path: pathlib.Path) -> tuple[_Settings, _Rows]:
-    """Maps a file; everything that the header says is checked before it is used."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no product index at {path}. `pixdt index CATALOGUE --out {path}` makes one."
-        )
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        text = file.read(min(length, _MAX_HEADER))
-    again = "Copy it again, or index the catalogue again."
-    if not text.startswith(b"{"):
-        raise ValueError(
-            f"{path} is no product index: it does not begin as a safetensors file does. Pass a file "
-            "that `pixdt index` wrote."
-        )
-    if length > size - 8:
-        raise ValueError(
-            f"{path} is truncated, or damaged: its header is said to have {length:,} bytes, and the "
-            f"file has {size:,}. {again}"
-        )
-    try:
-        header = json.loads(text)
-        metadata = header["__metadata__"]
-        form, version = metadata["format"], metadata["version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is no product index: its header does not say so, as format {FORMAT!r}. Pass a "
-            "file that `pixdt index` wrote."
-        ) from error
-    if form != FORMAT:
-        raise ValueError(
-            f"{path} is no product index, which has the format {FORMAT!r}. Received: {form!r}"
-        )
-    if version != VERSION:
-        raise ValueError(
-            f"{path} must be of version {VERSION} of the format, which this keras_pixdt reads. "
-            f"Received: {version!r}. Index the catalogue again, or install another keras_pixdt."
-        )
-    try:
-        settings = _Settings(
-            metadata["embedder"],
-            *(int(metadata[name]) for name in ("dimensions", "image_size", "thumbnail_size")),
-        )
-        count, ids, thumbnails = (header[n]["shape"][0] for n in ("vectors", "ids", "thumbnails"))
-        expected = _header(settings, _layout(settings, count, ids, thumbnails))
-        whole = min(count, *dataclasses.astuple(settings)[1:]) > 0 and header == expected
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
-        whole = False
-    if not whole:
-        raise ValueError(
-            f"{path} is damaged: its header does not have the tensors {', '.join(_layout_names())} "
-            f"in shapes that fit together. {again}"
-        )
-    needed = 8 + length + header["thumbnails"]["data_offsets"][1]
-    if size != needed:
-        raise ValueError(
-            f"{path} is {'truncated' if size < needed else 'damaged'}: it must have {needed:,} "
-            f"bytes. Received: {size:,}. {again}"
-        )
-    content = np.memmap(path, np.uint8, "r").view(np.ndarray)[8 + length :]
-
-    def tensor(name: str) -> np.ndarray:
-        start, stop = header[name]["data_offsets"]
-        array = content[start:stop].view(_DTYPES[header[name]["dtype"]])
-        return array.reshape(header[name]["shape"])
-
-    blobs = {}
-    for name, offsets in (("ids", "id_offsets"), ("thumbnails", "thumbnail_offsets")):
-        places, buffer = tensor(offsets), tensor(name)
-        if places[0] != 0 or places[-1] != len(buffer) or (places[1:] < places[:-1]).any():
-            raise ValueError(
-                f"{path} is damaged: `{offsets}` must rise from 0 to {len(buffer)}, the bytes of "
-                f"`{name}`. {again}"
-            )
-        blobs[name] = _Blobs.at(buffer, places)
-    rows = _Rows(tensor("vectors"), tensor("digests"), blobs["ids"], blobs["thumbnails"])
-    return settings, rows
-
-
-def _layout_names() -> Iterable[str]:
-    return _layout(_Settings("", 1, 1, 1), 1, 1, 1)
