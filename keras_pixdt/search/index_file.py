@@ -38,7 +38,11 @@ DIGEST_BYTES = 32
 
 _BLOCK = 4096  # rows written at once
 _MAX_HEADER = 1 << 20
-_DTYPES = {"I64": np.dtype("<i8"), "F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_DTYPES: dict[str, np.dtype] = {
+    "I64": np.dtype("<i8"),
+    "F32": np.dtype("<f4"),
+    "U8": np.dtype("u1"),
+}
 _AGAIN = "Copy it again, or index the catalogue again."
 
 

@@ -101,9 +101,9 @@ def test_embedder_must_give_unit_vectors(embedder):
         ProductIndex.build([picture(0)], ["a"], maps)
 
 
-def test_nan_in_the_weights_is_refused(embedder):
-    broken = keras.models.clone_model(embedder)
-    broken.layers[-2].kernel.assign(broken.layers[-2].kernel * np.nan)
+def test_nan_in_the_weights_is_refused():
+    broken = ProductEmbedder(image_size=16, width=0.25, dimensions=8)
+    broken.set_weights([weights * np.nan for weights in broken.get_weights()])
     with pytest.raises(ValueError, match="product_embedder gives are not .*NaN in the weights"):
         ProductIndex.build([picture(0)], ["a"], broken)
 
@@ -192,7 +192,8 @@ def test_unreadable_and_huge_files_are_left_out_counted_and_named(embedder, tmp_
     assert set(index.skipped.examples["unreadable"]) == {
         "empty.png", "huge.png", "short.png", "text.jpg",
     }  # fmt: skip
-    assert "20000x20000 is over" in caplog.text and "left out" in caplog.text
+    assert "huge.png cannot be decoded: Image size (400000000" in caplog.text
+    assert "left out" in caplog.text
     first = data.read_image(tmp_path / "moving.gif")
     np.testing.assert_allclose(index.vectors[2], expected_vector(embedder, first), atol=1e-6)
 
