@@ -42,9 +42,9 @@ _CHUNK = 8 * _BATCH  # images held at once
 _BLOCK = 4096  # rows compared at once
 _MAX_SIMILARITIES = 1 << 24  # held at once: 64 MiB
 # OpenBLAS gives a product of a matrix and a vector of more elements to threads that spin while they
-# wait: on a machine that does something else as well it then takes 25 times as long.
+# wait: on a machine that does something else as well it then takes 25 times as long. Two threads of
+# our own gain nothing either: one reads vectors as fast as memory gives them.
 _MAX_ELEMENTS = 1 << 18
-_THREADS = 2  # they share the memory's bandwidth, so that more help little
 
 # Keys of Keras' configurations under which names of layers stand.
 _HOLD_NAMES = ("name", "keras_history", "input_layers", "output_layers")
@@ -645,14 +645,18 @@ class ProductIndex:
         scores = np.empty((len(checked), k), np.float32)
         # The rounding errors of a sum of d products in float32, of both that are compared, twice
         # over: within them, the order is that of the exact sums.
+        group = max(1, len(self) // (16 * k))
         slack = np.float32(2 * (self.dimensions + 2) * np.finfo(np.float32).eps)
         for start in range(0, len(checked), most := max(1, _MAX_SIMILARITIES // len(self))):
             part = checked[start : start + most]
             for i, similarity in enumerate(self._similarities(part), start):
                 if not np.isfinite(similarity.sum()):
                     self._refuse_damaged()
-                last = np.partition(similarity, len(self) - k)[len(self) - k]
-                candidates = np.flatnonzero(similarity >= last - slack)
+                # Of k groups of rows each has one as near as the k-th of the groups' nearest, which
+                # is so a bound on the k-th of all that is cheap to find.
+                nearest = np.maximum.reduceat(similarity, np.arange(0, len(self), group))
+                bound = np.partition(nearest, len(nearest) - k)[len(nearest) - k]
+                candidates = np.flatnonzero(similarity >= bound - slack)
                 rows[i], scores[i] = self._rank(checked[i], candidates, k)
         single = np.ndim(queries) == 1
         return (rows[0], scores[0]) if single else (rows, scores)
@@ -662,18 +666,9 @@ class ProductIndex:
         similarities = np.empty((len(queries), len(self)), np.float32)
         block = max(1, _MAX_ELEMENTS // self.dimensions)
 
-        def fill(start: int, stop: int) -> None:
-            for first in range(start, stop, block):
-                last = min(first + block, stop)
-                vectors = self._rows.vectors[first:last]
-                np.matmul(queries, vectors.T, out=similarities[:, first:last])
-
-        if len(queries) > 1 or len(self) < 4 * block:
-            fill(0, len(self))  # BLAS itself uses threads for a product of two matrices
-        else:
-            half = len(self) // (2 * block) * block
-            with futures.ThreadPoolExecutor(_THREADS) as pool:
-                list(pool.map(fill, (0, half), (half, len(self))))
+        for start in range(0, len(self), block):
+            rows = slice(start, start + block)
+            np.matmul(queries, self._rows.vectors[rows].T, out=similarities[:, rows])
         return similarities
 
     def _rank(

@@ -393,7 +393,7 @@ def test_search_equals_brute_force(count, k):
         np.testing.assert_array_equal(single_scores, expected)
 
 
-def test_search_by_blocks_threads_and_groups_of_queries_is_the_same(monkeypatch):
+def test_search_by_blocks_and_groups_of_queries_is_the_same(monkeypatch):
     vectors, queries = random_vectors(500), random_vectors(9, seed=1)
     expected = [brute_force(vectors, query, 7)[0] for query in queries]
     monkeypatch.setattr(index_module, "_MAX_ELEMENTS", 8 * 13)
