@@ -5,7 +5,8 @@
 Vectors are drawn in families, as garments are: a hundred products about one direction each. Queries
 are products a little turned. Each contender answers one query at a time, with the ten nearest; the
 contenders take turns, and the table has their medians. Memory is the peak of a process that opens
-the index and answers three queries with one contender only; it counts the mapped file. (Linux only; elsewhere `--no-memory`.)
+the index and answers three queries with one contender only; it counts the mapped file
+(Linux only; elsewhere pass `--no-memory`).
 
 `pip install -e ".[search]"` adds faiss: exact (`IndexFlatIP`), and the approximate search with the
 share of the ten nearest that it finds (recall).
