@@ -71,20 +71,27 @@ def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") ->
     return keras.Model(image, layers.Flatten(dtype="float32", name="features")(x), name=name)
 
 
-def build_classifier(function: keras.Model, classes: int, name: str = "classifier") -> keras.Model:
+def build_classifier(
+    function: keras.Model, classes: int, decay: float = 0.0, name: str = "classifier"
+) -> keras.Model:
     """What f is trained as: its ReLU, which f leaves out, and a linear layer.
 
     Args:
         function: f, of one vector for each image. It shares its weights with the result.
         classes: how many there are.
+        decay: weight in the loss of the squares of f's numbers, summed over these and averaged over
+            images, and of the squares of the linear layer's kernel, summed.
         name: of the model.
 
     Returns:
         A functional model, images as f takes them to logits (batch, classes).
     """
     image = keras.Input(function.input_shape[1:], name="image")
-    x = layers.ReLU(dtype="float32", name="relu")(function(image))
-    x = layers.Dense(classes, dtype="float32", name="logits")(x)
+    x = layers.ActivityRegularization(l2=decay, dtype="float32", name="decay")(function(image))
+    x = layers.ReLU(dtype="float32", name="relu")(x)
+    x = layers.Dense(
+        classes, kernel_regularizer=keras.regularizers.L2(decay), dtype="float32", name="logits"
+    )(x)
     return keras.Model(image, x, name=name)
 
 

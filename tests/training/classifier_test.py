@@ -130,3 +130,21 @@ def test_f_has_its_scale_and_the_classifier_does_not_change(monkeypatch):
     features, unscaled = (np.asarray(m.get_layer("f")(x)) for m in (scaled, plain))
     assert features.var(axis=0).mean() == pytest.approx(0.49, rel=1e-3)
     assert unscaled.var(axis=0).mean() != pytest.approx(0.49, rel=0.1)
+
+
+def test_the_loss_against_numpy(caplog, monkeypatch):
+    """Smoothed cross entropy, squares of f's numbers and of the last kernel; at a rate of 0."""
+    monkeypatch.setattr(classifier, "LEARNING_RATE", 0.0)
+    monkeypatch.setattr(classifier, "SHIFT", 0.0)
+    monkeypatch.setattr(classifier, "_scale", lambda *_: None)
+    images, labels = halves(8)
+    with caplog.at_level("INFO", logger="absl"):
+        found = train_classifier(images, labels, 3, epochs=1, batch_size=8, width=1 / 16)
+    features = np.asarray(found.get_layer("f")(data.to_float(images)), "float64")
+    kernel, bias = (np.float64(w) for w in found.get_layer("logits").get_weights())
+    logits = np.maximum(features, 0) @ kernel + bias
+    share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    wanted = 0.9 * np.eye(3)[labels] + 0.1 / 3
+    expected = -(wanted * np.log(share)).sum(axis=1).mean()
+    expected += 1e-3 * ((features**2).sum(axis=1).mean() + (kernel**2).sum())
+    assert caplog.messages == [f"Classifier trained on 8 images for 1 epochs: loss {expected:.3f}"]
