@@ -24,8 +24,7 @@ def load_embedder(path: str | os.PathLike[str]) -> keras.Model:
     """Opens an embedder.
 
     Args:
-        path: a `.keras` file, or the folder of a run, which has an `embedder.keras` once it was
-            scored.
+        path: a `.keras` file.
 
     Raises:
         FileNotFoundError: there is none.
@@ -34,14 +33,11 @@ def load_embedder(path: str | os.PathLike[str]) -> keras.Model:
 
     import keras_pixdt.search.embedder  # noqa: F401, so that Keras knows the class
 
-    path = pathlib.Path(path)
-    file = path / "embedder.keras" if path.is_dir() else path
-    if not file.is_file():
+    if not pathlib.Path(path).is_file():
         raise FileNotFoundError(
-            f"There is no embedder at {file}. Pass a .keras file, or the folder of a run after "
-            "`pixdt evaluate --workdir` has trained one for it."
+            f"There is no embedder at {path}. Pass a .keras file, or the folder of a run."
         )
-    return keras.saving.load_model(file)
+    return keras.saving.load_model(path)
 
 
 def index_catalogue(
