@@ -58,14 +58,29 @@ def folder(small_lookbook, small_run, tmp_path, monkeypatch):
     shutil.copytree(small_run, tmp_path / "runs" / "lookbook")
     (tmp_path / "LookBook").symlink_to(small_lookbook)
     (tmp_path / "holiday").mkdir()
-    for name in ("photos/dress", "photos/t-shirt", "photos/shoes", "faces", "emoji", "others", "catalogue"):
+    for name in (
+        "photos/dress",
+        "photos/t-shirt",
+        "photos/shoes",
+        "faces",
+        "emoji",
+        "others",
+        "catalogue",
+    ):
         (tmp_path / name).mkdir(parents=True)
     for name in ("photo_digits.npz", "mnist.npz", "f.keras"):
         (tmp_path / name).touch()
     for name in ("anna", "bert"):
         (tmp_path / name).mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (60, 40, 3)).astype(np.uint8)
-    for name in ("photo.jpg", "holiday/beach.png", "anna/1.png", "anna/2.png", "bert/1.png", "catalogue/1.png"):
+    for name in (
+        "photo.jpg",
+        "holiday/beach.png",
+        "anna/1.png",
+        "anna/2.png",
+        "bert/1.png",
+        "catalogue/1.png",
+    ):
         Image.fromarray(pixels).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
