@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 
 from keras_pixdt import data, presets
-from keras_pixdt.training.callbacks import StopOnDivergence
+from keras_pixdt.training.callbacks import AveragedWeights, StopOnDivergence
+from keras_pixdt.training.run import STATISTICS_IMAGES, examples
 from keras_pixdt.training.schedule import Schedule
 
 _ENDLESS = 1_000_000  # epochs
@@ -40,11 +41,15 @@ def train(
     batches = data.unpaired(domains, preset.batch_sizes, seed)
     model = preset.model(seed)
     model.compile(preset.optimizers(model.players))
+    callbacks = [Schedule(preset, batches, epochs=epochs, minutes=minutes), StopOnDivergence()]
+    if preset.ema_momentum is not None:
+        images = examples(domains, preset, STATISTICS_IMAGES)["source"]
+        callbacks.append(AveragedWeights(images))
     model.fit(
         batches,
         epochs=epochs or _ENDLESS,
         verbose=verbose,
         shuffle=False,  # `batches` does, by `seed`
-        callbacks=[Schedule(preset, batches, epochs=epochs, minutes=minutes), StopOnDivergence()],
+        callbacks=callbacks,
     )
     return model

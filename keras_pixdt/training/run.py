@@ -329,7 +329,7 @@ def train(
         averages = None
         if preset.ema_momentum is not None:
             averages = callbacks_module.AveragedWeights(
-                _examples(parts["train"], preset, STATISTICS_IMAGES)["source"]
+                examples(parts["train"], preset, STATISTICS_IMAGES)["source"]
             )
         saver = checkpoint_module.Checkpoint(
             folder, progress, best=best, save_every=save_every, averages=averages
@@ -367,7 +367,7 @@ def train(
                     callbacks_module.StopOnDivergence(),
                     *([averages] if averages else []),
                     callbacks_module.ImageGrid(
-                        _examples(held_out, preset, GRID_IMAGES),
+                        examples(held_out, preset, GRID_IMAGES),
                         folder / "grids",
                         averages=averages,
                     ),
@@ -585,7 +585,7 @@ def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
     )
 
 
-def _examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
+def examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
     """Sources spread evenly over a split, so that they are of many products; of pairs, targets."""
 
     def spread(length: int) -> np.ndarray:

@@ -242,9 +242,11 @@ def test_g_of_faces_is_nine_layers_deep():
 def test_layers_and_parameters_of_the_discriminator():
     network = build_discriminator(32, 1.0)
     counts = [64, 128, 256, 512]
-    assert described(network) == [f"{n} 4x4 /2 norm leaky 0.0" for n in counts] + ["dense 3 linear"]
+    first, *others = [f"{n} 4x4 /2 norm leaky 0.0" for n in counts]
+    assert described(network) == [first.replace("norm", "bias"), *others, "dense 3 linear"]
     kernels = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512)
-    assert trainable(network) == kernels + 2 * sum(counts) + 2 * 2 * 512 * 3 + 3 == 2_763_651
+    norms = 64 + 2 * sum(counts[1:])
+    assert trainable(network) == kernels + norms + 2 * 2 * 512 * 3 + 3 == 2_763_587
     assert network.output_shape == (None, 3)
 
 
@@ -252,9 +254,10 @@ def test_layers_and_parameters_of_the_discriminator_of_faces():
     """Sec. 5.2: 152 px, six blocks, slope 0.2; the maps are 76, 38, 19, 10, 5 and 3 px."""
     network = build_discriminator(152, 1 / 16, blocks=6, leak=0.2)
     counts = [4, 8, 16, 32, 32, 32]
-    assert described(network) == [f"{n} 4x4 /2 norm leaky 0.2" for n in counts] + ["dense 3 linear"]
+    first, *others = [f"{n} 4x4 /2 norm leaky 0.2" for n in counts]
+    assert described(network) == [first.replace("norm", "bias"), *others, "dense 3 linear"]
     kernels = 16 * (3 * 4 + 4 * 8 + 8 * 16 + 16 * 32 + 2 * 32 * 32)
-    assert trainable(network) == kernels + 2 * sum(counts) + 3 * 3 * 32 * 3 + 3
+    assert trainable(network) == kernels + 4 + 2 * sum(counts[1:]) + 3 * 3 * 32 * 3 + 3
 
 
 def test_the_baseline_has_a_discriminator_of_two_classes():
@@ -325,7 +328,9 @@ def numpy_generator(network, code, pointwise=False):
 
 def numpy_encoded(network, x, depth, leak, last):
     for i in range(1, depth + 1):
-        x = numpy_norm(network, numpy_strided(x, weights_of(network, f"conv{i}")[0]), f"conv{i}")
+        kernel, *bias = weights_of(network, f"conv{i}")
+        x = numpy_strided(x, kernel)
+        x = x + bias[0] if bias else numpy_norm(network, x, f"conv{i}")
         x = np.maximum(x, leak * x)
     kernel, bias = weights_of(network, last)
     return x.reshape(len(x), -1) @ kernel + bias
