@@ -1,4 +1,4 @@
-"""The command `pixdt`: train, evaluate, convert, export, demo, reproduce."""
+"""The command `pixdt`: train, evaluate, convert, export, index, search, demo, reproduce."""
 
 from __future__ import annotations
 
@@ -220,6 +220,42 @@ def _parser() -> argparse.ArgumentParser:
         help="TFLite files to write (default: both)",
     )
 
+    index = _command(
+        commands,
+        "index",
+        _index,
+        "make the index of a catalogue, or bring it up to date",
+        "pixdt index catalogue/ --embedder runs/lookbook --out catalogue.index",
+    )
+    index.add_argument(
+        "catalogue", help="folder or archive of product photos, or tfds:NAME, of which the products"
+    )
+    _embedder_argument(index)
+    index.add_argument("--out", required=True, help="file of the index")
+    index.add_argument("--split", help="of TFDS data, the split (default: all)")
+    index.add_argument("--data-dir", help="where TFDS sets were prepared")
+
+    search = _command(
+        commands,
+        "search",
+        _search,
+        "find the products nearest to a photo",
+        "pixdt search --index catalogue.index --embedder runs/lookbook --model runs/lookbook "
+        "--query photo.jpg --top 10 --html results.html",
+    )
+    search.add_argument("--index", required=True, help="file that `pixdt index` wrote")
+    _embedder_argument(search)
+    search.add_argument(
+        "--model",
+        help="folder of a finished run, a .keras or a .tflite file: search by the product image "
+        "that it draws of the photo (default: by the photo itself)",
+    )
+    _checkpoint_argument(search)
+    search.add_argument("--query", required=True, metavar="PHOTO", help="an image file")
+    search.add_argument("--top", type=int, default=10, help="products (default: %(default)s)")
+    search.add_argument("--html", metavar="FILE", help="write a page with the pictures too")
+    search.set_defaults(super_resolution=None, best_of_folder=False)
+
     demo = _command(
         commands,
         "demo",
@@ -272,6 +308,15 @@ def _checkpoint_argument(parser: argparse.ArgumentParser) -> None:
         choices=("final", "best"),
         default="final",
         help="which model of the run: its last (default), or that of its best epoch",
+    )
+
+
+def _embedder_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--embedder",
+        required=True,
+        help="what images are compared by: a .keras file, or the folder of a run, on whose "
+        "training products one is trained, once",
     )
 
 
@@ -480,6 +525,49 @@ def _export(options: argparse.Namespace) -> int:
         return 1
     logging.info("Wrote %s", ", ".join(v["file"] for v in report["variants"].values()))
     logging.info("to %s, with saved_model and export.json", out)
+    return 0
+
+
+def _embedder(path: str) -> Any:
+    """Opens what `--embedder` names."""
+    _import_keras()
+    from keras_pixdt.search import catalogue
+    from keras_pixdt.training import run
+
+    return run.load_run(path).embedder() if os.path.isdir(path) else catalogue.load_embedder(path)
+
+
+def _index(options: argparse.Namespace) -> int:
+    from keras_pixdt.search import catalogue
+
+    catalogue.index_catalogue(
+        options.catalogue,
+        _embedder(options.embedder),
+        options.out,
+        split=options.split,
+        data_dir=options.data_dir,
+    )
+    return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from keras_pixdt.search import ProductIndex, catalogue
+
+    embedder = _embedder(options.embedder)
+    index = ProductIndex.open(options.index, embedder)
+    convert, image_size = None, None
+    if options.model is not None:
+        convert, image_size, _ = _converter(options)
+    found = catalogue.search_photo(
+        index,
+        embedder,
+        options.query,
+        top=options.top,
+        convert=convert,
+        convert_size=image_size,
+        html=options.html,
+    )
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return 0
 
 

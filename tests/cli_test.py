@@ -11,7 +11,7 @@ from PIL import Image
 from keras_pixdt import cli, presets, reproduce
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COMMANDS = ["train", "evaluate", "convert", "export", "demo", "reproduce"]
+COMMANDS = ["train", "evaluate", "convert", "export", "index", "search", "demo", "reproduce"]
 
 
 def in_new_process(code, *arguments):
@@ -300,6 +300,32 @@ def test_convert_names_a_model_that_is_none(photos, tmp_path, caplog):
 
 
 # reproduce
+
+
+def test_a_catalogue_is_indexed_and_searched(small_run, photos, tmp_path, capsys, caplog):
+    index, page = tmp_path / "catalogue.index", tmp_path / "results.html"
+    common = ["--embedder", str(small_run)]
+    assert cli.main(["index", str(photos), *common, "--out", str(index)]) == 0, caplog.text
+    photo = next(photos.glob("*.jpg"))
+    capsys.readouterr()
+    common += ["--index", str(index), "--query", str(photo)]
+    assert cli.main(["search", *common, "--top", "1"]) == 0, caplog.text
+    found = json.loads(capsys.readouterr().out)
+    assert [result["id"] for result in found["results"]] == [photo.name]
+    assert found["results"][0]["score"] == pytest.approx(1.0, abs=1e-5)
+    assert cli.main(["search", *common, "--model", str(small_run), "--html", str(page)]) == 0
+    drawn = json.loads(capsys.readouterr().out)
+    assert set(drawn["milliseconds"]) == {"convert", "embed", "search"}
+    assert drawn["results"][0]["score"] != found["results"][0]["score"]
+    assert photo.name in page.read_text()
+
+
+def test_search_names_what_is_missing(small_run, photos, tmp_path, caplog):
+    arguments = ["search", "--query", str(photos / "none.jpg"), "--index", str(tmp_path / "i")]
+    assert cli.main([*arguments, "--embedder", str(tmp_path / "e.keras")]) == 1
+    assert f"There is no embedder at {tmp_path / 'e.keras'}" in caplog.text
+    assert cli.main([*arguments, "--embedder", str(small_run)]) == 1
+    assert f"There is no product index at {tmp_path / 'i'}" in caplog.text
 
 
 @pytest.mark.parametrize("name", reproduce.NAMES)

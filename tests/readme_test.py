@@ -58,14 +58,29 @@ def folder(small_lookbook, small_run, tmp_path, monkeypatch):
     shutil.copytree(small_run, tmp_path / "runs" / "lookbook")
     (tmp_path / "LookBook").symlink_to(small_lookbook)
     (tmp_path / "holiday").mkdir()
-    for name in ("photos/dress", "photos/t-shirt", "photos/shoes", "faces", "emoji", "others"):
+    for name in (
+        "photos/dress",
+        "photos/t-shirt",
+        "photos/shoes",
+        "faces",
+        "emoji",
+        "others",
+        "catalogue",
+    ):
         (tmp_path / name).mkdir(parents=True)
     for name in ("photo_digits.npz", "mnist.npz", "f.keras"):
         (tmp_path / name).touch()
     for name in ("anna", "bert"):
         (tmp_path / name).mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (60, 40, 3)).astype(np.uint8)
-    for name in ("photo.jpg", "holiday/beach.png", "anna/1.png", "anna/2.png", "bert/1.png"):
+    for name in (
+        "photo.jpg",
+        "holiday/beach.png",
+        "anna/1.png",
+        "anna/2.png",
+        "bert/1.png",
+        "catalogue/1.png",
+    ):
         Image.fromarray(pixels).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -126,6 +141,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         "evaluate",
         "convert",
         "export",
+        "index",
+        "search",
         "demo",
     }
     for _, *arguments in commands:
@@ -150,6 +167,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     for name in ("photo.png", "beach.png"):
         assert data.read_image(folder / "products" / name).shape == (32, 32, 3)
     assert (folder / "runs/lookbook/export/converter_float32.tflite").is_file()
+    assert "photo.jpg" in (folder / "results.html").read_text()
     for name in ("anna.png", "bert.png"):
         assert data.read_image(folder / "drawn" / name).shape == (32, 32, 3)
 
@@ -261,6 +279,15 @@ def test_load_tflite(folder):
     assert data.read_image("product.png").shape == (32, 32, 3)
 
 
+def test_search(folder):
+    index = "pixdt index catalogue/ --embedder runs/lookbook --out catalogue.index"
+    assert index in COMMANDS
+    assert cli.main(shlex.split(index)[1:]) == 0
+    names = {}
+    exec(PYTHON[1] + PYTHON[3], names)
+    assert names["ids"] == ["1.png"] and names["scores"].shape == (1,)
+
+
 def test_tfds_load(tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 
@@ -273,18 +300,18 @@ def test_tfds_load(tmp_path, monkeypatch):
     config = tfds_lookbook.Builder.builder_configs["rendered64"]
     monkeypatch.setattr(config, "num_products", 44)
     names = {}
-    exec(PYTHON[4], names)
+    exec(PYTHON[5], names)
     source, target = next(iter(tfds.as_numpy(names["train"])))
     assert source.shape == target.shape == (64, 64, 3)
 
 
 def test_no_block_is_left_out():
-    assert len(PYTHON) == 5
+    assert len(PYTHON) == 6
 
 
 @pytest.mark.slow
 def test_two_lines_for_any_device(tmp_path):
-    code = PYTHON[3]
+    code = PYTHON[4]
     for old, new in {**SMALLER, "batch_size=128": "batch_size=8"}.items():
         code = code.replace(old, new)
     code = "".join(f"    {line}\n" for line in code.splitlines())

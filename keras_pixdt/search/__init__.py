@@ -10,5 +10,11 @@ __getattr__, __dir__, __all__ = attach(
             "densenet121_embedder",
             "train_embedder",
         ],
+        "keras_pixdt.search.index": [
+            "ApproximateSearch",
+            "ProductIndex",
+            "embed",
+            "fingerprint",
+        ],
     },
 )

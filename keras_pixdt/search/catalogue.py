@@ -1,0 +1,165 @@
+"""What `pixdt index` and `pixdt search` do: catalogue to index, and photo to products."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import logging
+
+from keras_pixdt.data.images import letterbox, read_image
+from keras_pixdt.data.load import TFDS, load_pairs
+from keras_pixdt.search import page
+from keras_pixdt.search.index import Changes, ProductIndex, embed
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_embedder(path: str | os.PathLike[str]) -> keras.Model:
+    """Opens an embedder.
+
+    Args:
+        path: a `.keras` file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    import keras
+
+    import keras_pixdt.search.embedder  # noqa: F401, so that Keras knows the class
+
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(
+            f"There is no embedder at {path}. Pass a .keras file, or the folder of a run."
+        )
+    return keras.saving.load_model(path)
+
+
+def index_catalogue(
+    catalogue: str | os.PathLike[str],
+    embedder: keras.Model,
+    out: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    data_dir: str | None = None,
+) -> tuple[ProductIndex, Changes]:
+    """Makes the index of a catalogue, or brings it up to date where there is one already.
+
+    Args:
+        catalogue: a folder or an archive of product photos; or "tfds:NAME", as of `load_pairs`, of
+            which the product images are taken, by the number of the product.
+        embedder: see `ProductIndex.build`.
+        out: file of the index; its folder is made if it is missing. Nothing is written where
+            nothing has changed.
+        split: of TFDS data, the split; all by default.
+        data_dir: of TFDS data, where it was prepared.
+
+    Returns:
+        The index, and what has changed.
+
+    Raises:
+        FileNotFoundError: there is no catalogue.
+        ValueError: it has no products, there is no such split, or `out` is another file, or the
+            index of another embedder.
+    """
+    out = pathlib.Path(out)
+    if out.exists():
+        index = ProductIndex.open(out, embedder)
+    else:
+        index = ProductIndex.empty(embedder)
+    name = os.fspath(catalogue)
+    if name.startswith(TFDS):
+        pairs = load_pairs(name, index.image_size, data_dir=data_dir)
+        if split is not None and split not in pairs:
+            raise ValueError(
+                f"`split` must be one of {', '.join(pairs)}, those of {name}. Received: {split!r}"
+            )
+        chosen = [part for key, part in pairs.items() if split in (None, key)]
+        changes = index.update(
+            (image for part in chosen for image in part.targets),
+            (str(product) for part in chosen for product in part.product_id),
+            embedder,
+        )
+    elif split is not None:
+        raise ValueError(f"`split` is of TFDS data, {TFDS}NAME. Received: {split!r} of {name}")
+    else:
+        changes = index.update_from_folder(name, embedder)
+    if changes.added or changes.changed or changes.removed or not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        index.save(out)
+    logging.info(
+        "%s: %d products, of which %d added, %d changed, %d as they were; %d removed",
+        out, len(index), changes.added, changes.changed, changes.unchanged, changes.removed,
+    )  # fmt: skip
+    return index, changes
+
+
+def search_photo(
+    index: ProductIndex,
+    embedder: keras.Model,
+    photo: str | os.PathLike[str],
+    *,
+    top: int = 10,
+    convert: Callable[[np.ndarray], np.ndarray] | None = None,
+    convert_size: int | None = None,
+    html: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Finds the products nearest to a photo.
+
+    Args:
+        index: the catalogue.
+        embedder: what it was made with.
+        photo: an image file of any size.
+        top: how many products.
+        convert: uint8 `(1, size, size, 3)` to uint8 images of any one size: draws the product image
+            of the photo, which is searched with then.
+        convert_size: `size` of these.
+        html: file for a page of the results, with pictures.
+
+    Returns:
+        What JSON takes: `query`, `products` (how many were searched), `results` (each with `rank`,
+        `id` and `score`, the cosine), and `milliseconds` of converting, embedding and searching,
+        each at the second call, as the first one compiles.
+
+    Raises:
+        FileNotFoundError: there is no photo.
+        ValueError: it cannot be read, `top` is below 1, or the embedder is another one.
+    """
+    index.check_embedder(embedder)
+    original = read_image(photo)
+    converted = None
+    milliseconds = {}
+    image = original
+    if convert is not None:
+        if convert_size is None:
+            raise ValueError("`convert_size` must be given with `convert`. Received: None")
+        batch = letterbox(original, convert_size)[None]
+        drawn, milliseconds["convert"] = _timed(lambda: convert(batch))
+        image = converted = drawn[0]
+    square = letterbox(image, index.image_size)[None]
+    query, milliseconds["embed"] = _timed(lambda: embed(embedder, square))
+    (rows, scores), milliseconds["search"] = _timed(lambda: index.nearest(query[0], top))
+    found = {
+        "query": os.fspath(photo),
+        "products": len(index),
+        "results": [
+            {"rank": rank, "id": index.id(row), "score": float(score)}
+            for rank, (row, score) in enumerate(zip(rows, scores, strict=True), 1)
+        ],
+        "milliseconds": milliseconds,
+    }
+    if html is not None:
+        page.write_page(html, found, original, converted, [index.thumbnail(row) for row in rows])
+    return found
+
+
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    call()
+    start = time.perf_counter()
+    result = call()
+    return result, 1e3 * (time.perf_counter() - start)
