@@ -1,4 +1,4 @@
-"""The Domain Transfer Network (Taigman et al. 2016) as a Keras user would write it.
+"""The Domain Transfer Network (Taigman et al. 2017) as a Keras user would write it.
 
     python examples/domain_transfer.py
 
@@ -38,7 +38,7 @@ def main() -> None:
     )  # fmt: skip
 
     model = DomainTransferNetwork(
-        classifier.get_layer("f"), IMAGE_SIZE, arguments.width, discriminator_width=0.1
+        classifier.get_layer("f"), IMAGE_SIZE, arguments.width, discriminator_width=0.1, gamma=5.0
     )
     adam = {"learning_rate": 1e-3, "beta_1": 0.5}
     average = {"use_ema": True, "ema_momentum": 0.95}

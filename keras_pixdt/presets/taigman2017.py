@@ -148,6 +148,8 @@ _SMALL = DomainTransferPreset(
     function_width=0.5,
     width=0.5,
     discriminator_width=0.25,
+    # Without L_TV, photos become chequerboards: what f does not tell is free.
+    gamma=5.0,
     ema_momentum=0.99,  # there are some hundred steps in all
 )
 
