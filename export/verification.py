@@ -445,7 +445,7 @@ print(peak)
 def peak_memory_mb(path: Path) -> float:
     """Most memory that a process takes that does nothing but convert with a file, in MB.
 
-    With Python, NumPy and the interpreter, which are about 60 MB. Linux tells it for the process
+    With Python, NumPy and the interpreter, which are about 40 MB. Linux tells it for the process
     itself; what `getrusage` says there includes the process that started it.
     """
     command = [sys.executable, "-c", _MEMORY, str(path), SIGNATURE]

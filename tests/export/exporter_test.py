@@ -20,7 +20,6 @@ import export  # noqa: E402
 from export import exporter, metadata, verification  # noqa: E402
 from export.verification import Reference  # noqa: E402
 from keras_pixdt.data.images import to_float, to_uint8  # noqa: E402
-
 from tests.export.conftest import CARD, photos, pixel_dtgan_converter  # noqa: E402
 
 FILES = [
