@@ -26,7 +26,6 @@ import multiprocessing
 import os
 import pathlib
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -124,7 +123,6 @@ CONTENDERS: dict[str, Callable[[pathlib.Path, int, float, int], Callable]] = {
 
 def _serve(pipe: Any, kind: str, arguments: tuple[pathlib.Path, int, float, int]) -> None:
     """The worker's life: makes the contender, then times calls until it is told to end."""
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.disable(logging.WARNING)
     try:
@@ -167,6 +165,7 @@ class Process:
         return self._answer()
 
     def end(self) -> None:
+        """Lets the process end."""
         self._pipe.send("end")
         self._process.join(10)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SAVED_MODEL = "saved_model"
 REPORT = "export.json"
 VERIFIED_PHOTOS = 64  # of a run's test split; more take minutes at full width
-REPRESENTATIVE_PHOTOS = 128  # of a run's training split; twice as many change no digit of PSNR
+REPRESENTATIVE_PHOTOS = 128  # of a run's training split
 DEFAULT_VARIANTS = ("float32", "dynamic")
 LATENCY_ROUNDS = 9
 
@@ -133,7 +133,9 @@ def export_converter(
             "signature": SIGNATURE,
             "input": _describe(images.shape[1:], "photo, RGB, letterboxed on white"),
             "output": _describe(reference.levels.shape[1:], "converted image, RGB"),
-            "embedding_dimensions": None if embedder is None else reference.embeddings.shape[1],
+            "embedding_dimensions": None
+            if reference.embeddings is None
+            else reference.embeddings.shape[1],
             "card": dataclasses.asdict(card),
             "parameters": converter.count_params(),
             "verified_images": len(images),

@@ -20,6 +20,7 @@ import json
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,20 @@ LABELS = "labels.txt"
 LICENCE = (
     "The weights: as the owner of the training data allows. "
     "The code that made them: keras_pixdt, Apache-2.0."
+)
+# What NumPy, flatbuffers, json and zipfile raise where bytes are missing or are others.
+_DAMAGED = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
 )
 _PARSER = "1.0.0"  # of the schema: no field here is younger
 _MINIMUM_RUNTIME = b"min_runtime_version"
@@ -306,8 +321,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     try:
         return _read(content)
-    # What NumPy, flatbuffers and zipfile raise when bytes are missing or are others.
-    except (struct.error, IndexError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise ValueError(
             f"{str(path)!r} is damaged, or not a file that this package exported: its metadata "
             f"cannot be read ({error}). Export the model again"

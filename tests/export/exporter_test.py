@@ -300,13 +300,13 @@ def test_a_float32_file_may_round_as_much_as_keras_does(exported, converter):
     images = photos(2)
     levels = verification.compute_reference(converter, images).levels
     inside = np.clip(levels, 20, 235) == levels
-    # A network in which float32 itself is a hundredth of a level off: four times that is allowed.
+    # A network in which float32 itself is 0.005 levels off: eight times that is allowed.
     measured = verify(
-        exported, "float32", converter, images, Reference(levels + 0.03 * inside, 0.01)
+        exported, "float32", converter, images, Reference(levels + 0.03 * inside, 0.005)
     )
     assert measured["floor"] == "reduced"
     with pytest.raises(export.ExportError, match="beyond max_difference_levels 0.04,"):
-        verify(exported, "float32", converter, images, Reference(levels + 0.05 * inside, 0.01))
+        verify(exported, "float32", converter, images, Reference(levels + 0.05 * inside, 0.005))
     with pytest.raises(export.ExportError, match="beyond max_difference_levels 1,"):  # a byte
         verify(exported, "float32", converter, images, Reference(levels + 1.5 * inside, 9.0))
 
