@@ -20,7 +20,7 @@ import export  # noqa: E402
 from export import exporter, metadata, verification  # noqa: E402
 from export.verification import Reference  # noqa: E402
 from keras_pixdt.data.images import to_float, to_uint8  # noqa: E402
-from tests.export.conftest import CARD, photos, pixel_dtgan_converter  # noqa: E402
+from tests.export.samples import CARD, photos, pixel_dtgan_converter  # noqa: E402
 
 FILES = [
     "converter_dynamic.tflite",
@@ -474,14 +474,26 @@ def test_replaces_its_own_files_only(tmp_path):
         ({"representative": photos(2, 24)}, r"representative must be uint8 of.*\(2, 24, 24, 3\)"),
         ({"representative": to_float(photos(2, 16))}, "representative must be uint8.*float32"),
         ({"representative": photos(2, 16)[:0]}, "representative must be uint8.*n at least 1"),
-        ({"embedder": tiny(size=32)}, r"embedder must take images of shape \(n, 16, 16, 3\)"),
-        ({"embedder": tiny()}, r"to vectors.*to \(None, 16, 16, 3\)"),
-        ({"embedder": late_resizing()}, "may resize only in its first layer.*'resize'"),
     ],
 )
 def test_names_the_wrong_argument(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         export.export_converter(tiny(), tmp_path / "o", **{"images": photos(2, 16), **arguments})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: tiny(size=32), r"embedder must take images of shape \(n, 16, 16, 3\)"),
+        (lambda: tiny(), r"to vectors.*to \(None, 16, 16, 3\)"),
+        (late_resizing, "may resize only in its first layer.*'resize'"),
+    ],
+)
+def test_names_an_embedder_that_does_not_fit(make, message, tmp_path):
+    arguments = {"images": photos(2, 16), "embedder": make()}
+    with pytest.raises(ValueError, match=message):
+        export.export_converter(tiny(), tmp_path / "o", **arguments)
     assert not list(tmp_path.iterdir())
 
 

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import zipfile
 
+import keras
 import pytest
 
 pytest.importorskip("tensorflow")
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("export needs KERAS_BACKEND=tensorflow", allow_module_level=True)
 
-import export
-from tests.export.conftest import CARD
+import export  # noqa: E402
+from tests.export.samples import CARD  # noqa: E402
 
 
 class Flat:
