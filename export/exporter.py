@@ -136,7 +136,7 @@ def export_converter(
             "embedding_dimensions": None
             if reference.embeddings is None
             else reference.embeddings.shape[1],
-            "card": dataclasses.asdict(card),
+            "card": {**dataclasses.asdict(card), "categories": list(card.categories)},
             "parameters": converter.count_params(),
             "verified_images": len(images),
             "keras_float32_difference_levels": reference.float32_difference_levels,
@@ -381,7 +381,7 @@ def _embed_function(embedder: keras.Model, size: int) -> Callable[[Any], dict[st
             "embedder may resize only in its first layer, once, without crop_to_aspect_ratio. "
             f"Received: {embedder.name!r} with {[x.name for x in embedder.layers]}"
         )
-    network = keras.Model(layer.output, embedder.output)
+    network = keras.Model(layer.output, embedder.output, name=embedder.name)
     side = layer.height
     unit_vectors = np.eye(size, dtype=np.float32)[None, :, :, None]
     matrix = np.asarray(

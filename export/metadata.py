@@ -111,6 +111,7 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
                 "each part must have one subgraph, without branches and loops. "
                 f"Received: {len(part.subgraphs)}"
             )
+        _rename(part)
     for other in others:
         _append(model, other)
 
@@ -124,6 +125,14 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     model.metadata.append(schema.MetadataT(name=BUFFER, buffer=len(model.buffers)))
     model.buffers.append(schema.BufferT(data=np.frombuffer(builder.Output(), np.uint8)))
     return _with_files(_pack(model), files)
+
+
+def _rename(part: schema.ModelT) -> None:
+    """Names tensors by their places: Keras numbers layers by how many there were before."""
+    (graph,), (signature,) = part.subgraphs, part.signatureDefs
+    graph.name = signature.signatureKey
+    for index, tensor in enumerate(graph.tensors):
+        tensor.name = f"{signature.signatureKey.decode()}/{index}"
 
 
 def _append(model: schema.ModelT, other: schema.ModelT) -> None:

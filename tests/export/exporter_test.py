@@ -102,7 +102,7 @@ def test_files_draw_what_keras_draws(exported, converter):
     assert 0 < difference.max() <= 8 and np.mean(difference) < 0.5
     difference = np.abs(int8 - expected)
     assert difference.max() > 0 and np.mean(difference) < 4
-    assert len(np.unique(int8)) > 200  # not posterized
+    assert len(np.unique(int8)) > 0.9 * len(np.unique(expected)) > 50  # not posterized
     float32_report, dynamic_report = (report["variants"][v] for v in ("float32", "dynamic"))
     assert float32_report["max_difference_levels"] < 0.0128  # 1e-4 in [-1, 1]
     assert float32_report["psnr_min_db"] > 86
@@ -204,12 +204,15 @@ def test_saved_model_serves_the_signature(exported):
 )
 def test_same_weights_same_bytes(exported, embedder, policy, variant, tmp_path):
     again = pixel_dtgan_converter(policy)
+    # Loaded anew, so that Keras numbers its layers on.
+    embedder_again = type(embedder).from_config(embedder.get_config())
+    embedder_again.set_weights(embedder.get_weights())
     export.export_converter(
         again,
         tmp_path / "again",
         images=photos(2, seed=9),
         variants=[variant],
-        embedder=embedder,
+        embedder=embedder_again,
         representative=photos(8, seed=3),
         card=CARD,
     )
