@@ -12,7 +12,6 @@ import errno
 import hashlib
 import http.server
 import json
-import mimetypes
 import os
 import pathlib
 import sys
@@ -37,6 +36,7 @@ _PAGE = (
     "image.js",
     "index.js",
     "model.js",
+    "offline.js",
     "sw.js",
     "icon.svg",
 )
@@ -122,10 +122,6 @@ class Resource:
         """What tells browsers whether they have it."""
         return f'"{self.digest}"'
 
-    def url(self, path: str) -> str:
-        """A relative URL that changes with the content; the server takes no notice of the query."""
-        return f"{path.lstrip('/')}?v={self.digest[:16]}"
-
     def blocks(self) -> Iterator[bytes]:
         """The content, some at a time.
 
@@ -200,16 +196,17 @@ def collect(
     resources = _client_files(client)
     resources["/products.index"] = Resource.of(index, "application/octet-stream")
     resources["/model.tflite"] = Resource.of(model, "application/octet-stream")
-    settings: dict[str, Any] = {
-        "index": {"name": index.name, "url": resources["/products.index"].url("/products.index")},
-        "model": {"name": model.name, "url": resources["/model.tflite"].url("/model.tflite")},
-    }
+    given = {"index": ("/products.index", index), "model": ("/model.tflite", model)}
     if example is not None:
-        example = pathlib.Path(example)
         read_image(example)
-        mime = mimetypes.guess_type(example.name)[0] or "application/octet-stream"
-        resources["/example"] = Resource.of(example, mime)
-        settings["example"] = {"name": example.name, "url": resources["/example"].url("/example")}
+        given["example"] = "/example", pathlib.Path(example)
+    settings = {}
+    for name, (path, file) in given.items():
+        # The page reads bytes, and finds out by itself in which format a photo is.
+        resource = resources[path] = Resource.of(file, "application/octet-stream")
+        # The query changes with the content, for the page to tell versions apart.
+        url = f"{path[1:]}?v={resource.digest[:16]}"
+        settings[name] = {"name": file.name, "bytes": resource.size, "url": url}
     content = json.dumps(settings, indent=1).encode()
     resources["/settings.json"] = Resource.of(content, _TYPES[".json"])
     return resources
@@ -321,7 +318,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says when a browser went away, and shows the traceback of anything else."""
-        error = sys.exception() if sys.version_info >= (3, 11) else sys.exc_info()[1]
+        error = sys.exc_info()[1]
         if isinstance(error, OSError):
             logging.debug("A connection ended early: %s", error)
         else:
