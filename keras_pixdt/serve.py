@@ -148,7 +148,6 @@ class Resource:
 
 
 class _Model(NamedTuple):
-    image_size: int
     dimensions: int
     embedder: str | None  # the fingerprint of the embedder in it, where the file says it
 
@@ -270,7 +269,7 @@ def _describe(model: pathlib.Path) -> _Model:
             )
         runner = interpreter.get_signature_runner(name)
         given, gives = runner.get_input_details()["image"], runner.get_output_details()[output]
-        shapes[name] = tuple(given["shape"]), tuple(gives["shape"])
+        shapes[name] = [tuple(map(int, of["shape_signature"])) for of in (given, gives)]
         types = np.dtype(given["dtype"]).name, np.dtype(gives["dtype"]).name
         if types != ("uint8", dtype):
             raise ValueError(
@@ -278,14 +277,14 @@ def _describe(model: pathlib.Path) -> _Model:
                 f"Received: from {types[0]} to {types[1]}"
             )
     (photo, product), (embedded, vector) = shapes["convert"], shapes["embed"]
-    size = int(photo[1])
+    size = photo[1]
     if {photo, product, embedded} != {(1, size, size, 3)} or vector[:-1] != (1,):
         raise ValueError(
             f"{model} must draw an image (1, size, size, 3) from one of that size, and embed it "
             f"to (1, d). {again} Received: 'convert' from {photo} to {product}, 'embed' from "
             f"{embedded} to {vector}"
         )
-    return _Model(size, int(vector[1]), _embedder_of(model))
+    return _Model(vector[1], _embedder_of(model))
 
 
 def _embedder_of(model: pathlib.Path) -> str | None:
@@ -404,6 +403,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         }
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = "GET, HEAD"
+        self.request_version = self.protocol_version  # of the answer: it has headers always
         self._start(status, headers)
         if self.command != "HEAD":
             self.wfile.write(body)

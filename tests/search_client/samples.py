@@ -7,7 +7,16 @@ IMAGE_SIZE = 64
 DIMENSIONS = 64
 
 
-def networks():
+def write(folder):
+    """Writes float32.tflite, dynamic.tflite, int8.tflite, products.index and photo.jpg."""
+    converter, embedder = _networks()
+    _write_models(folder, converter, embedder)
+    write_index(folder / "products.index", embedder)
+    write_photo(folder / "photo.jpg")
+    embedder.save(folder / "embedder.keras")
+
+
+def _networks():
     """A converter and an embedder with random weights, small, but of the package's operations."""
     import keras
     from keras import layers
@@ -27,8 +36,8 @@ def networks():
     return converter, embedder
 
 
-def write_models(folder, converter, embedder):
-    """Writes float32.tflite, dynamic.tflite and int8.tflite, as `pixdt export` makes them.
+def _write_models(folder, converter, embedder):
+    """Writes the TFLite files as `pixdt export` makes them.
 
     float32 has a third signature, `levels`: what `convert` rounds. int8 has `convert` only, as its
     embedding would be quantized as well.
@@ -54,17 +63,16 @@ def write_models(folder, converter, embedder):
     archive.add_endpoint("levels", lambda image: {"levels": levels(image)}, input_signature=spec)
     archive.write_out(str(folder / "saved_model"), verbose=False)
 
-    def lite(keys, **options):
-        builder = tf.lite.TFLiteConverter.from_saved_model(
-            str(folder / "saved_model"), signature_keys=keys
+    def builder_of(saved_model, *keys):
+        return tf.lite.TFLiteConverter.from_saved_model(
+            str(folder / saved_model), signature_keys=list(keys)
         )
-        for name, value in options.items():
-            setattr(builder, name, value)
-        return builder.convert()
 
-    (folder / "float32.tflite").write_bytes(lite(["convert", "embed", "levels"]))
-    dynamic = {"optimizations": [tf.lite.Optimize.DEFAULT]}
-    (folder / "dynamic.tflite").write_bytes(lite(["convert", "embed"], **dynamic))
+    builder = builder_of("saved_model", "convert", "embed", "levels")
+    (folder / "float32.tflite").write_bytes(builder.convert())
+    builder = builder_of("saved_model", "convert", "embed")
+    builder.optimizations = [tf.lite.Optimize.DEFAULT]
+    (folder / "dynamic.tflite").write_bytes(builder.convert())
 
     floats = keras.export.ExportArchive()
     floats.add_endpoint(
@@ -73,9 +81,7 @@ def write_models(folder, converter, embedder):
         input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
     )
     floats.write_out(str(folder / "floats"), verbose=False)
-    builder = tf.lite.TFLiteConverter.from_saved_model(
-        str(folder / "floats"), signature_keys=["convert"]
-    )
+    builder = builder_of("floats", "convert")
     builder.optimizations = [tf.lite.Optimize.DEFAULT]
     builder.inference_input_type = builder.inference_output_type = tf.uint8
     builder.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -100,9 +106,8 @@ def write_index(path, embedder, products=24):
         rendered.draw_product(rendered.sample_product(number), IMAGE_SIZE)
         for number in range(products)
     ]
-    index = ProductIndex.build(drawn, [f"p{number}.jpg" for number in range(products)], embedder)
-    index.save(path)
-    return index
+    ids = [f"p{number}.jpg" for number in range(products)]
+    ProductIndex.build(drawn, ids, embedder).save(path)
 
 
 def write_photo(path, product=0, width=300, height=400, **options):
@@ -111,4 +116,3 @@ def write_photo(path, product=0, width=300, height=400, **options):
 
     person = rendered.draw_person(rendered.sample_product(product), 0, 128)
     Image.fromarray(person).resize((width, height)).save(path, **options)
-    return path
