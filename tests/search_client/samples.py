@@ -13,7 +13,6 @@ def write(folder):
     _write_models(folder, converter, embedder)
     write_index(folder / "products.index", embedder)
     write_photo(folder / "photo.jpg")
-    embedder.save(folder / "embedder.keras")
 
 
 def _networks():
