@@ -32,7 +32,6 @@ async function start() {
     ),
     loadRuntime(),
   ]);
-  progress.removeAttribute("value");
   const index = new ProductIndex(indexBytes);
   const model = await Model.load(new Uint8Array(modelBytes));
   // The first run sets things up, and shows whether the two fit.

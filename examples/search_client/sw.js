@@ -10,7 +10,7 @@ async function answer(request) {
   try {
     return await fetch(request);
   } catch (error) {
-    const kept = await caches.match(request, { ignoreVary: true });
+    const kept = await caches.match(request);
     if (kept) return kept;
     throw error;
   }
