@@ -25,6 +25,7 @@ from export import metadata, verification
 from export.metadata import ModelCard
 from export.runtime import EMBED, EMBEDDING, IMAGE, SIGNATURE, load_tflite
 from export.verification import LEVELS_PER_UNIT, VARIANTS, ExportError
+from keras_pixdt import search
 from keras_pixdt.data.images import to_float
 
 if TYPE_CHECKING:
@@ -192,7 +193,6 @@ def export_run(
     directory: str | os.PathLike[str],
     variants: Sequence[str] = DEFAULT_VARIANTS,
     *,
-    embedder_fingerprint: str = "",
     licence: str = metadata.LICENCE,
 ) -> dict[str, Any]:
     """Exports the converter and the embedder of a run, verified on photos of its test split.
@@ -203,7 +203,6 @@ def export_run(
         run: what `keras_pixdt.load_run` returns.
         directory: as of `export_converter`.
         variants: as of `export_converter`.
-        embedder_fingerprint: of `run.embedder()`, for the metadata.
         licence: of the files, for the metadata.
 
     Returns:
@@ -211,19 +210,20 @@ def export_run(
     """
     domains = run.domains()
     labels = domains["train"].target_labels
+    embedder = None if run.preset.reverse else run.embedder()
     card = ModelCard(
         preset=run.preset.name,
         data=_data_name(run.data),
         categories=() if labels is None else labels.names,
         licence=licence,
-        embedder_fingerprint=embedder_fingerprint,
+        embedder_fingerprint="" if embedder is None else search.fingerprint(embedder),
     )
     return export_converter(
         run.model.plain_converter(),
         directory,
         images=_spread(domains["test"].sources, VERIFIED_PHOTOS),
         variants=variants,
-        embedder=None if run.preset.reverse else run.embedder(),
+        embedder=embedder,
         representative=_spread(domains["train"].sources, REPRESENTATIVE_PHOTOS),
         card=card,
     )

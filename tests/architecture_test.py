@@ -16,7 +16,7 @@ MODELS = {"models"} | BOTTOM
 # `models` stands for adversarial_model and each of the papers' files.
 MIDDLE = MODELS | {"presets", "data", "metrics", "search"}
 TRAINING = MIDDLE | {"training", "registered"}
-TOP = TRAINING | {"reproduce", "export", "convert", "demo", "report"}
+TOP = TRAINING | {"reproduce", "export", "convert", "serve", "demo", "report"}
 ALLOWED = {
     "layers": BOTTOM,
     "losses": BOTTOM,
@@ -30,6 +30,7 @@ ALLOWED = {
     "reproduce": TRAINING | {"reproduce"},
     "export": TRAINING | {"reproduce", "export"},
     "convert": TOP,
+    "serve": {"serve", "data", "search"},
     "report": TOP,
     "demo": TOP | {"tfds_lookbook"},  # the commands one after the other
     "registered": MIDDLE,  # imports what `.keras` files name

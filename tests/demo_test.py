@@ -87,7 +87,9 @@ def test_what_tfds_built_trains_by_the_command_line_too(workdir, tmp_path):
 
 
 def test_a_refused_variant_does_not_cost_the_rest(workdir, tmp_path, monkeypatch):
-    strict = dataclasses.replace(verification.VARIANTS["dynamic"], psnr_min_db=200.0)
+    strict = dataclasses.replace(
+        verification.VARIANTS["dynamic"], least=verification.Floor(psnr_min_db=200.0)
+    )
     monkeypatch.setitem(verification.VARIANTS, "dynamic", strict)
     exported, refused = demo._export(run.load_run(workdir), tmp_path / "export")
     assert "psnr_min_db 200" in refused
