@@ -8,14 +8,17 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-_STYLE = """
+_SHARED_STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
        color: #1c1c1e; background: #fff; }
 h1 { font-size: 1.7rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-img { max-width: 100%; image-rendering: pixelated; border: 1px solid #ddd; }
+img { border: 1px solid #ddd; } figcaption { color: #555; }
+"""
+_STYLE = """
+img { max-width: 100%; image-rendering: pixelated; }
 table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; } figcaption { color: #555; }
+figure { margin: 1rem 0; }
 .curves { display: flex; flex-wrap: wrap; gap: 1.5rem; } svg { background: #fafafa; }
 pre { background: #f4f4f5; padding: .8rem; overflow-x: auto; }
 """
@@ -52,12 +55,7 @@ class Report:
         """
         content = pathlib.Path(path).read_bytes()
         width = int.from_bytes(content[16:20], "big")  # of the PNG header
-        text = html.escape(caption, quote=True)
-        encoded = base64.b64encode(content).decode()
-        self._parts.append(
-            f'<figure><img alt="{text}" width="{width * scale}" '
-            f'src="data:image/png;base64,{encoded}"><figcaption>{text}</figcaption></figure>'
-        )
+        self._parts.append(figure(content, "image/png", caption, width_px=width * scale))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Adds a table; floats are shown with four digits."""
@@ -84,15 +82,45 @@ class Report:
     def write(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes the page and returns its path."""
         path = pathlib.Path(path)
-        body = "\n".join(self._parts)
-        path.write_text(
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta name="viewport" content="width=device-width">'
-            f"<title>{html.escape(self._title)}</title><style>{_STYLE}</style></head>\n"
-            f"<body>\n{body}\n</body></html>\n",
-            encoding="utf-8",
-        )
+        path.write_text(page(self._title, _STYLE, "\n".join(self._parts)), encoding="utf-8")
         return path
+
+
+def page(title: str, style: str, body: str) -> str:
+    """An HTML file.
+
+    Args:
+        title: plain text.
+        style: CSS, beside that which all pages share.
+        body: HTML.
+    """
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{_SHARED_STYLE}{style}</style></head>\n"
+        f"<body>\n{body}\n</body></html>\n"
+    )
+
+
+def figure(
+    image: bytes, media_type: str, caption: str, after: str = "", width_px: int | None = None
+) -> str:
+    """A picture within the page, as HTML.
+
+    Args:
+        image: the file of the picture.
+        media_type: such as "image/png".
+        caption: plain text: what it shows; also read out in its place.
+        after: HTML that ends the caption.
+        width_px: width on the page, in CSS pixels, if the style does not say it.
+    """
+    text = html.escape(caption, quote=True)
+    width = "" if width_px is None else f' width="{width_px}"'
+    encoded = base64.b64encode(image).decode()
+    return (
+        f'<figure><img alt="{text}"{width} src="data:{media_type};base64,{encoded}">'
+        f"<figcaption>{text}{after}</figcaption></figure>"
+    )
 
 
 def _cell(value: object) -> str:

@@ -15,7 +15,7 @@ BOTTOM = {"layers", "losses", "replicas"}
 MODELS = {"models"} | BOTTOM
 # `models` stands for adversarial_model and each of the papers' files.
 MIDDLE = MODELS | {"presets", "data", "metrics", "search"}
-TRAINING = MIDDLE | {"training", "registered"}
+TRAINING = MIDDLE | {"training", "registered", "atomic"}
 TOP = TRAINING | {"reproduce", "export", "convert", "serve", "demo", "report"}
 ALLOWED = {
     "layers": BOTTOM,
@@ -25,13 +25,15 @@ ALLOWED = {
     "presets": {"presets"} | MODELS,
     "data": {"data"},
     "metrics": {"metrics"} | MODELS,
-    "search": {"search", "data"} | MODELS,  # it indexes images: their range and their files
+    "atomic": {"atomic"},
+    "search": {"search", "data", "atomic", "report"}
+    | MODELS,  # it indexes images: their range and their files
     "training": TRAINING,
     "reproduce": TRAINING | {"reproduce"},
     "export": TRAINING | {"reproduce", "export"},
     "convert": TOP,
     "serve": {"serve", "data", "search"},
-    "report": TOP,
+    "report": {"report"},
     "demo": TOP | {"tfds_lookbook"},  # the commands one after the other
     "registered": MIDDLE,  # imports what `.keras` files name
     "cli": TOP | {"cli"},

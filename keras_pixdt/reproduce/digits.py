@@ -25,9 +25,9 @@ from absl import logging
 
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
+from keras_pixdt.atomic import replacing, write_json
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 from keras_pixdt.reproduce import unpaired
-from keras_pixdt.training.checkpoint import replacing, write_json
 from keras_pixdt.training.classifier import classify, train_classifier
 from keras_pixdt.training.schedule import check_length
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from keras_pixdt.atomic import write_json
 from keras_pixdt.presets.taigman2017 import ROWS
 from keras_pixdt.reproduce import digits, tables
-from keras_pixdt.training.checkpoint import write_json
 
 NAMES = {f"{digits.DTN}{suffix}": row for suffix, (row, _) in ROWS.items()}
 # The paper's figures (SVHN to MNIST), in %.

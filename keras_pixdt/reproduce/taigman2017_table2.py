@@ -18,9 +18,9 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
+from keras_pixdt.atomic import write_json
 from keras_pixdt.metrics import nearest_rows
 from keras_pixdt.reproduce import digits, tables
-from keras_pixdt.training.checkpoint import write_json
 
 # The paper's figures (SVHN to MNIST), in %; of the methods that it compares with too.
 PAPER = {

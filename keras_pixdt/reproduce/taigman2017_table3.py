@@ -14,8 +14,8 @@ from typing import Any
 
 from absl import logging
 
+from keras_pixdt.atomic import write_json
 from keras_pixdt.reproduce import digits, tables
-from keras_pixdt.training.checkpoint import write_json
 
 DIGIT = 3
 # What is left out of what, with the paper's figure (SVHN to MNIST), in %.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 
 from keras_pixdt import data, presets
-from keras_pixdt.training.callbacks import AveragedWeights, StopOnDivergence
-from keras_pixdt.training.run import STATISTICS_IMAGES, examples
+from keras_pixdt.training.callbacks import StopOnDivergence
+from keras_pixdt.training.run import averaged_weights
 from keras_pixdt.training.schedule import Schedule
 
 _ENDLESS = 1_000_000  # epochs
@@ -42,9 +42,9 @@ def train(
     model = preset.model(seed)
     model.compile(preset.optimizers(model.players))
     callbacks = [Schedule(preset, batches, epochs=epochs, minutes=minutes), StopOnDivergence()]
-    if preset.ema_momentum is not None:
-        images = examples(domains, preset, STATISTICS_IMAGES)["source"]
-        callbacks.append(AveragedWeights(images))
+    averages = averaged_weights(domains, preset)
+    if averages is not None:
+        callbacks.append(averages)
     model.fit(
         batches,
         epochs=epochs or _ENDLESS,

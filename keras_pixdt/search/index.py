@@ -15,7 +15,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from absl import logging
@@ -771,8 +771,10 @@ class ApproximateSearch:
                 f"products. Received: lists={lists}, probes={probes}"
             )
         self._index = index
-        self._faiss = faiss.index_factory(
-            index.dimensions, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT
+        # faiss types it as the base of all indexes, without the settings of this one.
+        self._faiss = cast(
+            "Any",
+            faiss.index_factory(index.dimensions, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT),
         )
         self._faiss.cp.min_points_per_centroid = 1  # else small catalogues are warned of
         self._faiss.cp.max_points_per_centroid = 64

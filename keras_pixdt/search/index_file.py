@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from keras_pixdt.atomic import replacing
 
 FORMAT = "keras_pixdt.index"
 VERSION = "1"
@@ -174,16 +175,9 @@ def _header(settings: Settings, layout: dict) -> dict[str, Any]:
 
 def write(path: pathlib.Path, settings: Settings, rows: Rows) -> None:
     """Writes the file; a kill leaves the old one or the new one."""
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    try:
-        with unfinished.open("wb") as file:
-            for block in _blocks(settings, rows):
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        for block in _blocks(settings, rows):
+            file.write(block)
 
 
 def _blocks(settings: Settings, rows: Rows) -> Iterator[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import os
 import pathlib
@@ -14,14 +12,13 @@ import numpy as np
 from PIL import Image
 
 from keras_pixdt.data.images import letterbox
+from keras_pixdt.report import figure, page
 
 _QUERY_SIZE_PX = 256
+_JPEG = "image/jpeg"
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1c1c1e; background: #fff; }
-h1 { font-size: 1.7rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-figure { margin: 0; } figcaption { color: #555; overflow-wrap: anywhere; font-size: .9rem; }
-img { width: 100%; height: auto; border: 1px solid #ddd; }
+figure { margin: 0; } figcaption { overflow-wrap: anywhere; font-size: .9rem; }
+img { width: 100%; height: auto; }
 .query { display: flex; flex-wrap: wrap; gap: 1rem; } .query figure { width: 10rem; }
 ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); gap: 1rem;
      list-style: none; padding: 0; }
@@ -45,13 +42,14 @@ def write_page(
         converted: uint8 `(height, width, 3)`, the product image that was searched with, if any.
         thumbnails: a JPEG file for each result.
     """
-    queries = [_figure(_jpeg(photo), f"Photo {pathlib.Path(found['query']).name}")]
+    queries = [figure(_jpeg(photo), _JPEG, f"Photo {pathlib.Path(found['query']).name}")]
     if converted is not None:
-        queries.append(_figure(_jpeg(converted), "Product image drawn of the photo"))
+        queries.append(figure(_jpeg(converted), _JPEG, "Product image drawn of the photo"))
     results = "\n".join(
         "<li>"
-        + _figure(
+        + figure(
             thumbnail,
+            _JPEG,
             f"{result['rank']}. {result['id']}",
             f' <span class="score">{result["score"]:.3f}</span>',
         )
@@ -61,12 +59,12 @@ def write_page(
     times = ", ".join(f"{name} {value:.1f} ms" for name, value in found["milliseconds"].items())
     title = f"The {len(found['results'])} nearest of {found['products']:,} products"
     pathlib.Path(path).write_text(
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n"
-        f'<body>\n<h1>{title}</h1>\n<div class="query">{"".join(queries)}</div>\n'
-        f"<h2>Products, by cosine similarity</h2>\n<ol>\n{results}\n</ol>\n<p>{times}</p>\n"
-        "</body></html>\n",
+        page(
+            title,
+            _STYLE,
+            f'<h1>{title}</h1>\n<div class="query">{"".join(queries)}</div>\n'
+            f"<h2>Products, by cosine similarity</h2>\n<ol>\n{results}\n</ol>\n<p>{times}</p>",
+        ),
         encoding="utf-8",
     )
 
@@ -75,12 +73,3 @@ def _jpeg(image: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(letterbox(image, _QUERY_SIZE_PX)).save(file, "JPEG", quality=90)
     return file.getvalue()
-
-
-def _figure(jpeg: bytes, caption: str, after: str = "") -> str:
-    text = html.escape(caption, quote=True)
-    encoded = base64.b64encode(jpeg).decode()
-    return (
-        f'<figure><img alt="{text}" src="data:image/jpeg;base64,{encoded}">'
-        f"<figcaption>{text}{after}</figcaption></figure>"
-    )

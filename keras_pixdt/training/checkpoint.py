@@ -19,43 +19,13 @@ from typing import Any
 import keras
 from absl import logging
 
+from keras_pixdt.atomic import replacing, write_json
 from keras_pixdt.training.callbacks import AveragedWeights, check_finite
 from keras_pixdt.training.schedule import Progress
 
 # Score of the logs -> whether less is better.
 SCORES = {"val_rmse": True, "val_ssim": False, "val_c_ssim": False}
-UNFINISHED = "unfinished_"
 _PROGRESS = "progress.json"
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Context with a name to write a file under, which then replaces `path` at once, on disk."""
-    unfinished = path.with_name(UNFINISHED + path.name)
-    yield unfinished
-    _flush(unfinished)
-    os.replace(unfinished, path)
-    _flush(path.parent)
-
-
-def _flush(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json(path: pathlib.Path, content: Any) -> None:
-    """Writes so that a kill leaves the old file or the new one."""
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def remove_unfinished(directory: pathlib.Path) -> None:
-    """Removes what a kill within `replacing` left behind."""
-    for path in directory.glob(f"{UNFINISHED}*"):
-        path.unlink()
 
 
 def save(model: keras.Model, path: pathlib.Path, progress: Progress) -> None:

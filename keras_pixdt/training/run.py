@@ -38,8 +38,8 @@ import numpy as np
 from absl import logging
 
 import keras_pixdt.registered  # noqa: F401
+from keras_pixdt import atomic, metrics, presets, search
 from keras_pixdt import data as data_module
-from keras_pixdt import metrics, presets, search
 from keras_pixdt.data.batches import Batches, Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.models.adversarial_model import AdversarialModel
@@ -52,7 +52,7 @@ from keras_pixdt.training.distribution import Distribution
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 GRID_IMAGES = 32
-STATISTICS_IMAGES = 256
+_STATISTICS_IMAGES = 256
 FUNCTION = "function.keras"
 SOURCE_CLASSIFIER = "source_classifier.keras"
 TARGET_CLASSIFIER = "target_classifier.keras"
@@ -130,7 +130,7 @@ class Run:
             return keras.models.load_model(path)
         logging.info("Training the embedder on the training targets")
         embedder = search.train_embedder(self.domains()["train"].targets, seed=EMBEDDER_SEED)
-        with checkpoint_module.replacing(path) as unfinished:
+        with atomic.replacing(path) as unfinished:
             embedder.save(unfinished)
         return embedder
 
@@ -146,7 +146,7 @@ class Run:
         logging.info("Training super-resolution on the training targets: about a minute")
         targets = self.domains()["train"].targets
         upscaler = super_resolution.train_upscaler(targets, factor, seed=self.seed)
-        with checkpoint_module.replacing(path) as unfinished:
+        with atomic.replacing(path) as unfinished:
             upscaler.save(unfinished)
         return upscaler
 
@@ -212,7 +212,7 @@ class Run:
                 width=preset.function_width,  # of f's architecture (Sec. 5.1)
                 seed=CLASSIFIER_SEED,
             )
-            with checkpoint_module.replacing(path) as unfinished:
+            with atomic.replacing(path) as unfinished:
                 trained.save(unfinished)
         own = self.workdir / SOURCE_CLASSIFIER
         has_own = own.exists() and not preset.reverse
@@ -326,11 +326,7 @@ def train(
         folder = workdir
         if not distribution.is_chief:  # reads from all workers' variables need all to save
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        averages = None
-        if preset.ema_momentum is not None:
-            averages = callbacks_module.AveragedWeights(
-                examples(parts["train"], preset, STATISTICS_IMAGES)["source"]
-            )
+        averages = averaged_weights(parts["train"], preset)
         saver = checkpoint_module.Checkpoint(
             folder, progress, best=best, save_every=save_every, averages=averages
         )
@@ -344,9 +340,9 @@ def train(
         distribution.agree(steps, "number of steps that are trained")
         for directory in (folder, folder / "checkpoints"):
             directory.mkdir(parents=True, exist_ok=True)
-            checkpoint_module.remove_unfinished(directory)
+            atomic.remove_unfinished(directory)
         machine = _machine(distribution, preset)
-        checkpoint_module.write_json(folder / "run.json", {**options, "versions": machine})
+        atomic.write_json(folder / "run.json", {**options, "versions": machine})
 
         if minutes is None:
             end = epochs
@@ -367,7 +363,7 @@ def train(
                     callbacks_module.StopOnDivergence(),
                     *([averages] if averages else []),
                     callbacks_module.ImageGrid(
-                        examples(held_out, preset, GRID_IMAGES),
+                        _examples(held_out, preset, GRID_IMAGES),
                         folder / "grids",
                         averages=averages,
                     ),
@@ -378,7 +374,7 @@ def train(
             )
             logging.info("Trained for %.1f minutes", progress.minutes)
             callbacks_module.check_finite(model, "at the end")
-            with checkpoint_module.replacing(folder / "model.keras") as path:
+            with atomic.replacing(folder / "model.keras") as path:
                 model.save(path)
             checkpoint_module.last_path(folder).unlink(missing_ok=True)
     return Run(workdir, preset, options["data"], seed, model, splits)
@@ -473,7 +469,7 @@ def _with_function(
         workdir.mkdir(parents=True, exist_ok=True)
         # f last: a run that was interrupted before it has none.
         for name, model in ((SOURCE_CLASSIFIER, trained), (FUNCTION, trained.get_layer("f"))):
-            with checkpoint_module.replacing(workdir / name) as unfinished:
+            with atomic.replacing(workdir / name) as unfinished:
                 model.save(unfinished)
     return dataclasses.replace(preset, function=str(path))
 
@@ -585,7 +581,19 @@ def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
     )
 
 
-def examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
+def averaged_weights(train: Any, preset: presets.Preset) -> callbacks_module.AveragedWeights | None:
+    """The averages of a preset that has some.
+
+    Args:
+        train: training split, of pairs or of domains.
+        preset: says whether, by `ema_momentum`.
+    """
+    if preset.ema_momentum is None:
+        return None
+    return callbacks_module.AveragedWeights(_examples(train, preset, _STATISTICS_IMAGES)["source"])
+
+
+def _examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
     """Sources spread evenly over a split, so that they are of many products; of pairs, targets."""
 
     def spread(length: int) -> np.ndarray:

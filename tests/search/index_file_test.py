@@ -219,7 +219,7 @@ def test_save_that_fails_leaves_the_old_file(saved, monkeypatch, failing):
 
         monkeypatch.setattr(index_file, "_blocks", some)
     else:
-        monkeypatch.setattr(index_file.os, "replace", fail)
+        monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="no space"):
         index.save(saved)
     assert saved.read_bytes() == old

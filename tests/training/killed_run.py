@@ -12,7 +12,7 @@ import sys
 import keras
 
 from keras_pixdt import presets
-from keras_pixdt.training import checkpoint, run
+from keras_pixdt.training import run
 
 
 def preset(dtype):
@@ -62,7 +62,7 @@ def die_at_save(how, count):
         if len(saves) == count:
             die()
 
-    checkpoint.os.replace = replace_and_die
+    os.replace = replace_and_die
 
 
 if __name__ == "__main__":

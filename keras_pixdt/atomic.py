@@ -1,0 +1,48 @@
+"""Files that are written whole or not at all, whatever interrupts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+UNFINISHED = "unfinished_"
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Context with a name to write a file under, which then replaces `path` at once, on disk.
+
+    An exception removes what was written; what a kill leaves is found by `remove_unfinished`.
+    """
+    unfinished = path.with_name(UNFINISHED + path.name)
+    try:
+        yield unfinished
+        _flush(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _flush(path.parent)
+
+
+def _flush(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Writes so that a kill leaves the old file or the new one."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def remove_unfinished(directory: pathlib.Path) -> None:
+    """Removes what a kill within `replacing` left behind."""
+    for path in directory.glob(f"{UNFINISHED}*"):
+        path.unlink()
