@@ -225,7 +225,13 @@ def test_drawing_needs_pillow_and_numpy_only():
 
 @pytest.mark.parametrize(
     "module",
-    ["keras_pixdt", "keras_pixdt.data.images", "keras_pixdt.data.rendered", "keras_pixdt.cli"],
+    [
+        "keras_pixdt",
+        "keras_pixdt.data.images",
+        "keras_pixdt.data.rendered",
+        "keras_pixdt.cli",
+        "keras_pixdt.serve",
+    ],
 )
 def test_light_modules_load_neither_keras_nor_a_backend(module):
     script = f"import sys, {module}; print(*sys.modules)"
