@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test browser lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pixdt demo --workdir runs/demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# What the search client runs on, and a browser for its tests, which are skipped without.
+browser:
+	npm ci --prefix examples/search_client --no-fund --no-audit
+	command -v chromium || apt-get install --yes --no-install-recommends chromium
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

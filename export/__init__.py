@@ -1,6 +1,7 @@
 """From a trained converter to files that run elsewhere: SavedModel and TFLite, verified.
 
-`export_converter` writes them, `load_tflite` runs them with no TensorFlow in the process.
+`export_converter` writes them, `load_tflite` runs them and `read_metadata` says what they are, with
+no TensorFlow in the process.
 """
 
 from keras_pixdt._lazy import attach
@@ -8,7 +9,8 @@ from keras_pixdt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "export.exporter": ["export_converter", "export_run"],
+        "export.exporter": ["export_converter", "export_run", "format_report"],
+        "export.metadata": ["ModelCard", "read_metadata"],
         "export.runtime": ["load_tflite"],
         "export.verification": ["ExportError"],
     },

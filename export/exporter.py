@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -12,7 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,11 @@ import keras
 import numpy as np
 from absl import logging
 
-from export import verification
-from export.runtime import IMAGE, SIGNATURE, load_tflite
+from export import metadata, verification
+from export.metadata import ModelCard
+from export.runtime import EMBED, EMBEDDING, IMAGE, SIGNATURE, load_tflite
 from export.verification import LEVELS_PER_UNIT, VARIANTS, ExportError
+from keras_pixdt import search
 from keras_pixdt.data.images import to_float
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 SAVED_MODEL = "saved_model"
 REPORT = "export.json"
 VERIFIED_PHOTOS = 64  # of a run's test split; more take minutes at full width
+REPRESENTATIVE_PHOTOS = 128  # of a run's training split
+DEFAULT_VARIANTS = ("float32", "dynamic")
+LATENCY_ROUNDS = 9
 
 
 def export_converter(
@@ -38,18 +44,30 @@ def export_converter(
     directory: str | os.PathLike[str],
     *,
     images: np.ndarray,
-    variants: Sequence[str] = ("float32", "dynamic"),
+    variants: Sequence[str] = DEFAULT_VARIANTS,
     name: str = "converter",
+    embedder: keras.Model | None = None,
+    representative: np.ndarray | None = None,
+    card: ModelCard | None = None,
 ) -> dict[str, Any]:
     """Writes `saved_model/`, one `NAME_VARIANT.tflite` per variant, and `export.json`.
 
     Every file has the signature `convert` with one input and one output, both named `image`,
     uint8 RGB `(1, size, size, 3)`: the scaling to [-1, 1] and back, the clip and the
-    rounding (halves up) are in the graph. The batch is fixed to 1, in the SavedModel too: it is
-    the very graph that the TFLite files are made from, and with a free batch the transposed
-    convolutions would leave the fast path of TFLite (XNNPACK). Convert batches with the Keras
-    model. BatchNorm uses its moving statistics, and a model under a mixed-precision policy is
-    exported in float32. Only TFLite's builtin operations are used.
+    rounding (halves up) are in the graph; in `int8`, the quantization of input and output is the
+    scaling. With an embedder there is a second signature, `embed`, from such an image to
+    `embedding`, float32 `(1, dimensions)`, in all variants. The batch is fixed to 1, in the
+    SavedModel too: with a free batch the transposed convolutions would leave the fast path of
+    TFLite (XNNPACK). Convert batches with the Keras model. BatchNorm uses its moving statistics,
+    and a model under a mixed-precision policy is exported in float32. Only TFLite's builtin
+    operations are used. The files say what they are (`read_metadata`).
+
+    | variant | weights | size | |
+    | --- | --- | --- | --- |
+    | `float32` | as in Keras | 1 | the reference |
+    | `float16` | 16 bits, computed in float32 | 1/2 | as fast as float32, equal to a byte |
+    | `dynamic` | 8 bits, with activations quantized anew for each image | 1/4 | to be preferred |
+    | `int8` | 8 bits, with activations as `representative` has them | 1/4 | for integer hardware |
 
     All files are made in a temporary folder beside `directory`, run, and compared with Keras
     (floors: `export.verification.VARIANTS`); only then are they moved to their names, where
@@ -69,14 +87,21 @@ def export_converter(
         directory: folder for the files; made if missing, other files in it stay.
         images: uint8 `(n, size, size, 3)`, RGB: the photos to verify with, all of them. Take
             real ones that the converter was not trained on: 100 tell enough, and each takes up
-            to 0.3 s at full width.
-        variants: which TFLite files, of `float32` and `dynamic` (8-bit weights, a quarter of
-            the size, and the fastest).
+            to 0.5 s at full width.
+        variants: which TFLite files, of `float32`, `float16`, `dynamic` and `int8`.
         name: how the TFLite file names start.
+        embedder: Keras model, float32 `(batch, size, size, 3)` in [-1, 1] to `(batch,
+            dimensions)`, such as a `ProductEmbedder`. Where its first layer resizes, the file does
+            the same by a product of matrices; TFLite's own resizing does not average.
+        representative: uint8 `(m, size, size, 3)`: photos that the converter was trained on, from
+            which `int8` takes the ranges of the activations. 100 tell enough.
+        card: where the model comes from, for the metadata.
 
     Returns:
-        What `export.json` holds: files with bytes, SHA-256, differences from Keras and median
-        milliseconds per image, what goes in and out, and the versions that made them.
+        What `export.json` holds: files with bytes, SHA-256, differences from Keras, the floor that
+        they reach, the share of the graph inside XNNPACK, peak memory, and median milliseconds per
+        image with the ratio to Keras; what goes in and out, and the versions that made them.
+        `format_report` makes a table of it.
 
     Raises:
         ValueError: an argument that breaks its rule above.
@@ -84,27 +109,38 @@ def export_converter(
             lacks, or a file failed its verification.
     """
     directory = Path(directory)
-    _check_arguments(converter, directory, images, variants, name)
-    converter = _in_float32(converter)
-    reference = verification.reference_levels(converter, images)
+    _check_arguments(converter, directory, images, variants, name, representative)
+    card = card or ModelCard()
+    converter = verification.in_precision(converter, "float32")
+    size = images.shape[1]
+    embed = None if embedder is None else _embed_function(embedder, size)
+    reference = verification.compute_reference(converter, images, embedder)
 
     directory.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         made = stage / "made"
         made.mkdir()
-        _write_saved_model(converter, images.shape[1:], made / SAVED_MODEL)
+        functions: dict[str, Callable] = {SIGNATURE: functools.partial(_convert_bytes, converter)}
+        if embed is not None:
+            functions[EMBED] = embed
+        _write_saved_model(functions, size, "uint8", made / SAVED_MODEL)
         verification.verify_saved_model(made / SAVED_MODEL, images, reference)
+        if "int8" in variants:
+            floats = {SIGNATURE: functools.partial(_convert_floats, converter)}
+            _write_saved_model(floats, size, "float32", stage / "floats")
         report: dict[str, Any] = {
             "name": name,
             "signature": SIGNATURE,
             "input": _describe(images.shape[1:], "photo, RGB, letterboxed on white"),
-            "output": _describe(reference.shape[1:], "converted image, RGB"),
+            "output": _describe(reference.levels.shape[1:], "converted image, RGB"),
+            "embedding_dimensions": None
+            if reference.embeddings is None
+            else reference.embeddings.shape[1],
+            "card": {**dataclasses.asdict(card), "categories": list(card.categories)},
             "parameters": converter.count_params(),
             "verified_images": len(images),
-            "keras_predict_ms": _median_ms(
-                lambda: converter.predict(to_float(images[:1]), verbose=0)
-            ),
+            "keras_float32_difference_levels": reference.float32_difference_levels,
             "saved_model": {"file": SAVED_MODEL, "bytes": _size(made / SAVED_MODEL)},
             "variants": {},
             "versions": {
@@ -114,7 +150,13 @@ def export_converter(
         }
         for variant in variants:
             path = made / f"{name}_{variant}.tflite"
-            content = _to_tflite(made / SAVED_MODEL, variant)
+            parts = [
+                _to_tflite(made / SAVED_MODEL, signature, variant)
+                if (signature, variant) != (SIGNATURE, "int8")
+                else _to_tflite(stage / "floats", signature, variant, representative)
+                for signature in functions
+            ]
+            content = metadata.assemble(parts, name=name, variant=variant, card=card)
             path.write_bytes(content)
             measured = verification.verify_tflite(
                 path, variant, converter.count_params(), images, reference
@@ -124,47 +166,133 @@ def export_converter(
                 "bytes": len(content),
                 "sha256": hashlib.sha256(content).hexdigest(),
                 **measured,
-                **_latency(path, images[0]),
+                "xnnpack": {
+                    signature: verification.delegation(content, graph)
+                    for graph, signature in enumerate(functions)
+                },
+                "peak_memory_mb": verification.peak_memory_mb(path),
             }
-            logging.info(
-                "Verified %s: %.2f MB, at most %.2f of 255 levels from Keras on %d photos, "
-                "%.1f ms on one thread (Keras predict: %.1f ms)",
-                path.name,
-                len(content) / 1e6,
-                measured["max_difference_levels"],
-                len(images),
-                report["variants"][variant]["one_thread_ms"],
-                report["keras_predict_ms"],
-            )
+            if measured["floor"] == "reduced":
+                logging.warning(
+                    "%s does not reach the floor of a trained network of full width (%s). That is "
+                    "usual for narrow or briefly trained ones",
+                    path.name,
+                    VARIANTS[variant].full,
+                )
+        _add_latencies(report, converter, made, images[0])
         (made / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         _install(stage, directory, name)
     finally:
         shutil.rmtree(stage)
+    logging.info("Verified on %d photos:\n%s", len(images), format_report(report))
     return report
 
 
 def export_run(
-    run: Run, directory: str | os.PathLike[str], variants: Sequence[str] = ("float32", "dynamic")
+    run: Run,
+    directory: str | os.PathLike[str],
+    variants: Sequence[str] = DEFAULT_VARIANTS,
+    *,
+    licence: str = metadata.LICENCE,
 ) -> dict[str, Any]:
-    """Exports the converter of a run, verified on photos of its test split.
+    """Exports the converter and the embedder of a run, verified on photos of its test split.
+
+    A run of a preset in reverse, from products to persons, has no embedder of what it draws.
 
     Args:
         run: what `keras_pixdt.load_run` returns.
         directory: as of `export_converter`.
         variants: as of `export_converter`.
+        licence: of the files, for the metadata.
 
     Returns:
         What `export_converter` returns.
     """
-    photos = run.domains()["test"].sources
-    spread = photos[:: max(1, len(photos) // VERIFIED_PHOTOS)]  # over all its products
+    domains = run.domains()
+    labels = domains["train"].target_labels
+    embedder = None if run.preset.reverse else run.embedder()
+    card = ModelCard(
+        preset=run.preset.name,
+        data=_data_name(run.data),
+        categories=() if labels is None else labels.names,
+        licence=licence,
+        embedder_fingerprint="" if embedder is None else search.fingerprint(embedder),
+    )
     return export_converter(
-        run.model.plain_converter(), directory, images=spread, variants=variants
+        run.model.plain_converter(),
+        directory,
+        images=_spread(domains["test"].sources, VERIFIED_PHOTOS),
+        variants=variants,
+        embedder=embedder,
+        representative=_spread(domains["train"].sources, REPRESENTATIVE_PHOTOS),
+        card=card,
     )
 
 
+def format_report(report: Mapping[str, Any]) -> str:
+    """A report as a table for a terminal.
+
+    Args:
+        report: what `export_converter` returned, or an `export.json`.
+
+    Returns:
+        One line for each variant, under a header, then Keras.
+    """
+    rows = [
+        ["variant", "floor", "MB", "max", "mean", "PSNR", "min", "cosine", "XNNPACK", "outside"]
+        + ["1 thread", "2 threads", "memory"]
+    ]
+    for variant, of in report["variants"].items():
+        graphs = of["xnnpack"].values()
+        outside = sorted({name for graph in graphs for name in graph["outside"]})
+        share = sum(g["inside"] for g in graphs) / sum(g["operations"] for g in graphs)
+        rows.append(
+            [
+                variant,
+                of["floor"],
+                f"{of['bytes'] / 1e6:.2f}",
+                f"{of['max_difference_levels']:.3g}",
+                f"{of['mean_difference_levels']:.2g}",
+                f"{of['psnr_mean_db']:.1f}",
+                f"{of['psnr_min_db']:.1f}",
+                f"{of['embedding_cosine_min']:.5f}" if "embedding_cosine_min" in of else "-",
+                f"{share:.0%}",
+                " ".join(outside) or "-",
+                f"{of['one_thread_ms']:.1f} ms ({of['one_thread_speedup']:.1f}x)",
+                f"{of['two_threads_ms']:.1f} ms ({of['two_threads_speedup']:.1f}x)",
+                f"{of['peak_memory_mb']:.0f} MB",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join(
+        [
+            *lines,
+            f"max, mean: differences from Keras in levels of 255; PSNR in dB. Keras predict: "
+            f"{report['keras_predict_ms']:.1f} ms, in turns with the files; (x) is its ratio.",
+        ]
+    )
+
+
+def _spread(images: np.ndarray, count: int) -> np.ndarray:
+    """About so many of the images, over all of them, so that they are of many products."""
+    return images[:: max(1, len(images) // count)]
+
+
+def _data_name(data: Mapping[str, Any]) -> str:
+    """What a run was trained on, without where that lies on this machine."""
+    names = [data["data"], data.get("target_data")]
+    names = [name if str(name).startswith("tfds:") else Path(name).name for name in names if name]
+    return " and ".join(names)
+
+
 def _check_arguments(
-    converter: keras.Model, directory: Path, images: np.ndarray, variants: Sequence[str], name: str
+    converter: keras.Model,
+    directory: Path,
+    images: np.ndarray,
+    variants: Sequence[str],
+    name: str,
+    representative: np.ndarray | None,
 ) -> None:
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
@@ -189,77 +317,132 @@ def _check_arguments(
             "the converter must take square RGB images of a fixed size: build it with "
             f"keras.Input((64, 64, 3)), or 128 or 256. Received the shape {converter.input_shape}"
         )
+    _check_images("images", images, size)
+    if representative is None and "int8" in variants:
+        raise ValueError(
+            "representative must be given for the variant 'int8': photos that the converter was "
+            "trained on, from which it takes the ranges of the activations. Received: None"
+        )
+    if representative is not None:
+        _check_images("representative", representative, size)
+
+
+def _check_images(argument: str, images: np.ndarray, size: tuple[int, ...]) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images) or images.shape[1:] != size:
         raise ValueError(
-            f"images must be uint8 of shape (n, {', '.join(map(str, size))}), as the converter "
+            f"{argument} must be uint8 of shape (n, {', '.join(map(str, size))}), as the converter "
             f"takes them, with n at least 1. Received: {images.dtype} {images.shape}"
         )
 
 
-def _in_float32(converter: keras.Model) -> keras.Model:
-    """The converter itself, or a float32 copy if it computes in lower precision.
-
-    TFLite has no half-precision transposed convolution, and the weights are float32 under the
-    mixed policies anyway: the copy loses nothing.
-    """
-
-    def replace(config: Any) -> Any:
-        if isinstance(config, dict):
-            return {
-                key: "float32" if key == "dtype" and _is_low_precision(value) else replace(value)
-                for key, value in config.items()
-            }
-        if isinstance(config, (list, tuple)):
-            return type(config)(replace(item) for item in config)
-        return config
-
-    config = converter.get_config()
-    float_config = replace(config)
-    if float_config == config:
-        return converter
-    copy = type(converter).from_config(float_config)
-    copy.set_weights(converter.get_weights())
-    return copy
-
-
-def _is_low_precision(dtype: Any) -> bool:
-    """Whether a layer's saved dtype, a name or a policy, is or contains a 16-bit float."""
-    if isinstance(dtype, dict):
-        dtype = dtype.get("config", {}).get("name", "")
-    return isinstance(dtype, str) and dtype.endswith("float16")
-
-
-def _write_saved_model(converter: keras.Model, shape: tuple[int, ...], path: Path) -> None:
+def _convert_bytes(converter: keras.Model, image: Any) -> dict[str, Any]:
     import tensorflow as tf
 
-    def convert(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        drawn = converter(tf.cast(image, tf.float32) / LEVELS_PER_UNIT - 1.0, training=False)
-        # The cast truncates, so that half a level more rounds. A rounding operation of its own
-        # would hide from the verification what the network drew.
-        levels = tf.clip_by_value(drawn * LEVELS_PER_UNIT + (LEVELS_PER_UNIT + 0.5), 0.0, 255.5)
-        return {IMAGE: tf.cast(levels, tf.uint8)}
+    drawn = converter(_scale(image), training=False)
+    # The cast truncates, so that half a level more rounds. A rounding operation of its own
+    # would hide from the verification what the network drew.
+    levels = tf.clip_by_value(drawn * LEVELS_PER_UNIT + (LEVELS_PER_UNIT + 0.5), 0.0, 255.5)
+    return {IMAGE: tf.cast(levels, tf.uint8)}
 
-    # The endpoint tracks its variables itself; `archive.track(converter)` would store each of
-    # them a second time.
+
+def _convert_floats(converter: keras.Model, image: Any) -> dict[str, Any]:
+    """Without the scaling: quantized to 8 bits, it and the clip would posterize the image."""
+    return {IMAGE: converter(image, training=False)}
+
+
+def _scale(image: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.cast(image, tf.float32) / LEVELS_PER_UNIT - 1.0
+
+
+def _embed_function(embedder: keras.Model, size: int) -> Callable[[Any], dict[str, Any]]:
+    """The graph of `embed`, by builtin operations only.
+
+    TFLite has no resizing with antialiasing. It is linear, and the same along both axes: a
+    product with one matrix from either side, whose columns are the resized unit vectors.
+    """
+    import tensorflow as tf
+
+    takes, gives = embedder.input_shape, embedder.output_shape
+    if len(gives) != 2 or any(
+        theirs not in (None, ours) for theirs, ours in zip(takes[1:], (size, size, 3), strict=True)
+    ):
+        raise ValueError(
+            f"embedder must take images of shape (n, {size}, {size}, 3), as the converter draws "
+            f"them, to vectors (n, dimensions). Received: {embedder.name!r} from {takes} to {gives}"
+        )
+    resizing = [x for x in embedder.layers if isinstance(x, keras.layers.Resizing)]
+    if not resizing:
+        return lambda image: {EMBEDDING: embedder(_scale(image), training=False)}
+    layer = resizing[0]
+    if len(resizing) > 1 or layer is not embedder.layers[1] or layer.crop_to_aspect_ratio:
+        raise ValueError(
+            "embedder may resize only in its first layer, once, without crop_to_aspect_ratio. "
+            f"Received: {embedder.name!r} with {[x.name for x in embedder.layers]}"
+        )
+    network = keras.Model(layer.output, embedder.output, name=embedder.name)
+    side = layer.height
+    unit_vectors = np.eye(size, dtype=np.float32)[None, :, :, None]
+    matrix = np.asarray(
+        keras.ops.image.resize(
+            unit_vectors, (side, size), layer.interpolation, antialias=layer.antialias
+        )
+    )[0, :, :, 0]
+
+    def embed(image: Any) -> dict[str, Any]:
+        pixels = _scale(image)
+        if side != size:
+            rows = tf.matmul(matrix, tf.reshape(pixels, (size, size * 3)))
+            columns = tf.matmul(matrix, tf.reshape(rows, (side, size, 3)))
+            pixels = tf.reshape(columns, (1, side, side, 3))
+        return {EMBEDDING: network(pixels, training=False)}
+
+    return embed
+
+
+def _write_saved_model(
+    functions: Mapping[str, Callable[[Any], dict[str, Any]]], size: int, dtype: str, path: Path
+) -> None:
+    import tensorflow as tf
+
+    # The endpoints track their variables themselves; `archive.track(converter)` would store each
+    # of them a second time.
     archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        SIGNATURE, convert, input_signature=[tf.TensorSpec((1, *shape), tf.uint8, name=IMAGE)]
-    )
+    image = tf.TensorSpec((1, size, size, 3), dtype, name=IMAGE)
+    for signature, function in functions.items():
+        archive.add_endpoint(signature, function, input_signature=[image])
     archive.write_out(str(path), verbose=False)
 
 
-def _to_tflite(saved_model: Path, variant: str) -> bytes:
+def _to_tflite(
+    saved_model: Path, signature: str, variant: str, representative: np.ndarray | None = None
+) -> bytes:
+    """One signature of a SavedModel.
+
+    With `representative`, all in 8 bits, bytes in and out. The embedder beside an `int8` converter
+    is converted without: it returns floats, and is as exact as in `dynamic`.
+    """
     import tensorflow as tf
 
-    builder = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[SIGNATURE])
-    if VARIANTS[variant].quantize_weights:
+    builder = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[signature])
+    if variant != "float32":
         builder.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant == "float16":
+        builder.target_spec.supported_types = [tf.float16]
+    if representative is not None:
+        # Two pixels fix the range of the input to that of bytes, whatever the photos hold.
+        photos = representative.copy()
+        photos[0, 0, 0], photos[0, 0, 1] = 0, 255
+        builder.representative_dataset = lambda: ([image[None]] for image in to_float(photos))
+        builder.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        builder.inference_input_type = builder.inference_output_type = tf.uint8
     try:
         return builder.convert()
     except Exception as error:  # TensorFlow's ConverterError is not public
         operations = sorted(set(re.findall(r"\btf\.(\w+)", str(error))))
         raise ExportError(
-            f"TFLite cannot run this converter with its builtin operations (variant {variant!r}); "
+            f"TFLite cannot run {signature!r} with its builtin operations (variant {variant!r}); "
             f"replace what uses: {', '.join(operations) or str(error)}"
         ) from error
 
@@ -272,19 +455,31 @@ def _size(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
-def _latency(path: Path, image: np.ndarray) -> dict[str, float]:
-    one, two = (functools.partial(load_tflite(path, num_threads), image) for num_threads in (1, 2))
-    return {"one_thread_ms": _median_ms(one), "two_threads_ms": _median_ms(two)}
-
-
-def _median_ms(run: Callable[[], object], repeats: int = 9) -> float:
-    run()  # the first call compiles or allocates
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return round(1e3 * statistics.median(seconds), 3)
+def _add_latencies(
+    report: dict[str, Any], converter: keras.Model, directory: Path, image: np.ndarray
+) -> None:
+    """Median milliseconds of an image, in turns, so that other work of the machine hits all."""
+    photo = to_float(image[None])
+    contenders: dict[tuple[str, str], Callable[[], object]] = {
+        ("keras", ""): lambda: converter.predict(photo, verbose=0)
+    }
+    for variant, of in report["variants"].items():
+        for num_threads, threads in ((1, "one_thread"), (2, "two_threads")):
+            model = load_tflite(directory / of["file"], num_threads)
+            contenders[variant, threads] = functools.partial(model, image)
+    seconds: dict[tuple[str, str], list[float]] = {contender: [] for contender in contenders}
+    for repeat in range(LATENCY_ROUNDS + 1):
+        for contender, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            if repeat:  # the first call compiles or allocates
+                seconds[contender].append(time.perf_counter() - start)
+    median = {contender: 1e3 * statistics.median(of) for contender, of in seconds.items()}
+    keras_ms = median.pop(("keras", ""))
+    report["keras_predict_ms"] = round(keras_ms, 3)
+    for (variant, threads), ms in median.items():
+        report["variants"][variant][f"{threads}_ms"] = round(ms, 3)
+        report["variants"][variant][f"{threads}_speedup"] = round(keras_ms / ms, 2)
 
 
 def _install(stage: Path, directory: Path, name: str) -> None:

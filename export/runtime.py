@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 SIGNATURE = "convert"
 IMAGE = "image"  # the name of the signature's input, and of its output
+EMBED = "embed"  # the second signature, of files with an embedder: from such an image
+EMBEDDING = "embedding"  # to this
 
 
 class TFLiteConverter:
@@ -18,27 +22,41 @@ class TFLiteConverter:
     Attributes:
         interpreter: the `ai_edge_litert` interpreter that runs the file.
         image_size: side of the square photos that the file takes and of the images it draws, px.
+        image_details: how the interpreter describes the input and the output of `convert`.
+        dimensions: length of the vectors of `embed`; None for a file without an embedder.
     """
 
     def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
         """Opens the file; `load_tflite` says what is raised."""
-        path = Path(path)
-        if not path.is_file():
+        self._path = Path(path)
+        if not self._path.is_file():
             raise FileNotFoundError(f"there is no TFLite file at {str(path)!r}")
         try:
             self.interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
             signatures = self.interpreter.get_signature_list()
-            if signatures.get(SIGNATURE) != {"inputs": [IMAGE], "outputs": [IMAGE]}:
-                raise ValueError(
-                    f"it must have the signature {SIGNATURE!r} from {IMAGE!r} to {IMAGE!r}. "
-                    f"Received: {signatures}"
-                )
+            for name, outputs in ((SIGNATURE, [IMAGE]), (EMBED, [EMBEDDING])):
+                expected = {"inputs": [IMAGE], "outputs": outputs}
+                if signatures.get(name, expected if name == EMBED else None) != expected:
+                    raise ValueError(
+                        f"it must have the signature {name!r} from {IMAGE!r} to {outputs[0]!r}. "
+                        f"Received: {signatures}"
+                    )
             self._run = self.interpreter.get_signature_runner(SIGNATURE)
+            self._embed = None
+            if EMBED in signatures:
+                self._embed = self.interpreter.get_signature_runner(EMBED)
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{str(path)!r} is not a converter that this package exported: {error}"
             ) from error
-        self.image_size = int(self._run.get_input_details()[IMAGE]["shape"][1])
+        self.image_details = (
+            self._run.get_input_details()[IMAGE],
+            self._run.get_output_details()[IMAGE],
+        )
+        self.image_size = int(self.image_details[0]["shape"][1])
+        self.dimensions = None
+        if self._embed is not None:
+            self.dimensions = int(self._embed.get_output_details()[EMBEDDING]["shape"][1])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Converts photos.
@@ -53,6 +71,28 @@ class TFLiteConverter:
         Raises:
             ValueError: another dtype or shape.
         """
+        return self._each(images, self._run, IMAGE)
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Embeds product images, such as those that the file draws, to search with.
+
+        Args:
+            images: as of a call; product images, the garment on white.
+
+        Returns:
+            float32 `(dimensions,)`, or `(n, dimensions)`, of length 1.
+
+        Raises:
+            ValueError: another dtype or shape, or the file has no embedder.
+        """
+        if self._embed is None:
+            raise ValueError(
+                f"{str(self._path)!r} has no embedder: export it with one "
+                "(export_converter(..., embedder=...), or export_run)"
+            )
+        return self._each(images, self._embed, EMBEDDING)
+
+    def _each(self, images: np.ndarray, run: Callable[..., Any], output: str) -> np.ndarray:
         images = np.asarray(images)
         shape = (self.image_size, self.image_size, 3)
         if images.dtype != np.uint8 or images.shape[-3:] != shape or images.ndim > 4:
@@ -62,10 +102,10 @@ class TFLiteConverter:
                 f"Received: {images.dtype} {images.shape}"
             )
         if images.ndim == 3:
-            return self._run(**{IMAGE: images[None]})[IMAGE][0]
+            return run(**{IMAGE: images[None]})[output][0]
         if not len(images):
             raise ValueError(f"images must hold at least one image. Received: {images.shape}")
-        return np.concatenate([self._run(**{IMAGE: image[None]})[IMAGE] for image in images])
+        return np.concatenate([run(**{IMAGE: image[None]})[output] for image in images])
 
 
 def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteConverter:
@@ -76,6 +116,7 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         convert = export.load_tflite("runs/demo/export/converter_dynamic.tflite", num_threads=2)
         photo = keras_pixdt.data.read_image("me.jpg")
         product = convert(keras_pixdt.data.letterbox(photo, convert.image_size))
+        vector = convert.embed(product)  # of a file with an embedder
         ```
 
     Args:
@@ -84,7 +125,8 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
 
     Returns:
         A callable with the attribute `image_size`: uint8 `(image_size, image_size, 3)`, or
-        `(n, image_size, image_size, 3)`, to uint8 of the same shape; RGB in [0, 255].
+        `(n, image_size, image_size, 3)`, to uint8 of the same shape; RGB in [0, 255]. Its method
+        `embed` takes what it returns to vectors, if the file has an embedder.
 
     Raises:
         FileNotFoundError: there is no such file.

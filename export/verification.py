@@ -2,23 +2,38 @@
 
 Differences are measured in levels: the [-1, 1] that the network draws, on the scale 0 to 255
 and before it is rounded to bytes. So rounding neither hides a difference nor makes one of it,
-and one level is one step of an 8-bit channel. The reference is the Keras model itself, run in
-float32 on the same photos.
+and one level is one step of an 8-bit channel. (`int8` draws bytes: there it is included.)
+
+The reference is the Keras model computed in float64: what its weights say, without the rounding
+of float32. How far Keras itself is from it in float32 is measured too, as no float32 file can be
+held to less: fifty BatchNorms of a hardly trained network make a hundredth of a level of one part
+in ten million, in Keras as in TFLite.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import struct
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
-from export.runtime import TFLiteConverter
+from export.runtime import EMBED, EMBEDDING, IMAGE, SIGNATURE, TFLiteConverter
 from keras_pixdt.data.images import to_float
 
 LEVELS_PER_UNIT = 127.5  # [-1, 1] holds 255 levels
 _PSNR_LIMIT_DB = 200.0  # of equal images; JSON has no infinity
+_BATCH = 16
+# TFLite adds in another order than Keras, folds BatchNorm into weights and approximates tanh, which
+# rounds anew: the largest of a million differences was 3.7 times Keras' own.
+_ROUNDING_MARGIN = 8.0
 
 
 class ExportError(RuntimeError):
@@ -26,166 +41,415 @@ class ExportError(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Variant:
-    """One kind of TFLite file and the floors that it must reach.
+class Floor:
+    """What a file must reach.
 
     Attributes:
-        quantize_weights: 8-bit weights with float activations (dynamic-range quantization).
-        bytes_per_weight: what a weight takes in the file; a file of less than half of it
-            cannot hold the network.
         max_difference_levels: the largest difference of any channel of any pixel.
         psnr_mean_db: the least mean over the images of the PSNR against Keras (peak 255).
         psnr_min_db: the least PSNR of any image.
+        embedding_cosine: the least cosine of any image's embedding with that of Keras.
     """
 
-    quantize_weights: bool
-    bytes_per_weight: int
-    max_difference_levels: float
+    max_difference_levels: float = math.inf
     psnr_mean_db: float = 0.0
     psnr_min_db: float = 0.0
+    embedding_cosine: float = 0.0
+
+    def is_met(self, measured: dict[str, Any]) -> bool:
+        """Whether what was measured reaches it."""
+        return (
+            measured["max_difference_levels"] <= self.max_difference_levels
+            and measured["psnr_mean_db"] >= self.psnr_mean_db
+            and measured["psnr_min_db"] >= self.psnr_min_db
+            and measured.get("embedding_cosine_min", 1.0) >= self.embedding_cosine
+        )
+
+    def __str__(self) -> str:
+        """The limits that there are."""
+        limits = {k: v for k, v in dataclasses.asdict(self).items() if v and v != math.inf}
+        return ", ".join(f"{name} {limit:.5g}" for name, limit in limits.items())
 
 
-# The floors of `dynamic` tell a converted network from a broken one (a posterized one has 21 dB)
-# and must hold for narrow and briefly trained ones, where 8-bit activations cost more. Measured
-# on unseen street photos, mean, worst image and largest difference: full width after 15 minutes
-# of training 58 dB, 54 dB, 5 levels; quarter width after 80 s 57 dB, 44 dB, 11 levels; eighth
-# width after 60 s 53 dB, 42 dB, 13 levels. On the demo's test split: 54 dB, 46 dB, 24 levels. The
-# largest difference is one pixel of a million, at an edge, so its floor is the widest.
+# What tells a conversion that went wrong, at any width and after any training. A posterized output
+# has 21 dB. The worst honest ones, of quarter-width networks after minutes of training, had 44 dB
+# (dynamic) and 43 dB (int8) on average, and 34 dB for the worst photo. A mean of 30 dB is an error
+# of 8 levels, a third of what posterizing costs. No limit of the largest difference: it is one
+# pixel of a million, at an edge.
+BROKEN = Floor(psnr_mean_db=30.0, psnr_min_db=25.0, embedding_cosine=0.98)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One kind of TFLite file.
+
+    Attributes:
+        bytes_per_weight: what a weight takes in the file; a file of less than half of it
+            cannot hold the network.
+        full: what a trained network of full width reaches. A file that does not is written
+            nevertheless, and its report says `"floor": "reduced"`.
+        least: what a file must reach, or it is refused.
+    """
+
+    bytes_per_weight: int
+    full: Floor
+    least: Floor = BROKEN
+
+
+# Measured on 200 unseen photos with a network of full width after 15 minutes of training, worst
+# image: float32 128 dB, float16 90 dB and 0.08 levels, dynamic 54 dB and 5.2 levels, int8 44.2 dB
+# and 10.2 levels.
 VARIANTS = {
-    "float32": Variant(False, 4, max_difference_levels=1e-4 * LEVELS_PER_UNIT),
-    "dynamic": Variant(True, 1, max_difference_levels=64.0, psnr_mean_db=45.0, psnr_min_db=35.0),
+    "float32": Variant(
+        4,
+        full=Floor(max_difference_levels=1e-4 * LEVELS_PER_UNIT, embedding_cosine=0.99999),
+        least=Floor(max_difference_levels=1e-4 * LEVELS_PER_UNIT, embedding_cosine=0.9999),
+    ),
+    "float16": Variant(2, full=Floor(max_difference_levels=0.25, embedding_cosine=0.9999)),
+    "dynamic": Variant(1, full=Floor(8.0, 55.0, 50.0, embedding_cosine=0.999)),
+    "int8": Variant(1, full=Floor(12.0, 45.0, 42.0, embedding_cosine=0.999)),
 }
+# The errors of 8-bit activations add up over the more layers of larger images; of these there is a
+# mean only.
+_INT8_LARGE = Floor(psnr_mean_db=38.0, embedding_cosine=0.999)
+_LARGE_PX = 256
 
 
-def reference_levels(converter, images: np.ndarray) -> np.ndarray:
-    """What Keras draws for the photos, before rounding.
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What Keras draws for the photos that files are verified with.
+
+    Attributes:
+        levels: float32 (n, s, s, 3) in [0, 255], computed in float64, not rounded to bytes.
+        float32_difference_levels: the largest difference of Keras' own float32 from them.
+        embeddings: float32 (n, d), of the `products`; None without an embedder.
+    """
+
+    levels: np.ndarray
+    float32_difference_levels: float = 0.0
+    embeddings: np.ndarray | None = None
+
+    @property
+    def products(self) -> np.ndarray:
+        """The levels as bytes, uint8 (n, s, s, 3): what is embedded."""
+        return np.rint(self.levels).astype(np.uint8)
+
+    def floors(self, variant: str) -> tuple[Floor, Floor]:
+        """The floor that refuses a file of a variant, and the one of full width."""
+        least, full = VARIANTS[variant].least, VARIANTS[variant].full
+        if variant == "float32":
+            allowed = min(1.0, _ROUNDING_MARGIN * self.float32_difference_levels)
+            limit = max(least.max_difference_levels, allowed)
+            least = dataclasses.replace(least, max_difference_levels=limit)
+        if variant == "int8" and self.levels.shape[1] >= _LARGE_PX:
+            full = _INT8_LARGE
+        return least, full
+
+
+def compute_reference(
+    converter: keras.Model, images: np.ndarray, embedder: keras.Model | None = None
+) -> Reference:
+    """Runs the Keras models on photos.
 
     Args:
         converter: float32 Keras model, (n, s, s, 3) in [-1, 1] to the same range.
         images: uint8 (n, s, s, 3).
+        embedder: Keras model, (n, s, s, 3) in [-1, 1] to (n, d).
 
     Returns:
-        float32 (n, s, s, 3) in [0, 255].
+        The reference.
 
     Raises:
-        ExportError: the converter draws NaN or infinity.
+        ExportError: a model gives NaN or infinity.
     """
-    drawn = np.concatenate(
-        [
-            np.asarray(converter(to_float(images[i : i + 16]), training=False))
-            for i in range(0, len(images), 16)
-        ]
-    )
+    drawn = _batched(converter, images)
     if not np.isfinite(drawn).all():
         raise ExportError(
             f"the converter draws NaN or infinity for {_count_not_finite(drawn)} of "
             f"{len(images)} images; export a checkpoint from before its training diverged"
         )
-    return np.clip((drawn + 1.0) * LEVELS_PER_UNIT, 0.0, 255.0)
+    levels = _levels(_batched(in_precision(converter, "float64"), images))
+    reference = Reference(levels, float(np.abs(_levels(drawn) - levels).max()))
+    if embedder is None:
+        return reference
+    embeddings = _batched(embedder, reference.products)
+    if not np.isfinite(embeddings).all():
+        raise ExportError("the embedder gives NaN or infinity for converted images; train it anew")
+    return dataclasses.replace(reference, embeddings=embeddings)
 
 
-def verify_saved_model(path: Path, images: np.ndarray, reference: np.ndarray) -> None:
-    """Runs the SavedModel's signature `convert` and compares it with the reference.
+def _batched(network: keras.Model, images: np.ndarray) -> np.ndarray:
+    rows = range(0, len(images), _BATCH)
+    return np.concatenate(
+        [np.asarray(network(to_float(images[i : i + _BATCH]), training=False)) for i in rows]
+    )
+
+
+def _levels(drawn: np.ndarray) -> np.ndarray:
+    return np.clip((drawn + 1.0) * LEVELS_PER_UNIT, 0.0, 255.0).astype(np.float32)
+
+
+def in_precision(network: keras.Model, dtype: str) -> keras.Model:
+    """A network whose layers all compute in a dtype, with the same weights; itself if they do.
+
+    TFLite has no half-precision transposed convolution, and the weights are float32 under the
+    mixed policies anyway: in float32 nothing is lost.
+    """
+
+    def replace(config: Any) -> Any:
+        if isinstance(config, dict):
+            return {
+                key: dtype if key == "dtype" and _is_float(value) else replace(value)
+                for key, value in config.items()
+            }
+        if isinstance(config, (list, tuple)):
+            return type(config)(replace(item) for item in config)
+        return config
+
+    if {layer.dtype_policy.name for layer in network._flatten_layers(include_self=False)} == {
+        dtype
+    }:
+        return network
+    copy = type(network).from_config(replace(network.get_config()))
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _is_float(dtype: Any) -> bool:
+    """Whether a layer's saved dtype, a name or a policy, is or contains a float."""
+    if isinstance(dtype, dict):
+        dtype = dtype.get("config", {}).get("name", "")
+    return isinstance(dtype, str) and "float" in dtype
+
+
+def verify_saved_model(path: Path, images: np.ndarray, reference: Reference) -> None:
+    """Runs the signatures of a SavedModel and compares them with the reference.
 
     Raises:
-        ExportError: a byte is not the rounding of a value within 1e-4 (on [-1, 1]) of Keras'.
+        ExportError: a byte is not the rounding of a value as near to Keras' as a float32 file's
+            must be, or an embedding is another.
     """
     import tensorflow as tf
 
-    convert = tf.saved_model.load(str(path)).signatures["convert"]
-    converted = np.concatenate(
-        [convert(image=tf.constant(image[None]))["image"].numpy() for image in images]
-    )
-    limit = 0.5 + VARIANTS["float32"].max_difference_levels
-    difference = float(np.abs(converted - reference).max())
+    signatures = tf.saved_model.load(str(path)).signatures
+    least, _ = reference.floors("float32")
+
+    def run(signature: str, images: np.ndarray, output: str) -> np.ndarray:
+        rows = [signatures[signature](image=tf.constant(image[None])) for image in images]
+        return np.concatenate([row[output].numpy() for row in rows])
+
+    limit = 0.5 + least.max_difference_levels
+    difference = float(np.abs(run(SIGNATURE, images, IMAGE) - reference.levels).max())
     if difference > limit:
         raise ExportError(
             f"{path.name} differs from Keras by {difference:.4f} levels before rounding; at most "
             f"{limit:.4f} is allowed (half a level is the rounding)"
         )
+    if reference.embeddings is not None:
+        cosine = _cosines(run(EMBED, reference.products, EMBEDDING), reference.embeddings).min()
+        if not cosine >= least.embedding_cosine:
+            raise ExportError(
+                f"{path.name}: an embedding has the cosine {cosine:.6f} with that of Keras; at "
+                f"least {least.embedding_cosine} is needed"
+            )
 
 
 def verify_tflite(
-    path: Path, variant: str, parameter_count: int, images: np.ndarray, reference: np.ndarray
-) -> dict[str, float | int]:
+    path: Path, variant: str, parameter_count: int, images: np.ndarray, reference: Reference
+) -> dict[str, Any]:
     """Runs a TFLite file on photos and compares it with the reference.
 
     Args:
         path: the file.
         variant: a key of `VARIANTS`.
-        parameter_count: how many weights the Keras model has.
+        parameter_count: how many weights the converter has.
         images: uint8 (n, s, s, 3).
-        reference: what `reference_levels` returned for them.
+        reference: what `compute_reference` returned for them.
 
     Returns:
         `max_difference_levels`, `mean_difference_levels`, `psnr_mean_db`, `psnr_min_db`
-        (before rounding, as the floors), and `max_difference_bytes` (after rounding).
+        (before rounding, but for int8), `max_difference_bytes` (after rounding), with an embedder
+        `embedding_cosine_min` and `embedding_cosine_mean`, and `floor`: "full" if the file reaches
+        the floor of a trained network of full width, else "reduced".
 
     Raises:
-        ExportError: the file is too small to hold the network, has a dynamic dimension, draws
-            NaN or infinity, or misses a floor of its variant.
+        ExportError: the file is too small to hold the network, has a dynamic dimension or an
+            operation that is not builtin, gives NaN or infinity, or misses the least floor of its
+            variant.
     """
-    floor = VARIANTS[variant]
     content = path.read_bytes()
-    least = parameter_count * floor.bytes_per_weight // 2
-    if len(content) < least:
+    least_bytes = parameter_count * VARIANTS[variant].bytes_per_weight // 2
+    if len(content) < least_bytes:
         raise ExportError(
             f"{path.name} has {len(content)} bytes, but the {parameter_count} weights of the "
-            f"network need at least {least}: the conversion lost them"
+            f"network need at least {least_bytes}: the conversion lost them"
         )
-    levels_tensor = _inspect(content, path.name)
+    _refuse_what_phones_lack(content, path.name)
 
     model = TFLiteConverter(path, num_threads=2)
-    converted, levels = np.empty(reference.shape, np.uint8), np.empty_like(reference)
-    for row, image in enumerate(images):
-        converted[row] = model(image)
-        levels[row] = np.clip(model.interpreter.get_tensor(levels_tensor)[0] - 0.5, 0.0, 255.0)
+    converted, levels = _convert(model, content, images, variant)
     if not np.isfinite(levels).all():
         raise ExportError(
             f"{path.name} draws NaN or infinity for {_count_not_finite(levels)} of {len(images)} "
             "images, where Keras does not"
         )
-
-    difference = np.abs(levels.astype(np.float64) - reference)
-    mse = np.mean(difference**2, axis=(1, 2, 3))
-    psnr = 10 * np.log10(255.0**2 / np.maximum(mse, 255.0**2 * 10 ** (-_PSNR_LIMIT_DB / 10)))
-    measured = {
-        "max_difference_levels": float(difference.max()),
-        "mean_difference_levels": float(difference.mean()),
-        "max_difference_bytes": int(np.abs(converted - np.rint(reference)).max()),
-        "psnr_mean_db": float(psnr.mean()),
-        "psnr_min_db": float(psnr.min()),
-    }
     # That the bytes are these levels, rounded, also proves that the right tensor was read.
     if np.abs(converted - levels).max() > 0.5:
         raise ExportError(f"{path.name}: the output is not what the network drew, rounded")
-    if (
-        measured["max_difference_levels"] > floor.max_difference_levels
-        or measured["psnr_mean_db"] < floor.psnr_mean_db
-        or measured["psnr_min_db"] < floor.psnr_min_db
-    ):
+
+    difference = np.abs(levels.astype(np.float64) - reference.levels)
+    mse = np.mean(difference**2, axis=(1, 2, 3))
+    psnr = 10 * np.log10(255.0**2 / np.maximum(mse, 255.0**2 * 10 ** (-_PSNR_LIMIT_DB / 10)))
+    measured: dict[str, Any] = {
+        "max_difference_levels": float(difference.max()),
+        "mean_difference_levels": float(difference.mean()),
+        "max_difference_bytes": int(np.abs(converted - np.rint(reference.levels)).max()),
+        "psnr_mean_db": float(psnr.mean()),
+        "psnr_min_db": float(psnr.min()),
+    }
+    if reference.embeddings is not None:
+        embeddings = model.embed(reference.products)
+        if not np.isfinite(embeddings).all():
+            raise ExportError(f"{path.name} embeds images as NaN or infinity, where Keras does not")
+        cosines = _cosines(embeddings, reference.embeddings)
+        measured["embedding_cosine_min"] = float(cosines.min())
+        measured["embedding_cosine_mean"] = float(cosines.mean())
+    least, full = reference.floors(variant)
+    if not least.is_met(measured):
         raise ExportError(
             f"{path.name} does not draw what Keras draws on {len(images)} images. The variant "
-            f"{variant!r} allows max_difference_levels {floor.max_difference_levels:.4g} and needs "
-            f"psnr_mean_db {floor.psnr_mean_db:g} and psnr_min_db {floor.psnr_min_db:g}. "
-            f"Received: {measured}"
+            f"{variant!r} is refused beyond {least}. Received: {measured}"
         )
-    return measured
+    return {**measured, "floor": "full" if full.is_met(measured) else "reduced"}
 
 
 def _count_not_finite(images: np.ndarray) -> int:
     return int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
 
 
-def _inspect(content: bytes, name: str) -> int:
-    """Refuses dynamic dimensions; returns the tensor that the last CAST rounds to bytes."""
-    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
-    for index in range(graph.TensorsLength()):
-        tensor = graph.Tensors(index)
-        if tensor.ShapeSignatureLength() and -1 in tensor.ShapeSignatureAsNumpy():
+def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return np.sum(a * b, 1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+
+
+def _refuse_what_phones_lack(content: bytes, name: str) -> None:
+    model = schema.Model.GetRootAs(content, 0)
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        if code.CustomCode():
             raise ExportError(
-                f"{name}: tensor {tensor.Name().decode()!r} has the dynamic shape "
-                f"{tensor.ShapeSignatureAsNumpy().tolist()}; every dimension must be fixed"
+                f"{name} uses {code.CustomCode().decode()!r}, which is not a builtin operation of "
+                "TFLite (select operations of TensorFlow are in no phone and no browser)"
             )
-    last = graph.Operators(graph.OperatorsLength() - 1)
-    return int(last.Inputs(0))
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            if tensor.ShapeSignatureLength() and -1 in tensor.ShapeSignatureAsNumpy():
+                raise ExportError(
+                    f"{name}: tensor {tensor.Name().decode()!r} has the dynamic shape "
+                    f"{tensor.ShapeSignatureAsNumpy().tolist()}; every dimension must be fixed"
+                )
+
+
+def _convert(
+    model: TFLiteConverter, content: bytes, images: np.ndarray, variant: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes that a file draws, and the levels before they are rounded to these."""
+    if variant == "int8":
+        for details in model.image_details:
+            scale, zero_point = details["quantization"]
+            ends = scale * (np.array([0, 255]) - zero_point)
+            if np.abs(ends - (-1.0, 1.0)).max() > 0.01:  # tanh ends at 127/128
+                raise ExportError(
+                    "the bytes 0 and 255 of an int8 file must stand for -1 and 1, but stand for "
+                    f"{ends[0]:.3f} and {ends[1]:.3f}: let the converter end in tanh"
+                )
+        converted = model(images)
+        return converted, converted.astype(np.float32)
+    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
+    # The last operation casts to bytes, which truncates: half a level was added before.
+    last = int(graph.Operators(graph.OperatorsLength() - 1).Inputs(0))
+    converted, levels = np.empty(images.shape, np.uint8), np.empty(images.shape, np.float32)
+    for row, image in enumerate(images):
+        converted[row] = model(image)
+        levels[row] = np.clip(model.interpreter.get_tensor(last)[0] - 0.5, 0.0, 255.0)
+    return converted, levels
+
+
+def delegation(content: bytes, graph: int = 0) -> dict[str, Any]:
+    """How much of a graph XNNPACK, the fast path on a CPU, takes over.
+
+    TFLite replaces the operations that it takes over by nodes named DELEGATE, and does not say
+    which those are: what lies between such a node's outputs and its inputs.
+
+    Args:
+        content: a TFLite file.
+        graph: which of its subgraphs.
+
+    Returns:
+        `operations` in the graph, how many are `inside`, the `share`, the number of
+        `partitions`, and how often which operation is `outside`. The DEQUANTIZE of float16 weights
+        are operations too, and a partition of their own, which runs once.
+    """
+    interpreter = Interpreter(model_content=_with_first(content, graph))
+    interpreter.allocate_tensors()
+    nodes = interpreter._get_ops_details()  # there is no public way
+    operations = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    delegates = [node for node in nodes if node["op_name"] == "DELEGATE"]
+    maker = {tensor: i for i, node in enumerate(operations) for tensor in node["outputs"]}
+    inside: set[int] = set()
+    for delegate in delegates:
+        ends, pending = set(delegate["inputs"]), list(delegate["outputs"])
+        while pending:
+            tensor = pending.pop()
+            if tensor in ends or maker.get(tensor) in inside or tensor not in maker:
+                continue
+            inside.add(maker[tensor])
+            pending += list(operations[maker[tensor]]["inputs"])
+    outside = [node["op_name"] for i, node in enumerate(operations) if i not in inside]
+    return {
+        "operations": len(operations),
+        "inside": len(inside),
+        "share": round(len(inside) / len(operations), 3),
+        "partitions": len(delegates),
+        "outside": {name: outside.count(name) for name in sorted(set(outside))},
+    }
+
+
+def _with_first(content: bytes, index: int) -> bytes:
+    """The file with another subgraph at the first place: the interpreter describes that one."""
+    table = schema.Model.GetRootAs(content, 0)._tab
+    first = table.Vector(table.Offset(8))  # `subgraphs`: offsets, each from where it lies
+    other = first + 4 * index
+    swapped = bytearray(content)
+    struct.pack_into("<I", swapped, first, table.Indirect(other) - first)
+    struct.pack_into("<I", swapped, other, table.Indirect(first) - other)
+    return bytes(swapped)
+
+
+_MEMORY = """
+import sys, resource, numpy
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter(sys.argv[1], num_threads=1).get_signature_runner(sys.argv[2])
+(name, details), = run.get_input_details().items()
+for _ in range(3):
+    run(**{name: numpy.zeros(details["shape"], details["dtype"])})
+try:
+    with open("/proc/self/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+except OSError:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(peak)
+"""
+
+
+def peak_memory_mb(path: Path) -> float:
+    """Most memory that a process takes that does nothing but convert with a file, in MB.
+
+    With Python, NumPy and the interpreter, which are about 40 MB. Linux tells it for the process
+    itself; what `getrusage` says there includes the process that started it.
+    """
+    command = [sys.executable, "-c", _MEMORY, str(path), SIGNATURE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ExportError(f"{path.name} does not run in a process of its own: {done.stderr[-500:]}")
+    return round(int(float(done.stdout)) * 1024 / 1e6, 1)

@@ -1,4 +1,4 @@
-"""The command `pixdt`: train, evaluate, convert, export, index, search, demo, reproduce."""
+"""The command `pixdt`: train, evaluate, convert, export, index, search, serve, demo, reproduce."""
 
 from __future__ import annotations
 
@@ -215,9 +215,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--variants",
         nargs="+",
-        choices=("float32", "dynamic"),
+        choices=("float32", "float16", "dynamic", "int8"),
         default=("float32", "dynamic"),
-        help="TFLite files to write (default: both)",
+        help="TFLite files to write (default: float32 dynamic)",
     )
 
     index = _command(
@@ -255,6 +255,21 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--top", type=int, default=10, help="products (default: %(default)s)")
     search.add_argument("--html", metavar="FILE", help="write a page with the pictures too")
     search.set_defaults(super_resolution=None, best_of_folder=False)
+
+    serve = _command(
+        commands,
+        "serve",
+        _serve,
+        "serve the search client, a page that runs in the browser, on this machine",
+        "pixdt serve --index catalogue.index --model runs/lookbook/export/converter_dynamic.tflite",
+    )
+    serve.add_argument("--index", required=True, help="file that `pixdt index` wrote")
+    serve.add_argument("--model", required=True, help="a .tflite file with an embedder")
+    serve.add_argument(
+        "--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)"
+    )
+    serve.add_argument("--example", metavar="PHOTO", help="a photo for the page to try")
+    serve.add_argument("--client", metavar="FOLDER", help="the page's files (default: its own)")
 
     demo = _command(
         commands,
@@ -568,6 +583,19 @@ def _search(options: argparse.Namespace) -> int:
         html=options.html,
     )
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from keras_pixdt import serve
+
+    serve.serve(
+        options.index,
+        options.model,
+        port=options.port,
+        example=options.example,
+        client=options.client or serve.CLIENT,
+    )
     return 0
 
 

@@ -13,20 +13,23 @@ import numpy as np
 from absl import logging
 
 import export
-from keras_pixdt import convert, data
+from keras_pixdt import convert, data, serve
 from keras_pixdt.report import Report
+from keras_pixdt.search import catalogue
 from keras_pixdt.training import callbacks, run
 
 CONFIG = "rendered64"
+INDEX = "products.index"
 
 
 def run_demo(
     workdir: str | os.PathLike[str], minutes: float = 8.5, num_products: int | None = None
 ) -> pathlib.Path:
-    """Draws and builds the data set, trains, scores, exports, converts and reports.
+    """Draws and builds the data set, trains, scores, exports, converts, indexes and reports.
 
     Args:
-        workdir: folder for everything: `tfds/`, the run, `export/`, `report.html`.
+        workdir: folder for everything: `tfds/`, the run, `export/`, `products.index`,
+            `report.html`.
         minutes: of training.
         num_products: products to draw; by default as many as the builder's config has.
 
@@ -44,11 +47,11 @@ def run_demo(
         )
     clock = _Clock()
 
-    logging.info("1/5 Drawing the data set and building it with TFDS")
+    logging.info("1/6 Drawing the data set and building it with TFDS")
     name = build_dataset(workdir / "tfds", num_products)
     clock.lap("draw and build the data set")
 
-    logging.info("2/5 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
+    logging.info("2/6 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
     finished = run.train(
         "demo",
         f"tfds:{name}",
@@ -59,19 +62,30 @@ def run_demo(
     )
     clock.lap("train")
 
-    logging.info("3/5 Scoring the test split")
+    logging.info("3/6 Scoring the test split")
     scores = {gallery: finished.evaluate("test", gallery) for gallery in ("split", "all")}
     (workdir / "evaluation.json").write_text(json.dumps(scores, indent=1) + "\n")
     clock.lap("score")
 
-    logging.info("4/5 Exporting, and verifying against Keras")
+    logging.info("4/6 Exporting, and verifying against Keras")
     exported, refused = _export(finished, workdir / "export")
     clock.lap("export and verify")
 
-    logging.info("5/5 Converting photos with the TFLite file, and writing the report")
+    logging.info("5/6 Converting photos with the TFLite file")
     _convert_samples(finished, workdir, exported)
     clock.lap("convert samples")
-    return _write_report(finished, scores, exported, refused, clock)
+
+    logging.info("6/6 Indexing the products, for a search by photo")
+    catalogue.index_catalogue(
+        f"tfds:{name}",
+        finished.embedder(),
+        workdir / INDEX,
+        data_dir=str(workdir / "tfds"),
+    )
+    clock.lap("index the products")
+    report = _write_report(finished, scores, exported, refused, clock)
+    logging.info("Search in a browser:\n%s", _serve_commands(workdir, exported))
+    return report
 
 
 def build_dataset(data_dir: pathlib.Path, num_products: int | None = None) -> str:
@@ -130,6 +144,15 @@ def _export(finished: run.Run, directory: pathlib.Path) -> tuple[dict[str, Any],
 def _smallest(exported: dict[str, Any]) -> str:
     """File name of the smallest variant."""
     return min(exported["variants"].values(), key=lambda variant: variant["bytes"])["file"]
+
+
+def _serve_commands(workdir: pathlib.Path, exported: dict[str, Any]) -> str:
+    photo = min((workdir / "photos").iterdir())
+    return (
+        f"npm ci --prefix {os.path.relpath(serve.CLIENT)}\n"
+        f"pixdt serve --index {workdir / INDEX} --model {workdir}/export/{_smallest(exported)} "
+        f"--example {photo}"
+    )
 
 
 def _convert_samples(finished: run.Run, workdir: pathlib.Path, exported: dict[str, Any]) -> None:
@@ -233,6 +256,13 @@ def _write_report(
         "LookBook, or on any folder with its file names, for that."
     )
     report.commands("pixdt train --data LookBook/ --preset demo --minutes 10 --workdir runs/mine")
+
+    report.heading("Search by photo")
+    report.paragraph(
+        "A page that draws the product image and finds the ten nearest products, all of it in the "
+        "browser:"
+    )
+    report.commands(_serve_commands(workdir, exported))
 
     report.heading("Time")
     report.table(["step", "seconds"], [[name, float(s)] for name, s in clock.laps.items()])

@@ -16,7 +16,7 @@ MODELS = {"models"} | BOTTOM
 # `models` stands for adversarial_model and each of the papers' files.
 MIDDLE = MODELS | {"presets", "data", "metrics", "search"}
 TRAINING = MIDDLE | {"training", "registered", "atomic"}
-TOP = TRAINING | {"reproduce", "export", "convert", "demo", "report"}
+TOP = TRAINING | {"reproduce", "export", "convert", "serve", "demo", "report"}
 ALLOWED = {
     "layers": BOTTOM,
     "losses": BOTTOM,
@@ -32,6 +32,7 @@ ALLOWED = {
     "reproduce": TRAINING | {"reproduce"},
     "export": TRAINING | {"reproduce", "export"},
     "convert": TOP,
+    "serve": {"serve", "data", "search"},
     "report": {"report"},
     "demo": TOP | {"tfds_lookbook"},  # the commands one after the other
     "registered": MIDDLE,  # imports what `.keras` files name
@@ -224,7 +225,13 @@ def test_drawing_needs_pillow_and_numpy_only():
 
 @pytest.mark.parametrize(
     "module",
-    ["keras_pixdt", "keras_pixdt.data.images", "keras_pixdt.data.rendered", "keras_pixdt.cli"],
+    [
+        "keras_pixdt",
+        "keras_pixdt.data.images",
+        "keras_pixdt.data.rendered",
+        "keras_pixdt.cli",
+        "keras_pixdt.serve",
+    ],
 )
 def test_light_modules_load_neither_keras_nor_a_backend(module):
     script = f"import sys, {module}; print(*sys.modules)"

@@ -296,3 +296,59 @@ def test_input_pipeline_compares_every_path_with_decoder_and_step(tmp_path):
         assert results[name]["images_per_second"] == pytest.approx(3 * rate)
     for name in results:
         assert name in done.stdout
+
+
+@pytest.mark.slow
+def test_search_compares_all_that_is_exact_with_numpy(tmp_path):
+    output = tmp_path / "results.json"
+    options = "--products 40 300 --dimensions 8 --queries 3"
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "search.py", *options.split(), "--output", output],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(output.read_text())["results"]
+    assert [result["products"] for result in results] == [40, 300]
+    for result in results:
+        assert result["open_ms"] > 0
+        assert {"ours", "argpartition", "argsort"} <= set(result["contenders"])
+        for name, contender in result["contenders"].items():
+            assert contender["recall"] == 1 or name == "approximate"
+            assert 0 < contender["ms"] <= contender["slowest_ms"]
+            assert contender["peak_bytes"] > 10 * 2**20
+            assert name in done.stdout
+
+
+@pytest.mark.slow
+def test_device_measures_what_is_installed_and_names_what_is_not(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['onnx'] = None\n")
+    output = tmp_path / "results.json"
+    options = (
+        "--contenders keras onnx dynamic int8 --image-sizes 16 --widths 0.0625 --threads 1 "
+        "--rounds 2"
+    )
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "device.py", *options.split(), "--output", output],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(output.read_text())["results"]
+    assert "onnx" in results["missing"]["onnx"]
+    assert "missing: onnx" in done.stdout
+    (setting,) = results["settings"]
+    contenders = setting["contenders"]
+    assert list(contenders) == ["keras", "dynamic", "int8"]
+    for kind, contender in contenders.items():
+        timed = contender["threads"]["1"]
+        low, high = sorted(timed["rounds_ms"])
+        assert 0 < low <= timed["ms"] <= high
+        assert (contender["bytes"] is None) == (kind == "keras")
+    keras_ms, dynamic_ms = (
+        contenders[k]["threads"]["1"]["rounds_ms"] for k in ("keras", "dynamic")
+    )
+    ratios = sorted(a / b for a, b in zip(keras_ms, dynamic_ms, strict=True))
+    speedup = contenders["dynamic"]["threads"]["1"]["speedup"]
+    assert ratios[0] <= speedup <= ratios[1]

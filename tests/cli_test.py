@@ -11,7 +11,17 @@ from PIL import Image
 from keras_pixdt import cli, presets, reproduce
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COMMANDS = ["train", "evaluate", "convert", "export", "index", "search", "demo", "reproduce"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "convert",
+    "export",
+    "index",
+    "search",
+    "serve",
+    "demo",
+    "reproduce",
+]
 
 
 def in_new_process(code, *arguments):

@@ -2,6 +2,7 @@ import base64
 import dataclasses
 import io
 import json
+import pathlib
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from export import verification
-from keras_pixdt import cli, data, demo, presets
+from keras_pixdt import cli, data, demo, presets, search, serve
 from keras_pixdt.training import run
 from tests import samples
 
@@ -64,6 +65,17 @@ def test_exported_files_were_verified(workdir):
     assert exported["variants"]["float32"]["max_difference_levels"] < 0.0128
 
 
+def test_products_were_indexed_for_the_page(workdir, report):
+    index = search.ProductIndex.open(workdir / "products.index")
+    assert len(index) == 48
+    found = re.search(r"pixdt serve (--index .*--example .*)</pre>", report)
+    options = cli._parser().parse_args(["serve", *found[1].split()])
+    described = serve._describe(pathlib.Path(options.model))
+    index.check_embedder(described.embedder)
+    assert described.dimensions == index.dimensions
+    assert pathlib.Path(options.example).is_file()
+
+
 def test_photos_were_converted_with_the_tflite_file(workdir):
     photos = sorted(p.stem for p in (workdir / "photos").iterdir())
     assert photos == sorted(p.stem for p in (workdir / "converted").iterdir())
@@ -87,7 +99,9 @@ def test_what_tfds_built_trains_by_the_command_line_too(workdir, tmp_path):
 
 
 def test_a_refused_variant_does_not_cost_the_rest(workdir, tmp_path, monkeypatch):
-    strict = dataclasses.replace(verification.VARIANTS["dynamic"], psnr_min_db=200.0)
+    strict = dataclasses.replace(
+        verification.VARIANTS["dynamic"], least=verification.Floor(psnr_min_db=200.0)
+    )
     monkeypatch.setitem(verification.VARIANTS, "dynamic", strict)
     exported, refused = demo._export(run.load_run(workdir), tmp_path / "export")
     assert "psnr_min_db 200" in refused

@@ -124,13 +124,15 @@ def record(monkeypatch, target, answer=None):
 
 
 def test_commands_run(folder, monkeypatch, capsys, caplog):
-    import keras_pixdt.demo  # noqa: F401
+    import keras_pixdt.demo
+    import keras_pixdt.serve  # noqa: F401
 
     run_with_f(folder / "runs" / "emoji", monkeypatch)
     trained = record(monkeypatch, "keras_pixdt.training.run.train")
     # It would change this process for all tests; a script below calls it.
     started = record(monkeypatch, "keras_pixdt.training.distribution.start")
     shown = record(monkeypatch, "keras_pixdt.demo.run_demo")
+    served = record(monkeypatch, "keras_pixdt.serve.serve")
     commands = [
         shlex.split(line.removeprefix(".venv/bin/"))
         for line in COMMANDS
@@ -143,6 +145,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         "export",
         "index",
         "search",
+        "serve",
         "demo",
     }
     for _, *arguments in commands:
@@ -168,6 +171,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         assert data.read_image(folder / "products" / name).shape == (32, 32, 3)
     assert (folder / "runs/lookbook/export/converter_float32.tflite").is_file()
     assert "photo.jpg" in (folder / "results.html").read_text()
+    for call in served:
+        assert pathlib.Path(call["index"]).is_file() and pathlib.Path(call["model"]).is_file()
     for name in ("anna.png", "bert.png"):
         assert data.read_image(folder / "drawn" / name).shape == (32, 32, 3)
 
@@ -247,6 +252,7 @@ def test_no_command_is_left_out():
         ".venv/bin/",
         "pixdt ",
         "tfds ",
+        "npm ci --prefix examples/",
         "cd tfds_lookbook && tfds ",
     )
     for line in COMMANDS:

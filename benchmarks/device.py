@@ -1,0 +1,277 @@
+"""A converter on a device: size and milliseconds of an image, for every variant, width and size.
+
+    python benchmarks/device.py --output runs/benchmarks/device.json
+
+| contender | |
+| --- | --- |
+| keras | `predict` of the Keras model |
+| torch | the same network in PyTorch, eager (`torch_pixel_dtgan.py`); extra `bench` |
+| onnx | that network in ONNX Runtime; extra `bench`, `pip install onnx onnxruntime` |
+| float32, float16, dynamic, int8 | the TFLite files of `export_converter`, by `load_tflite` |
+
+All convert one image at a time, uint8 in and out for the files, floats for the others. Each has a
+process of its own, and they run in turns (A B C A B C ...), so that what else the machine does
+meets all of them; ratios to Keras are taken within a round. A contender that is not installed is
+reported as missing. The weights are not trained: that changes no time and no size, and the
+differences from Keras that a file is verified by are not reported for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import logging
+import multiprocessing
+import os
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import _common
+
+VARIANTS = ("float32", "float16", "dynamic", "int8")
+NEEDS = {"keras": ("keras",), "torch": ("torch",), "onnx": ("torch", "onnx", "onnxruntime")}
+VERIFIED_IMAGES = 2
+CALLS = 5  # of a turn
+
+
+def _network(image_size: int, width: float) -> Any:
+    import keras
+
+    from keras_pixdt.models import pixel_dtgan
+
+    keras.utils.set_random_seed(0)
+    return pixel_dtgan.build_converter(image_size, width)
+
+
+def _photos(count: int, image_size: int) -> Any:
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, 256, (count, image_size, image_size, 3), "uint8")
+
+
+def _keras(folder: pathlib.Path, image_size: int, width: float, threads: int) -> Callable:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    from keras_pixdt.data import to_float
+
+    network = _network(image_size, width)
+    photo = to_float(_photos(1, image_size))
+    return lambda: network.predict(photo, verbose=0)
+
+
+def _torch_network(image_size: int, width: float) -> tuple[Any, Any]:
+    import torch
+    import torch_pixel_dtgan
+
+    torch.manual_seed(0)
+    network = torch_pixel_dtgan.Converter(image_size, width).eval()
+    photo = torch.rand(1, 3, image_size, image_size) * 2 - 1
+    memory = torch.channels_last
+    return network.to(memory_format=memory), photo.to(memory_format=memory)
+
+
+def _torch(folder: pathlib.Path, image_size: int, width: float, threads: int) -> Callable:
+    import torch
+
+    torch.set_num_threads(threads)
+    network, photo = _torch_network(image_size, width)
+
+    def run() -> None:
+        with torch.inference_mode():
+            network(photo).numpy()
+
+    return run
+
+
+def _onnx(folder: pathlib.Path, image_size: int, width: float, threads: int) -> Callable:
+    import onnxruntime
+    import torch
+
+    network, photo = _torch_network(image_size, width)
+    path = folder / "converter.onnx"
+    if not path.exists():
+        torch.onnx.export(network, (photo,), str(path), input_names=["image"], dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return functools.partial(session.run, None, {"image": photo.contiguous().numpy()})
+
+
+def _tflite(
+    variant: str, folder: pathlib.Path, image_size: int, width: float, threads: int
+) -> Callable:
+    import export
+
+    convert = export.load_tflite(folder / f"converter_{variant}.tflite", threads)
+    return functools.partial(convert, _photos(1, image_size)[0])
+
+
+CONTENDERS: dict[str, Callable[[pathlib.Path, int, float, int], Callable]] = {
+    "keras": _keras,
+    "torch": _torch,
+    "onnx": _onnx,
+    **{variant: functools.partial(_tflite, variant) for variant in VARIANTS},
+}
+
+
+def _serve(pipe: Any, kind: str, arguments: tuple[pathlib.Path, int, float, int]) -> None:
+    """The worker's life: makes the contender, then times calls until it is told to end."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.disable(logging.WARNING)
+    try:
+        run = CONTENDERS[kind](*arguments)
+        run()  # compiles or allocates
+        pipe.send(None)
+        while pipe.recv() == "turn":
+            seconds = []
+            for _ in range(CALLS):
+                start = time.perf_counter()
+                run()
+                seconds.append(time.perf_counter() - start)
+            pipe.send(1e3 * statistics.median(seconds))
+    except EOFError:  # the parent is gone
+        return
+    except Exception as error:
+        pipe.send(RuntimeError(f"{kind}: {error!r}"))
+
+
+class Process:
+    """A contender in a process of its own, ready when the constructor returns."""
+
+    def __init__(self, kind: str, *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._answer()
+
+    def _answer(self) -> Any:
+        answer = self._pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def turn(self) -> float:
+        """Median milliseconds of a few calls."""
+        self._pipe.send("turn")
+        return self._answer()
+
+    def end(self) -> None:
+        """Lets the process end."""
+        self._pipe.send("end")
+        self._process.join(10)
+
+
+def missing(kind: str) -> list[str]:
+    """The packages that a contender needs and that are not installed."""
+    return [name for name in NEEDS.get(kind, ()) if importlib.util.find_spec(name) is None]
+
+
+def measure(
+    image_size: int, width: float, kinds: Sequence[str], threads: Sequence[int], rounds: int
+) -> dict[str, Any]:
+    """Exports a network and runs all contenders in turns.
+
+    Returns:
+        For each contender that is there, bytes of its file, and by number of threads the median
+        milliseconds of each round, their median, and the median of the ratios to Keras.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        contenders: dict[str, Any] = {kind: {"threads": {}} for kind in kinds}
+        variants = [kind for kind in kinds if kind in VARIANTS]
+        if variants:
+            # In a process of its own too: TensorFlow keeps what it has taken.
+            context = multiprocessing.get_context("spawn")
+            with context.Pool(1) as pool:
+                pool.apply(_export, (folder, image_size, width, variants))
+        for count in threads:
+            processes: dict[str, Process] = {}
+            try:
+                for kind in kinds:  # one after the other: they would slow each other down
+                    processes[kind] = Process(kind, folder, image_size, width, count)
+                turns: dict[str, list[float]] = {kind: [] for kind in kinds}
+                for _ in range(rounds):
+                    for kind, process in processes.items():
+                        turns[kind].append(process.turn())
+            finally:
+                for process in processes.values():
+                    process.end()
+            for kind, times in turns.items():
+                result = {"rounds_ms": times, "ms": statistics.median(times)}
+                if "keras" in kinds:
+                    ratios = [k / t for k, t in zip(turns["keras"], times, strict=True)]
+                    result["speedup"] = statistics.median(ratios)
+                contenders[kind]["threads"][str(count)] = result
+        files = {"onnx": "converter.onnx"} | {v: f"converter_{v}.tflite" for v in VARIANTS}
+        for kind in kinds:
+            path = folder / files.get(kind, "none")
+            contenders[kind]["bytes"] = path.stat().st_size if path.exists() else None
+    return {"image_size": image_size, "width": width, "contenders": contenders}
+
+
+def _export(folder: pathlib.Path, image_size: int, width: float, variants: Sequence[str]) -> None:
+    import export
+
+    photos = _photos(VERIFIED_IMAGES, image_size)
+    export.export_converter(
+        _network(image_size, width),
+        folder,
+        images=photos,
+        variants=variants,
+        representative=photos,
+    )
+
+
+def show(result: dict[str, Any]) -> None:
+    """Prints a table."""
+    print(f"\n{result['image_size']} px, width {result['width']:g}")
+    counts = list(next(iter(result["contenders"].values()))["threads"])
+    header = "".join(f"{f'ms, {count} threads':>15}{'of Keras':>10}" for count in counts)
+    print(f"{'contender':12}{'MB':>9}{header}")
+    for kind, contender in result["contenders"].items():
+        size = f"{contender['bytes'] / 1e6:9.2f}" if contender["bytes"] else f"{'':9}"
+        times = ""
+        for timed in contender["threads"].values():
+            speedup = f"{timed['speedup']:.1f}x" if "speedup" in timed else ""
+            times += f"{timed['ms']:15.2f}{speedup:>10}"
+        print(f"{kind:12}{size}{times}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = list(CONTENDERS)
+    parser.add_argument("--contenders", nargs="+", choices=kinds, default=kinds)
+    parser.add_argument("--image-sizes", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--widths", type=float, nargs="+", default=[1.0, 0.5, 0.25])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
+    options = parser.parse_args(arguments)
+    absent = {kind: missing(kind) for kind in options.contenders if missing(kind)}
+    for kind, packages in absent.items():
+        print(f"missing: {kind} (not installed: {', '.join(packages)})")
+    present = [kind for kind in options.contenders if kind not in absent]
+    results = []
+    for image_size in options.image_sizes:
+        for width in options.widths:
+            result = measure(image_size, width, present, options.threads, options.rounds)
+            show(result)
+            results.append(result)
+    packages = ("keras", "tensorflow", "ai-edge-litert", "torch", "onnx", "onnxruntime", "numpy")
+    figures = {"settings": results, "missing": absent}
+    _common.write_json(options.output, figures, vars(options), packages)
+
+
+if __name__ == "__main__":
+    main()

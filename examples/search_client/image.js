@@ -1,0 +1,164 @@
+// From a photo to what the model takes: the same bytes as read_image and letterbox give in Python.
+
+const MAX_PIXELS = 89_478_485; // as Pillow: decoded it takes a third of a gigabyte
+// Some phones have no canvas of more than 16 million pixels. Larger photos the browser shrinks to
+// this first.
+const MAX_SIDE_PX = 3072;
+const BITS = 22; // of the fractions in resized()
+
+/** A photo that cannot be used; the message says why. */
+export class PhotoError extends Error {}
+
+/**
+ * Decodes a photo, turned as its EXIF data says, on white, the first frame of an animation.
+ *
+ * @param {Blob} file
+ * @param {string} name what messages call it
+ * @returns {Promise<{image: HTMLImageElement, pixels: ImageData}>} The image shows the file from an
+ *   object URL, which is the caller's to revoke.
+ */
+export async function readPhoto(file, name) {
+  if (file.size === 0) throw new PhotoError(`${name} is empty.`);
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  try {
+    await loaded(image, name);
+    const pixelCount = image.naturalWidth * image.naturalHeight;
+    if (pixelCount > MAX_PIXELS) {
+      throw new PhotoError(
+        `${name} is too large: ${image.naturalWidth} × ${image.naturalHeight} pixels. ` +
+          `Photos of up to ${Math.floor(MAX_PIXELS / 1e6)} million pixels can be searched with.`,
+      );
+    }
+    const bitmap = await decoded(file, name);
+    const pixels = toPixels(bitmap);
+    bitmap.close();
+    return { image, pixels };
+  } catch (error) {
+    URL.revokeObjectURL(image.src);
+    throw error;
+  }
+}
+
+function loaded(image, name) {
+  // At this event the size is known, and nothing is decoded yet.
+  return new Promise((resolve, reject) => {
+    image.onload = resolve;
+    image.onerror = () =>
+      reject(
+        new PhotoError(
+          `${name} is not a photo that this browser can read. Try a JPEG, PNG or WebP file.`,
+        ),
+      );
+  });
+}
+
+async function decoded(file, name) {
+  try {
+    return await createImageBitmap(file); // unlike an <img>, refuses what is cut off
+  } catch {
+    throw new PhotoError(`${name} cannot be decoded: it is damaged or incomplete.`);
+  }
+}
+
+function toPixels(bitmap) {
+  const scale = Math.min(1, MAX_SIDE_PX / Math.max(bitmap.width, bitmap.height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  return context.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/**
+ * Fits an image into a white square: longer side to `size`, aspect kept, centred.
+ *
+ * @param {ImageData} pixels
+ * @returns {Uint8Array} size × size × 3 bytes, RGB
+ */
+export function letterbox({ data, width, height }, size) {
+  const scale = size / Math.max(width, height);
+  const newWidth = Math.max(1, roundHalfEven(width * scale));
+  const newHeight = Math.max(1, roundHalfEven(height * scale));
+  const narrow = resized(data, 4, width, height, newWidth);
+  // What was rows is columns now, so that the same again resizes the other side.
+  const small = resized(narrow, 3, height, newWidth, newHeight);
+  const square = new Uint8Array(size * size * 3).fill(255);
+  const left = (size - newWidth) >> 1;
+  const top = (size - newHeight) >> 1;
+  for (let y = 0; y < newHeight; y++) {
+    const row = small.subarray(y * newWidth * 3, (y + 1) * newWidth * 3);
+    square.set(row, ((top + y) * size + left) * 3);
+  }
+  return square;
+}
+
+/**
+ * Resizes the rows of an image, and transposes it. Pillow's bicubic to the bit: all pixels count when
+ * it shrinks, weights are whole numbers of 2^-22, and each pass rounds to bytes. (Of images that are
+ * more than 100 times as high as wide Pillow 12 resizes the columns first.)
+ *
+ * @param {Uint8Array} data height × width pixels
+ * @param {number} channels of a pixel, of which the first three are taken
+ * @returns {Uint8Array} newWidth × height × 3
+ */
+function resized(data, channels, width, height, newWidth) {
+  const result = new Uint8Array(newWidth * height * 3);
+  for (let x = 0; x < newWidth; x++) {
+    const { start, weights } = bicubic(width, newWidth, x);
+    for (let y = 0; y < height; y++) {
+      let [red, green, blue] = [1 << (BITS - 1), 1 << (BITS - 1), 1 << (BITS - 1)];
+      let from = (y * width + start) * channels;
+      for (let i = 0; i < weights.length; i++, from += channels) {
+        red += data[from] * weights[i];
+        green += data[from + 1] * weights[i];
+        blue += data[from + 2] * weights[i];
+      }
+      const to = (x * height + y) * 3;
+      result[to] = toByte(red);
+      result[to + 1] = toByte(green);
+      result[to + 2] = toByte(blue);
+    }
+  }
+  return result;
+}
+
+/** The pixels that a new pixel is made of, and the weight of each. */
+function bicubic(size, newSize, place) {
+  const scale = size / newSize;
+  const stretch = Math.max(1, scale);
+  const center = (place + 0.5) * scale;
+  const start = Math.max(0, Math.trunc(center - 2 * stretch + 0.5));
+  const stop = Math.min(size, Math.trunc(center + 2 * stretch + 0.5));
+  const weights = [];
+  let sum = 0;
+  for (let i = start; i < stop; i++) {
+    const weight = kernel((i - center + 0.5) * (1 / stretch));
+    weights.push(weight);
+    sum += weight;
+  }
+  const whole = (weight) => Math.trunc(weight * (1 << BITS) + (weight < 0 ? -0.5 : 0.5));
+  return { start, weights: Int32Array.from(weights, (weight) => whole(weight / sum)) };
+}
+
+/** Keys 1981, with a = -0.5. */
+function kernel(x) {
+  x = Math.abs(x);
+  if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * -0.5;
+  return 0;
+}
+
+function toByte(fraction) {
+  return Math.max(0, Math.min(255, fraction >> BITS));
+}
+
+/** As Python's round(). */
+function roundHalfEven(x) {
+  const floor = Math.floor(x);
+  return x - floor === 0.5 && floor % 2 === 0 ? floor : Math.round(x);
+}

@@ -1,0 +1,402 @@
+"""What an exported TFLite file says about itself, in the public format of TFLite Metadata.
+
+The format (`metadata_schema.fbs` of tflite-support, version 1.1.0): a buffer of the model named
+`TFLITE_METADATA` holds a flatbuffer with the identifier `M001`, and the files that it names are
+appended to the model as an uncompressed ZIP archive. Any tool that knows the format reads name,
+version, description, licence, tensors and normalization, and `unzip` reads the files:
+
+- `keras_pixdt.json`: what the schema has no field for (preset, data, variant, fingerprint);
+- `labels.txt`: the categories of the products, one a line, where there are any.
+
+Reading needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers.table import Table
+
+from export.runtime import EMBED, EMBEDDING, IMAGE, SIGNATURE
+
+BUFFER = b"TFLITE_METADATA"
+IDENTIFIER = b"M001"
+MODEL_IDENTIFIER = b"TFL3"
+CARD = "keras_pixdt.json"
+LABELS = "labels.txt"
+LICENCE = (
+    "The weights: as the owner of the training data allows. "
+    "The code that made them: keras_pixdt, Apache-2.0."
+)
+# What NumPy, flatbuffers, json and zipfile raise where bytes are missing or are others.
+_DAMAGED = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_PARSER = "1.0.0"  # of the schema: no field here is younger
+_MINIMUM_RUNTIME = b"min_runtime_version"
+# Values of the schema's enumerations and unions.
+_FEATURES, _PICTURE = 1, 2  # ContentProperties
+_RGB = 1  # ColorSpaceType
+_NORMALIZATION = 1  # ProcessUnitOptions
+_DESCRIPTIONS = 1  # AssociatedFileType
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """Where a model comes from, for its files.
+
+    Attributes:
+        preset: name of the preset that it was trained by.
+        data: what it was trained on.
+        categories: of the products that it draws.
+        licence: of the file.
+        embedder_fingerprint: of the embedder in the file, so that an index of another one is
+            told apart.
+    """
+
+    preset: str = ""
+    data: str = ""
+    categories: tuple[str, ...] = ()
+    licence: str = LICENCE
+    embedder_fingerprint: str = ""
+
+
+def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard) -> bytes:
+    """Joins models of one signature each into one file, with metadata.
+
+    The parts share nothing, and each stays what it was: an 8-bit converter can have an embedder
+    beside it that returns floats, which one conversion of both does not give.
+
+    Args:
+        parts: TFLite models of one subgraph and one signature, `convert` first.
+        name: of the model.
+        variant: how its numbers are stored.
+        card: where it comes from.
+
+    Returns:
+        The file. The same arguments give the same bytes.
+
+    Raises:
+        ValueError: a part has more than one subgraph (it branches or loops).
+    """
+    model, *others = (
+        schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytes(part), 0)) for part in parts
+    )
+    for part in (model, *others):
+        if len(part.subgraphs) != 1:
+            raise ValueError(
+                "each part must have one subgraph, without branches and loops. "
+                f"Received: {len(part.subgraphs)}"
+            )
+        _rename(part)
+    for other in others:
+        _append(model, other)
+
+    files = {CARD: json.dumps({"variant": variant, **_own_fields(card)}, indent=1) + "\n"}
+    if card.categories:
+        files[LABELS] = "".join(f"{category}\n" for category in card.categories)
+    builder = flatbuffers.Builder(4096)
+    signatures = [signature.signatureKey.decode() for signature in model.signatureDefs]
+    fields = _model_fields(name, card, signatures, files, quantized=variant == "int8")
+    builder.Finish(_write(builder, fields), file_identifier=IDENTIFIER)
+    model.metadata.append(schema.MetadataT(name=BUFFER, buffer=len(model.buffers)))
+    model.buffers.append(schema.BufferT(data=np.frombuffer(builder.Output(), np.uint8)))
+    return _with_files(_pack(model), files)
+
+
+def _rename(part: schema.ModelT) -> None:
+    """Names tensors by their places: Keras numbers layers by how many there were before."""
+    (graph,), (signature,) = part.subgraphs, part.signatureDefs
+    graph.name = signature.signatureKey
+    for index, tensor in enumerate(graph.tensors):
+        tensor.name = f"{signature.signatureKey.decode()}/{index}"
+
+
+def _append(model: schema.ModelT, other: schema.ModelT) -> None:
+    """Adds the subgraph, signature, operations and weights of another model."""
+    codes, buffers, graphs = map(len, (model.operatorCodes, model.buffers, model.subgraphs))
+    for graph in other.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.buffer:  # buffer 0 is that of all tensors without a value
+                tensor.buffer += buffers
+        for operator in graph.operators:
+            operator.opcodeIndex += codes
+    for signature in other.signatureDefs:
+        signature.subgraphIndex += graphs
+    own, needed = _minimum_runtime(model), _minimum_runtime(other)
+    if own and needed:
+        own.data = max(own.data, needed.data, key=_version)
+    model.operatorCodes += other.operatorCodes
+    model.buffers += other.buffers
+    model.subgraphs += other.subgraphs
+    model.signatureDefs += other.signatureDefs
+
+
+def _minimum_runtime(model: schema.ModelT) -> schema.BufferT | None:
+    entries = [m.buffer for m in model.metadata if m.name == _MINIMUM_RUNTIME]
+    return model.buffers[entries[0]] if entries else None
+
+
+def _version(data: np.ndarray) -> tuple[int, ...]:
+    return tuple(map(int, data.tobytes().rstrip(b"\0").split(b".")))
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A buffer that begins at a multiple of 16, as the schema of the models demands.
+
+    The packer of `ai_edge_litert` leaves that out, and kernels read weights where they lie.
+    """
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802, the packer calls it
+        data = b"" if self.data is None else self.data.tobytes()
+        if data:
+            builder.StartVector(1, len(data), 16)
+            builder.head -= len(data)
+            builder.Bytes[builder.head : builder.head + len(data)] = data
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if data:
+            schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
+def _pack(model: schema.ModelT) -> bytes:
+    model.buffers = [_AlignedBuffer(data=buffer.data) for buffer in model.buffers]
+    weights = sum(buffer.data.nbytes for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(weights + (1 << 20))  # growing would copy all of it again
+    builder.Finish(model.Pack(builder), file_identifier=MODEL_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _with_files(content: bytes, files: Mapping[str, str]) -> bytes:
+    """Appends a ZIP archive. `ZipInfo` without a date has the same one always."""
+    whole = io.BytesIO(content)
+    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.create_system = 3  # as on Unix, on every system
+            archive.writestr(entry, text)
+    return whole.getvalue()
+
+
+def _own_fields(card: ModelCard) -> dict[str, str]:
+    """What the schema has no field for."""
+    return {
+        "preset": card.preset,
+        "data": card.data,
+        "embedder_fingerprint": card.embedder_fingerprint,
+    }
+
+
+def _model_fields(
+    name: str, card: ModelCard, signatures: Sequence[str], files: Mapping[str, str], quantized: bool
+) -> dict[int, Any]:
+    """The table `ModelMetadata`, by field numbers of the schema, as are all tables here."""
+    facts = [("preset", card.preset), ("data", card.data)]
+    description = (
+        "From a photo of a dressed person to the product image of the garment"
+        + "".join(f"; {fact}: {value}" for fact, value in facts if value)
+        + "."
+    )
+    about = {
+        CARD: "What made the model, as JSON",
+        LABELS: "The categories of the products, one a line",
+    }
+    return {
+        0: name,
+        1: description,
+        2: importlib.metadata.version("keras-pixdt"),
+        3: [_graph_fields(signature, quantized) for signature in signatures],
+        5: card.licence,
+        6: [{0: file, 1: about[file], 2: _DESCRIPTIONS} for file in files],
+        7: _PARSER,
+    }
+
+
+def _graph_fields(signature: str, quantized: bool) -> dict[int, Any]:
+    """`SubGraphMetadata`: what goes in and what comes out."""
+    product = "Product image, RGB, white around the garment"
+    if signature == EMBED:
+        return {
+            0: EMBED,
+            1: "From a product image to the vector that products are searched with.",
+            2: [_image_fields(product, quantized=False)],
+            3: [
+                {
+                    0: EMBEDDING,
+                    1: "Vector of length 1: inner products are cosines",
+                    3: {0: _FEATURES, 1: {}},
+                    5: {0: [1.0], 1: [-1.0]},
+                }
+            ],
+        }
+    return {
+        0: SIGNATURE,
+        1: "From a photo to the product image. Bytes go in and bytes come out.",
+        2: [_image_fields("Photo of a dressed person, RGB, letterboxed on white", quantized)],
+        3: [_image_fields(product, quantized)],
+    }
+
+
+def _image_fields(description: str, quantized: bool) -> dict[int, Any]:
+    """`TensorMetadata` of an image in bytes.
+
+    A quantized model shares its normalization, to [-1, 1], with the float model, says the schema;
+    its quantization undoes it. The others take the bytes as they are.
+    """
+    mean, std = (127.5, 127.5) if quantized else (0.0, 1.0)
+    return {
+        0: IMAGE,
+        1: description,
+        3: {0: _PICTURE, 1: {0: _RGB}},
+        4: [{0: _NORMALIZATION, 1: {0: [mean], 1: [std]}}],
+        5: {0: [255.0], 1: [0.0]},
+    }
+
+
+def _write(builder: flatbuffers.Builder, fields: Mapping[int, Any]) -> int:
+    """Writes a table: field number -> byte (int), string, table (mapping), or list of these."""
+    offsets = {k: _write_value(builder, v) for k, v in fields.items() if not isinstance(v, int)}
+    builder.StartObject(max(fields, default=-1) + 1)
+    for number, value in fields.items():
+        if isinstance(value, int):
+            builder.PrependInt8Slot(number, value, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(number, offsets[number], 0)
+    return builder.EndObject()
+
+
+def _write_value(builder: flatbuffers.Builder, value: Any) -> int:
+    if isinstance(value, str):
+        return builder.CreateString(value)
+    if isinstance(value, Mapping):
+        return _write(builder, value)
+    if isinstance(value[0], float):
+        return builder.CreateNumpyVector(np.array(value, np.float32))
+    offsets = [_write_value(builder, item) for item in value]
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return builder.EndVector()
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads what a TFLite file says about itself.
+
+    Args:
+        path: a `.tflite` file that `export_converter` wrote.
+
+    Returns:
+        `name`, `description`, `version` (of the package), `licence`, `signatures` (name ->
+        `description`, `inputs` and `outputs`, each a list of `name`, `description`, and `mean` and
+        `std` of the normalization where there is one), `categories`, `preset`, `data`, `variant`,
+        `embedder_fingerprint`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a TFLite file, is damaged, or has no metadata of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no TFLite file at {str(path)!r}")
+    content = path.read_bytes()
+    if content[4:8] != MODEL_IDENTIFIER:
+        raise ValueError(
+            f"{str(path)!r} is not a TFLite file: it must have {MODEL_IDENTIFIER.decode()!r} at "
+            f"byte 4. Received: {content[4:8]!r}"
+        )
+    try:
+        return _read(content)
+    except _DAMAGED as error:
+        raise ValueError(
+            f"{str(path)!r} is damaged, or not a file that this package exported: its metadata "
+            f"cannot be read ({error}). Export the model again"
+        ) from error
+
+
+def _read(content: bytes) -> dict[str, Any]:
+    model = schema.Model.GetRootAs(content, 0)
+    entries = [model.Metadata(i) for i in range(model.MetadataLength())]
+    buffers = [entry.Buffer() for entry in entries if entry.Name() == BUFFER]
+    if not buffers:
+        raise ValueError(f"no buffer has the name {BUFFER.decode()}")
+    packed = model.Buffers(buffers[0]).DataAsNumpy().tobytes()
+    if packed[4:8] != IDENTIFIER:
+        raise ValueError(f"the metadata must have {IDENTIFIER.decode()!r} at byte 4")
+    root = Table(packed, int.from_bytes(packed[:4], "little"))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name).decode() for name in archive.namelist()}
+    return {
+        "name": _string(root, 0),
+        "description": _string(root, 1),
+        "version": _string(root, 2),
+        "licence": _string(root, 5),
+        "signatures": {
+            _string(graph, 0): {
+                "description": _string(graph, 1),
+                "inputs": [_read_tensor(tensor) for tensor in _tables(graph, 2)],
+                "outputs": [_read_tensor(tensor) for tensor in _tables(graph, 3)],
+            }
+            for graph in _tables(root, 3)
+        },
+        "categories": files.get(LABELS, "").splitlines(),
+        **json.loads(files[CARD]),
+    }
+
+
+def _read_tensor(tensor: Table) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": _string(tensor, 0), "description": _string(tensor, 1)}
+    for unit in _tables(tensor, 4):
+        options = Table(unit.Bytes, unit.Indirect(_position(unit, 1)))
+        fields |= {"mean": _floats(options, 0), "std": _floats(options, 1)}
+    return fields
+
+
+def _position(table: Table, number: int) -> int:
+    """Where a field lies; 0 if it is left out."""
+    offset = table.Offset(4 + 2 * number)
+    return table.Pos + offset if offset else 0
+
+
+def _string(table: Table, number: int) -> str:
+    position = _position(table, number)
+    return table.String(position).decode() if position else ""
+
+
+def _tables(table: Table, number: int) -> list[Table]:
+    if not _position(table, number):
+        return []
+    offset = table.Offset(4 + 2 * number)
+    start = table.Vector(offset)
+    return [
+        Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(table.VectorLen(offset))
+    ]
+
+
+def _floats(table: Table, number: int) -> list[float]:
+    offset = table.Offset(4 + 2 * number)
+    start, count = table.Vector(offset), table.VectorLen(offset)
+    return np.frombuffer(table.Bytes, "<f4", count, start).tolist()

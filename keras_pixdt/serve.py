@@ -1,0 +1,469 @@
+"""Serves `examples/search_client`, a page that searches a product index in the browser.
+
+The page runs the model and the search itself: a photo never leaves the device, so that there is
+nothing to upload, and the server has files to give and no more. Which files is settled when it
+starts. They are checked together then, and one that has changed since is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from keras_pixdt.data.images import read_image
+from keras_pixdt.search.index import ProductIndex
+
+HOST = "127.0.0.1"
+CLIENT = pathlib.Path(__file__).resolve().parents[1] / "examples" / "search_client"
+
+_PAGE = (
+    "index.html",
+    "style.css",
+    "app.js",
+    "image.js",
+    "index.js",
+    "model.js",
+    "offline.js",
+    "sw.js",
+    "icon.svg",
+)
+_PACKAGES = pathlib.PurePath("node_modules", "@litertjs")
+_MODULE = "core/dist/index.js"
+# Browsers resolve no package names. An import map would, but it is an inline script.
+_PACKAGE_NAME, _PACKAGE_URL = b'"@litertjs/wasm-utils"', b'"./wasm-utils.js"'
+# The page takes the first that the browser can run: with threads, without, without relaxed SIMD.
+_RUNTIMES = ("threaded_internal", "internal", "compat_internal")
+# More than Chromium puts into one ArrayBuffer.
+_MAX_BYTES = 2**31 - 1
+_BLOCK = 1 << 18
+_IDLE_S = 10.0
+
+# What the browser may do with the page: run its own files, compile WebAssembly, show what it has
+# decoded, and nothing that comes from elsewhere. The last three let it have threads.
+_HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self' 'wasm-unsafe-eval'",
+            "style-src 'self'",
+            "img-src 'self' blob:",
+            "connect-src 'self'",
+            "worker-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+}
+
+
+class ChangedError(OSError):
+    """A file is not the one that the server was started with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resource:
+    """What a path of the server answers with: bytes, or a file as it was when it was looked at.
+
+    Attributes:
+        source: the bytes, or the file.
+        mime: media type.
+        size: in bytes.
+        digest: SHA-256.
+        modified: of a file, in nanoseconds.
+    """
+
+    source: bytes | pathlib.Path
+    mime: str
+    size: int
+    digest: str
+    modified: int = 0
+
+    @staticmethod
+    def of(source: bytes | pathlib.Path, mime: str) -> Resource:
+        """Looks at bytes or at a file."""
+        if isinstance(source, bytes):
+            return Resource(source, mime, len(source), hashlib.sha256(source).hexdigest())
+        digest = hashlib.sha256()
+        with source.open("rb") as file:
+            status = os.fstat(file.fileno())
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return Resource(source, mime, status.st_size, digest.hexdigest(), status.st_mtime_ns)
+
+    @property
+    def etag(self) -> str:
+        """What tells browsers whether they have it."""
+        return f'"{self.digest}"'
+
+    def blocks(self) -> Iterator[bytes]:
+        """The content, some at a time.
+
+        Raises:
+            ChangedError: the file has changed, is gone or was cut off in the meantime.
+        """
+        if isinstance(self.source, bytes):
+            yield self.source
+            return
+        try:
+            with self.source.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+                    raise ChangedError(f"{self.source} has changed. Start `pixdt serve` again.")
+                left = self.size
+                while left:
+                    block = file.read(min(left, _BLOCK))
+                    if not block:
+                        raise ChangedError(f"{self.source} was cut off while it was being read")
+                    left -= len(block)
+                    yield block
+        except FileNotFoundError as error:
+            raise ChangedError(f"{self.source} is gone. Start `pixdt serve` again.") from error
+
+
+class _Model(NamedTuple):
+    dimensions: int
+    embedder: str | None  # the fingerprint of the embedder in it, where the file says it
+
+
+def collect(
+    index: str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    *,
+    example: str | os.PathLike[str] | None = None,
+    client: str | os.PathLike[str] = CLIENT,
+) -> dict[str, Resource]:
+    """Checks what is to be served, and lists it.
+
+    Args:
+        index: a file that `pixdt index` wrote.
+        model: a TFLite file that `pixdt export` wrote, with the signatures `convert` and `embed`.
+        example: a photo that the page offers to try.
+        client: the folder of the page, where `npm ci` has been run.
+
+    Returns:
+        Path of a URL -> what is there.
+
+    Raises:
+        FileNotFoundError: one of them is missing; for the packages of the page the message has the
+            command.
+        ValueError: one of them cannot be read, or index and model do not fit.
+    """
+    index, model, client = pathlib.Path(index), pathlib.Path(model), pathlib.Path(client)
+    opened = ProductIndex.open(index)
+    described = _describe(model)
+    if described.embedder is not None:
+        opened.check_embedder(described.embedder)
+    if described.dimensions != opened.dimensions:
+        raise ValueError(
+            f"{index} and {model} do not fit: the vectors of the index have {opened.dimensions} "
+            f"numbers, those that the model gives {described.dimensions}. Index the catalogue "
+            "with the embedder of the run that the model was exported from."
+        )
+    for file in (index, model):
+        if file.stat().st_size > _MAX_BYTES:
+            raise ValueError(
+                f"{file} must have at most {_MAX_BYTES:,} bytes, for a browser to hold it. "
+                f"Received: {file.stat().st_size:,}"
+            )
+    resources = _client_files(client)
+    resources["/products.index"] = Resource.of(index, "application/octet-stream")
+    resources["/model.tflite"] = Resource.of(model, "application/octet-stream")
+    given = {"index": ("/products.index", index), "model": ("/model.tflite", model)}
+    if example is not None:
+        read_image(example)
+        given["example"] = "/example", pathlib.Path(example)
+    settings = {}
+    for name, (path, file) in given.items():
+        # The page reads bytes, and finds out by itself in which format a photo is.
+        resource = resources[path] = Resource.of(file, "application/octet-stream")
+        # The query changes with the content, for the page to tell versions apart.
+        url = f"{path[1:]}?v={resource.digest[:16]}"
+        settings[name] = {"name": file.name, "bytes": resource.size, "url": url}
+    content = json.dumps(settings, indent=1).encode()
+    resources["/settings.json"] = Resource.of(content, _TYPES[".json"])
+    return resources
+
+
+def _client_files(client: pathlib.Path) -> dict[str, Resource]:
+    """The page and the runtime that it loads."""
+    if not (client / _PAGE[0]).is_file():
+        raise FileNotFoundError(
+            f"There is no page at {client}. It is in the folder examples/search_client of the "
+            "repository: install from there (pip install --editable .), or name the folder."
+        )
+    packages = client / _PACKAGES
+    files = {f"/{name}": client / name for name in _PAGE}
+    files["/litert/wasm-utils.js"] = packages / "wasm-utils" / "dist" / "index.js"
+    for runtime in _RUNTIMES:
+        for suffix in ("js", "wasm"):
+            name = f"litert_wasm_{runtime}.{suffix}"
+            files[f"/litert/wasm/{name}"] = packages / "core" / "wasm" / name
+    for file in (packages / _MODULE, *files.values()):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"The page needs {file}, which is missing. Get its packages with: "
+                f"npm ci --prefix {os.path.relpath(client)}"
+            )
+    resources = {path: Resource.of(file, _TYPES[file.suffix]) for path, file in files.items()}
+    resources["/"] = resources.pop("/index.html")
+    module = (packages / _MODULE).read_bytes()
+    if _PACKAGE_NAME not in module:
+        raise ValueError(
+            f"{packages / _MODULE} must import {_PACKAGE_NAME.decode()}, as that of the version "
+            f"does that is pinned. Get it with: npm ci --prefix {os.path.relpath(client)}"
+        )
+    module = module.replace(_PACKAGE_NAME, _PACKAGE_URL)
+    resources["/litert/core.js"] = Resource.of(module, _TYPES[".js"])
+    return resources
+
+
+def _describe(model: pathlib.Path) -> _Model:
+    """Checks that the page can use a TFLite file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    if not model.is_file():
+        raise FileNotFoundError(
+            f"There is no model at {model}. `pixdt export --workdir RUN` writes TFLite files."
+        )
+    again = "Pass a .tflite file that `pixdt export` wrote."
+    try:
+        interpreter = Interpreter(model_path=os.fspath(model))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{model} is no TFLite file, or damaged: {str(error).splitlines()[0]}. {again}"
+        ) from error
+    signatures = interpreter.get_signature_list()
+    shapes = {}
+    for name, output, dtype in (("convert", "image", "uint8"), ("embed", "embedding", "float32")):
+        if signatures.get(name) != {"inputs": ["image"], "outputs": [output]}:
+            raise ValueError(
+                f"{model} must have the signature {name!r} from 'image' to {output!r}. {again} "
+                f"Received: {signatures}"
+            )
+        runner = interpreter.get_signature_runner(name)
+        given, gives = runner.get_input_details()["image"], runner.get_output_details()[output]
+        shapes[name] = [tuple(map(int, of["shape_signature"])) for of in (given, gives)]
+        types = np.dtype(given["dtype"]).name, np.dtype(gives["dtype"]).name
+        if types != ("uint8", dtype):
+            raise ValueError(
+                f"{name!r} of {model} must be from uint8 to {dtype}. {again} "
+                f"Received: from {types[0]} to {types[1]}"
+            )
+    (photo, product), (embedded, vector) = shapes["convert"], shapes["embed"]
+    size = photo[1]
+    if {photo, product, embedded} != {(1, size, size, 3)} or vector[:-1] != (1,):
+        raise ValueError(
+            f"{model} must draw an image (1, size, size, 3) from one of that size, and embed it "
+            f"to (1, d). {again} Received: 'convert' from {photo} to {product}, 'embed' from "
+            f"{embedded} to {vector}"
+        )
+    return _Model(vector[1], _embedder_of(model))
+
+
+def _embedder_of(model: pathlib.Path) -> str | None:
+    """The fingerprint of the embedder in a model, from the file `keras_pixdt.json` in its ZIP.
+
+    It is where `export.metadata` puts what TFLite Metadata has no field for.
+    """
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return json.loads(archive.read("keras_pixdt.json"))["embedder_fingerprint"] or None
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return None  # a file without metadata
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Gives the resources of `collect` to browsers on this machine; one thread a connection.
+
+    Attributes:
+        resources: path of a URL -> what is there.
+        url: where the page is.
+    """
+
+    def __init__(self, resources: Mapping[str, Resource], port: int):
+        """Binds the port; 0 takes one that is free."""
+        self.resources = resources
+        super().__init__((HOST, port), _Handler)
+        self.url = f"http://{HOST}:{self.server_port}/"
+        # A page of another site, whose name is made to lead here, has that name in its requests.
+        self.hosts = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says when a browser went away, and shows the traceback of anything else."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            logging.debug("A connection ended early: %s", error)
+        else:
+            logging.exception("A request failed")
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Answers GET and HEAD from the table; whatever else a browser sends is not even read."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_S
+    server: Server
+
+    def parse_request(self) -> bool:
+        """Refuses what the page does not send, before any of it is looked at."""
+        if not super().parse_request():
+            return False
+        refusal = self._refusal()
+        if refusal is not None:
+            self.send_error(*refusal)
+        return refusal is None
+
+    def _refusal(self) -> tuple[HTTPStatus, str] | None:
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0] not in self.server.hosts:
+            return HTTPStatus.MISDIRECTED_REQUEST, f"This server is {self.server.url}"
+        if self.command not in ("GET", "HEAD"):
+            return HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD: photos stay in the browser"
+        if "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0":
+            return HTTPStatus.BAD_REQUEST, "A request for a file has no body"
+        return None
+
+    def handle_expect_100(self) -> bool:
+        """Asks for no body: none is read."""
+        return True
+
+    def do_GET(self) -> None:
+        """Sends a resource."""
+        resource = self.server.resources.get(self.path.partition("?")[0])
+        if resource is None:
+            self.send_error(HTTPStatus.NOT_FOUND, "There is nothing here")
+            return
+        if resource.etag in self.headers.get("If-None-Match", ""):
+            self._start(HTTPStatus.NOT_MODIFIED, {"ETag": resource.etag})
+            return
+        blocks = resource.blocks()
+        try:
+            first = next(blocks, b"")
+        except ChangedError as error:
+            logging.error("%s", error)
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}")
+            return
+        self._start(
+            HTTPStatus.OK,
+            {
+                "Content-Type": resource.mime,
+                "Content-Length": str(resource.size),
+                "ETag": resource.etag,
+            },
+        )
+        if self.command == "GET":
+            self.wfile.write(first)
+            for block in blocks:
+                self.wfile.write(block)
+
+    do_HEAD = do_GET
+
+    def _start(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        # Browsers keep everything, and ask each time whether it has changed.
+        for name, value in {**_HEADERS, "Cache-Control": "no-cache", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Says why in one line, and ends the connection: a body may follow, which is not read."""
+        status = HTTPStatus(code)
+        body = f"{message or status.phrase}\n".encode("ascii", "replace")
+        headers = {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Connection": "close",  # which ends it here as well
+        }
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET, HEAD"
+        self.request_version = self.protocol_version  # of the answer: it has headers always
+        self._start(status, headers)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Does not tell the versions of Python."""
+        return "pixdt"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are of interest only where something is looked for."""
+        logging.debug("%r", format % args)
+
+
+def make_server(
+    index: str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    *,
+    port: int = 8000,
+    example: str | os.PathLike[str] | None = None,
+    client: str | os.PathLike[str] = CLIENT,
+) -> Server:
+    """A server that is bound to its port, and serves when `serve_forever` is called.
+
+    Args:
+        index: as of `collect`.
+        model: as of `collect`.
+        port: on 127.0.0.1; 0 takes one that is free.
+        example: as of `collect`.
+        client: as of `collect`.
+
+    Returns:
+        The server; its `url` is where the page is.
+
+    Raises:
+        FileNotFoundError: as of `collect`.
+        ValueError: as of `collect`, or the port is taken.
+    """
+    resources = collect(index, model, example=example, client=client)
+    try:
+        return Server(resources, port)
+    except (OverflowError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise ValueError(
+            f"`port` must be one that is free, or 0 to take such a one. Received: {port} ({error})"
+        ) from error
+
+
+def serve(
+    index: str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    *,
+    port: int = 8000,
+    example: str | os.PathLike[str] | None = None,
+    client: str | os.PathLike[str] = CLIENT,
+) -> None:
+    """Serves the page until it is interrupted. Arguments and errors are those of `make_server`."""
+    with make_server(index, model, port=port, example=example, client=client) as server:
+        logging.info("Serving %s and %s at %s (Ctrl+C ends it)", index, model, server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            logging.info("Ended")

@@ -1,0 +1,180 @@
+import importlib.metadata
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+
+import keras
+import pytest
+
+pytest.importorskip("tensorflow")
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("export needs KERAS_BACKEND=tensorflow", allow_module_level=True)
+
+import export  # noqa: E402
+from tests.export.samples import CARD  # noqa: E402
+
+
+class Flat:
+    """A flatbuffer table, read by the rules of the format and nothing else."""
+
+    def __init__(self, content, position):
+        self.content, self.position = content, position
+
+    @classmethod
+    def root(cls, content):
+        return cls(content, struct.unpack_from("<I", content)[0])
+
+    def _at(self, number):
+        vtable = self.position - struct.unpack_from("<i", self.content, self.position)[0]
+        if 4 + 2 * number >= struct.unpack_from("<H", self.content, vtable)[0]:
+            return None
+        offset = struct.unpack_from("<H", self.content, vtable + 4 + 2 * number)[0]
+        return self.position + offset if offset else None
+
+    def _follow(self, position):
+        return position + struct.unpack_from("<I", self.content, position)[0]
+
+    def byte(self, number):
+        return self.content[self._at(number)]
+
+    def int(self, number):
+        return struct.unpack_from("<I", self.content, self._at(number))[0]
+
+    def table(self, number):
+        return Flat(self.content, self._follow(self._at(number)))
+
+    def tables(self, number):
+        start = self._follow(self._at(number))
+        count = struct.unpack_from("<I", self.content, start)[0]
+        return [Flat(self.content, self._follow(start + 4 + 4 * i)) for i in range(count)]
+
+    def data(self, number):
+        start = self._follow(self._at(number))
+        return self.content[
+            start + 4 : start + 4 + struct.unpack_from("<I", self.content, start)[0]
+        ]
+
+    def text(self, number):
+        return self.data(number).decode()
+
+    def floats(self, number):
+        start = self._follow(self._at(number))
+        count = struct.unpack_from("<I", self.content, start)[0]
+        return list(struct.unpack_from(f"<{count}f", self.content, start + 4))
+
+
+def file(exported, variant="dynamic"):
+    return exported[0] / f"converter_{variant}.tflite"
+
+
+@pytest.mark.parametrize(
+    ("variant", "normalization"), [("dynamic", (0, 1)), ("int8", (127.5,) * 2)]
+)
+def test_the_file_is_in_the_public_format(exported, variant, normalization):
+    """By field numbers of `metadata_schema.fbs` 1.1.0 and TFLite's `schema.fbs`."""
+    content = file(exported, variant).read_bytes()
+    assert content[4:8] == b"TFL3"
+    model = Flat.root(content)
+    (entry,) = (m for m in model.tables(6) if m.text(0) == "TFLITE_METADATA")
+    packed = model.tables(4)[entry.int(1)].data(0)
+    assert packed[4:8] == b"M001"
+
+    about = Flat.root(packed)
+    assert about.text(0) == "converter"
+    assert "preset: demo; data: rendered" in about.text(1)
+    assert about.text(2) == importlib.metadata.version("keras-pixdt")
+    assert about.text(5) == "CC-BY-4.0"
+    assert about.text(7) == "1.0.0"
+    files = {f.text(0): f.byte(2) for f in about.tables(6)}
+    assert files == {"keras_pixdt.json": 1, "labels.txt": 1}
+
+    graphs = about.tables(3)
+    assert [graph.text(0) for graph in graphs] == ["convert", "embed"]
+    assert len(graphs) == len(model.tables(2))
+    image, drawn = graphs[0].tables(2) + graphs[0].tables(3)
+    for tensor in (image, drawn):
+        assert tensor.text(0) == "image"
+        content_of = tensor.table(3)
+        assert content_of.byte(0) == 2  # ImageProperties
+        assert content_of.table(1).byte(0) == 1  # RGB
+        (unit,) = tensor.tables(4)
+        assert unit.byte(0) == 1  # NormalizationOptions
+        assert (*unit.table(1).floats(0), *unit.table(1).floats(1)) == normalization
+        assert (tensor.table(5).floats(0), tensor.table(5).floats(1)) == ([255], [0])
+    product, embedding = graphs[1].tables(2) + graphs[1].tables(3)
+    # The embedder of every variant takes bytes and scales them itself.
+    (unit,) = product.tables(4)
+    assert (unit.table(1).floats(0), unit.table(1).floats(1)) == ([0], [1])
+    assert embedding.text(0) == "embedding"
+    assert embedding.table(3).byte(0) == 1  # FeatureProperties
+
+
+def test_the_files_are_a_zip_archive_without_dates(exported):
+    with zipfile.ZipFile(file(exported)) as archive:
+        assert archive.testzip() is None
+        assert {e.date_time for e in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {e.compress_type for e in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert archive.read("labels.txt") == b"coat\nt-shirt\n"
+        assert json.loads(archive.read("keras_pixdt.json")) == {
+            "variant": "dynamic",
+            "preset": "demo",
+            "data": "rendered",
+            "embedder_fingerprint": "ab" * 32,
+        }
+
+
+def test_read_metadata_gives_what_was_written(exported):
+    read = export.read_metadata(file(exported))
+    signatures = read.pop("signatures")
+    assert "preset: demo" in read.pop("description")
+    assert read == {
+        "name": "converter",
+        "version": importlib.metadata.version("keras-pixdt"),
+        "licence": CARD.licence,
+        "categories": list(CARD.categories),
+        "preset": CARD.preset,
+        "data": CARD.data,
+        "variant": "dynamic",
+        "embedder_fingerprint": CARD.embedder_fingerprint,
+    }
+    (image,) = signatures["convert"]["inputs"]
+    assert image["name"] == "image" and "letterboxed on white" in image["description"]
+    assert (image["mean"], image["std"]) == ([0.0], [1.0])
+    (embedding,) = signatures["embed"]["outputs"]
+    assert embedding["name"] == "embedding" and "mean" not in embedding
+
+
+def test_refuses_what_has_no_metadata(exported, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no TFLite file at '.*missing.tflite'"):
+        export.read_metadata(tmp_path / "missing.tflite")
+    path = tmp_path / "bad.tflite"
+    content = file(exported).read_bytes()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as other:
+        other.writestr("labels.txt", "coat\n")
+    for bad, message in (
+        (b"", "is not a TFLite file.*Received: b''"),
+        (b"this is a letter, not a network", "is not a TFLite file.*Received: b' is '"),
+        (archive.getvalue(), "is not a TFLite file"),
+        (content[:3000], "is damaged"),
+        (content[: len(content) // 2], "is damaged"),
+        (content[:-10], "is damaged"),
+        (content.replace(b"TFLITE_METADATA", b"tflite_metadata"), "no buffer has the name"),
+        (content.replace(b"M001", b"M002"), "must have 'M001'"),
+        (content.replace(b"keras_pixdt.json", b"xeras_pixdt.json"), "is damaged"),
+    ):
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match=f"bad.tflite' .*{message}"):
+            export.read_metadata(path)
+
+
+def test_reading_needs_no_training_framework(exported):
+    code = (
+        "import sys, export\n"
+        f"assert export.read_metadata({str(file(exported))!r})['preset'] == 'demo'\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,38 @@
+"""What the tests of export have in common: a converter, photos, and where they come from."""
+
+import keras
+import numpy as np
+
+import export
+from keras_pixdt.models.pixel_dtgan import build_converter
+
+CARD = export.ModelCard(
+    preset="demo",
+    data="rendered",
+    categories=("coat", "t-shirt"),
+    licence="CC-BY-4.0",
+    embedder_fingerprint="ab" * 32,
+)
+
+
+def photos(count, size=64, seed=0):
+    """Coarse coloured patches with noise: every byte value, edges and flat areas."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, size // 8, size // 8, 3))
+    fine = rng.integers(-40, 41, (count, size, size, 3))
+    return np.clip(coarse.repeat(8, 1).repeat(8, 2) + fine, 0, 255).astype(np.uint8)
+
+
+def pixel_dtgan_converter(dtype=None):
+    """A narrow converter with weights as large and statistics as moved as after training."""
+    keras.utils.set_random_seed(0)
+    converter = build_converter(64, 1 / 16, dtype)
+    rng = np.random.default_rng(1)
+    for weight in converter.weights:
+        kind = weight.path.split("/")[-1]
+        if kind == "kernel":
+            weight.assign(rng.normal(0, 1.2 / np.sqrt(np.prod(weight.shape[:-1])), weight.shape))
+        else:
+            low, high = (-0.2, 0.2) if kind in ("bias", "beta", "moving_mean") else (0.5, 1.5)
+            weight.assign(rng.uniform(low, high, weight.shape))
+    return converter
