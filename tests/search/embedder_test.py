@@ -115,6 +115,78 @@ def test_views_are_of_different_products_and_reproducible():
     assert (images != views[2][0]).any()
 
 
+def test_generated_images_replace_half_of_the_strong_views_of_their_products():
+    targets = garments(20)
+    # Products 0 and 1 have none; the images of the others are black, in a shuffled order.
+    index = np.random.default_rng(0).permutation(np.repeat(np.arange(2, 20), 3))
+    generated = np.zeros((len(index), *targets.shape[1:]), np.uint8)
+    options = {"batch_size": 20, "steps": 40, "seed": 5}
+    plain = embedder_module._Views(targets, 64, **options)
+    options |= {"generated": generated, "generated_index": index}
+    views = embedder_module._Views(targets, 64, **options)
+    replaced, possible = 0, 0
+    for (expected, rows), (images, labels) in ((plain[i], views[i]) for i in range(40)):
+        np.testing.assert_array_equal(labels, rows)
+        np.testing.assert_array_equal(images[:20], expected[:20])
+        same = (images[20:] == expected[20:]).all(axis=(1, 2, 3))
+        dark = images[20:].mean(axis=(1, 2, 3)) < -0.2
+        np.testing.assert_array_equal(same, ~dark)
+        assert same[labels[20:] < 2].all()
+        replaced += dark.sum()
+        possible += np.sum(labels[20:] >= 2)
+    assert replaced / possible == pytest.approx(0.5, abs=0.06)
+
+
+def test_generated_views_are_of_the_product_that_they_show():
+    targets = garments(12)
+    shades = np.arange(12) * 20  # each product's images have a gray of their own
+    index = np.random.default_rng(0).permutation(np.repeat(np.arange(12), 2))
+    generated = np.broadcast_to(shades[index, None, None, None], (24, 32, 32, 3)).astype(np.uint8)
+    views = embedder_module._Views(
+        targets, 64, batch_size=12, steps=1, seed=0, generated=generated, generated_index=index
+    )
+    order = np.argsort(index, kind="stable")
+    np.testing.assert_array_equal(views.generated, generated[order])
+    for product in range(12):
+        own = views.generated[views.first[product] :][: views.count[product]]
+        assert own.shape[0] == 2 and (own == shades[product]).all()
+
+
+def test_generated_images_teach_what_a_converter_does():
+    """A converter that exchanges red and blue: its images find their products once it is known."""
+
+    def convert(images):
+        return np.ascontiguousarray(images[..., ::-1])
+
+    targets, unseen = garments(60), garments(80, seed=7)
+    options = {"steps": 30, "batch_size": 30, "width": 0.5, "seed": 1}
+    found = []
+    for extra in ({}, {"generated": convert(targets), "generated_index": np.arange(60)}):
+        model = train_embedder(targets, **options, **extra)
+        gallery = embed(model, to_float(unseen))
+        nearest = (embed(model, to_float(convert(unseen))) @ gallery.T).argmax(axis=1)
+        found.append(np.mean(nearest == np.arange(80)))
+    assert found[1] > found[0] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("generated", "index", "message"),
+    [
+        (garments(4), None, r"one row of `targets` for each of the 4 .*Received: object"),
+        (None, np.arange(4), "`generated` must be uint8 images .*Received: object"),
+        (garments(4).astype("float32"), np.arange(4), "must be uint8 .*Received: float32"),
+        (garments(4, 64), np.arange(4), r"\(32, 32, 3\)\. Received: uint8 of .*\(4, 64, 64, 3\)"),
+        (garments(4), np.arange(3), r"each of the 4 .*Received: int64 of shape \(3,\)"),
+        (garments(4), np.arange(4.0), "Received: float64"),
+        (garments(4), np.arange(4) - 1, "rows of the 6 targets, from 0. Received: -1"),
+        (garments(4), np.arange(4) + 3, "rows of the 6 targets, from 0. Received: 6"),
+    ],
+)
+def test_bad_generated_images_are_refused(generated, index, message):
+    with pytest.raises(ValueError, match=message):
+        train_embedder(garments(6), generated=generated, generated_index=index, steps=1)
+
+
 def test_distortion_without_strength_only_resamples_and_mirrors():
     images = garments(6, 64)
     views = embedder_module.distort(1 - images / np.float32(255), 64, 0.0, np.random.default_rng(0))
