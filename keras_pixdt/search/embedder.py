@@ -20,7 +20,6 @@ from keras_pixdt.data.images import to_float
 # Visual Representations, Section 2.1).
 _TEMPERATURE = 0.1
 _GENERATED_SHARE = 0.5
-_GENERATED_STRENGTH = 1.0
 
 
 @keras.saving.register_keras_serializable(package="keras_pixdt")
@@ -281,15 +280,13 @@ class _Views(keras.utils.PyDataset):
         unsure = 0.6 * rng.random((self.batch_size, 1, 1, 1)).astype(np.float32)
         draft = ink + unsure * (self.mean_ink - ink)
         mild = distort(ink, self.image_size, 0.3, rng)
-        strong = distort(draft, self.image_size, 1.0, rng)
         if self.generated is not None:
-            chosen = np.flatnonzero(
-                (self.count[rows] > 0) & (rng.random(self.batch_size) < _GENERATED_SHARE)
-            )
-            products = rows[chosen]
-            drawn = self.generated[self.first[products] + rng.integers(self.count[products])]
-            ink = (1.0 - to_float(drawn)) / 2.0
-            strong[chosen] = distort(ink, self.image_size, _GENERATED_STRENGTH, rng)
+            drawn = (self.count[rows] > 0) & (rng.random(self.batch_size) < _GENERATED_SHARE)
+            products = rows[drawn]
+            chosen = self.first[products] + rng.integers(self.count[products])
+            draft[drawn] = (1.0 - to_float(self.generated[chosen])) / 2.0
+        # Drafts of training photos too: a converter draws those better than photos of a search.
+        strong = distort(draft, self.image_size, 1.0, rng)
         return np.concatenate([mild, strong]), np.concatenate([rows, rows])
 
 
