@@ -19,6 +19,7 @@ from keras_pixdt.data.images import to_float
 # Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of
 # Visual Representations, Section 2.1).
 _TEMPERATURE = 0.1
+# Of the products that have generated images, how many show one as their strong view.
 _GENERATED_SHARE = 0.5
 
 
