@@ -195,7 +195,7 @@ def export_run(
     *,
     licence: str = metadata.LICENCE,
 ) -> dict[str, Any]:
-    """Exports the converter and the embedder of a run, verified on photos of its test split.
+    """Exports the converter and search embedder of a run, verified on photos of its test split.
 
     A run of a preset in reverse, from products to persons, has no embedder of what it draws.
 
@@ -210,7 +210,7 @@ def export_run(
     """
     domains = run.domains()
     labels = domains["train"].target_labels
-    embedder = None if run.preset.reverse else run.embedder()
+    embedder = None if run.preset.reverse else run.search_embedder()
     card = ModelCard(
         preset=run.preset.name,
         data=_data_name(run.data),

@@ -168,10 +168,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument(
         "--embedder",
-        choices=("trained", "densenet121"),
+        choices=("trained", "search", "densenet121"),
         default="trained",
         help="what images are compared with: a network trained on the training products "
-        "(default), or DenseNet121 where its weights are present",
+        "(default), the one that `pixdt search` takes, which the images that this run draws "
+        "trained too, or DenseNet121 where its weights are present",
     )
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -331,7 +332,7 @@ def _embedder_argument(parser: argparse.ArgumentParser) -> None:
         "--embedder",
         required=True,
         help="what images are compared by: a .keras file, or the folder of a run, on whose "
-        "training products one is trained, once",
+        "training products, and its drawings of them, one is trained, once",
     )
 
 
@@ -549,7 +550,9 @@ def _embedder(path: str) -> Any:
     from keras_pixdt.search import catalogue
     from keras_pixdt.training import run
 
-    return run.load_run(path).embedder() if os.path.isdir(path) else catalogue.load_embedder(path)
+    if os.path.isdir(path):
+        return run.load_run(path).search_embedder()
+    return catalogue.load_embedder(path)
 
 
 def _index(options: argparse.Namespace) -> int:

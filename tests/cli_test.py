@@ -211,6 +211,18 @@ def test_evaluate_prints_json_and_nothing_else(small_run, capsys, gallery, size)
     assert scores["kid_mean"] is None and "kid_mean" in scores["notes"]
 
 
+def test_evaluate_compares_the_search_by_the_drawn_image_with_that_by_the_photo(small_run, capsys):
+    found = {}
+    for embedder in ("trained", "search"):
+        arguments = ["--workdir", str(small_run), "--gallery", "all", "--embedder", embedder]
+        assert cli.main(["evaluate", *arguments, "--json"]) == 0
+        found[embedder] = json.loads(capsys.readouterr().out)
+        assert found[embedder]["embedder"] == embedder
+        assert 0 <= found[embedder]["photo_recall@10"] <= 1
+    assert found["trained"]["rmse"] == found["search"]["rmse"]
+    assert found["trained"]["photo_median_rank"] != found["search"]["photo_median_rank"]
+
+
 def test_evaluate_in_a_process_of_its_own(small_run):
     """What a shell sees: the run opens without the imports that training did, JSON is alone."""
     code = "import sys; from keras_pixdt import cli; sys.exit(cli.main(sys.argv[1:]))"

@@ -62,5 +62,7 @@ def small_run(small_lookbook, tmp_path_factory):
     arguments += ["--image-size", "32", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
     assert cli.main(arguments) == 0
     with samples.narrow_embedders():
-        run.load_run(workdir).embedder()
+        made = run.load_run(workdir)
+        made.embedder()
+        made.search_embedder()
     return workdir

@@ -19,6 +19,8 @@ from keras_pixdt.data.images import to_float
 # Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of
 # Visual Representations, Section 2.1).
 _TEMPERATURE = 0.1
+# Of the products that have generated images, how many show one as their strong view.
+_GENERATED_SHARE = 0.5
 
 
 @keras.saving.register_keras_serializable(package="keras_pixdt")
@@ -150,6 +152,8 @@ def view_contrast(y_true, y_pred):
 def train_embedder(
     targets: np.ndarray,
     *,
+    generated: np.ndarray | None = None,
+    generated_index: np.ndarray | None = None,
     seed: int = 0,
     steps: int = 120,
     batch_size: int = 96,
@@ -160,11 +164,16 @@ def train_embedder(
 
     Each batch holds two views of each of `batch_size` products, a mild and a strong one (see
     `distort`, the strong one pulled towards the mean garment besides), and the network learns
-    to tell which belong together.
+    to tell which belong together. With `generated` images, the strong view of about half of the
+    products that have one is of such an image instead.
 
     Args:
         targets: uint8 `(m, size, size, 3)`, product images on white, of training products only:
             those that the embedder is to be judged on must not be among them.
+        generated: uint8 `(n, size, size, 3)`, what a converter drew of training photos, for an
+            embedder that searches with its images. Scores under such an embedder do not compare
+            converters: it has learned the faults of one.
+        generated_index: int `(n,)`, the row of `targets` that each of `generated` shows.
         seed: of the weights, batches and distortions.
         steps: optimizer steps.
         batch_size: products per step; fewer products than that make smaller batches.
@@ -175,7 +184,8 @@ def train_embedder(
         The trained embedder, which looks at images in 64 x 64 pixels.
 
     Raises:
-        ValueError: `targets` are not such images or fewer than two.
+        ValueError: `targets` are not such images or fewer than two, or `generated` and
+            `generated_index` are not such images and rows, or one is without the other.
     """
     targets = np.asarray(targets)
     if targets.ndim != 4 or targets.shape[3] != 3 or targets.dtype != np.uint8 or len(targets) < 2:
@@ -183,8 +193,19 @@ def train_embedder(
             "`targets` must be two or more uint8 images (m, size, size, 3). "
             f"Received: {targets.dtype} of shape {targets.shape}"
         )
+    if generated is not None or generated_index is not None:
+        generated, generated_index = np.asarray(generated), np.asarray(generated_index)
+        _check_generated(generated, generated_index, targets)
     embedder = ProductEmbedder(width=width, seed=seed)
-    views = _Views(targets, embedder.image_size, min(batch_size, len(targets)), steps, seed)
+    views = _Views(
+        targets,
+        embedder.image_size,
+        min(batch_size, len(targets)),
+        steps,
+        seed,
+        generated,
+        generated_index,
+    )
     # A second model of the same layers, so that the embedder is not saved with an optimizer.
     trainer = keras.Model(embedder.inputs, embedder.outputs)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
@@ -203,13 +224,47 @@ def train_embedder(
     return embedder
 
 
+def _check_generated(generated: np.ndarray, index: np.ndarray, targets: np.ndarray) -> None:
+    if generated.shape[1:] != targets.shape[1:] or generated.dtype != np.uint8:
+        raise ValueError(
+            f"`generated` must be uint8 images of the shape of the targets, {targets.shape[1:]}. "
+            f"Received: {generated.dtype} of shape {generated.shape}"
+        )
+    if index.shape != generated.shape[:1] or index.dtype.kind not in "iu":
+        raise ValueError(
+            "`generated_index` must be one row of `targets` for each of the "
+            f"{len(generated)} generated images. Received: {index.dtype} of shape {index.shape}"
+        )
+    outside = index[(index < 0) | (index >= len(targets))]
+    if len(outside):
+        raise ValueError(
+            f"`generated_index` must be rows of the {len(targets)} targets, from 0. "
+            f"Received: {outside[0]}"
+        )
+
+
 class _Views(keras.utils.PyDataset):
     """Batches of a mild and a strong view of each of `batch_size` different products."""
 
-    def __init__(self, targets, image_size: int, batch_size: int, steps: int, seed: int):
+    def __init__(
+        self,
+        targets: np.ndarray,
+        image_size: int,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        generated: np.ndarray | None = None,
+        generated_index: np.ndarray | None = None,
+    ):
         super().__init__()
         self.ink = (1.0 - to_float(targets)) / 2.0
         self.mean_ink = self.ink.mean(axis=0)
+        self.generated = generated
+        if generated is not None:
+            # Those of product p become `generated[first[p] : first[p] + count[p]]`.
+            self.generated = generated[np.argsort(generated_index, kind="stable")]
+            self.count = np.bincount(generated_index, minlength=len(targets))
+            self.first = np.cumsum(self.count) - self.count
         self.image_size = image_size
         self.batch_size = batch_size
         self.steps = steps
@@ -226,6 +281,12 @@ class _Views(keras.utils.PyDataset):
         unsure = 0.6 * rng.random((self.batch_size, 1, 1, 1)).astype(np.float32)
         draft = ink + unsure * (self.mean_ink - ink)
         mild = distort(ink, self.image_size, 0.3, rng)
+        if self.generated is not None:
+            drawn = (self.count[rows] > 0) & (rng.random(self.batch_size) < _GENERATED_SHARE)
+            products = rows[drawn]
+            chosen = self.first[products] + rng.integers(self.count[products])
+            draft[drawn] = (1.0 - to_float(self.generated[chosen])) / 2.0
+        # Drafts of training photos too: a converter draws those better than photos of a search.
         strong = distort(draft, self.image_size, 1.0, rng)
         return np.concatenate([mild, strong]), np.concatenate([rows, rows])
 

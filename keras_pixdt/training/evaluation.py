@@ -15,6 +15,7 @@ from keras_pixdt.metrics import consistency, distribution, pixel, retrieval
 from keras_pixdt.training.classifier import classify
 
 _RECALL_AT = (1, 5, 10, 20)
+_PHOTO_RECALL_AT = (10,)
 _PIXEL_SCORES = {"rmse": pixel.rmse, "ssim": pixel.ssim, "c_ssim": pixel.color_ssim}
 _TRIPLETS = 10_000
 _KID_LARGEST_SUBSET = 1000  # as Binkowski et al. 2018
@@ -66,6 +67,8 @@ def evaluate(
         - `recall@1`, `@5`, `@10`, `@20`: share of photos whose product is among the first k,
           for each k smaller than the gallery. Ties count against the converter.
         - `median_rank`, `gallery_size`, and `chance_recall@10`, of a random order.
+        - `photo_recall@10`, `photo_median_rank`: the same with the photo itself, unconverted, in
+          the place of the converted image: what the search gains from `convert`.
         - `kid_mean`, `kid_std`: distance (see `metrics.kid`) between the distributions of the
           converted images, one for each product, and of the product images of all splits. It is
           over the embedder's `features` if it has such a model (`ProductEmbedder`), else over
@@ -92,7 +95,7 @@ def evaluate(
     truth = product_row[pairs.target_index]
     embed = None if embedder is None or reverse else _Embedder(embedder)
     pixel_scores: dict[str, list[np.ndarray]] = {name: [] for name in _PIXEL_SCORES}
-    embeddings, features = [], []
+    embeddings, features, photo_embeddings = [], [], []
     for start in range(0, len(pairs), batch_size):
         rows = slice(start, start + batch_size)
         source = to_float(pairs.sources[rows])
@@ -105,6 +108,7 @@ def evaluate(
         if embed is not None:
             embeddings.append(embed.embeddings(converted))
             features.append(embed.features(converted))
+            photo_embeddings.append(embed.embeddings(source))
 
     scores: dict[str, Any] = {
         name: float(np.concatenate(values).mean(dtype=np.float64))
@@ -117,9 +121,12 @@ def evaluate(
     galleries = every_product if gallery == "all" else [products]
     size = sum(len(images) for images in galleries)
     chance = min(10, size) / size
+    photo_recall_at = [k for k in _PHOTO_RECALL_AT if k < size]
     if embed is None:
         scores |= dict.fromkeys([f"recall@{k}" for k in _RECALL_AT if k < size])
         scores |= {"median_rank": None, "gallery_size": size, "chance_recall@10": chance}
+        scores |= dict.fromkeys([f"photo_recall@{k}" for k in photo_recall_at])
+        scores |= {"photo_median_rank": None}
         scores |= {"kid_mean": None, "kid_std": None, "consistency": None}
         for name in (name for name, value in scores.items() if value is None):
             notes[name] = "not defined from product to person" if reverse else "needs an embedder"
@@ -133,6 +140,9 @@ def evaluate(
             "gallery_size": size,
             "chance_recall@10": chance,
         }
+        rank = retrieval.ranks(np.concatenate(photo_embeddings), entries, truth)
+        scores |= {f"photo_recall@{k}": retrieval.recall_at_k(rank, k) for k in photo_recall_at}
+        scores["photo_median_rank"] = retrieval.median_rank(rank)
         # Photos of one product are converted alike, which would count as lack of variety.
         one_each = np.unique(truth, return_index=True)[1]
         fake = np.concatenate(features)[one_each]

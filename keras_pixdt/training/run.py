@@ -10,6 +10,7 @@
 | `grids/epoch_NNN.png` | source, converted, target of the same validation images after each epoch |
 | `logs/` | TensorBoard |
 | `embedder.keras` | the embedder that `evaluate` compares images with |
+| `search_embedder.keras` | the embedder that `index`, `search` and `export` take |
 | `upscaler_x2.keras` | what `convert --super-resolution 2` enlarges images with |
 | `function.keras` | f of a Domain Transfer Network, if it was trained for the run |
 | `source_classifier.keras` | the classifier that this f was taken from |
@@ -53,11 +54,13 @@ from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 GRID_IMAGES = 32
 _STATISTICS_IMAGES = 256
+_CONVERTED_FOR_SEARCH = 2000  # training photos
+_CONVERT_BATCH = 128
 FUNCTION = "function.keras"
 SOURCE_CLASSIFIER = "source_classifier.keras"
 TARGET_CLASSIFIER = "target_classifier.keras"
 CHECKPOINTS = ("final", "best")
-EMBEDDERS = ("trained", "densenet121")
+EMBEDDERS = ("trained", "search", "densenet121")
 _ENDLESS = 1_000_000  # epochs
 CLASSIFIER_SEED = 0
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
@@ -118,18 +121,51 @@ class Run:
         """The embedder that images are compared with.
 
         Args:
-            kind: "trained", on the run's training targets (products), once; or "densenet121",
-                where its weights are present.
+            kind: "trained", on the run's training targets (products), once; "search", as of
+                `search_embedder`, which knows how this run draws and so flatters it beside others;
+                or "densenet121", where its weights are present.
         """
         if kind not in EMBEDDERS:
             raise ValueError(f"`kind` must be one of {EMBEDDERS}. Received: {kind!r}")
         if kind == "densenet121":
             return search.densenet121_embedder()
+        if kind == "search":
+            return self.search_embedder()
         path = self.workdir / "embedder.keras"
         if path.exists():
             return keras.models.load_model(path)
         logging.info("Training the embedder on the training targets")
         embedder = search.train_embedder(self.domains()["train"].targets, seed=EMBEDDER_SEED)
+        with atomic.replacing(path) as unfinished:
+            embedder.save(unfinished)
+        return embedder
+
+    def search_embedder(self) -> keras.Model:
+        """The embedder that products are searched with.
+
+        It is trained once, on the training products and on what the run's model draws of some of
+        the training photos. Where nothing draws products of photos that are known to show them, in
+        a run without pairs and in one in reverse, it is `embedder()`: trained on the training
+        images of the second domain only.
+        """
+        if self.preset.reverse or not isinstance(next(iter(self.splits().values())), PairSet):
+            return self.embedder()
+        path = self.workdir / "search_embedder.keras"
+        if path.exists():
+            return keras.models.load_model(path)
+        pairs = self.pairs()["train"]
+        rows = np.linspace(0, len(pairs) - 1, min(_CONVERTED_FOR_SEARCH, len(pairs))).astype(int)
+        logging.info("Training the search embedder on products and %d drawn images", len(rows))
+        generated = [
+            data_module.to_uint8(self.convert(data_module.to_float(pairs.sources[batch])))
+            for batch in np.split(rows, range(_CONVERT_BATCH, len(rows), _CONVERT_BATCH))
+        ]
+        embedder = search.train_embedder(
+            pairs.targets,
+            generated=np.concatenate(generated),
+            generated_index=pairs.target_index[rows],
+            seed=EMBEDDER_SEED,
+        )
         with atomic.replacing(path) as unfinished:
             embedder.save(unfinished)
         return embedder

@@ -113,7 +113,7 @@ def test_one_photo_without_distractors_has_nothing_to_be_told_from(folders, tmp_
 
 
 def test_embedders_that_do_not_fit(folders, tmp_path):
-    with pytest.raises(FileNotFoundError, match="one of trained, densenet121, or .*no file vgg"):
+    with pytest.raises(FileNotFoundError, match="one of trained, search, .*no file vgg"):
         table4.run("run", *folders, embedder="vgg.keras")
     image = keras.Input((8, 12, 3))
     oblong = tmp_path / "oblong.keras"

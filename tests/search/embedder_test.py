@@ -115,6 +115,75 @@ def test_views_are_of_different_products_and_reproducible():
     assert (images != views[2][0]).any()
 
 
+def test_generated_images_replace_half_of_the_strong_views_of_their_products(monkeypatch):
+    monkeypatch.setattr(embedder_module, "distort", lambda ink, *_: (1 - 2 * ink).astype("float32"))
+    targets = garments(20)
+    # Products 0 and 1 have none; each image of the others has a gray that says whose it is.
+    index = np.random.default_rng(0).permutation(np.repeat(np.arange(2, 20), 3))
+    grays = 12 * index[:, None, None, None]
+    generated = np.broadcast_to(grays, (54, 32, 32, 3)).astype(np.uint8)
+    options = {"batch_size": 20, "steps": 40, "seed": 5}
+    plain = embedder_module._Views(targets, 32, **options)
+    options |= {"generated": generated, "generated_index": index}
+    views = embedder_module._Views(targets, 32, **options)
+    replaced = []
+    for (expected, rows), (images, labels) in ((plain[i], views[i]) for i in range(40)):
+        np.testing.assert_array_equal(labels, rows)
+        np.testing.assert_array_equal(images[:20], expected[:20])
+        for product, image, strong in zip(labels[20:], images[20:], expected[20:], strict=True):
+            if product < 2:
+                np.testing.assert_array_equal(image, strong)
+            else:
+                replaced.append(np.ptp(image) < 1e-5)
+                drawn = 12 * product / 127.5 - 1 if replaced[-1] else strong
+                np.testing.assert_allclose(image, np.broadcast_to(drawn, image.shape), atol=1e-5)
+    assert np.mean(replaced) == pytest.approx(0.5, abs=0.06)  # 720 draws: three deviations
+
+
+def test_a_batch_may_have_no_generated_image():
+    options = {"batch_size": 2, "steps": 8, "seed": 0}
+    views = embedder_module._Views(
+        garments(9), 16, **options, generated=garments(1), generated_index=np.array([4])
+    )
+    shapes = {views[i][0].shape for i in range(8)}
+    assert shapes == {(4, 16, 16, 3)}
+
+
+def test_generated_images_teach_what_a_converter_does():
+    """A converter that exchanges red and blue: its images find their products once it is known."""
+
+    def convert(images):
+        return np.ascontiguousarray(images[..., ::-1])
+
+    targets, unseen = garments(60), garments(80, seed=7)
+    options = {"steps": 30, "batch_size": 30, "width": 0.5, "seed": 1}
+    found = []
+    for extra in ({}, {"generated": convert(targets), "generated_index": np.arange(60)}):
+        model = train_embedder(targets, **options, **extra)
+        gallery = embed(model, to_float(unseen))
+        nearest = (embed(model, to_float(convert(unseen))) @ gallery.T).argmax(axis=1)
+        found.append(np.mean(nearest == np.arange(80)))
+    assert found[1] > found[0] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("generated", "index", "message"),
+    [
+        (garments(4), None, r"one row of `targets` for each of the 4 .*Received: object"),
+        (None, np.arange(4), "`generated` must be uint8 images .*Received: object"),
+        (garments(4).astype("float32"), np.arange(4), "must be uint8 .*Received: float32"),
+        (garments(4, 64), np.arange(4), r"\(32, 32, 3\)\. Received: uint8 of .*\(4, 64, 64, 3\)"),
+        (garments(4), np.arange(3), r"each of the 4 .*Received: int64 of shape \(3,\)"),
+        (garments(4), np.arange(4.0), "Received: float64"),
+        (garments(4), np.arange(4) - 1, "rows of the 6 targets, from 0. Received: -1"),
+        (garments(4), np.arange(4) + 3, "rows of the 6 targets, from 0. Received: 6"),
+    ],
+)
+def test_bad_generated_images_are_refused(generated, index, message):
+    with pytest.raises(ValueError, match=message):
+        train_embedder(garments(6), generated=generated, generated_index=index, steps=1)
+
+
 def test_distortion_without_strength_only_resamples_and_mirrors():
     images = garments(6, 64)
     views = embedder_module.distort(1 - images / np.float32(255), 64, 0.0, np.random.default_rng(0))

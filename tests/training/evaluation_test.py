@@ -62,6 +62,21 @@ def test_the_right_product_for_every_photo_scores_perfectly(splits):
     assert (scores["split"], scores["gallery"], scores["notes"]) == ("test", "split", {})
 
 
+def test_photos_are_searched_by_as_they_are(splits):
+    # The photo of a product is its inverted colour: what it finds follows by hand.
+    pairs = splits["test"]
+    colors = to_float(pairs.targets)[:, 0, 0]
+    unit = colors / np.linalg.norm(colors, axis=1, keepdims=True)
+    similar = -unit @ unit.T  # of the photos of each product, with each product
+    rank = np.repeat(np.sum(similar >= np.diag(similar)[:, None], axis=1), 3)
+    scores = evaluate(invert, splits, embedder=Colors())
+    assert scores["photo_recall@10"] == pytest.approx(np.mean(rank <= 10))
+    assert scores["photo_median_rank"] == np.median(rank) > scores["median_rank"]
+    unconverted = evaluate(lambda x: x, splits, embedder=Colors())
+    assert unconverted["photo_recall@10"] == unconverted["recall@10"]
+    assert unconverted["photo_median_rank"] == unconverted["median_rank"]
+
+
 def test_one_image_for_every_photo_scores_at_chance_or_below(splits):
     good = evaluate(invert, splits, embedder=Colors())
     scores = evaluate(lambda x: np.full_like(x, 0.5), splits, embedder=Colors())
@@ -115,6 +130,7 @@ def test_split_of_few_images_names_what_is_not_defined():
     assert "two photos of one product" in scores["notes"]["consistency"]
     assert scores["recall@1"] == 1.0
     assert "recall@5" not in scores  # the gallery has two images
+    assert "photo_recall@10" not in scores and scores["photo_median_rank"] == 2.0
     assert scores["chance_recall@10"] == 1.0
     assert json.loads(json.dumps(scores)) == scores
 
@@ -138,7 +154,9 @@ def test_reverse_compares_with_the_photos(splits):
     np.testing.assert_array_equal(seen[0], to_float(pairs.targets[pairs.target_index]))
     assert scores["rmse"] == pytest.approx(0.0, abs=1e-6)
     assert scores["recall@10"] is None
-    assert scores["notes"]["recall@10"] == "not defined from product to person"
+    assert scores["photo_recall@10"] is None and scores["photo_median_rank"] is None
+    for name in ("recall@10", "photo_recall@10", "photo_median_rank"):
+        assert scores["notes"][name] == "not defined from product to person"
 
 
 def test_features_of_the_embedder_are_compared_where_it_has_them(splits):

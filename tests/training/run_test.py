@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pixdt import data, presets
+from keras_pixdt import data, presets, search
 from keras_pixdt.training import distribution, run
+from tests import samples
 from tests.training import staged_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -76,6 +77,44 @@ def test_folder_has_a_grid_for_each_epoch_and_the_best_model(finished):
     first, second = (data.read_image(finished.workdir / "grids" / name) for name in names)
     assert first.shape == second.shape and not np.array_equal(first, second)
     assert [p.name for p in (finished.workdir / "checkpoints").iterdir()] == ["best.keras"]
+
+
+def test_search_embedder_learns_from_what_the_run_draws(finished, tmp_path, monkeypatch):
+    given = {}
+
+    def train_embedder(targets, **options):
+        given.update(options, targets=targets)
+        return search.ProductEmbedder(width=1 / 8)
+
+    monkeypatch.setattr(search, "train_embedder", train_embedder)
+    monkeypatch.setattr(run, "_CONVERTED_FOR_SEARCH", 5)
+    monkeypatch.setattr(run, "_CONVERT_BATCH", 2)
+    own = dataclasses.replace(finished, workdir=tmp_path)
+    made = own.search_embedder()
+    pairs = finished.pairs()["train"]
+    rows = np.linspace(0, len(pairs) - 1, 5).astype(int)  # of products spread over the split
+    np.testing.assert_array_equal(given["targets"], pairs.targets)
+    np.testing.assert_array_equal(given["generated_index"], pairs.target_index[rows])
+    expected = data.to_uint8(finished.convert(data.to_float(pairs.sources[rows])))
+    assert given["generated"].dtype == np.uint8
+    # Other batches, other roundings.
+    assert np.abs(given["generated"].astype(int) - expected).max() <= 1
+
+    given.clear()
+    kept = own.embedder("search")
+    assert search.fingerprint(kept) == search.fingerprint(made)
+    assert not given and [p.name for p in tmp_path.iterdir()] == ["search_embedder.keras"]
+
+
+def test_search_embedder_of_a_run_in_reverse_is_its_embedder(finished, tmp_path):
+    """It draws persons: none of its images shows a product of the search."""
+    own = dataclasses.replace(
+        finished, workdir=tmp_path, preset=dataclasses.replace(PRESET, reverse=True)
+    )
+    with samples.narrow_embedders():
+        made = own.search_embedder()
+    assert search.fingerprint(made) == search.fingerprint(own.embedder())
+    assert [p.name for p in tmp_path.iterdir()] == ["embedder.keras"]
 
 
 def test_last_phase_sets_the_last_rate(finished):

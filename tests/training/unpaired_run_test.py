@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt import cli, data, presets
+from keras_pixdt import cli, data, presets, search
 from keras_pixdt.metrics import pixel
 from keras_pixdt.training import distribution, run
 from tests import samples
@@ -192,6 +192,10 @@ def test_evaluate_scores_distribution_and_reconstruction(finished, monkeypatch):
     with pytest.raises(ValueError, match="`split` must be one of.*Received: 'exam'"):
         finished.evaluate("exam")
     assert "of at least 20 images" in finished.evaluate("test")["notes"]["kid_mean"]
+    # Nothing is known to show a drawn image's product: the search takes the same embedder.
+    searched = finished.search_embedder()
+    assert search.fingerprint(searched) == search.fingerprint(finished.embedder())
+    assert not (finished.workdir / "search_embedder.keras").exists()
 
 
 def test_reverse_exchanges_the_domains(folders, tmp_path):
