@@ -78,7 +78,7 @@ def run_demo(
     logging.info("6/6 Indexing the products, for a search by photo")
     catalogue.index_catalogue(
         f"tfds:{name}",
-        finished.embedder(),
+        finished.search_embedder(),
         workdir / INDEX,
         data_dir=str(workdir / "tfds"),
     )
@@ -220,7 +220,8 @@ def _write_report(
     report.paragraph(
         "RMSE is on [0, 1]; SSIM in gray and as mean of the channels (c_ssim); recall@K is the "
         "share of drawn images whose product is among the K nearest of the gallery, by an "
-        "embedder trained on the training products; chance is what a random order reaches."
+        "embedder trained on the training products; photo_recall and photo_median_rank are of the "
+        "search by the photo itself; chance is what a random order reaches."
     )
 
     report.heading("Files for the phone")

@@ -1,7 +1,6 @@
 """What several tests use: images and batches in the form that models take, narrow embedders."""
 
 import contextlib
-import functools
 
 import numpy as np
 import pytest
@@ -22,6 +21,10 @@ def batch_of(count=6, seed=0, keys=("source", "target", "irrelevant")):
 def narrow_embedders():
     """Context in which runs train embedders that take a second, and know little."""
     with pytest.MonkeyPatch.context() as patch:
-        narrow = functools.partial(search.train_embedder, width=1 / 8, steps=10)
+        train = search.train_embedder
+
+        def narrow(*images, **options):
+            return train(*images, **{**options, "width": 1 / 8, "steps": 10})
+
         patch.setattr(search, "train_embedder", narrow)
         yield

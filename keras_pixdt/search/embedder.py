@@ -193,19 +193,12 @@ def train_embedder(
             "`targets` must be two or more uint8 images (m, size, size, 3). "
             f"Received: {targets.dtype} of shape {targets.shape}"
         )
+    drawn = None
     if generated is not None or generated_index is not None:
-        generated, generated_index = np.asarray(generated), np.asarray(generated_index)
-        _check_generated(generated, generated_index, targets)
+        drawn = np.asarray(generated), np.asarray(generated_index)
+        _check_generated(*drawn, targets)
     embedder = ProductEmbedder(width=width, seed=seed)
-    views = _Views(
-        targets,
-        embedder.image_size,
-        min(batch_size, len(targets)),
-        steps,
-        seed,
-        generated,
-        generated_index,
-    )
+    views = _Views(targets, embedder.image_size, min(batch_size, len(targets)), steps, seed, drawn)
     # A second model of the same layers, so that the embedder is not saved with an optimizer.
     trainer = keras.Model(embedder.inputs, embedder.outputs)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
@@ -253,17 +246,17 @@ class _Views(keras.utils.PyDataset):
         batch_size: int,
         steps: int,
         seed: int,
-        generated: np.ndarray | None = None,
-        generated_index: np.ndarray | None = None,
+        drawn: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         super().__init__()
         self.ink = (1.0 - to_float(targets)) / 2.0
         self.mean_ink = self.ink.mean(axis=0)
-        self.generated = generated
-        if generated is not None:
+        self.generated = None
+        if drawn is not None:
+            generated, index = drawn
             # Those of product p become `generated[first[p] : first[p] + count[p]]`.
-            self.generated = generated[np.argsort(generated_index, kind="stable")]
-            self.count = np.bincount(generated_index, minlength=len(targets))
+            self.generated = generated[np.argsort(index, kind="stable")]
+            self.count = np.bincount(index, minlength=len(targets))
             self.first = np.cumsum(self.count) - self.count
         self.image_size = image_size
         self.batch_size = batch_size

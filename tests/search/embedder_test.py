@@ -124,8 +124,7 @@ def test_generated_images_replace_half_of_the_strong_views_of_their_products(mon
     generated = np.broadcast_to(grays, (54, 32, 32, 3)).astype(np.uint8)
     options = {"batch_size": 20, "steps": 40, "seed": 5}
     plain = embedder_module._Views(targets, 32, **options)
-    options |= {"generated": generated, "generated_index": index}
-    views = embedder_module._Views(targets, 32, **options)
+    views = embedder_module._Views(targets, 32, **options, drawn=(generated, index))
     replaced = []
     for (expected, rows), (images, labels) in ((plain[i], views[i]) for i in range(40)):
         np.testing.assert_array_equal(labels, rows)
@@ -142,9 +141,8 @@ def test_generated_images_replace_half_of_the_strong_views_of_their_products(mon
 
 def test_a_batch_may_have_no_generated_image():
     options = {"batch_size": 2, "steps": 8, "seed": 0}
-    views = embedder_module._Views(
-        garments(9), 16, **options, generated=garments(1), generated_index=np.array([4])
-    )
+    drawn = garments(1), np.array([4])
+    views = embedder_module._Views(garments(9), 16, **options, drawn=drawn)
     shapes = {views[i][0].shape for i in range(8)}
     assert shapes == {(4, 16, 16, 3)}
 
