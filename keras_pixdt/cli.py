@@ -174,6 +174,9 @@ def _parser() -> argparse.ArgumentParser:
         "(default), the one that `pixdt search` takes, which the images that this run draws "
         "trained too, or DenseNet121 where its weights are present",
     )
+    evaluate.add_argument(
+        "--model", help="a .tflite file that was exported from the run, to score in its place"
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     convert = _command(
@@ -424,13 +427,25 @@ def _evaluate(options: argparse.Namespace) -> int:
     from keras_pixdt.training import run
 
     scores = run.load_run(options.workdir, options.checkpoint).evaluate(
-        options.split, options.gallery, options.embedder
+        options.split,
+        options.gallery,
+        options.embedder,
+        convert=None if options.model is None else _of_floats(options.model),
     )
     if options.json:
         sys.stdout.write(json.dumps(scores, indent=1) + "\n")
     else:
         sys.stdout.write(_table(scores) + "\n")
     return 0
+
+
+def _of_floats(path: str) -> Callable[[Any], Any]:
+    """Opens a TFLite file as a function of floats, as a run's model is one."""
+    import export
+    from keras_pixdt.data.images import to_float, to_uint8
+
+    tflite = export.load_tflite(path)
+    return lambda source: to_float(tflite(to_uint8(source)))
 
 
 def _table(scores: dict[str, Any]) -> str:

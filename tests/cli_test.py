@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import keras_pixdt
 from keras_pixdt import cli, presets, reproduce
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -221,6 +222,19 @@ def test_evaluate_compares_the_search_by_the_drawn_image_with_that_by_the_photo(
         assert 0 <= found[embedder]["photo_recall@10"] <= 1
     assert found["trained"]["rmse"] == found["search"]["rmse"]
     assert found["trained"]["photo_median_rank"] != found["search"]["photo_median_rank"]
+
+
+def test_evaluate_scores_a_file_in_the_place_of_the_model(small_run, monkeypatch, capsys):
+    import export
+
+    monkeypatch.setattr(export, "load_tflite", {"black.tflite": np.zeros_like}.__getitem__)
+    arguments = ["evaluate", "--workdir", str(small_run), "--model", "black.tflite", "--json"]
+    assert cli.main(arguments) == 0
+    scores = json.loads(capsys.readouterr().out)
+    test = keras_pixdt.load_run(small_run).pairs()["test"]
+    target = test.targets[test.target_index] / 255.0
+    expected = np.sqrt(np.square(target).mean(axis=(1, 2, 3))).mean()
+    assert scores["rmse"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_evaluate_in_a_process_of_its_own(small_run):

@@ -31,7 +31,7 @@ import os
 import pathlib
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -190,7 +190,12 @@ class Run:
         return upscaler
 
     def evaluate(
-        self, split: str = "test", gallery: str = "split", embedder: str = "trained"
+        self,
+        split: str = "test",
+        gallery: str = "split",
+        embedder: str = "trained",
+        *,
+        convert: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> dict[str, Any]:
         """The scores of the run; `keras_pixdt.training.evaluation` defines them.
 
@@ -198,14 +203,17 @@ class Run:
             split: which split to score.
             gallery: where products are searched, "split" or "all"; of pairs only.
             embedder: as of `embedder`.
+            convert: what is scored in the place of the run's `convert`, such as a file that was
+                exported from it.
 
         Raises:
             ValueError: an argument is not one of the choices.
         """
+        converts = convert or self.convert
         domains = self.domains()
         if isinstance(next(iter(self.splits().values())), PairSet):
             scores = evaluation.evaluate(
-                self.convert,
+                converts,
                 self.pairs(),
                 split=split,
                 gallery=gallery,
@@ -219,12 +227,12 @@ class Run:
             )
         else:
             scores = evaluation.evaluate_domains(
-                self.convert, domains, split=split, embedder=self.embedder(embedder)
+                converts, domains, split=split, embedder=self.embedder(embedder)
             )
         classifiers = self._classifiers(domains)
         if classifiers:
-            scores |= evaluation.evaluate_labels(self.convert, domains, *classifiers, split=split)
-        if callbacks_module.has_reconstruction(self.model):
+            scores |= evaluation.evaluate_labels(converts, domains, *classifiers, split=split)
+        if convert is None and callbacks_module.has_reconstruction(self.model):
             scores |= evaluation.evaluate_reconstruction(self.reconstruct, domains[split].sources)
         return scores | {"embedder": embedder}
 
