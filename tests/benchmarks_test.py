@@ -24,6 +24,19 @@ def benchmarks_on_path(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
+def report_of(script, options, tmp_path, **variables):
+    """The report that a benchmark writes in a process of its own, and what it prints."""
+    output = tmp_path / "results.json"
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / script, *options.split(), "--output", output],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(output.read_text()), done.stdout
+
+
 def test_a_convolution_counts_two_operations_for_each_product():
     import _flops
 
@@ -184,20 +197,14 @@ def test_train_step_prints_and_writes_its_table(backend, precision, tmp_path):
         "--models pixel_dtgan --image-size 16 --width 0.0625 --batch-sizes 4 --steps 2 --rounds 2 "
         f"--matrix-size 64 --precisions {precision} --contenders step fit_callbacks torch --profile"
     )
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "train_step.py", *options.split()]
-        + ["--output", tmp_path / "results.json"],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": backend,
-            "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": str(tmp_path),
-        },
-        capture_output=True,
-        text=True,
+    report, printed = report_of(
+        "train_step.py",
+        options,
+        tmp_path,
+        KERAS_BACKEND=backend,
+        JAX_PLATFORMS="cpu",
+        PYTHONPATH=str(tmp_path),
     )
-    assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "results.json").read_text())
     (result,) = report["results"]
     assert result["precision"] == precision
     contenders = result["contenders"]
@@ -216,7 +223,7 @@ def test_train_step_prints_and_writes_its_table(backend, precision, tmp_path):
     kinds = {name: profile["kinds"] for name, profile in result["profiles"].items()}
     assert [kind for kind in kinds["step"] if "conv" in kind.lower()], kinds["step"]
     assert kinds["torch"]["aten::convolution_backward"] > 0
-    assert "GFLOP an image" in done.stdout
+    assert "GFLOP an image" in printed
 
 
 def test_train_step_says_how_to_get_pytorch(monkeypatch, capsys):
@@ -265,15 +272,9 @@ def test_ratios_are_taken_within_rounds(monkeypatch):
 
 @pytest.mark.slow
 def test_input_pipeline_compares_every_path_with_decoder_and_step(tmp_path):
-    output = tmp_path / "results.json"
     options = "--products 10 --pairs 64 --batch-size 16 --rounds 3 --step-rate 100"
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "input_pipeline.py", *options.split(), "--output", output],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(output.read_text())["results"]
+    report, printed = report_of("input_pipeline.py", options, tmp_path)
+    results = report["results"]
     files = {name for name, result in results.items() if "triplets_per_second" not in result}
     assert files == {
         "decode JPEG, one thread",
@@ -295,20 +296,14 @@ def test_input_pipeline_compares_every_path_with_decoder_and_step(tmp_path):
         assert results[name]["ratio_to_step"] == pytest.approx(rate / 100)
         assert results[name]["images_per_second"] == pytest.approx(3 * rate)
     for name in results:
-        assert name in done.stdout
+        assert name in printed
 
 
 @pytest.mark.slow
 def test_search_compares_all_that_is_exact_with_numpy(tmp_path):
-    output = tmp_path / "results.json"
     options = "--products 40 300 --dimensions 8 --queries 3"
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "search.py", *options.split(), "--output", output],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(output.read_text())["results"]
+    report, printed = report_of("search.py", options, tmp_path)
+    results = report["results"]
     assert [result["products"] for result in results] == [40, 300]
     for result in results:
         assert result["open_ms"] > 0
@@ -317,27 +312,20 @@ def test_search_compares_all_that_is_exact_with_numpy(tmp_path):
             assert contender["recall"] == 1 or name == "approximate"
             assert 0 < contender["ms"] <= contender["slowest_ms"]
             assert contender["peak_bytes"] > 10 * 2**20
-            assert name in done.stdout
+            assert name in printed
 
 
 @pytest.mark.slow
 def test_device_measures_what_is_installed_and_names_what_is_not(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['onnx'] = None\n")
-    output = tmp_path / "results.json"
     options = (
         "--contenders keras onnx dynamic int8 --image-sizes 16 --widths 0.0625 --threads 1 "
         "--rounds 2"
     )
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "device.py", *options.split(), "--output", output],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(output.read_text())["results"]
+    report, printed = report_of("device.py", options, tmp_path, PYTHONPATH=str(tmp_path))
+    results = report["results"]
     assert "onnx" in results["missing"]["onnx"]
-    assert "missing: onnx" in done.stdout
+    assert "missing: onnx" in printed
     (setting,) = results["settings"]
     contenders = setting["contenders"]
     assert list(contenders) == ["keras", "dynamic", "int8"]

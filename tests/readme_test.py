@@ -23,6 +23,7 @@ from PIL import Image
 from keras_pixdt import cli, data, presets
 from keras_pixdt.reproduce import digits
 from keras_pixdt.training import run, super_resolution
+from tests import cli_test
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -138,16 +139,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         for line in COMMANDS
         if re.match(r"(\.venv/bin/)?pixdt (?!reproduce)", line)
     ]
-    assert {command[1] for command in commands} == {
-        "train",
-        "evaluate",
-        "convert",
-        "export",
-        "index",
-        "search",
-        "serve",
-        "demo",
-    }
+    assert {command[1] for command in commands} == {*cli_test.COMMANDS} - {"reproduce"}
     for _, *arguments in commands:
         assert cli.main(arguments) == 0, (arguments, caplog.text)
     for call in trained:
