@@ -57,13 +57,18 @@ def pixel_dtgan(model: Any) -> float:
     """Operations of one step of `PixelDTGAN`, for one sample.
 
     The converter: forward once, which serves the discriminators too, and its update. Each
-    discriminator: its update on the selected images, and the way of the converter's update
-    through it, which needs no kernel's gradient. Of the domain discriminator's first layer, only
-    the gradient of the converted half of the pair.
+    discriminator: its update on the kinds of images that it sees, and the way of the converter's
+    update through it, which needs no kernel's gradient. Of the domain discriminator's first layer,
+    only the gradient of the converted half of the pair.
     """
     total = network_flops(model.converter, forward=1, kernels=1, inputs=1)
-    for name, image in (("real_fake_discriminator", 1.0), ("domain_discriminator", 0.5)):
+    for name, kinds, image in (
+        ("real_fake_discriminator", 2, 1.0),
+        ("domain_discriminator", 3 if model.irrelevant_pairs else 2, 0.5),
+    ):
         if name in model.players:
-            network = getattr(model, name)
-            total += network_flops(network, forward=2, kernels=1, inputs=2, image=image)
+            network, passes = getattr(model, name), kinds + 1
+            total += network_flops(
+                network, forward=passes, kernels=kinds, inputs=passes, image=image
+            )
     return total

@@ -110,7 +110,7 @@ def work(arguments: argparse.Namespace) -> None:
     levels = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
     batches = data.triplets(data.PairSet(levels, levels, rows, rows, rows), batch_size)
     with devices.scope():
-        model = PixelDTGAN(arguments.image_size, arguments.width, seed=0)
+        model = PixelDTGAN(arguments.image_size, arguments.width)
         model.compile(keras.optimizers.SGD(2e-4, momentum=0.5))
 
     class Clock(keras.callbacks.Callback):

@@ -160,10 +160,11 @@ class Peer:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.autocast)
 
-    def _verdict(self, name: str, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _verdict(self, name: str, images: torch.Tensor, label: float) -> torch.Tensor:
         with self._precision():
             logits = self.players[name](images)
-        return functional.binary_cross_entropy_with_logits(logits.float(), labels)
+        logits = logits.float()
+        return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
 
     def _update(self, name: str, loss: torch.Tensor) -> torch.Tensor:
         scaler, optimizer = self.scalers[name], self.optimizers[name]
@@ -173,14 +174,11 @@ class Peer:
         scaler.update()
         return loss.detach()
 
-    def step(
-        self, batch: Mapping[str, torch.Tensor], choice: torch.Tensor | None = None
-    ) -> dict[str, torch.Tensor]:
+    def step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Algorithm 1, as `PixelDTGAN.adversarial_step` runs it.
 
         Args:
             batch: {source, target, irrelevant}, (batch, 3, size, size) in [-1, 1].
-            choice: (batch, 1), the selection: 0 target, 1 converted, 2 irrelevant. Drawn if None.
 
         Returns:
             Player name -> its loss before the update.
@@ -189,26 +187,24 @@ class Peer:
         losses = {}
         with self._precision():
             converted = self.players["converter"](source)
-        if choice is None:
-            choice = torch.randint(3, (len(source), 1), device=self.device)
-        is_converted, is_irrelevant = (choice == k for k in (1, 2))
-        image = torch.where(is_irrelevant[:, :, None, None], batch["irrelevant"], target)
-        image = torch.where(is_converted[:, :, None, None], converted.detach(), image)
+        fake = converted.detach()
 
+        # Each kind of image is a batch of its own: BatchNorm takes its statistics of it alone.
         name = "real_fake_discriminator"
-        losses[name] = self._update(name, self._verdict(name, image, (~is_converted).float()))
+        loss = (2 * self._verdict(name, target, 1.0) + self._verdict(name, fake, 0.0)) / 3
+        losses[name] = self._update(name, loss)
         name = "domain_discriminator"
-        pair = torch.cat([source, image], dim=1)
-        losses[name] = self._update(name, self._verdict(name, pair, (choice == 0).float()))
+        kinds = ((target, 1.0), (fake, 0.0), (batch["irrelevant"], 0.0))
+        verdicts = [self._verdict(name, torch.cat([source, x], dim=1), y) for x, y in kinds]
+        losses[name] = self._update(name, torch.stack(verdicts).mean())
 
         # Through the discriminators, whose own gradients are not wanted.
         judges = [self.players["real_fake_discriminator"], self.players["domain_discriminator"]]
         for network in judges:
             network.requires_grad_(False)
-        yes = torch.ones_like(choice, dtype=torch.float32)
         pair = torch.cat([source, converted], dim=1)
-        loss = 0.5 * self._verdict("real_fake_discriminator", converted, yes)
-        loss = loss + 0.5 * self._verdict("domain_discriminator", pair, yes)
+        loss = 0.5 * self._verdict("real_fake_discriminator", converted, 1.0)
+        loss = loss + 0.5 * self._verdict("domain_discriminator", pair, 1.0)
         losses["converter"] = self._update("converter", loss)
         for network in judges:
             network.requires_grad_(True)

@@ -35,7 +35,7 @@ def train(arguments: argparse.Namespace) -> None:
     )
 
     with devices.scope():
-        model = PixelDTGAN(image_size=32, width=0.0625, l1_weight=100.0, seed=0)
+        model = PixelDTGAN(image_size=32, width=0.0625, l1_weight=100.0)
         model.compile(
             keras.optimizers.Adam(1e-3, beta_1=0.5), metrics=[metrics.RootMeanSquaredError()]
         )

@@ -32,7 +32,7 @@ def main() -> None:
     )
 
     # The paper has SGD and no L1 term: that needs many hours until garments appear.
-    model = PixelDTGAN(width=arguments.width, l1_weight=100.0, seed=0)
+    model = PixelDTGAN(width=arguments.width, l1_weight=100.0)
     model.compile(
         keras.optimizers.Adam(1e-3, beta_1=0.5),
         metrics=[metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()],

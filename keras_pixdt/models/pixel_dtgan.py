@@ -161,10 +161,14 @@ class PixelDTGAN(AdversarialModel):
       - Table 1 gives Conv. 5 the filter size 1x1 on what is still a 4x4 map, which would make 16
         codes and 16 verdicts; the text wants one 64-dimensional code and one scalar. Conv. 5 is
         a valid 4x4 convolution here, as in the DCGAN that the paper refers to.
-      - Eq. 6 applies the random selection to the converter's update as well. A selected real
-        image contributes no gradient to the converter, so on average two thirds of the batch
-        would be idle. Here the converter is updated through the converted images of all the
-        batch, whichever were selected for the discriminators.
+      - Algorithm 1 selects one image for each sample, the target, an irrelevant target or the
+        converted image. Here the discriminators see all of them in each step, each kind as a batch
+        of its own, with the weights that the selection gives in expectation. In a batch of mixed
+        kinds BatchNorm's statistics tell the kinds apart, and a batch of converted images alone
+        is normalized into passing for real: the converter had a loss of 0.07 before a
+        discriminator whose own was 0.003, and learnt nothing.
+      - Eq. 6 applies the selection to the converter's update as well, where a real image has no
+        gradient. The converter is updated through its images of the whole batch.
       - Eq. 6 maximizes the discriminators' losses. Its gradient vanishes where a discriminator
         is sure, so the converter minimizes the cross entropy of the opposite label instead, as
         the procedure of Goodfellow et al. (2014) that the paper follows recommends.
@@ -186,7 +190,6 @@ class PixelDTGAN(AdversarialModel):
         mse_weight: weight of the mean square error, "C+MSE" of Table 2.
         l1_weight: weight of the mean absolute error. Not in the paper: a pure GAN needs far
             longer until garments are recognizable.
-        seed: of the random selection; None draws one.
         **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
 
     Raises:
@@ -213,7 +216,6 @@ class PixelDTGAN(AdversarialModel):
         irrelevant_pairs: bool = True,
         mse_weight: float = 0.0,
         l1_weight: float = 0.0,
-        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -241,8 +243,6 @@ class PixelDTGAN(AdversarialModel):
         self.irrelevant_pairs = irrelevant_pairs
         self.mse_weight = mse_weight
         self.l1_weight = l1_weight
-        self.seed = seed
-        self.selection = keras.random.SeedGenerator(seed)
 
         policy = self.dtype_policy
         narrowed = width if discriminator_width is None else discriminator_width
@@ -279,61 +279,25 @@ class PixelDTGAN(AdversarialModel):
         """Shape of the converted images."""
         return self.converter.output_shape
 
-    def select(
-        self, target: Tensor, irrelevant: Tensor | None, converted: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Selects for each sample one image, with equal probability: sel of Algorithm 1.
-
-        Args:
-            target: I_T, (batch, size, size, 3).
-            irrelevant: I_T^-, of the same shape, or None where it does not take part.
-            converted: the converter's image of the same shape.
-
-        Returns:
-            The selected images; whether they are associated with the source, (batch, 1) of 0 or
-            1 (t of Eq. 5); whether they are real (t of Eq. 2).
-        """
-        choices = 2 if irrelevant is None else 3
-        choice = self.draw(
-            lambda rows: keras.random.randint((rows, 1), 0, choices, seed=self.selection), target
-        )
-        is_target = ops.equal(choice, 0)
-        is_converted = ops.equal(choice, 1)
-        image = ops.where(is_converted[:, :, None, None], converted, target)
-        if irrelevant is not None:
-            image = ops.where(ops.equal(choice, 2)[:, :, None, None], irrelevant, image)
-        dtype = converted.dtype
-        return image, ops.cast(is_target, dtype), 1.0 - ops.cast(is_converted, dtype)
-
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Algorithm 1: both discriminators, then the converter through both."""
         source, target = batch["source"], batch["target"]
         losses = {}
         forward = self.forward("converter", lambda: self.converter(source, training=True))
-
-        # Get a target batch, randomly chosen from (I_T, I_T^-, converted).
-        if self.real_fake_weight or self.domain_weight:
-            image, associated, real = self.select(
-                target, self._irrelevant(batch), ops.stop_gradient(forward.outputs)
-            )
+        converted = ops.stop_gradient(forward.outputs)
 
         # Update the real/fake discriminator (Eq. 2).
         if self.real_fake_weight:
             losses["real_fake_discriminator"] = self.minimize(
-                "real_fake_discriminator",
-                lambda: binary_cross_entropy(
-                    real, self.real_fake_discriminator(image, training=True)
-                ),
+                "real_fake_discriminator", lambda: self.real_fake_loss(target, converted)
             )
 
         # Update the domain discriminator (Eq. 5).
         if self.domain_weight:
-            pair = ops.concatenate([source, image], axis=-1)
+            irrelevant = self._irrelevant(batch)
             losses["domain_discriminator"] = self.minimize(
                 "domain_discriminator",
-                lambda: binary_cross_entropy(
-                    associated, self.domain_discriminator(pair, training=True)
-                ),
+                lambda: self.domain_loss(source, target, irrelevant, converted),
             )
 
         # Update the converter through the updated discriminators (Eq. 6).
@@ -343,6 +307,52 @@ class PixelDTGAN(AdversarialModel):
             through=forward,
         )
         return losses
+
+    def real_fake_loss(self, target: Tensor, converted: Tensor) -> Tensor:
+        """Eq. 2, in expectation over the selection among I_T, I_T^- and the converted image.
+
+        Args:
+            target: I_T, (batch, size, size, 3) in [-1, 1]. Irrelevant targets are targets of other
+                sources: where they take part, targets count twice in their place.
+            converted: the converter's images, of the same shape.
+
+        Returns:
+            A scalar.
+        """
+        real = self.real_fake_discriminator(target, training=True)
+        fake = self.real_fake_discriminator(converted, training=True)
+        count = 3 if self.irrelevant_pairs else 2
+        return (
+            (count - 1) * binary_cross_entropy(ops.ones_like(real), real)
+            + binary_cross_entropy(ops.zeros_like(fake), fake)
+        ) / count
+
+    def domain_loss(
+        self, source: Tensor, target: Tensor, irrelevant: Tensor | None, converted: Tensor
+    ) -> Tensor:
+        """Eq. 5, in expectation over the selection among I_T, I_T^- and the converted image.
+
+        Args:
+            source: I_S, (batch, size, size, 3) in [-1, 1].
+            target: I_T, of the same shape; associated with the source.
+            irrelevant: I_T^-, of the same shape, or None where it does not take part.
+            converted: the converter's images, of the same shape.
+
+        Returns:
+            A scalar.
+        """
+        associated = self._association(source, target)
+        losses = [binary_cross_entropy(ops.ones_like(associated), associated)]
+        for other in (converted, irrelevant):
+            if other is not None:
+                unassociated = self._association(source, other)
+                losses.append(binary_cross_entropy(ops.zeros_like(unassociated), unassociated))
+        return sum(losses) / len(losses)
+
+    def _association(self, source: Tensor, image: Tensor) -> Tensor:
+        """Logits of D_A for images stacked with their sources, (batch, 1)."""
+        pair = ops.concatenate([source, image], axis=-1)
+        return self.domain_discriminator(pair, training=True)
 
     def _irrelevant(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         if not self.irrelevant_pairs:
@@ -371,8 +381,7 @@ class PixelDTGAN(AdversarialModel):
             logits = self.real_fake_discriminator(converted, training=True)
             loss += self.real_fake_weight * binary_cross_entropy(ops.ones_like(logits), logits)
         if self.domain_weight:
-            pair = ops.concatenate([source, converted], axis=-1)
-            logits = self.domain_discriminator(pair, training=True)
+            logits = self._association(source, converted)
             loss += self.domain_weight * binary_cross_entropy(ops.ones_like(logits), logits)
         if self.mse_weight:
             loss += self.mse_weight * ops.mean(ops.square(converted - target))
@@ -384,6 +393,6 @@ class PixelDTGAN(AdversarialModel):
         """Returns the constructor's arguments."""
         arguments = (
             "image_size", "width", "discriminator_width", "real_fake_weight", "domain_weight",
-            "irrelevant_pairs", "mse_weight", "l1_weight", "seed",
+            "irrelevant_pairs", "mse_weight", "l1_weight",
         )  # fmt: skip
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

@@ -69,7 +69,7 @@ def test_a_preset_builds_its_model_and_optimizer(name):
     # Tiny, or the full network would be built seven times.
     preset = dataclasses.replace(presets.get(name), image_size=16, width=1 / 32)
     model = preset.model(seed=3)
-    assert type(model) is PixelDTGAN and model.seed == 3
+    assert type(model) is PixelDTGAN
     shared = set(model.get_config()) & set(preset.options()) - {"name", "dtype"}
     assert len(shared) >= 8
     for key in shared:
