@@ -121,13 +121,14 @@ def export_converter(
     try:
         made = stage / "made"
         made.mkdir()
-        functions: dict[str, Callable] = {SIGNATURE: functools.partial(_convert_bytes, converter)}
+        network = _upsampled_by_xnnpack(converter)
+        functions: dict[str, Callable] = {SIGNATURE: functools.partial(_convert_bytes, network)}
         if embed is not None:
             functions[EMBED] = embed
         _write_saved_model(functions, size, "uint8", made / SAVED_MODEL)
         verification.verify_saved_model(made / SAVED_MODEL, images, reference)
         if "int8" in variants:
-            floats = {SIGNATURE: functools.partial(_convert_floats, converter)}
+            floats = {SIGNATURE: functools.partial(_convert_floats, network)}
             _write_saved_model(floats, size, "float32", stage / "floats")
         report: dict[str, Any] = {
             "name": name,
@@ -333,6 +334,32 @@ def _check_images(argument: str, images: np.ndarray, size: tuple[int, ...]) -> N
             f"{argument} must be uint8 of shape (n, {', '.join(map(str, size))}), as the converter "
             f"takes them, with n at least 1. Received: {images.dtype} {images.shape}"
         )
+
+
+def _upsampled_by_xnnpack(converter: keras.Model) -> keras.Model:
+    """The converter, of its own layers, but for those that double the image to nearest neighbours.
+
+    Keras repeats rows, then columns: a TILE each, which XNNPACK lacks, so that the graph falls
+    apart. Pixels of two by two copies of their channels are the same to the bit, and inside.
+    """
+    import tensorflow as tf
+
+    def doubles(layer: keras.layers.Layer) -> bool:
+        return (
+            isinstance(layer, keras.layers.UpSampling2D)
+            and layer.interpolation == "nearest"
+            and layer.size == (2, 2)  # XNNPACK concatenates no more than five
+        )
+
+    def double(x: Any) -> Any:
+        return tf.nn.depth_to_space(tf.concat([x] * 4, axis=-1), 2)
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return keras.layers.Lambda(double, name=layer.name) if doubles(layer) else layer
+
+    if not any(map(doubles, converter.layers)):
+        return converter
+    return keras.models.clone_model(converter, clone_function=replace)
 
 
 def _convert_bytes(converter: keras.Model, image: Any) -> dict[str, Any]:

@@ -179,6 +179,30 @@ def test_delegation_counts_what_xnnpack_takes(exported):
     assert measured["share"] == round(measured["inside"] / measured["operations"], 3)
 
 
+def test_upsampling_stays_inside_xnnpack_and_exact(tmp_path):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")(image)
+    x = keras.layers.Conv2D(5, 3, strides=2, padding="same", name="narrow")(x)
+    x = keras.layers.UpSampling2D(2)(x)
+    x = keras.layers.UpSampling2D(2)(keras.layers.Conv2D(3, 1)(x))
+    converter = keras.Model(image, keras.layers.Activation("tanh")(x))
+    images = photos(3, 32)
+    network = exporter._upsampled_by_xnnpack(converter)
+    assert network.get_layer("narrow") is converter.get_layer("narrow")
+    drawn = [np.asarray(of(to_float(images), training=False)) for of in (network, converter)]
+    np.testing.assert_array_equal(*drawn)
+    assert drawn[0].std() > 0.01
+
+    report = export.export_converter(
+        converter, tmp_path, images=images, variants=VARIANTS, representative=images
+    )
+    for variant, partitions in zip(VARIANTS, (1, 2, 1, 1), strict=True):
+        measured = report["variants"][variant]["xnnpack"]["convert"]
+        assert set(measured["outside"]) <= {"CAST", "QUANTIZE"}, variant
+        assert measured["partitions"] == partitions
+
+
 def test_the_bytes_of_weights_begin_at_multiples_of_16(exported):
     content = (exported[0] / "converter_dynamic.tflite").read_bytes()
     model = schema.Model.GetRootAs(content, 0)
