@@ -66,3 +66,12 @@ def small_run(small_lookbook, tmp_path_factory):
         made.embedder()
         made.search_embedder()
     return workdir
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium. Tests that take it have the marks of `tests.browser`."""
+    from tests.browser import launched
+
+    with launched() as browser:
+        yield browser

@@ -15,23 +15,11 @@ from PIL import Image
 from keras_pixdt import serve
 from keras_pixdt.data.images import letterbox, read_image
 from keras_pixdt.search import ProductIndex
+from tests.browser import AXE, MARKS, NEEDS_PACKAGES, PHONE
 from tests.search.catalogues import index_of, random_vectors, unit
 from tests.search_client import samples
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="the browser is driven by playwright: pip install playwright"
-)
-CHROMIUM = shutil.which("chromium")
-AXE = serve.CLIENT / "node_modules" / "axe-core" / "axe.min.js"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium"),
-    pytest.mark.skipif(
-        not AXE.exists(), reason="no packages: npm ci --prefix examples/search_client"
-    ),
-]
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+pytestmark = [*MARKS, NEEDS_PACKAGES]
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +50,6 @@ def server(folder):
     given = [folder / "products.index", folder / "float32.tflite"]
     with serving(*given, example=folder / "photo.jpg") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as driver:
-        # Chromium has no sandbox for root, as whom CI runs.
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Watch:
@@ -365,19 +344,27 @@ def test_photo_finds_what_python_finds(page, folder, form, options):
 # Photos that are none
 
 
-def large_png(side):
-    """A PNG file of side x side pixels that takes next to no time to write: one bit each."""
-    return encoded(np.zeros((side, side), bool))
+def large(side, form):
+    """A file that says to hold side x side pixels, made in next to no time.
+
+    The PNG file does, of one bit each; the JPEG file has another size written over its own.
+    """
+    if form == "PNG":
+        return encoded(np.zeros((side, side), bool))
+    content = encoded(np.full((8, 8, 3), 255, np.uint8), form)
+    at = content.index(b"\xff\xc0") + 5  # SOF0: marker, length and precision, then the size
+    return content[:at] + 2 * side.to_bytes(2, "big") + content[at + 4 :]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", b"a text file\n" * 100, "notes.txt is not a photo that this browser can"),
+        ("notes.jpg", b"a text file\n" * 100, "notes.jpg is not a photo that this browser can"),
         ("empty.jpg", b"", "empty.jpg is empty."),
         ("half.jpg", "JPEG", "half.jpg cannot be decoded: it is damaged or incomplete."),
         ("half.png", "PNG", "half.png cannot be decoded: it is damaged or incomplete."),
-        ("wall.png", 20_000, "wall.png is too large: 20000 × 20000 pixels."),
+        ("wall.png", (20_000, "PNG"), "wall.png is too large: 20000 × 20000 pixels."),
+        ("wall.jpg", (20_000, "JPEG"), "wall.jpg is too large: 20000 × 20000 pixels."),
     ],
 )
 def test_says_why_a_photo_cannot_be_used_and_goes_on(page, folder, name, content, message):
@@ -385,8 +372,8 @@ def test_says_why_a_photo_cannot_be_used_and_goes_on(page, folder, name, content
     if isinstance(content, str):
         whole = encoded(photo, content)
         content = whole[: len(whole) // 2]
-    elif isinstance(content, int):
-        content = large_png(content)
+    elif isinstance(content, tuple):
+        content = large(*content)
     status, error = give(page, content, name)
     assert (status, error[: len(message)]) == ("", message)
     assert page.get_by_role("alert").inner_text() == error
