@@ -43,11 +43,7 @@ def kid(
         ValueError: shapes disagree, a feature is not finite, or a set is smaller than
             `subset_size`.
     """
-    a, b = np.asarray(features_a, np.float64), np.asarray(features_b, np.float64)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"KID compares features (n, d) and (m, d). Received: {a.shape} and {b.shape}."
-        )
+    a, b = _checked("KID", features_a, features_b)
     if not 2 <= subset_size <= min(len(a), len(b)):
         raise ValueError(
             f"KID needs `subset_size` (={subset_size}) of at least 2, and as many features in "
@@ -56,8 +52,6 @@ def kid(
         )
     if subsets < 1:
         raise ValueError(f"`subsets` must be at least 1. Received: {subsets}.")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("KID needs finite features. Look for NaN in the images.")
     rng = np.random.default_rng(seed)
     estimates = [
         _squared_mmd(
@@ -67,6 +61,61 @@ def kid(
         for _ in range(subsets)
     ]
     return float(np.mean(estimates)), float(np.std(estimates))
+
+
+def fid(features_a: np.ndarray, features_b: np.ndarray) -> float:
+    """Fréchet distance between the Gaussians of two sets of features (FID).
+
+    Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, Eq. 6:
+
+        |m_a - m_b|^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2)),
+
+    with means m and covariances C. The trace of the root is that of the symmetric
+    (C_a^(1/2) C_b C_a^(1/2))^(1/2), which has the same eigenvalues.
+
+    It is biased: the fewer images, the larger it is, above 0 for two sets of one distribution
+    (Binkowski et al. 2018, Section 3). Compare it only between sets of the same sizes, and take
+    many more images than dimensions; `kid` has no bias. The papers' FID is over features of one
+    Inception network; over others it is another scale.
+
+    Args:
+        features_a: `(n, d)`, such as those of converted images.
+        features_b: `(m, d)`, such as those of product images.
+
+    Returns:
+        The distance, 0 or more, in squared units of the features.
+
+    Raises:
+        ValueError: shapes disagree, a feature is not finite, or a set has fewer than two.
+    """
+    a, b = _checked("FID", features_a, features_b)
+    if min(len(a), len(b)) < 2:
+        raise ValueError(
+            f"FID needs two or more features in each set. Received: {len(a)} and {len(b)}."
+        )
+    covariance_a, covariance_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
+    values, vectors = np.linalg.eigh(covariance_a)
+    # Rounding makes eigenvalues that are 0 negative.
+    root_a = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+    product = np.linalg.eigvalsh(root_a @ covariance_b @ root_a)
+    trace_of_root = np.sqrt(np.maximum(product, 0.0)).sum()
+    mean = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
+    distance = mean + np.trace(covariance_a) + np.trace(covariance_b) - 2.0 * trace_of_root
+    return max(0.0, float(distance))
+
+
+def _checked(
+    name: str, features_a: np.ndarray, features_b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64, once they can be compared."""
+    a, b = np.asarray(features_a, np.float64), np.asarray(features_b, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"{name} compares features (n, d) and (m, d). Received: {a.shape} and {b.shape}."
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError(f"{name} needs finite features. Look for NaN in the images.")
+    return a, b
 
 
 def _squared_mmd(a: np.ndarray, b: np.ndarray) -> float:

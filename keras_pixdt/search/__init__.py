@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "keras_pixdt.search.embedder": [
             "ProductEmbedder",
             "densenet121_embedder",
+            "inception_v3_features",
             "train_embedder",
         ],
         "keras_pixdt.search.index": [

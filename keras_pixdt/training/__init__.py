@@ -5,6 +5,7 @@ from keras_pixdt import _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
+        "keras_pixdt.training.attributes": ["attribute_scores", "train_attribute_classifier"],
         "keras_pixdt.training.callbacks": [
             "AveragedWeights",
             "ImageGrid",

@@ -9,12 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pixdt.data.images import to_float
+from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.metrics import consistency, distribution, pixel, retrieval
+from keras_pixdt.training import attributes
 from keras_pixdt.training.classifier import classify
 
-_RECALL_AT = (1, 5, 10, 20)
+# 60 as in Kwon et al. 2019, Tables 1 and 2.
+_RECALL_AT = (1, 5, 10, 20, 60)
 _PHOTO_RECALL_AT = (10,)
 _PIXEL_SCORES = {"rmse": pixel.rmse, "ssim": pixel.ssim, "c_ssim": pixel.color_ssim}
 _TRIPLETS = 10_000
@@ -30,6 +32,8 @@ def evaluate(
     split: str = "test",
     gallery: str = "split",
     embedder: keras.Model | None = None,
+    inception: keras.Model | None = None,
+    attribute_classifier: attributes.AttributeClassifier | None = None,
     reverse: bool = False,
     batch_size: int = 128,
     seed: int = 0,
@@ -53,6 +57,10 @@ def evaluate(
         embedder: maps images to features whose cosines compare products, such as the result
             of `train_embedder` (of training products only) or `densenet121_embedder`. Without
             one, only the pixel scores are computed.
+        inception: maps images to features, what `inception_v3_features` returns, by which
+            distributions are compared as well.
+        attribute_classifier: of training products only, what `train_attribute_classifier`
+            returns; it judges what converted images show.
         reverse: whether `convert` goes from the product to the person (Yoo et al. 2016, Fig. 6).
             Its results are compared with each photo of the product; only the pixel scores are
             defined.
@@ -64,7 +72,7 @@ def evaluate(
         in `notes`:
 
         - `rmse`, `ssim`, `c_ssim`: means over the photos (see `metrics.pixel`).
-        - `recall@1`, `@5`, `@10`, `@20`: share of photos whose product is among the first k,
+        - `recall@1`, `@5`, `@10`, `@20`, `@60`: share of photos whose product is among the first k,
           for each k smaller than the gallery. Ties count against the converter.
         - `median_rank`, `gallery_size`, and `chance_recall@10`, of a random order.
         - `photo_recall@10`, `photo_median_rank`: the same with the photo itself, unconverted, in
@@ -74,13 +82,24 @@ def evaluate(
           over the embedder's `features` if it has such a model (`ProductEmbedder`), else over
           its output, scaled to a mean square of 1; by subsets of half the smaller set, 1000 at
           most. Comparable only under one embedder.
+        - `fid`: Fréchet distance (see `metrics.fid`) between the same two sets of features. Each
+          needs more images than there are dimensions, or its covariance is singular. It is
+          biased by the number of images, above 0 for equal distributions: comparable only under
+          one embedder and for one split.
+        - With `inception`: `kid_inception_mean`, `kid_inception_std`, `fid_inception`, the same
+          over its features, as they are.
+        - With `attribute_classifier`: `cat`, `att` and `classified_*`, the shares of converted
+          images in which it sees the right category and the right other attributes (see
+          `attribute_scores`); the same with `_of_products`, for the split's real products, which
+          is what a perfect converter would get; and the chances, `chance_*`.
         - `consistency`: share of the comparisons of Yoo et al. 2016, Eq. 4, that hold among
           10,000 random triplets of converted images.
         - `num_images`, `split`, `gallery`, `notes` (score -> reason).
 
     Raises:
-        ValueError: an argument is not one of the choices, the split is empty, or `convert`
-            returns another shape, values outside [-1, 1], or values that are not finite.
+        ValueError: an argument is not one of the choices, the split is empty, `inception` or
+            `attribute_classifier` are given with `reverse`, or `convert` returns another shape,
+            values outside [-1, 1], or values that are not finite.
     """
     _check(pair_sets, split, batch_size)
     if gallery not in ("split", "all"):
@@ -90,12 +109,19 @@ def evaluate(
         raise ValueError(
             f"The split {split!r} has no pairs to evaluate. Choose another split, or more data."
         )
+    if reverse and (attribute_classifier is not None or inception is not None):
+        raise ValueError(
+            "`attribute_classifier` and `inception` look at products, and with `reverse` persons "
+            "are drawn. Leave them out."
+        )
 
     products, product_row = _distinct(pairs)
     truth = product_row[pairs.target_index]
     embed = None if embedder is None or reverse else _Embedder(embedder)
+    # Photos of one product are converted alike, which would count as lack of variety.
+    one_each = np.unique(truth, return_index=True)[1]
     pixel_scores: dict[str, list[np.ndarray]] = {name: [] for name in _PIXEL_SCORES}
-    embeddings, features, photo_embeddings = [], [], []
+    embeddings, features, photo_embeddings, predicted, drawn = [], [], [], [], []
     for start in range(0, len(pairs), batch_size):
         rows = slice(start, start + batch_size)
         source = to_float(pairs.sources[rows])
@@ -109,6 +135,10 @@ def evaluate(
             embeddings.append(embed.embeddings(converted))
             features.append(embed.features(converted))
             photo_embeddings.append(embed.embeddings(source))
+        if attribute_classifier is not None:
+            predicted.append(attributes.predict_classes(attribute_classifier, converted))
+        if inception is not None:
+            drawn.append(to_uint8(converted[np.isin(np.arange(len(pairs))[rows], one_each)]))
 
     scores: dict[str, Any] = {
         name: float(np.concatenate(values).mean(dtype=np.float64))
@@ -127,7 +157,7 @@ def evaluate(
         scores |= {"median_rank": None, "gallery_size": size, "chance_recall@10": chance}
         scores |= dict.fromkeys([f"photo_recall@{k}" for k in photo_recall_at])
         scores |= {"photo_median_rank": None}
-        scores |= {"kid_mean": None, "kid_std": None, "consistency": None}
+        scores |= dict.fromkeys(["kid_mean", "kid_std", "fid", "consistency"])
         for name in (name for name, value in scores.items() if value is None):
             notes[name] = "not defined from product to person" if reverse else "needs an embedder"
     else:
@@ -143,12 +173,19 @@ def evaluate(
         rank = retrieval.ranks(np.concatenate(photo_embeddings), entries, truth)
         scores |= {f"photo_recall@{k}": retrieval.recall_at_k(rank, k) for k in photo_recall_at}
         scores["photo_median_rank"] = retrieval.median_rank(rank)
-        # Photos of one product are converted alike, which would count as lack of variety.
-        one_each = np.unique(truth, return_index=True)[1]
         fake = np.concatenate(features)[one_each]
         real = _in_batches(embed.features, every_product, batch_size)
-        scores |= _kid(fake, real, seed, notes, "products")
+        scores |= _kid(fake, real, seed, notes, "products") | _fid(fake, real, notes)
         scores["consistency"] = _consistency(queries, truth, seed, notes)
+    if inception is not None:
+        fake, real = (
+            _in_batches(inception.predict_on_batch, images, batch_size)
+            for images in ([np.concatenate(drawn)], every_product)
+        )
+        scores |= _kid(fake, real, seed, notes, "products", "kid_inception")
+        scores |= _fid(fake, real, notes, "fid_inception")
+    if attribute_classifier is not None:
+        scores |= _classified(attribute_classifier, np.concatenate(predicted), pairs, notes)
     return scores | {"num_images": len(pairs), "split": split, "gallery": gallery, "notes": notes}
 
 
@@ -350,18 +387,60 @@ def _converted(
 
 
 def _kid(
-    fake: np.ndarray, real: np.ndarray, seed: int, notes: dict[str, str], what: str
+    fake: np.ndarray,
+    real: np.ndarray,
+    seed: int,
+    notes: dict[str, str],
+    what: str,
+    name: str = "kid",
 ) -> dict[str, float | None]:
     """KID by subsets of half the smaller set, so that the subsets of both sets vary."""
+    names = (f"{name}_mean", f"{name}_std")
     if len(fake) < _KID_FEWEST_IMAGES:
-        notes["kid_mean"] = notes["kid_std"] = (
+        reason = (
             f"needs the converted images of at least {_KID_FEWEST_IMAGES} {what}, "
             f"there are {len(fake)}"
         )
-        return {"kid_mean": None, "kid_std": None}
+        notes |= dict.fromkeys(names, reason)
+        return dict.fromkeys(names)
     subset_size = min(_KID_LARGEST_SUBSET, min(len(fake), len(real)) // 2)
-    mean, std = distribution.kid(fake, real, subset_size=subset_size, seed=seed)
-    return {"kid_mean": mean, "kid_std": std}
+    scores = distribution.kid(fake, real, subset_size=subset_size, seed=seed)
+    return dict(zip(names, scores, strict=True))
+
+
+def _fid(
+    fake: np.ndarray, real: np.ndarray, notes: dict[str, str], name: str = "fid"
+) -> dict[str, float | None]:
+    """FID, where both covariances can have full rank."""
+    images, dimensions = min(len(fake), len(real)), fake.shape[1]
+    if images <= dimensions:
+        notes[name] = (
+            f"needs more products than the features have dimensions, {dimensions}, "
+            f"there are {images}"
+        )
+        return {name: None}
+    return {name: distribution.fid(fake, real)}
+
+
+def _classified(
+    classifier: attributes.AttributeClassifier,
+    predicted: np.ndarray,
+    pairs: PairSet,
+    notes: dict[str, str],
+) -> dict[str, float | None]:
+    """What the classifier sees in converted images, and beside it in the products themselves."""
+    known = pairs.attributes or ({},) * len(pairs.targets)
+    shown = [known[row] for row in pairs.target_index]
+    scores = attributes.score_classes(classifier, predicted, shown)
+    of_products = attributes.attribute_scores(classifier, pairs.targets, known)
+    scores |= {
+        f"{name}_of_products": share
+        for name, share in of_products.items()
+        if not name.startswith("chance_")
+    }
+    for name in (name for name, share in scores.items() if share is None):
+        notes[name] = "the products, or the training products, have no such attribute"
+    return scores
 
 
 def _consistency(

@@ -78,7 +78,7 @@ class Run:
         preset: how it was trained.
         data: options of `keras_pixdt.data.load_pairs` that give its pairs; or, with `target_data`
             or `edges`, of `keras_pixdt.data.load_domains` that give its two domains.
-        seed: of weights, batches and selection.
+        seed: of weights, batches and random draws.
         model: the trained model.
     """
 
@@ -277,6 +277,7 @@ def train(
     workdir: str | os.PathLike[str] = "runs/train",
     *,
     data_options: Mapping[str, Any] | None = None,
+    splits: Mapping[str, PairSet] | Mapping[str, DomainSet] | None = None,
     minutes: float | None = None,
     epochs: int | None = None,
     seed: int = 0,
@@ -301,9 +302,10 @@ def train(
         workdir: the run's folder. All workers of a distributed run must see it; the first writes.
         data_options: further options of `keras_pixdt.data.load_pairs`; or `target_data`, the
             second domain, or `edges`, with further options of `keras_pixdt.data.load_domains`.
+        splits: what these two name, if it has been read already.
         minutes: time limit, over which the preset's phases are stretched.
         epochs: number of epochs in the place of the preset's; its phases are stretched.
-        seed: of weights, batches and selection.
+        seed: of weights, batches and random draws.
         distribution: the devices, from `training.distribution.start`; by default one.
         best: the score that decides on `checkpoints/best.keras`: val_rmse (the default), val_ssim
             or val_c_ssim. Presets without pairs have none.
@@ -352,8 +354,8 @@ def train(
     _check_free(workdir, options)
     last = checkpoint_module.last_path(workdir)
     progress = checkpoint_module.read_progress(last) if last.exists() else Progress()
-    splits: dict[str, Any] = _load(preset, options["data"])
-    parts: dict[str, Any] = splits if preset.paired else _domains(splits, preset)
+    loaded: dict[str, Any] = dict(splits or _load(preset, options["data"]))
+    parts: dict[str, Any] = loaded if preset.paired else _domains(loaded, preset)
     held_out = parts.get("validation", parts["test"])
 
     ready = preset
@@ -425,7 +427,11 @@ def train(
             with atomic.replacing(folder / "model.keras") as path:
                 model.save(path)
             checkpoint_module.last_path(folder).unlink(missing_ok=True)
-    return Run(workdir, preset, options["data"], seed, model, splits)
+        atomic.write_json(
+            folder / "run.json",
+            {**options, "versions": machine, "trained_minutes": progress.minutes},
+        )
+    return Run(workdir, preset, options["data"], seed, model, loaded)
 
 
 def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_pixdt.metrics import kid
+from keras_pixdt.metrics import fid, kid
 
 
 def kid_by_loops(a, b):
@@ -63,3 +63,50 @@ def test_bad_arguments_are_named():
         kid(normal(20), normal(20, d=5))
     with pytest.raises(ValueError, match="finite"):
         kid(np.full((5, 2), np.nan), np.zeros((5, 2)), subset_size=5)
+
+
+def test_fid_by_hand():
+    # One dimension: (m_a - m_b)^2 + (s_a - s_b)^2, here with variances 2 and 32.
+    assert fid([[0.0], [2.0]], [[1.0], [9.0]]) == pytest.approx(16 + 2 + 32 - 2 * 8)
+
+
+def test_fid_of_diagonal_covariances():
+    """Between Gaussians with diagonal covariances: of the means and of the deviations."""
+    rng = np.random.default_rng(0)
+    # Orthogonal columns of mean 0: covariances are exactly diagonal.
+    unit = np.linalg.qr(np.column_stack([np.ones(50), rng.normal(size=(50, 4))]))[0][:, 1:] * 7
+    means, deviations = rng.normal(size=(2, 4)), rng.uniform(0.1, 3.0, (2, 4))
+    a, b = (unit * s + m for m, s in zip(means, deviations, strict=True))
+    expected = np.square(means[0] - means[1]).sum() + np.square(np.subtract(*deviations)).sum()
+    assert fid(a, b) == pytest.approx(expected, rel=1e-10)
+
+
+def test_fid_equals_the_definition():
+    linalg = pytest.importorskip("scipy.linalg")
+    rng = np.random.default_rng(1)
+    a, b = (rng.normal(shift, 1, (60, 8)) @ rng.normal(size=(8, 8)) for shift in (0, 1))
+    covariances = [np.cov(x, rowvar=False) for x in (a, b)]
+    root = linalg.sqrtm(covariances[0] @ covariances[1])
+    expected = np.square(a.mean(0) - b.mean(0)).sum()
+    expected += np.trace(covariances[0] + covariances[1] - 2 * root.real)
+    assert fid(a, b) == pytest.approx(expected, rel=1e-8)
+    assert fid(b, a) == pytest.approx(expected, rel=1e-8)
+
+
+def test_fid_is_0_for_a_set_and_itself_and_falls_with_the_number_of_images():
+    a = normal(40)
+    assert fid(a, a[::-1]) == pytest.approx(0.0, abs=1e-6)
+    # Fewer images than dimensions: eigenvalues that rounding makes negative.
+    few = normal(5, d=20)
+    assert fid(few, few) == pytest.approx(0.0, abs=1e-6)
+    few, many = (fid(normal(n), normal(n, seed=1)) for n in (20, 2000))
+    assert few > 10 * many > 0
+
+
+def test_bad_arguments_of_fid_are_named():
+    with pytest.raises(ValueError, match=r"FID compares .* Received: \(20, 6\) and \(20, 5\)"):
+        fid(normal(20), normal(20, d=5))
+    with pytest.raises(ValueError, match="FID needs finite"):
+        fid(np.full((5, 2), np.nan), np.zeros((5, 2)))
+    with pytest.raises(ValueError, match="two or more features .* Received: 1 and 20"):
+        fid(normal(1), normal(20))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -6,6 +7,7 @@ import pytest
 
 from keras_pixdt.data.images import to_float
 from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.metrics import fid, kid
 from keras_pixdt.training.evaluation import evaluate
 
 SIZE = 16
@@ -54,9 +56,11 @@ def test_the_right_product_for_every_photo_scores_perfectly(splits):
     assert scores["c_ssim"] == pytest.approx(1.0, abs=1e-5)
     for k in (1, 5, 10, 20):
         assert scores[f"recall@{k}"] == 1.0
+    assert "recall@60" not in scores  # the gallery has 24 images
     assert scores["median_rank"] == 1.0
     assert scores["consistency"] == 1.0
     assert abs(scores["kid_mean"]) < scores["kid_std"]
+    assert 0 <= scores["fid"] < 0.2
     assert (scores["num_images"], scores["gallery_size"]) == (72, 24)
     assert scores["chance_recall@10"] == 10 / 24
     assert (scores["split"], scores["gallery"], scores["notes"]) == ("test", "split", {})
@@ -84,6 +88,7 @@ def test_one_image_for_every_photo_scores_at_chance_or_below(splits):
     assert scores["recall@10"] == pytest.approx(10 / 24)
     assert scores["consistency"] == 0.0
     assert scores["kid_mean"] > 10 * abs(good["kid_mean"])
+    assert scores["fid"] > 10 * good["fid"]
     targets = to_float(splits["test"].targets)
     expected = np.sqrt(np.mean((targets - 0.5) ** 2, axis=(1, 2, 3))).mean() / 2
     assert scores["rmse"] == pytest.approx(expected, rel=1e-5)
@@ -127,6 +132,8 @@ def test_split_of_few_images_names_what_is_not_defined():
     scores = evaluate(invert, {"test": pair_set(2, photos=1)}, embedder=Colors())
     assert [scores[name] for name in ("kid_mean", "kid_std", "consistency")] == [None] * 3
     assert "at least 20" in scores["notes"]["kid_mean"]
+    # Two products, of features in three dimensions.
+    assert scores["fid"] is None and "dimensions, 3, there are 2" in scores["notes"]["fid"]
     assert "two photos of one product" in scores["notes"]["consistency"]
     assert scores["recall@1"] == 1.0
     assert "recall@5" not in scores  # the gallery has two images
@@ -140,6 +147,88 @@ def test_without_embedder_only_pixels_are_scored(splits):
     assert scores["rmse"] == pytest.approx(0.0, abs=1e-6)
     assert scores["recall@10"] is None and scores["notes"]["recall@10"] == "needs an embedder"
     assert set(scores) == set(evaluate(invert, splits, embedder=Colors()))
+
+
+def test_recall_at_60_where_the_gallery_is_larger(splits):
+    pairs = {"test": pair_set(70, photos=1)}
+    assert evaluate(invert, pairs, embedder=Colors())["recall@60"] == 1.0
+    blind = evaluate(lambda x: np.full_like(x, 0.5), pairs, embedder=Colors())
+    assert blind["recall@60"] == pytest.approx(60 / 70)
+
+
+class Flat(keras.Model):
+    """Features that are not unit vectors, of the size of Inception's in nothing but the name."""
+
+    def call(self, images):
+        return 3.0 * keras.ops.mean(images, axis=1)[:, :2, 0]
+
+
+def test_inception_compares_one_image_of_each_product_with_all_products(splits):
+    scores = evaluate(invert, splits, inception=Flat(), batch_size=25, seed=4)
+    plain = evaluate(invert, splits, seed=4)
+    names = {"kid_inception_mean", "kid_inception_std", "fid_inception"}
+    assert set(scores) - set(plain) == names
+    real = [3 * to_float(splits[name].targets)[:, 0, :2, 0] for name in ("test", "train")]
+    fake, real = real[0], np.concatenate(real)
+    mean, std = kid(fake, real, subset_size=12, seed=4)
+    assert scores["kid_inception_mean"] == pytest.approx(mean, rel=1e-3)
+    assert scores["kid_inception_std"] == pytest.approx(std, rel=1e-3)
+    assert scores["fid_inception"] == pytest.approx(fid(fake, real), rel=1e-3)
+    few = evaluate(invert, {"test": pair_set(2)}, inception=Flat())
+    for name in names:
+        assert few[name] is None and "there are 2" in few["notes"][name]
+
+
+class Reddish:
+    """In the place of a classifier: sees a `bright` thing where there is red, and always `dots`."""
+
+    classes = {"category": ("dark", "bright"), "pattern": ("plain", "dots")}
+
+    def predict_on_batch(self, x):
+        red = x.mean(axis=(1, 2))[:, 0]
+        dots = np.broadcast_to([0.0, 1.0], (len(x), 2))
+        return {"category": np.stack([-red, red], axis=1), "pattern": dots}
+
+
+def test_a_classifier_judges_converted_images_and_the_products_themselves(splits):
+    pairs = splits["test"]
+    bright = to_float(pairs.targets)[:, 0, 0, 0] > 0
+    known = tuple(
+        # Of the first product, the classifier is told the opposite of what it sees.
+        {"category": "bright" if (seen != (row == 0)) else "dark"}
+        | ({"pattern": "dots"} if row % 4 == 0 else {"pattern": "plain"} if row % 4 == 1 else {})
+        for row, seen in enumerate(bright)
+    )
+    described = splits | {"test": dataclasses.replace(pairs, attributes=known)}
+    options = {"attribute_classifier": Reddish(), "batch_size": 25}
+    scores = evaluate(invert, described, **options)
+    names = ("cat", "att", "classified_category", "classified_pattern")
+    names += tuple(f"{name}_of_products" for name in names)
+    names += ("chance_cat", "chance_att", "chance_classified_category")
+    names += ("chance_classified_pattern",)
+    assert set(scores) - set(evaluate(invert, described)) == set(names)
+    assert scores["cat"] == scores["cat_of_products"] == pytest.approx(23 / 24)
+    assert scores["att"] == scores["att_of_products"] == scores["classified_pattern"] == 0.5
+    assert scores["chance_att"] == 0.5
+    dark = np.mean([values["category"] == "dark" for values in known])
+    assert scores["chance_cat"] == pytest.approx(dark)
+    # The photo, as it is, shows the opposite in all but the first product.
+    unconverted = evaluate(lambda x: x, described, **options)
+    assert unconverted["cat"] == pytest.approx(1 / 24)
+    assert unconverted["cat_of_products"] == scores["cat_of_products"]
+    assert json.loads(json.dumps(scores)) == scores
+
+
+def test_without_attributes_a_classifier_has_nothing_to_judge(splits):
+    scores = evaluate(invert, splits, attribute_classifier=Reddish())
+    for name in ("cat", "att", "cat_of_products", "att_of_products", "chance_cat"):
+        assert scores[name] is None and "no such attribute" in scores["notes"][name]
+
+
+def test_products_are_not_judged_in_reverse(splits):
+    for option in ({"inception": Flat()}, {"attribute_classifier": Reddish()}):
+        with pytest.raises(ValueError, match="look at products.*Leave them out"):
+            evaluate(invert, splits, reverse=True, **option)
 
 
 def test_reverse_compares_with_the_photos(splits):

@@ -76,7 +76,7 @@ def test_stages_have_batches_of_their_own_size_and_tell_the_model_how_far_they_a
 
 
 def test_the_rate_reaches_every_player():
-    model = PixelDTGAN(image_size=16, width=1 / 32, seed=0)
+    model = PixelDTGAN(image_size=16, width=1 / 32)
     model.compile(keras.optimizers.SGD(1e-3))
     found = Schedule(YOO, data.triplets(make_pairs(), 30), epochs=30)
     found.set_model(model)
@@ -158,7 +158,7 @@ def test_minutes_end_fit_within_an_epoch(clock):
             seen.append(batch)
 
     seen = []
-    model = PixelDTGAN(image_size=16, width=1 / 32, seed=0)
+    model = PixelDTGAN(image_size=16, width=1 / 32)
     model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
     limit = Schedule(YOO, data.triplets(make_pairs(), 30), minutes=2)
     model.fit(batch_of(10), batch_size=2, epochs=4, callbacks=[Tick(), limit], verbose=0)
