@@ -1,4 +1,4 @@
-"""The command `pixdt`: train, evaluate, convert, export, index, search, serve, demo, reproduce."""
+"""`pixdt`: train, evaluate, convert, export, index, search, serve, demo, reproduce, study."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from keras_pixdt import presets, reproduce
+from keras_pixdt import atomic, presets, reproduce, study
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 
 # As in `training.distribution` and `training.checkpoint`, which import Keras.
@@ -295,15 +295,66 @@ def _parser() -> argparse.ArgumentParser:
         "reproduce",
         _reproduce,
         "repeat an experiment of a paper",
-        "pixdt reproduce kim2017-fig4 --seeds 5",
+        "pixdt reproduce yoo2016-table3 --data LookBook/ --budget cpu",
     )
-    experiment.add_argument("name", choices=reproduce.NAMES, help=", ".join(reproduce.NAMES))
+    experiment.add_argument(
+        "name", choices=("list", *reproduce.NAMES), metavar="NAME", help="or: list"
+    )
     experiment.add_argument(
         "options",
         nargs=argparse.REMAINDER,
         metavar="...",
         help="options of the experiment: NAME --help lists them",
     )
+
+    what = "let people rate what runs draw, as in the papers"
+    studies = commands.add_parser(
+        "study",
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog="example:\n  pixdt study score answers-*.json --key study.key.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).add_subparsers(required=True, metavar="COMMAND")
+    create = _command(
+        studies,
+        "create",
+        _study_create,
+        "write the page on which people rate, and its key",
+        'pixdt study create --protocol yoo2016 --methods "C+RF=runs/a" "C+RF+DD=runs/b" '
+        "--out study.html",
+    )
+    create.add_argument(
+        "--protocol",
+        choices=tuple(study.PROTOCOLS),
+        required=True,
+        help="three questions about each result (yoo2016), or ranks (kwon2019)",
+    )
+    create.add_argument(
+        "--methods",
+        nargs="+",
+        required=True,
+        metavar="NAME=RUN",
+        help="names, which raters do not see, and folders of finished runs on the same data",
+    )
+    _checkpoint_argument(create)
+    create.add_argument("--split", default="test", help="split of the photos (default: test)")
+    create.add_argument("--photos", type=int, help="default: the paper's, 100 or 70")
+    create.add_argument("--seed", type=int, default=0, help="of the photos (default: 0)")
+    create.add_argument(
+        "--out", required=True, help="the page, study.html; its key is study.key.json beside it"
+    )
+
+    score = _command(
+        studies,
+        "score",
+        _study_score,
+        "print the table of what raters answered",
+        "pixdt study score answers-*.json --key study.key.json",
+    )
+    score.add_argument("answers", nargs="+", metavar="ANSWERS", help="files that raters downloaded")
+    score.add_argument("--key", required=True, help="file that was written beside the page")
+    score.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
+    score.add_argument("--json", metavar="FILE", help="write the scores as JSON too")
     return parser
 
 
@@ -627,7 +678,41 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
+    if options.name == "list":
+        width = max(map(len, reproduce.NAMES))
+        lines = (f"{name:{width}}  {line}" for name, line in reproduce.EXPERIMENTS.items())
+        sys.stdout.write("\n".join(lines) + "\n")
+        return 0
     _import_keras()
     module = options.name.replace("-", "_")
     importlib.import_module(f"keras_pixdt.reproduce.{module}").main(options.options)
+    return 0
+
+
+def _study_create(options: argparse.Namespace) -> int:
+    _import_keras()
+    made = study.create(
+        study.parse_methods(options.methods),
+        options.protocol,
+        options.out,
+        split=options.split,
+        photos=options.photos,
+        seed=options.seed,
+        checkpoint=options.checkpoint,
+    )
+    logging.info(
+        "%s: the page for raters, with %d photos. Keep %s: the scores need it, and it has the "
+        "names of the methods.",
+        made["page"],
+        made["photos"],
+        made["key"],
+    )
+    return 0
+
+
+def _study_score(options: argparse.Namespace) -> int:
+    scores = study.score(options.answers, options.key, seed=options.seed)
+    if options.json:
+        atomic.write_json(pathlib.Path(options.json), scores)
+    sys.stdout.write(study.table(scores) + "\n")
     return 0

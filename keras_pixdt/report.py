@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file with pictures, curves, scores and files inside."""
+"""Reports: one HTML file with pictures, curves, scores and files inside; tables as Markdown."""
 
 from __future__ import annotations
 
@@ -84,6 +84,17 @@ class Report:
         path = pathlib.Path(path)
         path.write_text(page(self._title, _STYLE, "\n".join(self._parts)), encoding="utf-8")
         return path
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose source is in columns too; the first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)) + " |"
+
+    head, *others = rows
+    return "\n".join([line(head), line(["-" * width for width in widths]), *map(line, others)])
 
 
 def page(title: str, style: str, body: str) -> str:

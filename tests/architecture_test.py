@@ -16,7 +16,7 @@ MODELS = {"models"} | BOTTOM
 # `models` stands for adversarial_model and each of the papers' files.
 MIDDLE = MODELS | {"presets", "data", "metrics", "search"}
 TRAINING = MIDDLE | {"training", "registered", "atomic"}
-TOP = TRAINING | {"reproduce", "export", "convert", "serve", "demo", "report"}
+TOP = TRAINING | {"reproduce", "export", "convert", "serve", "demo", "report", "study"}
 ALLOWED = {
     "layers": BOTTOM,
     "losses": BOTTOM,
@@ -29,8 +29,9 @@ ALLOWED = {
     "search": {"search", "data", "atomic", "report"}
     | MODELS,  # it indexes images: their range and their files
     "training": TRAINING,
-    "reproduce": TRAINING | {"reproduce"},
+    "reproduce": TRAINING | {"reproduce", "report"},
     "export": TRAINING | {"reproduce", "export"},
+    "study": TRAINING | {"study", "report"},
     "convert": TOP,
     "serve": {"serve", "data", "search"},
     "report": {"report"},

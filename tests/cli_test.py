@@ -22,6 +22,7 @@ COMMANDS = [
     "serve",
     "demo",
     "reproduce",
+    "study",
 ]
 
 
@@ -375,5 +376,5 @@ def test_every_experiment_shows_its_own_options(name, capsys):
 def test_an_experiment_gets_its_options_and_tells_what_is_wrong_with_them(caplog, tmp_path):
     out = tmp_path / "out"
     assert cli.main(["reproduce", "kim2017-fig4", "--seeds", "0", "--out", str(out)]) == 1
-    assert "`seeds` and `iterations` must be at least 1. Received: 0 seeds" in caplog.text
+    assert "`seeds` must be at least 1. Received: 0" in caplog.text
     assert not out.exists()

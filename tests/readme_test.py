@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import json
 import os
 import pathlib
 import re
@@ -20,10 +21,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt import cli, data, presets
+from keras_pixdt import cli, data, presets, reproduce
 from keras_pixdt.reproduce import digits
+from keras_pixdt.reproduce.result import Result
 from keras_pixdt.training import run, super_resolution
 from tests import cli_test
+from tests.study import studies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -134,6 +137,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     started = record(monkeypatch, "keras_pixdt.training.distribution.start")
     shown = record(monkeypatch, "keras_pixdt.demo.run_demo")
     served = record(monkeypatch, "keras_pixdt.serve.serve")
+    for name in ("a", "b"):
+        shutil.copytree(folder / "runs" / "lookbook", folder / "runs" / name)
     commands = [
         shlex.split(line.removeprefix(".venv/bin/"))
         for line in COMMANDS
@@ -141,6 +146,14 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     ]
     assert {command[1] for command in commands} == {*cli_test.COMMANDS} - {"reproduce"}
     for _, *arguments in commands:
+        if arguments[:2] == ["study", "score"]:
+            made = {
+                "key": "study.key.json",
+                **json.loads(pathlib.Path("study.key.json").read_text()),
+            }
+            of_photo = {name: {"realistic": 1} for name in made["methods"].values()}
+            for rater in ("1", "2"):
+                studies.answers(made, folder, rater, [of_photo, None])
         assert cli.main(arguments) == 0, (arguments, caplog.text)
     for call in trained:
         name = call["preset"].name
@@ -195,23 +208,30 @@ def assert_data_exists(name):
 
 
 @pytest.mark.parametrize("line", [x for x in COMMANDS if x.startswith("pixdt reproduce ")])
-def test_experiments_take_the_commands(line, monkeypatch, tmp_path):
+def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    name = shlex.split(line)[2].replace("-", "_")
-    module = importlib.import_module(f"keras_pixdt.reproduce.{name}")
-    answer = {"models": {}, "images": 0, "scale": 1.0, "difference": 0.0}
-    monkeypatch.setattr(digits, "load", lambda *names, **_: names)
-    calls = record(monkeypatch, f"{module.__name__}.run", answer)
-    monkeypatch.setattr(module, "table", lambda *_: "", raising=False)
+    name = shlex.split(line)[2]
+    if name == "list":
+        assert cli.main(shlex.split(line)[1:]) == 0
+        listed = [row.split()[0] for row in capsys.readouterr().out.splitlines()]
+        assert listed == list(reproduce.NAMES)
+        return
+    module = importlib.import_module(f"keras_pixdt.reproduce.{name.replace('-', '_')}")
+    answer = Result(name, "A table", [], [])
+    monkeypatch.setattr(digits, "load", lambda *names, **_: digits.draw((2, 2, 2, 2)))
+    if hasattr(module, "TABLE"):
+        calls = record(monkeypatch, "keras_pixdt.reproduce.paired.run_table", answer)
+    else:
+        of_a_run = "--workdir" in line
+        calls = record(monkeypatch, f"{module.__name__}.run{'_workdir' * of_a_run}", answer)
     assert cli.main(shlex.split(line)[1:]) == 0
     (call,) = calls
+    out = call.get("out")
     if "experiment" in call:
-        assert call["experiment"].digits == ("photo_digits.npz", "mnist.npz")
-        assert str(call["experiment"].out) == "runs/taigman2017"
-    elif "workdir" in call:
-        assert pathlib.Path(call["out"]).parent == pathlib.Path(call["workdir"])
-    else:
-        assert call["out"] == f"runs/{name}"
+        out = call["experiment"].out
+    elif "rows" in call and hasattr(call["rows"], "folder"):
+        out = call["rows"].folder.parent
+    assert str(out) == "runs/reproduce"
 
 
 def test_tfds_commands_are_what_tfds_takes(folder, monkeypatch):

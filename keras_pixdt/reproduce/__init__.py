@@ -1,11 +1,29 @@
 """Experiments of the papers, for `pixdt reproduce NAME`: one module each, with `main(argv)`."""
 
-NAMES = (
-    "kim2017-fig4",
-    "kim2017-fig5",
-    "taigman2017-table1",
-    "taigman2017-table2",
-    "taigman2017-table3",
-    "taigman2017-table4",
-    "taigman2017-fig8",
-)
+# What each repeats; the module of a name has underscores in the place of hyphens.
+EXPERIMENTS = {
+    "yoo2016-table3": "converter and discriminators against baselines, by eight scores",
+    "yoo2016-fig4": "one product worn by several persons: are its drawings alike?",
+    "yoo2016-fig6": "from the product to a person who wears it",
+    "geli-table1": "one discriminator or two, and residual blocks",
+    "geli-fig3": "RMSE and SSIM over the training, for one discriminator or two",
+    "geli-fig4": "RMSE and SSIM over the training, with and without residual blocks",
+    "kim2017-fig4": "five modes to ten in the plane, by three models",
+    "kim2017-fig5": "azimuths of cars, before and after their translation",
+    "kim2017-fig8": "chairs to cars, and cars to faces",
+    "kwon2019-table1": "the rough-to-detail GAN against PixelDTGAN and pix2pix",
+    "kwon2019-table2": "one, two and three stages",
+    "kwon2019-fig4": "what a search by the drawn image finds",
+    "taigman2017-table1": "which part of the Domain Transfer Network does what",
+    "taigman2017-table2": "a classifier that learns from transferred digits",
+    "taigman2017-table3": "a digit that one of the domains lacks",
+    "taigman2017-table4": "faces among distractors",
+    "taigman2017-fig8": "L_CONST of a network's own and of other images",
+}
+NAMES = tuple(EXPERIMENTS)
+
+# smoke: about a minute for each row; cpu: a table in at most an hour on two cores; gpu: about as
+# much on one GPU; paper: the samples and the width of the paper.
+BUDGETS = ("smoke", "cpu", "gpu", "paper")
+
+OUT = "runs/reproduce"  # folder of all tables, and of the networks that they share

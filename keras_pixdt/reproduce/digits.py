@@ -5,40 +5,80 @@ trained on their labels; the test images are transferred and judged. Of T, the *
 the set t, and the judge, a classifier of f's architecture, is trained on the *training* images,
 which no network sees (Sec. 5.1). Labels of t are used for Table 2's scores only.
 
-All that is trained is kept in one folder: an interrupted table goes on where it was, and the tables
-share f, judge and networks.
+Where these are not at hand, both are drawn (`keras_pixdt.data.drawn_digits`).
+
+All that is trained is kept in one folder: the tables share f, judge and networks.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
+import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from absl import logging
 
-import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
-from keras_pixdt.atomic import replacing, write_json
+from keras_pixdt.data import drawn_digits
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
-from keras_pixdt.reproduce import unpaired
+from keras_pixdt.reproduce import common, environment, pictures, unpaired
+from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.training.classifier import classify, train_classifier
-from keras_pixdt.training.schedule import check_length
 
 DTN = "taigman2017"
 IMAGE_SIZE = 32  # px (Sec. 5.1)
-# not in the paper, whose g and D have no numbers of filters; for minutes on two cores.
-EPOCHS = 10
-WIDTH = 0.5
-FUNCTION_EPOCHS, JUDGE_EPOCHS = 12, 6
+ACCURACY = Score("accuracy", "Accuracy, %", "higher", ".2f")
+DRAWN_NOTE = (
+    "Digits of both domains are drawn: figures to report are those of real ones "
+    "(`--data`, `--target-data`)."
+)
 
-_SETTINGS = "settings.json"
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much each row gets; not in the paper but the widths of 1 and the sizes of `paper`.
+
+    Attributes:
+        samples: images of each domain that a network sees, about, in whole epochs; None leaves the
+            preset its own epochs.
+        seeds: how often each network is trained.
+        width: factor on the filters of g and D.
+        function_width: factor on those of f and the judge.
+        function_epochs: of the training of f.
+        judge_epochs: of the training of the judge.
+        sizes: where digits are drawn, how many of the sets s, test images of S, t, and of the
+            judge's training images.
+        batch_size: images of each domain in a batch.
+    """
+
+    samples: int | None
+    seeds: int = 1
+    width: float = 1.0
+    function_width: float = 1.0
+    function_epochs: int = 12
+    judge_epochs: int = 6
+    sizes: tuple[int, int, int, int] = (60_000, 10_000, 10_000, 60_000)
+    batch_size: int = presets.get(DTN).batch_size
+
+
+BUDGETS = {
+    "smoke": Budget(
+        6_000, width=0.25, function_width=0.25, function_epochs=6, judge_epochs=3,
+        sizes=(2_000, 500, 1_000, 2_000),
+    ),
+    "cpu": Budget(
+        30_000, width=0.5, function_width=0.5, function_epochs=8, judge_epochs=4,
+        sizes=(6_000, 1_000, 3_000, 4_000),
+    ),
+    "gpu": Budget(600_000, seeds=2),
+    # Sec. 5.1: the extra and test splits of SVHN, the test and training images of MNIST.
+    "paper": Budget(None, seeds=3, sizes=(531_131, 26_032, 10_000, 60_000)),
+}  # fmt: skip
 
 
 class Images(NamedTuple):
@@ -118,33 +158,14 @@ def load(source: str, target: str, image_size: int = IMAGE_SIZE, **options: Any)
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How all of an experiment is trained.
-
-    Attributes:
-        data: the name of S.
-        target_data: the name of T.
-        epochs: of each network, each going once through the larger set; None with `minutes`.
-        minutes: length of the training of each network, in the place of `epochs`.
-        width: factor on the filters of g and D.
-        batch_size: images of each domain in a batch.
-        function_epochs: of the training of f.
-        judge_epochs: of the training of the judge.
-    """
-
-    data: str
-    target_data: str
-    epochs: int | None = None
-    minutes: float | None = None
-    width: float = WIDTH
-    batch_size: int = presets.get(DTN).batch_size
-    function_epochs: int = FUNCTION_EPOCHS
-    judge_epochs: int = JUDGE_EPOCHS
-
-    def __post_init__(self) -> None:
-        """Checks the length of the training."""
-        check_length(self.epochs, self.minutes)
+def draw(sizes: Sequence[int]) -> Digits:
+    """Draws the four sets, of these sizes."""
+    sets = (("street", 0), ("street", 1), ("handwritten", 0), ("handwritten", 1))
+    s, s_test, t, judged = (
+        Images(*drawn_digits.draw(kind, size, seed))
+        for (kind, seed), size in zip(sets, sizes, strict=True)
+    )
+    return Digits(s, s_test, t, judged, drawn_digits.CLASSES)
 
 
 class Experiment:
@@ -152,86 +173,90 @@ class Experiment:
 
     Args:
         digits: what they are trained on.
-        settings: how.
-        out: the folder.
+        given: how.
+        out: the folder of the tables.
+        name: of the data, for the tables.
+        budget: its name, for the tables.
         verbose: as in `keras.Model.fit`.
-
-    Raises:
-        ValueError: the folder is of other settings.
     """
 
     def __init__(
         self,
         digits: Digits,
-        settings: Settings,
+        given: Budget,
         out: str | os.PathLike[str],
+        name: str = "drawn",
+        budget: str = "",
         verbose: str | int = "auto",
     ) -> None:
         self.digits = digits
-        self.settings = settings
+        self.given = given
         self.out = pathlib.Path(out)
+        self.settings = {"budget": budget, "data": name, "samples": self._epochs_and_samples()[1]}
+        self._cache = common.Cache(self.out)
         self._verbose = verbose
-        self._judge: keras.Model | None = None
-        self.out.mkdir(parents=True, exist_ok=True)
-        path, now = self.out / _SETTINGS, dataclasses.asdict(settings)
-        if path.exists():
-            there = json.loads(path.read_text("utf-8"))
-            different = [
-                f"{key}: {there.get(key)} there, {value} here"
-                for key, value in now.items()
-                if there.get(key) != value
-            ]
-            if different:
-                raise ValueError(
-                    f"{self.out} holds networks of other settings ({'; '.join(different)}). "
-                    "Choose another --out, or repeat these settings."
-                )
-        write_json(path, now)
 
-    def _kept(self, name: str, train: Any) -> pathlib.Path:
-        """The file of a model, which is trained if there is none."""
-        path = self.out / f"{name}.keras"
-        if not path.exists():
-            logging.info("Training %s", name)
-            model = train()
-            with replacing(path) as unfinished:
-                model.save(unfinished)
-        return path
+    def _preset(self, name: str) -> DomainTransferPreset:
+        preset = presets.get(name)
+        assert isinstance(preset, DomainTransferPreset)
+        return dataclasses.replace(
+            preset,
+            image_size=self.digits.s.pixels.shape[1],
+            width=self.given.width,
+            function_width=self.given.function_width,
+            batch_size=self.given.batch_size,
+        )
 
-    def classifier(self, without: int | None = None) -> pathlib.Path:
-        """The file of the classifier that f is taken from.
+    def _epochs_and_samples(self) -> tuple[int, int]:
+        """Of each network. An epoch goes once through the larger set."""
+        larger = max(len(self.digits.s.pixels), len(self.digits.t.pixels))
+        if self.given.samples is None:
+            epochs = self._preset(DTN).epochs
+        else:
+            epochs = max(1, round(self.given.samples / larger))
+        return epochs, epochs * larger
+
+    @functools.cached_property
+    def _digests(self) -> dict[str, str]:
+        sets = {"s": self.digits.s, "t": self.digits.t, "judged": self.digits.judged}
+        return {name: common.fingerprint(*images) for name, images in sets.items()}
+
+    def _classifier(
+        self, name: str, images: Images, digest: str, epochs: int, **parts: Any
+    ) -> common.Kept:
+        width = self.given.function_width
+
+        def train() -> tuple[keras.Model, dict[str, Any]]:
+            classes = len(self.digits.names)
+            return train_classifier(*images, classes, epochs=epochs, width=width), {}
+
+        return self._cache.model(name, train, data=digest, epochs=epochs, width=width, **parts)
+
+    def classifier(self, without: int | None = None) -> common.Kept:
+        """The classifier that f is taken from.
 
         Args:
             without: a digit that is left out of its training images.
         """
-        s = self.digits.s if without is None else self._without(self.digits.s, without)
-        return self._kept(
-            "classifier" if without is None else f"classifier_without_{without}",
-            lambda: train_classifier(
-                *s, len(self.digits.names), epochs=self.settings.function_epochs
-            ),
+        s = self.digits.s if without is None else _without(self.digits.s, without)
+        return self._classifier(
+            "digits-classifier", s, self._digests["s"], self.given.function_epochs, without=without
         )
 
-    def function(self, without: int | None = None) -> pathlib.Path:
-        """The file of f; `without` as of `classifier`."""
-        return self._kept(
-            "function" if without is None else f"function_without_{without}",
-            lambda: keras.models.load_model(self.classifier(without)).get_layer("f"),
+    def function(self, without: int | None = None) -> common.Kept:
+        """f; `without` as of `classifier`."""
+        whole = self.classifier(without)
+        return self._cache.model(
+            "digits-f", lambda: (whole.load().get_layer("f"), {}), classifier=whole.path.name
         )
 
+    @functools.cached_property
     def judge(self) -> keras.Model:
         """The classifier of T."""
-        if self._judge is None:
-            path = self._kept(
-                "judge",
-                lambda: train_classifier(
-                    *self.digits.judged,
-                    len(self.digits.names),
-                    epochs=self.settings.judge_epochs,
-                ),
-            )
-            self._judge = keras.models.load_model(path)
-        return self._judge
+        kept = self._classifier(
+            "digits-judge", self.digits.judged, self._digests["judged"], self.given.judge_epochs
+        )
+        return kept.load()
 
     def network(
         self,
@@ -239,8 +264,8 @@ class Experiment:
         seed: int = 0,
         *,
         without: int | None = None,
-        left_out_of: Sequence[str] = (),
-    ) -> keras.Model:
+        left_out_of: Iterable[str] = (),
+    ) -> common.Kept:
         """A row's network.
 
         Args:
@@ -249,57 +274,53 @@ class Experiment:
             without: a digit that is left out.
             left_out_of: where it is left out: "s", "t", "f".
         """
-        places = "".join(sorted(left_out_of))
-        suffix = f"_without_{without}_in_{places}" if places else ""
+        places = sorted(left_out_of)
+        function = self.function(without if "f" in places else None)
+        row, (epochs, _) = self._preset(preset), self._epochs_and_samples()
 
-        def train() -> keras.Model:
-            s, t = self.digits.s, self.digits.t
-            if without is not None:
-                s = self._without(s, without) if "s" in left_out_of else s
-                t = self._without(t, without) if "t" in left_out_of else t
-            function = self.function(without if "f" in left_out_of else None)
-            settings = self.settings
-            row = presets.get(preset)
-            assert isinstance(row, DomainTransferPreset)
-            row = dataclasses.replace(
-                row,
-                function=str(function),
-                image_size=s.pixels.shape[1],
-                width=settings.width,
-                batch_size=settings.batch_size,
+        def train() -> tuple[keras.Model, dict[str, Any]]:
+            s, t = (
+                images.pixels if name not in places else _without(images, without).pixels
+                for name, images in (("s", self.digits.s), ("t", self.digits.t))
             )
-            return unpaired.train(
-                row,
-                data.DomainSet(s.pixels, t.pixels),
-                minutes=settings.minutes,
-                epochs=settings.epochs,
+            model = unpaired.train(
+                dataclasses.replace(row, function=str(function.path)),
+                data.DomainSet(s, t),
+                epochs=epochs,
                 seed=seed,
                 verbose=self._verbose,
             )
+            return model, {}
 
-        return keras.models.load_model(self._kept(f"{preset}_seed{seed}{suffix}", train))
-
-    def _without(self, images: Images, digit: int) -> Images:
-        return images.select(images.labels != digit)
+        return self._cache.model(
+            f"{preset}-seed{seed}",
+            train,
+            preset=row.options(),
+            function=function.path.name,
+            data=[self._digests["s"], self._digests["t"]],
+            without=[without, places] if places else None,
+            epochs=epochs,
+            seed=seed,
+        )
 
     def baselines(self) -> dict[str, float]:
         """How good the classifiers are, and what the judge says of images as they are.
 
         Returns:
-            Accuracies: `f` and `judge_unconverted` on S's test images, `f_on_t` and `judge_on_t` on
-            the set t.
+            Accuracies in %: `f` and `original` on S's test images, `f-on-t` and `judge` on the set
+            t.
         """
         s_test, t = self.digits.s_test, self.digits.t
-        f = keras.models.load_model(self.classifier())
+        f = self.classifier().load()
         return {
+            "original": accuracy(self.judge, s_test),
             "f": accuracy(f, s_test),
-            "f_on_t": accuracy(f, t),
-            "judge_on_t": accuracy(self.judge(), t),
-            "judge_unconverted": accuracy(self.judge(), s_test),
+            "f-on-t": accuracy(f, t),
+            "judge": accuracy(self.judge, t),
         }
 
     def judged(self, model: keras.Model, digit: int | None = None) -> float:
-        """The judge's accuracy on S's test images, transferred.
+        """The judge's accuracy in % on S's test images, transferred.
 
         Args:
             model: the network.
@@ -308,7 +329,33 @@ class Experiment:
         s_test = self.digits.s_test
         if digit is not None:
             s_test = s_test.select(s_test.labels == digit)
-        return accuracy(self.judge(), Images(transfer(model, s_test.pixels), s_test.labels))
+        return accuracy(self.judge, Images(transfer(model, s_test.pixels), s_test.labels))
+
+    def result(
+        self,
+        name: str,
+        title: str,
+        rows: Sequence[Row],
+        claims: Sequence[Claim] = (),
+        notes: Sequence[str] = (),
+        scores: Sequence[Score] = (ACCURACY,),
+    ) -> Result:
+        """A table of this experiment that nothing has been run of."""
+        drawn = (DRAWN_NOTE,) if self.settings["data"] == "drawn" else ()
+        return Result(
+            name,
+            title,
+            scores,
+            rows,
+            claims,
+            settings=dict(self.settings),
+            made_with=environment.made_with(),
+            notes=(*notes, *drawn),
+        )
+
+
+def _without(images: Images, digit: int | None) -> Images:
+    return images.select(images.labels != digit)
 
 
 def transfer(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
@@ -317,11 +364,12 @@ def transfer(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
 
 
 def accuracy(classifier: keras.Model, images: Images) -> float:
-    """Share of the images that a classifier knows."""
-    return float((classify(classifier, data.to_float(images.pixels)) == images.labels).mean())
+    """Share of the images that a classifier knows, in %."""
+    known = classify(classifier, data.to_float(images.pixels)) == images.labels
+    return 100 * float(known.mean())
 
 
-# The picture: one row of inputs, then one of each network, the same images above each other.
+# The picture: a line of inputs, then one of each network, the same images above each other.
 
 PICTURE_COLUMNS = 24
 
@@ -335,37 +383,61 @@ def examples(images: Images, count: int = PICTURE_COLUMNS) -> np.ndarray:
     return images.pixels[np.lexsort((images.labels, place))[:count]]
 
 
-def write_picture(path: pathlib.Path, sources: np.ndarray, models: Sequence[keras.Model]) -> None:
-    """Writes the rows of the picture."""
-    rows = [sources, *(transfer(model, sources) for model in models)]
-    columns = [[row[i] for row in rows] for i in range(len(sources))]
-    data.write_image(path, data.image_grid([np.stack(column) for column in columns]))
+def draw_lines(
+    result: Result, out: pathlib.Path, sources: np.ndarray, models: Sequence[tuple[str, Any]]
+) -> None:
+    """Adds the picture of what networks make of the same images.
+
+    Args:
+        result: gets it.
+        out: the folder.
+        sources: uint8 (n, size, size, 3).
+        models: title and network of each line.
+    """
+    file = f"{result.name}.png"
+    lines = [(title, transfer(model, sources)) for title, model in models]
+    pictures.write_lines(out / file, [("S", sources), *lines])
+    result.pictures[file] = "Test images of S, and what each network of seed 0 makes of them"
 
 
 # The command
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that the tables share; `from_arguments` reads them."""
-    parser.add_argument("--data", required=True, help="S: tfds:svhn_cropped, or a .npz file")
-    parser.add_argument("--target-data", required=True, help="T: tfds:mnist, or a .npz file")
+def parser(name: str, description: str, rows: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser with the options that the tables share; `open_experiment` reads them."""
+    parser = common.parser(name, description, rows)
+    parser.add_argument(
+        "--data", help="S: tfds:svhn_cropped, or a .npz file (default: both domains are drawn)"
+    )
+    parser.add_argument("--target-data", help="T: tfds:mnist, or a .npz file")
     parser.add_argument("--data-dir", help="where TFDS sets were prepared")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=int, help=f"of each network (default: {EPOCHS})")
-    length.add_argument("--minutes", type=float, help="of each network, in the place of --epochs")
-    for name in ("width", "batch_size", "function_epochs", "judge_epochs"):
-        default = getattr(Settings, name)
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(
-            option, type=type(default), default=default, help="default: %(default)s"
+    parser.add_argument(
+        "--epochs", type=int, help="of each network, in the place of the budget's samples"
+    )
+    return parser
+
+
+def open_experiment(options: argparse.Namespace) -> Experiment:
+    """The experiment that the options describe.
+
+    Raises:
+        ValueError: one of the two domains is not named, or less than one epoch.
+    """
+    given = BUDGETS[options.budget]
+    source, target = options.data, options.target_data
+    if (source is None) != (target is None):
+        raise ValueError(
+            "Give both `--data` and `--target-data`, or neither, for digits that are drawn. "
+            f"Received: {source} and {target}"
         )
-    parser.add_argument("--out", default="runs/taigman2017", help="folder (default: %(default)s)")
-
-
-def from_arguments(options: argparse.Namespace) -> Experiment:
-    """The experiment that the options describe."""
-    fields = {f.name: getattr(options, f.name) for f in dataclasses.fields(Settings)}
-    if options.minutes is None:
-        fields["epochs"] = options.epochs or EPOCHS
-    digits = load(options.data, options.target_data, data_dir=options.data_dir)
-    return Experiment(digits, Settings(**fields), options.out, verbose=2)
+    if source is None:
+        digits, name = draw(given.sizes), "drawn"
+    else:
+        digits = load(source, target, data_dir=options.data_dir)
+        name = " and ".join(pathlib.PurePath(path).name for path in (source, target))
+    if options.epochs is not None:
+        if options.epochs < 1:
+            raise ValueError(f"`epochs` must be at least 1. Received: {options.epochs}")
+        larger = max(len(digits.s.pixels), len(digits.t.pixels))
+        given = dataclasses.replace(given, samples=options.epochs * larger)
+    return Experiment(digits, given, options.out, name, options.budget, verbose=2)

@@ -1,6 +1,6 @@
 """Fig. 4 of Kim et al. 2017: five modes to ten in the plane, by the paper's three models.
 
-    pixdt reproduce kim2017-fig4 --seeds 5 --out runs/kim2017_fig4
+    pixdt reproduce kim2017-fig4 --budget paper
 
 Domain A is a mixture of five Gaussians, domain B one of ten. The paper shows a picture: translated
 samples of A around the modes of B, over the field of the discriminator. This also counts which
@@ -15,23 +15,23 @@ from several modes of A.
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import itertools
-import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from absl import logging
 from keras import ops
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt.models.discogan import PointDiscoGAN
-from keras_pixdt.reproduce import tables
+from keras_pixdt.reproduce import OUT, common, environment
+from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 
+NAME = "kim2017-fig4"
 ITERATIONS = 50_000  # Sec. 3.1
 MODES_A, MODES_B = 5, 10  # Sec. 3.1
 
@@ -53,6 +53,50 @@ TITLES = {
     "standard": "(b) standard GAN",
     "reconstruction": "(c) GAN with reconstruction",
     "disco": "(d) DiscoGAN",
+}
+
+COVERED = Score("covered", f"Modes covered, of {MODES_B}", "higher", ".1f")
+COLLISIONS = Score("collisions", "Collisions", "lower", ".1f")
+SCORES = (
+    COVERED,
+    COLLISIONS,
+    Score("stray", "Stray", "lower", ".1%"),
+    Score("one_to_one_share", "One to one, of the 2nd half", "higher", ".0%"),
+)
+# What Sec. 3.1 says of Fig. 4, which has no numbers.
+_FEWER = {"modes covered": "fail to cover all modes"}
+PAPER = {"standard": _FEWER, "reconstruction": _FEWER, "disco": {"modes covered": "all ten modes"}}
+CLAIMS = (
+    *(Claim("disco", other, COVERED.key) for other in ("standard", "reconstruction")),
+    *(Claim("disco", other, COLLISIONS.key) for other in ("standard", "reconstruction")),
+    Claim("reconstruction", "standard", COLLISIONS.key),
+)
+NOTES = (
+    "A mode of B is covered where a mode of A sends it one sample in 20 or more, a collision where "
+    "several do; stray are samples at no mode.",
+    "One to one: all ten modes covered without a collision, in which share of the measurements of "
+    "the second half of the training.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much each row gets.
+
+    Attributes:
+        iterations: steps, of `BATCH_SIZE` samples of each domain.
+        seeds: how often each row is trained.
+    """
+
+    iterations: int
+    seeds: int = 1
+
+
+BUDGETS = {
+    "smoke": Budget(2_000),
+    "cpu": Budget(10_000, seeds=3),
+    "gpu": Budget(20_000, seeds=5),
+    "paper": Budget(ITERATIONS, seeds=5),
 }
 
 MEASURED_EVERY = 1000  # iterations
@@ -141,9 +185,20 @@ class Panel(NamedTuple):
     field: np.ndarray
 
 
+def build(name: str, seed: int) -> PointDiscoGAN:
+    """One of the three models, not trained; `name` is a key of `MODELS`."""
+    keras.utils.set_random_seed(seed)
+    return PointDiscoGAN(UNITS, **MODELS[name])
+
+
+def shown_samples(rng: np.random.Generator) -> np.ndarray:
+    """The samples of A that are measured and shown, float32 (modes of A, samples, 2)."""
+    return circle(MODES_A)[:, None] + STDDEV_A * _normal(rng, MODES_A, MEASURED_SAMPLES)
+
+
 def train(
     name: str, seed: int, iterations: int = ITERATIONS
-) -> tuple[list[tuple[int, Measured]], list[Panel]]:
+) -> tuple[PointDiscoGAN, list[tuple[int, Measured]]]:
     """Trains one of the three models.
 
     Args:
@@ -152,26 +207,23 @@ def train(
         iterations: steps, of `BATCH_SIZE` samples of each domain.
 
     Returns:
-        What was measured, each with the iterations before it, and the panels of the untrained and
-        of the trained model.
+        The trained model, and what was measured, each with the iterations before it.
     """
-    keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    shown = circle(MODES_A)[:, None] + STDDEV_A * _normal(rng, MODES_A, MEASURED_SAMPLES)
-    model = PointDiscoGAN(UNITS, **MODELS[name])
+    shown = shown_samples(rng)
+    model = build(name, seed)
     model.compile(
         keras.optimizers.Adam(LEARNING_RATE, beta_1=0.5, beta_2=0.999),
         steps_per_execution=min(iterations, 100),  # a step takes less time than its call
         jit_compile=False,  # XLA is several times slower on a CPU
     )
-    panels = [_panel("(a) before training", model, shown)]
     measured: list[tuple[int, Measured]] = []
     for done in range(0, iterations, MEASURED_EVERY):
         steps = min(MEASURED_EVERY, iterations - done)
         samples = draw_samples(rng, steps * BATCH_SIZE)
         model.fit(samples, batch_size=BATCH_SIZE, shuffle=False, verbose=0)
         measured.append((done + steps, measure(_translate(model, shown))))
-    return measured, [*panels, _panel(TITLES[name], model, shown)]
+    return model, measured
 
 
 def _translate(model: PointDiscoGAN, samples: np.ndarray) -> np.ndarray:
@@ -180,76 +232,102 @@ def _translate(model: PointDiscoGAN, samples: np.ndarray) -> np.ndarray:
     return translated.reshape(samples.shape)
 
 
-def run(
-    seeds: int = 5,
-    iterations: int = ITERATIONS,
-    out: str | os.PathLike[str] | None = None,
-    models: Sequence[str] = tuple(MODELS),
-) -> dict[str, Any]:
-    """Trains the models, once for each seed.
-
-    Args:
-        seeds: how many, from 0.
-        iterations: steps of each training.
-        out: folder for `kim2017_fig4.json` and, of each seed, `kim2017_fig4_seed<N>.png`; None
-            writes nothing.
-        models: keys of `MODELS`.
+def summary(measured: Sequence[tuple[int, Measured]]) -> dict[str, Any]:
+    """One training, ready for JSON.
 
     Returns:
-        "settings", "models": name -> one dict for each seed, with "covered", "collisions" and
-        "stray" at the end, "one_to_one_from", the iterations after which each measurement found
-        all modes covered and no collision (None without), "one_to_one_share", the share of the
-        measurements of the second half that did, and the "history" of all of them.
-
-    Raises:
-        ValueError: an unknown model, or less than one seed or iteration.
+        "covered", "collisions" and "stray" at the end; "one_to_one_from", the iterations after
+        which each measurement found all modes covered and no collision (None without);
+        "one_to_one_share", the share of the measurements of the second half that did; the
+        "history" of all of them.
     """
-    unknown = sorted(set(models) - set(MODELS))
-    if unknown:
-        raise ValueError(f"`models` must be of {', '.join(MODELS)}. Received: {', '.join(unknown)}")
-    if seeds < 1 or iterations < 1:
-        raise ValueError(
-            "`seeds` and `iterations` must be at least 1. "
-            f"Received: {seeds} seeds, {iterations} iterations"
-        )
-    found: dict[str, Any] = {
-        "settings": {
-            "iterations": iterations, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE,
-            "units": UNITS, "radius": RADIUS, "stddev_a": STDDEV_A, "stddev_b": STDDEV_B,
-        },
-        "models": {name: [] for name in models},
-    }  # fmt: skip
-    for seed in range(seeds):
-        panels: list[Panel] = []
-        for name in models:
-            measured, (before, after) = train(name, seed, iterations)
-            panels = [*(panels or [before]), after]
-            result = summary(seed, measured)
-            found["models"][name].append(result)
-            logging.info(
-                "seed %d, %s: %d of %d modes covered, %d collisions, %.0f%% stray",
-                seed, name, result["covered"], MODES_B, result["collisions"], 100 * result["stray"],
-            )  # fmt: skip
-        if out is not None:
-            folder = pathlib.Path(out)
-            folder.mkdir(parents=True, exist_ok=True)
-            picture(panels).save(folder / f"kim2017_fig4_seed{seed}.png")
-            (folder / "kim2017_fig4.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    return found
-
-
-def summary(seed: int, measured: Sequence[tuple[int, Measured]]) -> dict[str, Any]:
-    """One training as JSON can hold it; the keys are those that `run` describes."""
     last = measured[-1][1]
     held = list(itertools.takewhile(lambda m: m[1].one_to_one, reversed(measured)))
     second_half = [m.one_to_one for _, m in measured[len(measured) // 2 :]]
     return {
-        "seed": seed,
         **last._asdict(),
         "one_to_one_from": held[-1][0] if held else None,
         "one_to_one_share": sum(second_half) / len(second_half),
         "history": [{"iterations": done, **m._asdict()} for done, m in measured],
     }
+
+
+def run(
+    out: str | os.PathLike[str] = OUT,
+    budget: str = "cpu",
+    *,
+    seeds: int | None = None,
+    iterations: int | None = None,
+    rows: Sequence[str] | None = None,
+) -> Result:
+    """Trains the models, once for each seed, and writes the table and a picture of each seed.
+
+    Args:
+        out: folder.
+        budget: a key of `BUDGETS`.
+        seeds: how many, from 0, in the place of the budget's.
+        iterations: steps of each training, in the place of the budget's.
+        rows: keys of `MODELS`; by default all.
+
+    Raises:
+        ValueError: an unknown row, or less than one seed or iteration.
+    """
+    seeds = BUDGETS[budget].seeds if seeds is None else seeds
+    steps = BUDGETS[budget].iterations if iterations is None else iterations
+    names = list(rows or MODELS)
+    common.check(names, list(MODELS), seeds)
+    if steps < 1:
+        raise ValueError(f"`iterations` must be at least 1. Received: {steps}")
+    folder = pathlib.Path(out)
+    cache = common.Cache(folder)
+    settings = {
+        "iterations": steps, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE,
+        "units": UNITS, "radius": RADIUS, "stddev_a": STDDEV_A, "stddev_b": STDDEV_B,
+    }  # fmt: skip
+    measuring = (MEASURED_EVERY, MEASURED_SAMPLES, REACH_STDDEVS, REACHED)
+    result = Result(
+        NAME,
+        "Fig. 4 of Kim et al. 2017",
+        SCORES,
+        [Row(name, title, PAPER[name]) for name, title in TITLES.items()],
+        CLAIMS,
+        settings={"budget": budget, "seeds": seeds, **settings},
+        made_with=environment.made_with(),
+        notes=NOTES,
+    )
+    models: dict[str, common.Kept] = {}
+
+    def score(row: Row, seed: int) -> dict[str, Any]:
+        def trained() -> tuple[keras.Model, dict[str, Any]]:
+            model, measured = train(row.key, seed, steps)
+            return model, summary(measured)
+
+        models[row.key] = cache.model(
+            f"{NAME}-{row.key}-seed{seed}",
+            trained,
+            model=MODELS[row.key],
+            settings=settings,
+            measuring=measuring,
+            seed=seed,
+        )
+        return models[row.key].found
+
+    def draw(seed: int) -> None:
+        shown = shown_samples(np.random.default_rng(seed))
+        first = next(name for name in MODELS if name in models)
+        panels = [_panel("(a) before training", build(first, seed), shown)]
+        for name in MODELS:
+            if name in models:
+                panels.append(_panel(TITLES[name], models[name].load(), shown))
+        file = f"{NAME}-seed{seed}.png"
+        picture(panels).save(folder / file)
+        result.pictures[file] = (
+            f"Seed {seed}: samples of A, in the colour of their mode, translated to B, whose modes "
+            "are black crosses; behind them, D_B"
+        )
+
+    common.fill(result, folder, names, seeds, score, draw)
+    return result
 
 
 # The picture
@@ -310,30 +388,9 @@ def _draw(panel: Panel) -> Image.Image:
     return image
 
 
-def table(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The results of `run` as lines of text, a row for each model and seed."""
-    rows = [("model", "seed", "covered", "collisions", "stray", "one to one from", "of 2nd half")]
-    for name, results in models.items():
-        for r in results:
-            start = "-" if r["one_to_one_from"] is None else f"{r['one_to_one_from']:,}"
-            rows.append(
-                (
-                    name, str(r["seed"]), str(r["covered"]), str(r["collisions"]),
-                    f"{r['stray']:.0%}", start, f"{r['one_to_one_share']:.0%}",
-                )
-            )  # fmt: skip
-    return tables.aligned(rows)
-
-
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = argparse.ArgumentParser(
-        "pixdt reproduce kim2017-fig4", description="Fig. 4 of Kim et al. 2017."
-    )
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--iterations", type=int, default=ITERATIONS)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--out", default="runs/kim2017_fig4", help="folder for pictures and JSON")
-    options = parser.parse_args(argv)
-    found = run(options.seeds, options.iterations, options.out, options.models)
-    logging.info("\n%s", table(found["models"]))
+    parser = common.parser(NAME, "Fig. 4 of Kim et al. 2017.", list(MODELS))
+    parser.add_argument("--iterations", type=int, help="in the place of the budget's")
+    options = vars(parser.parse_args(argv))
+    common.tell(run(**options), pathlib.Path(options["out"]))

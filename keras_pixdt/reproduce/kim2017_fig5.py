@@ -1,8 +1,7 @@
-"""Figs. 5, 6 and 8 of Kim et al. 2017: does translation keep where an object looks?
+"""Figs. 5 and 6 of Kim et al. 2017: does translation keep where an object looks?
 
-    pixdt reproduce kim2017-fig5 --source car --target car --minutes 20
-    pixdt reproduce kim2017-fig5 --source head --target head --minutes 20
-    pixdt reproduce kim2017-fig5 --source chair --target car --minutes 20
+    pixdt reproduce kim2017-fig5 --budget cpu
+    pixdt reproduce kim2017-fig5 --faces
 
 Objects of two domains are seen from around them, and what the domains have in common is the
 azimuth. A regressor, which saw training images only, predicts the azimuth of test images and of
@@ -11,7 +10,7 @@ mirror image; where it has collapsed, translations have few azimuths or one.
 
 The paper's domains are renderings of objects that cannot be had here; these are those of
 `keras_pixdt.data.azimuth`. It plots predicted azimuths for cars to cars only (Fig. 5), and shows
-pictures for faces to faces (Fig. 6), chairs to cars and cars to faces (Fig. 8).
+pictures for faces to faces (Fig. 6), chairs to cars and cars to faces (Fig. 8, `kim2017-fig8`).
 
 The paper leaves to the domain whether the generators have four layers each way or five; its
 authors' code has five for all of these. For cars that are small and seen for minutes four are
@@ -24,7 +23,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
+import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -32,27 +31,33 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from absl import logging
 from keras import layers
 from PIL import Image, ImageDraw, ImageFont
 
-import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
 from keras_pixdt.data import azimuth
-from keras_pixdt.reproduce import tables, unpaired
-from keras_pixdt.training.schedule import check_length
+from keras_pixdt.reproduce import OUT, common, environment, unpaired
+from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 
-# The models of Fig. 2, in the order of Fig. 5.
-MODELS = {
-    "standard": "kim2017-small-standard",
-    "reconstruction": "kim2017-small-reconstruction",
-    "disco": "kim2017-small",
-}
+NAME = "kim2017-fig5"
+CARS, FACES = ("car", "car"), ("head", "head")
+
+# The models of Fig. 2, in the order of Fig. 5: what their presets' names end with.
+MODELS = {"standard": "-standard", "reconstruction": "-reconstruction", "disco": ""}
 TITLES = {
-    "standard": "(a) standard GAN",
-    "reconstruction": "(b) GAN with reconstruction",
-    "disco": "(c) DiscoGAN",
+    "standard": "standard GAN",
+    "reconstruction": "GAN with reconstruction",
+    "disco": "DiscoGAN",
 }
+
+RMSE = Score("rmse", "RMSE of azimuths, degrees", "lower", ".1f")
+CORRELATION = Score("abs_correlation", "|correlation|", "higher", ".3f")
+SPREAD = Score("spread", "Spread of azimuths, degrees", "higher", ".1f")
+NOTES = (
+    "Objects are drawn, not the paper's renderings. RMSE is that to the same or to the mirrored "
+    "angles, whichever is nearer, as in Fig. 5; translations that all look ahead have 47 and no "
+    "spread, the inputs a spread of 47.",
+)
 
 # not in the paper: how many objects, and all of the regressor.
 OBJECTS, TEST_OBJECTS = 200, 40
@@ -61,6 +66,41 @@ _REGRESSOR_BATCH = 64
 _REGRESSOR_RATE = 1e-3
 _LARGEST = 90.0  # degrees, which the regressor's output of 1 stands for
 _NOISE = 0.1  # standard deviation: traces that a generator leaves shall not count
+_SEED = 0  # of objects and regressors: the same for all rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much each row gets.
+
+    Attributes:
+        epochs: of its training.
+        seeds: how often it is trained.
+        objects: for training, in each domain.
+        test_objects: that models and regressors do not see.
+        regressor_epochs: of the training of each regressor.
+        small: whether rows are of the small presets.
+        fields: of the presets, that are to differ.
+    """
+
+    epochs: int
+    seeds: int = 1
+    objects: int = OBJECTS
+    test_objects: int = TEST_OBJECTS
+    regressor_epochs: int = REGRESSOR_EPOCHS
+    small: bool = True
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+BUDGETS = {
+    "smoke": Budget(
+        epochs=6, objects=40, test_objects=10, regressor_epochs=10, fields={"image_size": 32}
+    ),
+    "cpu": Budget(epochs=12, fields={"image_size": 32}),
+    "gpu": Budget(epochs=500, seeds=3, small=False),
+    # Of the paper are width, batch and size; its epochs are those of its authors' code.
+    "paper": Budget(epochs=presets.get("kim2017").epochs, small=False),
+}
 
 
 class Domains(NamedTuple):
@@ -223,113 +263,212 @@ def relate(inputs: np.ndarray, translated: np.ndarray) -> Relation:
     return Relation(nearer, errors[nearer], correlation, float(translated.std()))
 
 
-def run(
-    source: str = "car",
-    target: str = "car",
-    out: str | os.PathLike[str] | None = None,
+def preset_of(model: str, given: Budget) -> presets.Preset:
+    """What a model is trained with, a key of `MODELS`."""
+    preset = presets.get(f"kim2017{'-small' if given.small else ''}{MODELS[model]}")
+    return dataclasses.replace(preset, **given.fields)
+
+
+def key(pair: tuple[str, str], model: str) -> str:
+    """The key of a row."""
+    return "-".join((*pair, model))
+
+
+def run_pairs(
+    name: str,
+    title: str,
+    pairs: Sequence[tuple[str, str]],
+    out: str | os.PathLike[str],
+    budget: str,
     *,
-    minutes: float | None = None,
+    seeds: int | None = None,
+    rows: Sequence[str] | None = None,
     epochs: int | None = None,
-    models: Sequence[str] = tuple(MODELS),
-    objects: int = OBJECTS,
-    test_objects: int = TEST_OBJECTS,
-    regressor_epochs: int = REGRESSOR_EPOCHS,
-    seed: int = 0,
+    extra_layer: bool = False,
+    notes: Sequence[str] = (),
     processes: int | None = None,
     verbose: str | int = "auto",
-    **fields: Any,
-) -> dict[str, Any]:
-    """Trains the models on one pair of domains and compares the azimuths.
+) -> Result:
+    """Trains the models on pairs of domains and compares the azimuths.
 
     Args:
-        source: kind of the objects of domain A: "car", "chair" or "head".
-        target: kind of those of domain B.
-        out: folder for `SOURCE_to_TARGET.json`, `SOURCE_to_TARGET.png` and each model's `.keras`
-            file; None writes nothing.
-        minutes: length of the training of each model.
-        epochs: the same, in the place of `minutes`.
-        models: keys of `MODELS`.
-        objects: for training, in each domain.
-        test_objects: that the models and regressors do not see.
-        regressor_epochs: of the training of each regressor.
-        seed: of objects, weights and batches.
+        name: of the experiment.
+        title: what it repeats.
+        pairs: kinds of the objects of domains A and B.
+        out: folder.
+        budget: a key of `BUDGETS`.
+        seeds: of weights and batches, how many, in the place of the budget's.
+        rows: keys of rows, as of `key`; by default all.
+        epochs: in the place of the budget's.
+        extra_layer: whether generators have five layers each way, not four.
+        notes: further ones.
         processes: that draw; see `azimuth.render_views`.
         verbose: as in `keras.Model.fit`.
-        **fields: of the presets, that are to differ, such as `width`; the standard GAN keeps its
-            `reconstruction_weight` of 0.
-
-    Returns:
-        "settings"; "regressors": for each kind the `Relation` of the true azimuths of test images
-        to the predicted ones; "models": for each one its `Relation`, number of steps, and the
-        predicted azimuths, "input" and "translated", of each test image.
 
     Raises:
-        ValueError: an unknown model or kind, a number out of its range, or not exactly one of
-            `minutes` and `epochs`.
+        ValueError: an unknown row or kind, or a number out of its range.
     """
-    unknown = sorted(set(models) - set(MODELS))
-    if unknown or not models:
-        raise ValueError(
-            f"`models` must be one or more of {', '.join(MODELS)}. "
-            f"Received: {', '.join(models) or 'none'}"
-        )
-    check_length(epochs, minutes)
-    rows = {name: _preset(name, fields) for name in models}
-    image_size = rows[models[0]].image_size
-    domains = draw_domains(source, target, objects, test_objects, image_size, seed, processes)
-    regressors, errors = {}, {}
-    for kind, (training, test) in domains.regression.items():
-        regressors[kind] = train_regressor(training, regressor_epochs, seed)
-        predicted = predict_azimuths(regressors[kind], data.to_float(_flat(test)))
-        errors[kind] = relate(_angles(len(test)), predicted)
-        logging.info("Azimuth regressor of a %s: RMSE %.1f degrees", kind, errors[kind].rmse)
-
-    inputs = data.to_float(_flat(domains.test))
-    of_inputs = predict_azimuths(regressors[source], inputs)
-    found: dict[str, Any] = {
-        "settings": {
-            "source": source, "target": target, "minutes": minutes, "epochs": epochs,
-            "objects": objects, "test_objects": test_objects, "seed": seed,
-            "regressor_epochs": regressor_epochs,
+    given = BUDGETS[budget]
+    given = dataclasses.replace(
+        given,
+        epochs=given.epochs if epochs is None else epochs,
+        seeds=given.seeds if seeds is None else seeds,
+        fields={**given.fields, "extra_layer": True} if extra_layer else given.fields,
+    )
+    lines = {
+        key(pair, model): Row(key(pair, model), f"{pair[0]} to {pair[1]}, {TITLES[model]}")
+        for pair in pairs
+        for model in MODELS
+    }
+    chosen = list(rows or lines)
+    common.check(chosen, list(lines), given.seeds)
+    if given.epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1. Received: {given.epochs}")
+    folder = pathlib.Path(out)
+    cache = common.Cache(folder)
+    size = preset_of("disco", given).image_size
+    worlds = {
+        pair: _World(pair, given, size, cache, processes)
+        for pair in pairs
+        if any(key(pair, model) in chosen for model in MODELS)
+    }
+    regressors = {kind: f"{e.rmse:.1f}" for w in worlds.values() for kind, e in w.errors.items()}
+    result = Result(
+        name,
+        title,
+        (RMSE, CORRELATION, SPREAD),
+        list(lines.values()),
+        [
+            Claim(key(pair, "disco"), key(pair, other), score.key)
+            for pair in pairs
+            for score in (RMSE, CORRELATION)
+            for other in ("standard", "reconstruction")
+        ],
+        settings={
+            "budget": budget, "seeds": given.seeds, "epochs": given.epochs,
+            "objects": given.objects, "image_size": size,
+            "RMSE of regressors": ", ".join(f"{k} {v}" for k, v in regressors.items()),
         },
-        "regressors": {kind: error._asdict() for kind, error in errors.items()},
-        "models": {},
-    }  # fmt: skip
-    panels = []
-    for name, preset in rows.items():
-        model = unpaired.train(
-            preset, domains.train, minutes=minutes, epochs=epochs, seed=seed, verbose=verbose
+        made_with=environment.made_with(),
+        notes=(*NOTES, *notes),
+    )  # fmt: skip
+    panels: dict[tuple[str, str], list[Panel]] = {pair: [] for pair in worlds}
+
+    def score(row: Row, seed: int) -> dict[str, Any]:
+        pair, model = next((p, m) for p in pairs for m in MODELS if key(p, m) == row.key)
+        found, panel = worlds[pair].score(model, seed, verbose)
+        if seed == 0:
+            panels[pair].append(panel)
+        return found
+
+    def draw(seed: int) -> None:
+        if seed:
+            return
+        for pair, drawn in panels.items():
+            file = f"{name}-{pair[0]}-to-{pair[1]}.png"
+            picture(drawn).save(folder / file)
+            result.pictures[file] = (
+                f"{pair[0]} to {pair[1]}, seed 0: azimuths before (to the right) and after (up), "
+                "the relation in blue; views of objects, each above its translation"
+            )
+
+    common.fill(result, folder, chosen, given.seeds, score, draw)
+    return result
+
+
+class _World:
+    """The objects of two domains, with what tells their azimuths."""
+
+    def __init__(
+        self,
+        pair: tuple[str, str],
+        given: Budget,
+        size: int,
+        cache: common.Cache,
+        processes: int | None,
+    ) -> None:
+        self._pair, self._given, self._cache = pair, given, cache
+        self._domains = draw_domains(
+            *pair, given.objects, given.test_objects, size, _SEED, processes
         )
-        translated = np.asarray(model.predict(inputs, batch_size=64, verbose=0))
-        of_translated = predict_azimuths(regressors[target], translated)
-        relation = relate(of_inputs, of_translated)
-        logging.info("%s to %s, %s: %s", source, target, name, _describe(relation))
-        found["models"][name] = {
+        self._digest = common.fingerprint(self._domains.train.sources, self._domains.train.targets)
+        regressors, self.errors = {}, {}
+        for kind, (training, test) in self._domains.regression.items():
+            regressors[kind] = self._regressor(kind, training)
+            predicted = predict_azimuths(regressors[kind], data.to_float(_flat(test)))
+            self.errors[kind] = relate(_angles(len(test)), predicted)
+        self._inputs = data.to_float(_flat(self._domains.test))
+        self._of_inputs = predict_azimuths(regressors[pair[0]], self._inputs)
+        self._regressor_of_target = regressors[pair[1]]
+
+    def _regressor(self, kind: str, views: np.ndarray) -> keras.Model:
+        epochs = self._given.regressor_epochs
+        return self._cache.model(
+            f"azimuth-{kind}",
+            lambda: (train_regressor(views, epochs, _SEED), {}),
+            views=common.fingerprint(views),
+            epochs=epochs,
+            settings=(_REGRESSOR_BATCH, _REGRESSOR_RATE, _LARGEST, _NOISE, _SEED),
+        ).load()
+
+    def score(
+        self, model: str, seed: int, verbose: str | int = "auto"
+    ) -> tuple[dict[str, Any], Panel]:
+        """Trains a model, a key of `MODELS`, and compares."""
+        preset = preset_of(model, self._given)
+        train = functools.partial(
+            unpaired.train,
+            preset,
+            self._domains.train,
+            epochs=self._given.epochs,
+            seed=seed,
+            verbose=verbose,
+        )
+        kept = self._cache.model(
+            f"kim2017-{key(self._pair, model)}-seed{seed}",
+            lambda: (train(), {}),
+            preset=preset.options(),
+            epochs=self._given.epochs,
+            data=self._digest,
+            seed=seed,
+        )
+        network = kept.load()
+        translated = np.asarray(network.predict(self._inputs, batch_size=64, verbose=0))
+        of_translated = predict_azimuths(self._regressor_of_target, translated)
+        relation = relate(self._of_inputs, of_translated)
+        found = {
             **relation._asdict(),
-            "steps": int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
+            CORRELATION.key: abs(relation.correlation),
+            "steps": int(keras.ops.convert_to_numpy(network.optimizer.iterations)),
             "preset": preset.options(),
-            "input": of_inputs.round(1).tolist(),
-            "translated": of_translated.round(1).tolist(),
+            **kept.found,
         }
-        outputs = data.to_uint8(translated).reshape(domains.test.shape)
-        panels.append(
-            Panel(TITLES[name], of_inputs, of_translated, relation, domains.test, outputs)
+        outputs = data.to_uint8(translated).reshape(self._domains.test.shape)
+        panel = Panel(
+            TITLES[model], self._of_inputs, of_translated, relation, self._domains.test, outputs
         )
-        if out is not None:
-            folder = pathlib.Path(out)
-            folder.mkdir(parents=True, exist_ok=True)
-            stem = f"{source}_to_{target}"
-            model.save(folder / f"{stem}_{name}.keras")
-            picture(panels).save(folder / f"{stem}.png")
-            (folder / f"{stem}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    return found
+        return found, panel
 
 
-def _preset(name: str, fields: Mapping[str, Any]) -> presets.Preset:
-    preset = presets.get(MODELS[name])
-    if name == "standard":  # which has no reconstruction
-        fields = {k: v for k, v in fields.items() if k != "reconstruction_weight"}
-    return dataclasses.replace(preset, **fields)
+def run(
+    out: str | os.PathLike[str] = OUT,
+    budget: str = "cpu",
+    *,
+    faces: bool = False,
+    **options: Any,
+) -> Result:
+    """Cars to cars (Fig. 5).
+
+    Args:
+        out: folder.
+        budget: a key of `BUDGETS`.
+        faces: whether heads to heads (Fig. 6) too.
+        **options: further ones of `run_pairs`.
+    """
+    pairs, title = [CARS], "Fig. 5 of Kim et al. 2017"
+    if faces:
+        pairs, title = [CARS, FACES], "Figs. 5 and 6 of Kim et al. 2017"
+    return run_pairs(NAME, title, pairs, out, budget, **options)
 
 
 def _describe(relation: Relation) -> str:
@@ -421,47 +560,19 @@ def _plot(panel: Panel) -> Image.Image:
     return image
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """The results of `run` as lines of text."""
-    rows: list[tuple[str, ...]] = [("", "RMSE", "angles", "correlation", "spread", "steps")]
-    for kind, error in found["regressors"].items():
-        rows.append((f"regressor, {kind}", *_cells(error), "-"))
-    for name, result in found["models"].items():
-        rows.append((name, *_cells(result), f"{result['steps']:,}"))
-    return tables.aligned(rows)
-
-
-def _cells(result: Mapping[str, Any]) -> tuple[str, ...]:
-    numbers = f"{result['correlation']:+.3f}", f"{result['spread']:.1f}"
-    return f"{result['rmse']:.1f}", result["relation"], *numbers
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `run_pairs` that not all experiments have."""
+    parser.add_argument("--epochs", type=int, help="in the place of the budget's")
+    parser.add_argument(
+        "--extra-layer", action="store_true", help="generators of five layers each way, not four"
+    )
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = argparse.ArgumentParser(
-        "pixdt reproduce kim2017-fig5", description="Figs. 5, 6 and 8 of Kim et al. 2017."
-    )
-    parser.add_argument("--source", choices=azimuth.KINDS, default="car")
-    parser.add_argument("--target", choices=azimuth.KINDS, default="car")
-    length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=float, help="of training of each model")
-    length.add_argument("--epochs", type=int, help="in the place of --minutes")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--objects", type=int, default=OBJECTS, help="in each domain")
-    parser.add_argument("--test-objects", type=int, default=TEST_OBJECTS)
-    parser.add_argument("--regressor-epochs", type=int, default=REGRESSOR_EPOCHS)
-    parser.add_argument("--seed", type=int, default=0)
-    for field, of in (
-        ("image-size", int),
-        ("width", float),
-        ("batch-size", int),
-        ("reconstruction", str),
-        ("reconstruction-weight", float),
-    ):
-        parser.add_argument(f"--{field}", type=of, help="default: the presets'")
-    # None where it is not given, to take the presets'.
-    parser.add_argument("--extra-layer", action="store_true", default=None, help="five, not four")
-    parser.add_argument("--out", default="runs/kim2017_fig5", help="folder for pictures and JSON")
+    rows = [key(pair, model) for pair in (CARS, FACES) for model in MODELS]
+    parser = common.parser(NAME, "Figs. 5 and 6 of Kim et al. 2017.", rows)
+    add_arguments(parser)
+    parser.add_argument("--faces", action="store_true", help="heads to heads (Fig. 6) as well")
     options = vars(parser.parse_args(argv))
-    found = run(**{name: value for name, value in options.items() if value is not None}, verbose=2)
-    logging.info("\n%s", table(found))
+    common.tell(run(**options, verbose=2), pathlib.Path(options["out"]))

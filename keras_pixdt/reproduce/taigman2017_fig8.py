@@ -1,63 +1,104 @@
 """Fig. 8 of Taigman et al. 2017: what g draws of the standard basis of f's space (Appendix C).
 
-    pixdt reproduce taigman2017-fig8 --workdir runs/digits --scale auto
+    pixdt reproduce taigman2017-fig8 --data tfds:svhn_cropped --target-data tfds:mnist
+    pixdt reproduce taigman2017-fig8 --workdir runs/emoji
 
 The images g(e_1), g(e_2), ... row by row, and one number for what the paper reads off them (Sec.
 5.2): their "large amount of variability" says that g has no significant mode effect. It is the mean
 absolute difference between two of them, on the scale from 0 (black) to 1 (white): 0 where g draws
-the same image of every vector.
+the same image of every vector. Images of T themselves say how large it can be.
 
 The paper's vectors have length 1, and so have those of its f (DeepFace, Taigman et al. 2014). Those
 of another f may be many times longer; unit vectors are then all next to 0, where g has drawn
-nothing in training and draws much the same. `--scale auto` gives the basis the mean length that
-f has on the run's test images of S.
+nothing in training and draws much the same. The second row gives the basis the mean length that
+f has on test images of S.
+
+Without `--workdir`, g is that of `taigman2017-table1`'s DTN.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from absl import logging
 from keras import ops
 
 from keras_pixdt import data
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
-from keras_pixdt.training.run import Run, load_run
+from keras_pixdt.reproduce import OUT, common, digits, environment
+from keras_pixdt.reproduce.result import Result, Row, Score
+from keras_pixdt.training.run import load_run
 
-NAME = "taigman2017_fig8"
-AUTO = "auto"
-AUTO_IMAGES = 256  # that the mean length is of
+NAME = "taigman2017-fig8"
+TITLE = "Fig. 8 of Taigman et al. 2017"
+DIFFERENCE = Score("difference", "Mean difference of two images, of 1", "higher", ".3f")
+ROWS = {
+    "unit": "basis vectors of length 1",
+    "mean": "basis vectors of the mean length of f(x)",
+}
+T = "t"  # the row of what there is to draw
+PAPER = {"unit": {"variability": "a large amount"}}
+LENGTH_IMAGES = 256  # that the mean length is of
 
 
 def run(
+    experiment: digits.Experiment,
+    *,
+    seeds: int | None = None,
+    rows: Sequence[str] | None = None,
+) -> Result:
+    """Draws the basis by the Domain Transfer Network of Table 1, which is trained if need be.
+
+    Args:
+        experiment: data and budget.
+        seeds: how many networks, in the place of the budget's.
+        rows: keys of `ROWS`; by default all.
+
+    Raises:
+        ValueError: an unknown row, or less than one seed.
+    """
+    images = experiment.digits
+
+    def network(seed: int) -> tuple[keras.Model, dict[str, Any]]:
+        kept = experiment.network(seed=seed)
+        return kept.load(), kept.found
+
+    return _run(
+        experiment.result(NAME, TITLE, _rows(), scores=(DIFFERENCE,)),
+        experiment.out,
+        network,
+        lambda: (images.s_test.pixels, images.t.pixels),
+        experiment.given.seeds if seeds is None else seeds,
+        rows,
+    )
+
+
+def run_workdir(
     workdir: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
-    scale: float | str = 1.0,
-) -> dict[str, Any]:
+    out: str | os.PathLike[str] = OUT,
+    rows: Sequence[str] | None = None,
+) -> Result:
     """Draws the basis by the g of a run.
 
     Args:
         workdir: of a run of a Domain Transfer Network.
-        out: file for the picture; None writes nothing.
-        scale: length of the vectors, or "auto" for the mean length of f(x) of 256 test images, or
-            of all that there are; that needs the run's data.
-
-    Returns:
-        "images", how many; "scale", the length; "difference", see `mean_difference`.
+        out: folder.
+        rows: keys of `ROWS`; by default all. All but "unit" need the run's data.
 
     Raises:
         FileNotFoundError: there is no finished run.
-        ValueError: `scale` is neither positive nor "auto", or the run has no g of f.
+        ValueError: an unknown row, or the run has no g of f.
     """
-    if not (scale == AUTO if isinstance(scale, str) else scale > 0):
-        raise ValueError(f"`scale` must be a positive number or {AUTO!r}. Received: {scale!r}")
     trained = load_run(workdir)
+
+    def images() -> tuple[np.ndarray, np.ndarray]:
+        test = trained.domains()["test"]
+        return test.sources, test.targets
+
     model = trained.model
     if not isinstance(model, DomainTransferNetwork) or not model.through_f:
         raise ValueError(
@@ -65,18 +106,71 @@ def run(
             "models have no g to draw the basis of f's space. "
             f"Received: {workdir}, preset {trained.preset.name!r}"
         )
-    length = _mean_length(trained, model.function) if isinstance(scale, str) else scale
-    images = data.to_uint8(ops.convert_to_numpy(model.basis(length)))
-    if out is not None:
-        path = pathlib.Path(out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data.write_image(path, picture(images))
-    return {"images": len(images), "scale": length, "difference": mean_difference(images)}
+    result = Result(
+        NAME,
+        TITLE,
+        (DIFFERENCE,),
+        _rows(),
+        settings={"run": pathlib.Path(workdir).name},
+        made_with=environment.made_with(),
+    )
+    return _run(result, pathlib.Path(out), lambda seed: (model, {}), images, 1, rows)
 
 
-def _mean_length(run: Run, function: keras.Model) -> float:
-    """Of f(x), over test images of S."""
-    x = data.to_float(run.domains()["test"].sources[:AUTO_IMAGES])
+def _rows() -> list[Row]:
+    rows = [Row(key, title, PAPER.get(key, {})) for key, title in ROWS.items()]
+    return [*rows, Row(T, "(as many images of T)")]
+
+
+def _run(
+    result: Result,
+    out: pathlib.Path,
+    network: Callable[[int], tuple[keras.Model, dict[str, Any]]],
+    images: Callable[[], tuple[np.ndarray, np.ndarray]],
+    seeds: int,
+    rows: Sequence[str] | None,
+) -> Result:
+    """Draws the basis by the network of each seed.
+
+    Args:
+        result: gets the rows.
+        out: folder.
+        network: of a seed, and what its training told.
+        images: reads test images of S and images of T, where a row needs them.
+        seeds: how many.
+        rows: keys of `ROWS`.
+    """
+    names = list(rows or ROWS)
+    common.check(names, list(ROWS), seeds)
+    result.settings = {**result.settings, "seeds": seeds}
+
+    def score(row: Row, seed: int) -> dict[str, Any]:
+        model, found = network(seed)
+        length = 1.0
+        if row.key == "mean":
+            sources, targets = images()
+            length = _mean_length(model.function, sources)
+            reference = targets[: model.function.output_shape[-1]]
+            result.rows[-1].seeds[0] = {DIFFERENCE.key: mean_difference(reference)}
+        drawn = data.to_uint8(ops.convert_to_numpy(model.basis(length)))
+        if seed == 0:
+            file = f"{NAME}-{row.key}.png"
+            data.write_image(out / file, picture(drawn))
+            result.pictures[file] = f"What g of seed 0 draws: {row.title}"
+        return {
+            DIFFERENCE.key: mean_difference(drawn),
+            "length": length,
+            "images": len(drawn),
+            **found,
+        }
+
+    common.fill(result, out, names, seeds, score)
+    return result
+
+
+def _mean_length(function: keras.Model, sources: np.ndarray) -> float:
+    """Of f(x), over images of S, uint8."""
+    x = data.to_float(sources[:LENGTH_IMAGES])
     return float(np.linalg.norm(function.predict_on_batch(x), axis=1).mean())
 
 
@@ -109,26 +203,13 @@ def picture(images: np.ndarray) -> np.ndarray:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = argparse.ArgumentParser(
-        "pixdt reproduce taigman2017-fig8", description="Fig. 8 of Taigman et al. 2017."
-    )
-    parser.add_argument("--workdir", required=True, help="folder of a finished run")
-    parser.add_argument("--out", help=f"file of the picture (default: WORKDIR/{NAME}.png)")
-    parser.add_argument(
-        "--scale",
-        type=_scale,
-        default=1.0,
-        help=f"length of the vectors; {AUTO}: the mean length of f (default: 1, the paper's)",
-    )
+    parser = digits.parser(NAME, TITLE + ".", list(ROWS))
+    parser.add_argument("--workdir", help="folder of a finished run, in the place of all others")
     options = parser.parse_args(argv)
-    out = options.out or pathlib.Path(options.workdir) / f"{NAME}.png"
-    found = run(options.workdir, out, options.scale)
-    logging.info(
-        "%d images of vectors of length %.3g: mean absolute difference of two %.3f, of 1",
-        found["images"], found["scale"], found["difference"],
-    )  # fmt: skip
-    logging.info("Wrote %s", out)
-
-
-def _scale(text: str) -> float | str:
-    return text if text == AUTO else float(text)
+    out = pathlib.Path(options.out)
+    if options.workdir is not None:
+        result = run_workdir(options.workdir, out, options.rows)
+    else:
+        experiment = digits.open_experiment(options)
+        result = run(experiment, seeds=options.seeds, rows=options.rows)
+    common.tell(result, out)

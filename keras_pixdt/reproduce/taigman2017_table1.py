@@ -1,6 +1,6 @@
 """Table 1 of Taigman et al. 2017: which part of the Domain Transfer Network does what?
 
-    pixdt reproduce taigman2017-table1 --data tfds:svhn_cropped --target-data tfds:mnist --seeds 2
+    pixdt reproduce taigman2017-table1 --data tfds:svhn_cropped --target-data tfds:mnist
 
 Each row is a network: images of S are transferred to T, and a classifier of T, which knows next to
 all of T's images, says which digit it sees. `keras_pixdt.reproduce.digits` has the sets.
@@ -8,102 +8,98 @@ all of T's images, says which digit it sees. `keras_pixdt.reproduce.digits` has 
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from absl import logging
+import keras
 
-from keras_pixdt.atomic import write_json
 from keras_pixdt.presets.taigman2017 import ROWS
-from keras_pixdt.reproduce import digits, tables
+from keras_pixdt.reproduce import common, digits
+from keras_pixdt.reproduce.result import Claim, Result, Row
 
-NAMES = {f"{digits.DTN}{suffix}": row for suffix, (row, _) in ROWS.items()}
-# The paper's figures (SVHN to MNIST), in %.
+NAME = "taigman2017-table1"
+# The paper's figures (SVHN to MNIST).
 PAPER = {
-    "-baseline": 13.71,
-    "": 90.66,
-    "-no-tid": 88.40,
-    "-no-const": 74.55,
-    "-no-f": 36.90,
-    "-no-gan": 34.70,
-    "-no-const-no-tid": 5.28,
+    "baseline": "13.71%",
+    "dtn": "90.66%",
+    "no-tid": "88.40%",
+    "no-const": "74.55%",
+    "no-f": "36.90%",
+    "no-gan": "34.70%",
+    "no-const-no-tid": "5.28%",
 }
-PAPER_F, PAPER_F_ON_T, PAPER_JUDGE, PAPER_UNCONVERTED = 95.05, 76.08, 99.4, 40.06
+# Key of a row -> what the name of its preset has after the paper's.
+SUFFIXES = {suffix.removeprefix("-") or "dtn": suffix for suffix in ROWS}
+# What needs no network: key -> title and the paper's figure.
+BASELINES = {
+    "original": ("Original image of S", "40.06%"),
+    "f": ("(f on S's test images)", "95.05%"),
+    "f-on-t": ("(f on t)", "76.08%"),
+    "judge": ("(the judge on t)", "99.4%"),
+}
+CLAIMS = (
+    *(Claim("dtn", other, "accuracy") for other in SUFFIXES if other != "dtn"),
+    Claim("dtn", "original", "accuracy"),
+    Claim("no-tid", "no-const", "accuracy"),  # "L_TID seems less crucial"
+    # "at least one of them is required"
+    Claim("no-tid", "no-const-no-tid", "accuracy"),
+    Claim("no-const", "no-const-no-tid", "accuracy"),
+)
 
 
 def run(
-    experiment: digits.Experiment, seeds: int = 1, rows: Sequence[str] = tuple(NAMES)
-) -> dict[str, Any]:
-    """Trains the networks, once for each seed, and judges them.
+    experiment: digits.Experiment,
+    *,
+    seeds: int | None = None,
+    rows: Sequence[str] | None = None,
+) -> Result:
+    """Trains the networks, once for each seed, judges them, and writes the table.
 
     Args:
-        experiment: data and settings; its folder gets `table1.json` and `table1.png`, in which the
-            first row is S's test images, and each other one a network's, of seed 0.
-        seeds: how many, from 0.
-        rows: names of presets, keys of `NAMES`.
-
-    Returns:
-        "baselines", as of `Experiment.baselines`; "rows": preset -> the accuracy of each seed.
+        experiment: data and budget.
+        seeds: how many, from 0, in the place of the budget's.
+        rows: keys of `SUFFIXES`; by default all.
 
     Raises:
         ValueError: an unknown row, or less than one seed.
     """
-    unknown = sorted(set(rows) - set(NAMES))
-    if unknown or not rows:
-        raise ValueError(
-            f"`rows` must be one or more of {', '.join(NAMES)}. "
-            f"Received: {', '.join(unknown) or 'none'}"
-        )
-    if seeds < 1:
-        raise ValueError(f"`seeds` must be at least 1. Received: {seeds}")
-    found: dict[str, Any] = {
-        "baselines": experiment.baselines(),
-        "rows": {name: [] for name in rows},
-    }
-    shown = []
-    for seed in range(seeds):  # all rows once, before any twice
-        for name in rows:
-            model = experiment.network(name, seed)
-            share = experiment.judged(model)
-            found["rows"][name].append(share)
-            logging.info("%s, seed %d: %.2f%%", NAMES[name], seed, 100 * share)
-            write_json(experiment.out / "table1.json", found)
-            if seed == 0:
-                shown.append(model)
-    digits.write_picture(
-        experiment.out / "table1.png", digits.examples(experiment.digits.s_test), shown
+    seeds = experiment.given.seeds if seeds is None else seeds
+    names = list(rows or SUFFIXES)
+    common.check(names, list(SUFFIXES), seeds)
+    result = experiment.result(
+        NAME,
+        "Table 1 of Taigman et al. 2017",
+        [Row(name, ROWS[suffix][0], {"Accuracy": PAPER[name]}) for name, suffix in SUFFIXES.items()]
+        + [Row(name, title, {"Accuracy": paper}) for name, (title, paper) in BASELINES.items()],
+        CLAIMS,
+        notes=("Rows in brackets are of classifiers: f's, and the judge.",),
     )
-    return found
+    result.settings = {**result.settings, "seeds": seeds}
+    shares = experiment.baselines()
+    for row in result.rows:
+        if row.key in shares:
+            row.seeds[0] = {"accuracy": shares[row.key]}
+    shown: list[tuple[str, keras.Model]] = []
 
+    def score(row: Row, seed: int) -> dict[str, Any]:
+        kept = experiment.network(f"{digits.DTN}{SUFFIXES[row.key]}", seed)
+        model = kept.load()
+        if seed == 0:
+            shown.append((row.title, model))
+        return {"accuracy": experiment.judged(model), **kept.found}
 
-def table(found: Mapping[str, Any]) -> str:
-    """What `run` found, as lines of text beside the paper's figures."""
-    paper = {f"{digits.DTN}{suffix}": figure for suffix, figure in PAPER.items()}
-    rows = [("method", "preset", "accuracy", "each seed", "paper")]
-    for name, shares in found["rows"].items():
-        each = ", ".join(f"{share:.2%}" for share in shares)
-        rows.append((NAMES[name], name, f"{np.mean(shares):.2%}", each, f"{paper[name]:.2f}%"))
-    baselines = found["baselines"]
-    for name, key, figure in (
-        ("Original image of S", "judge_unconverted", PAPER_UNCONVERTED),
-        ("(f on S's test images)", "f", PAPER_F),
-        ("(f on t)", "f_on_t", PAPER_F_ON_T),
-        ("(the judge on t)", "judge_on_t", PAPER_JUDGE),
-    ):
-        rows.append((name, "", f"{baselines[key]:.2%}", "", f"{figure:.2f}%"))
-    return tables.aligned(rows)
+    def draw(seed: int) -> None:
+        if seed == 0:
+            sources = digits.examples(experiment.digits.s_test)
+            digits.draw_lines(result, experiment.out, sources, shown)
+
+    common.fill(result, experiment.out, names, seeds, score, draw)
+    return result
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = argparse.ArgumentParser(
-        "pixdt reproduce taigman2017-table1", description="Table 1 of Taigman et al. 2017."
-    )
-    digits.add_arguments(parser)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--rows", nargs="+", choices=NAMES, default=list(NAMES))
+    parser = digits.parser(NAME, "Table 1 of Taigman et al. 2017.", list(SUFFIXES))
     options = parser.parse_args(argv)
-    found = run(digits.from_arguments(options), options.seeds, options.rows)
-    logging.info("\n%s", table(found))
+    experiment = digits.open_experiment(options)
+    common.tell(run(experiment, seeds=options.seeds, rows=options.rows), experiment.out)

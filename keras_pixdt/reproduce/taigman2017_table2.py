@@ -9,84 +9,114 @@ training images of S, or its test images, which the network has not seen either.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from absl import logging
 
 from keras_pixdt import data
-from keras_pixdt.atomic import write_json
 from keras_pixdt.metrics import nearest_rows
-from keras_pixdt.reproduce import digits, tables
+from keras_pixdt.reproduce import common, digits
+from keras_pixdt.reproduce.result import Claim, Result, Row
 
-# The paper's figures (SVHN to MNIST), in %; of the methods that it compares with too.
-PAPER = {
-    "SA (Fernando et al. 2013)": 59.32,
-    "DANN (Ganin et al. 2016)": 73.85,
-    "train": 84.44,
-    "test": 79.72,
+NAME = "taigman2017-table2"
+# Title and the paper's figure (SVHN to MNIST), of the methods that it compares with too.
+ROWS = {
+    "sa": ("SA (Fernando et al. 2013)", "59.32%"),
+    "dann": ("DANN (Ganin et al. 2016)", "73.85%"),
+    "train": ("DTN, transferring the train split", "84.44%"),
+    "test": ("DTN, transferring the test split", "79.72%"),
+    "train-unconverted": ("(train split as it is)", None),
+    "test-unconverted": ("(test split as it is)", None),
+    "f": ("(classifier that f is of)", "76.08%"),
 }
+OURS = ("train", "test")
+CLAIMS = (
+    Claim("train", "test", "accuracy"),
+    *(Claim(split, "f", "accuracy") for split in OURS),
+)
 
 
 def nearest_neighbor(neighbors: digits.Images, queries: digits.Images) -> float:
-    """Accuracy of a 1-nearest-neighbour classifier in the space of gray pixels.
+    """Accuracy in % of a 1-nearest-neighbour classifier in the space of gray pixels.
 
     Args:
         neighbors: labelled images.
         queries: images that are classified.
     """
     rows = nearest_rows(_vectors(queries.pixels), _vectors(neighbors.pixels))
-    return float((neighbors.labels[rows] == queries.labels).mean())
+    return 100 * float((neighbors.labels[rows] == queries.labels).mean())
 
 
 def _vectors(pixels: np.ndarray) -> np.ndarray:
     return data.to_float(pixels).mean(axis=-1).reshape(len(pixels), -1)
 
 
-def run(experiment: digits.Experiment, seed: int = 0) -> dict[str, float]:
-    """Classifies the images of T.
+def run(
+    experiment: digits.Experiment,
+    *,
+    seeds: int | None = None,
+    rows: Sequence[str] | None = None,
+) -> Result:
+    """Classifies the images of T, and writes the table.
 
     Args:
-        experiment: data and settings; its folder gets `table2.json`.
-        seed: of the network.
+        experiment: data and budget.
+        seeds: of the network, how many, from 0, in the place of the budget's.
+        rows: "train", "test": which split of S is transferred; by default both.
 
-    Returns:
-        Accuracies on the set t: "train" and "test", with these images of S transferred as
-        neighbours; "train_unconverted" and "test_unconverted", with them as they are; "f", that of
-        f's own classifier.
+    Raises:
+        ValueError: an unknown row, or less than one seed.
     """
-    model = experiment.network(seed=seed)
+    seeds = experiment.given.seeds if seeds is None else seeds
+    names = list(rows or OURS)
+    common.check(names, OURS, seeds)
+    result = experiment.result(
+        NAME,
+        "Table 2 of Taigman et al. 2017",
+        [
+            Row(key, title, {"Accuracy": paper} if paper else {})
+            for key, (title, paper) in ROWS.items()
+        ],
+        CLAIMS,
+        notes=(
+            "SA and DANN are not run here. In brackets: neighbours that are not transferred, and "
+            "f's classifier.",
+        ),
+    )
+    result.settings = {**result.settings, "seeds": seeds}
     t = experiment.digits.t
-    found = {"f": digits.accuracy(keras.models.load_model(experiment.classifier()), t)}
-    for name, images in (("train", experiment.digits.s), ("test", experiment.digits.s_test)):
-        found[f"{name}_unconverted"] = nearest_neighbor(images, t)
+    splits = {"train": experiment.digits.s, "test": experiment.digits.s_test}
+    known = {
+        **{f"{name}-unconverted": nearest_neighbor(splits[name], t) for name in names},
+        "f": digits.accuracy(experiment.classifier().load(), t),
+    }
+    for row in result.rows:
+        if row.key in known:
+            row.seeds[0] = {"accuracy": known[row.key]}
+    shown: list[tuple[str, keras.Model]] = []
+
+    def score(row: Row, seed: int) -> dict[str, Any]:
+        kept, images = experiment.network(seed=seed), splits[row.key]
+        model = kept.load()
+        if not shown:
+            shown.append(("DTN", model))
         transferred = digits.Images(digits.transfer(model, images.pixels), images.labels)
-        found[name] = nearest_neighbor(transferred, t)
-    write_json(experiment.out / "table2.json", found)
-    return found
+        return {"accuracy": nearest_neighbor(transferred, t), **kept.found}
 
+    def draw(seed: int) -> None:
+        if seed == 0:
+            sources = digits.examples(experiment.digits.s_test)
+            digits.draw_lines(result, experiment.out, sources, shown)
 
-def table(found: Mapping[str, Any]) -> str:
-    """What `run` found, as lines of text beside the paper's figures."""
-    rows = [("method", "accuracy", "paper")]
-    rows += [(name, "", f"{PAPER[name]:.2f}%") for name in PAPER if name not in found]
-    for split in ("train", "test"):
-        name = f"DTN, transferring the {split} split"
-        rows.append((name, f"{found[split]:.2%}", f"{PAPER[split]:.2f}%"))
-    for split in ("train", "test"):
-        rows.append((f"({split} split as it is)", f"{found[f'{split}_unconverted']:.2%}", ""))
-    return tables.aligned([*rows, ("(classifier that f is of)", f"{found['f']:.2%}", "")])
+    common.fill(result, experiment.out, names, seeds, score, draw)
+    return result
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = argparse.ArgumentParser(
-        "pixdt reproduce taigman2017-table2", description="Table 2 of Taigman et al. 2017."
-    )
-    digits.add_arguments(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the network (default: 0)")
+    parser = digits.parser(NAME, "Table 2 of Taigman et al. 2017.", OURS)
     options = parser.parse_args(argv)
-    logging.info("\n%s", table(run(digits.from_arguments(options), options.seed)))
+    experiment = digits.open_experiment(options)
+    common.tell(run(experiment, seeds=options.seeds, rows=options.rows), experiment.out)

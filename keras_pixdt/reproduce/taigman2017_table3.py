@@ -8,73 +8,91 @@ then looks at S's test images of this digit alone, transferred (Sec. 5.1.1).
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from absl import logging
+import keras
 
-from keras_pixdt.atomic import write_json
-from keras_pixdt.reproduce import digits, tables
+from keras_pixdt.reproduce import common, digits
+from keras_pixdt.reproduce.result import Claim, Result, Row
 
+NAME = "taigman2017-table3"
 DIGIT = 3
-# What is left out of what, with the paper's figure (SVHN to MNIST), in %.
-ROWS: dict[str, tuple[tuple[str, ...], float]] = {
-    "DTN": ((), 94.67),
-    "not shown in s": (("s",), 93.33),
-    "not shown in t": (("t",), 40.13),
-    "not shown in s and t": (("s", "t"), 60.02),
-    "not shown in s, t, and to f": (("s", "t", "f"), 4.52),
+# Key -> title, what the digit is left out of, the paper's figure (SVHN to MNIST, of the digit 3).
+ROWS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "dtn": ("DTN", (), "94.67%"),
+    "s": ("not shown in s", ("s",), "93.33%"),
+    "t": ("not shown in t", ("t",), "40.13%"),
+    "s-t": ("not shown in s and t", ("s", "t"), "60.02%"),
+    "s-t-f": ("not shown in s, t, and to f", ("s", "t", "f"), "4.52%"),
 }
+CLAIMS = (
+    *(Claim("dtn", other, "accuracy") for other in ROWS if other != "dtn"),
+    Claim("s", "t", "accuracy"),  # "much less detrimental"
+    Claim("s-t", "t", "accuracy"),
+    Claim("s-t", "s-t-f", "accuracy"),
+)
 
 
-def run(experiment: digits.Experiment, digit: int = DIGIT, seed: int = 0) -> dict[str, float]:
-    """Trains the networks, and judges them on the digit.
+def run(
+    experiment: digits.Experiment,
+    *,
+    digit: int = DIGIT,
+    seeds: int | None = None,
+    rows: Sequence[str] | None = None,
+) -> Result:
+    """Trains the networks, judges them on the digit, and writes the table.
 
     Args:
-        experiment: data and settings; its folder gets `table3.json` and `table3.png`, in which the
-            first row is S's test images of the digit, and each other one a network's.
+        experiment: data and budget.
         digit: which one.
-        seed: of the networks.
-
-    Returns:
-        Row -> the judge's accuracy.
+        seeds: how many, from 0, in the place of the budget's.
+        rows: keys of `ROWS`; by default all.
 
     Raises:
-        ValueError: there is no such digit.
+        ValueError: there is no such digit, an unknown row, or less than one seed.
     """
     count = len(experiment.digits.names)
     if not 0 <= digit < count:
         raise ValueError(f"`digit` must be in [0, {count}), the classes. Received: {digit}")
-    found, models = {}, []
-    for row, (places, _) in ROWS.items():
-        model = experiment.network(seed=seed, without=digit, left_out_of=places)
-        found[row] = experiment.judged(model, digit)
-        logging.info("%d %s: %.2f%%", digit, row, 100 * found[row])
-        models.append(model)
-        write_json(experiment.out / "table3.json", {"digit": digit, "rows": found})
-    s_test = experiment.digits.s_test
-    shown = digits.examples(s_test.select(s_test.labels == digit))
-    digits.write_picture(experiment.out / "table3.png", shown, models)
-    return found
+    seeds = experiment.given.seeds if seeds is None else seeds
+    names = list(rows or ROWS)
+    common.check(names, list(ROWS), seeds)
+    result = experiment.result(
+        NAME,
+        "Table 3 of Taigman et al. 2017",
+        [
+            Row(key, title, {"Accuracy of '3'": paper} if digit == DIGIT else {})
+            for key, (title, _, paper) in ROWS.items()
+        ],
+        CLAIMS,
+        notes=(f"The judge's accuracy on S's test images of {digit}, transferred.",),
+    )
+    result.settings = {**result.settings, "digit": digit, "seeds": seeds}
+    shown: list[tuple[str, keras.Model]] = []
 
+    def score(row: Row, seed: int) -> dict[str, Any]:
+        kept = experiment.network(seed=seed, without=digit, left_out_of=ROWS[row.key][1])
+        model = kept.load()
+        if seed == 0:
+            shown.append((row.title, model))
+        return {"accuracy": experiment.judged(model, digit), **kept.found}
 
-def table(found: Mapping[str, Any], digit: int = DIGIT) -> str:
-    """What `run` found, as lines of text beside the paper's figures, which are of the digit 3."""
-    rows = [("method", f"accuracy of {digit}", "paper")]
-    for row, share in found.items():
-        rows.append((row, f"{share:.2%}", f"{ROWS[row][1]:.2f}%" if digit == DIGIT else ""))
-    return tables.aligned(rows)
+    def draw(seed: int) -> None:
+        if seed == 0:
+            s_test = experiment.digits.s_test
+            sources = digits.examples(s_test.select(s_test.labels == digit))
+            digits.draw_lines(result, experiment.out, sources, shown)
+
+    common.fill(result, experiment.out, names, seeds, score, draw)
+    return result
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = argparse.ArgumentParser(
-        "pixdt reproduce taigman2017-table3", description="Table 3 of Taigman et al. 2017."
-    )
-    digits.add_arguments(parser)
+    parser = digits.parser(NAME, "Table 3 of Taigman et al. 2017.", list(ROWS))
     parser.add_argument("--digit", type=int, default=DIGIT, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the networks (default: 0)")
     options = parser.parse_args(argv)
-    found = run(digits.from_arguments(options), options.digit, options.seed)
-    logging.info("\n%s", table(found, options.digit))
+    experiment = digits.open_experiment(options)
+    result = run(experiment, digit=options.digit, seeds=options.seeds, rows=options.rows)
+    common.tell(result, experiment.out)

@@ -1,6 +1,7 @@
 """Table 4 of Taigman et al. 2017: is a person found by the image that a photo is converted to?
 
     pixdt reproduce taigman2017-table4 --workdir runs/faces --photos x --gallery others
+    pixdt reproduce taigman2017-table4 --budget cpu
 
 Each photo x has a gallery: another photo x' of the same person, and distractors. The query is G(x);
 with `--drawn` also an image that people drew of x, and in any case x itself, which the paper
@@ -10,49 +11,57 @@ distractors; the counterparts of other photos are in no photo's gallery (Sec. 5.
 
 The paper has 118 photos of CelebA and 100,000 distractors. It searches by the VGG face descriptor,
 not by f, for which G was trained. Any Keras model serves here (`--embedder`), and any run.
+
+Without `--workdir` garments stand in for faces: a Domain Transfer Network from persons to products,
+whose f knows categories, converts a photo of each test product; x' is another photo of the same
+product, and photos of the validation products are the distractors. What searches is an embedder of
+the training products and photos, which knows neither f nor G.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from concurrent import futures
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 from absl import logging
 
-from keras_pixdt import data
+from keras_pixdt import data, presets, search
 from keras_pixdt.data import files
 from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
+from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import retrieval
-from keras_pixdt.reproduce import tables
+from keras_pixdt.reproduce import OUT, common, environment, pictures
+from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.training.run import EMBEDDERS, Run, load_run
 
-NAME = "taigman2017_table4"
+if TYPE_CHECKING:
+    from keras_pixdt.reproduce.rows import Rows
+
+NAME = "taigman2017-table4"
+TITLE = "Table 4 of Taigman et al. 2017"
 NO_COUNTERPART = "photo_without_counterpart"
 NO_DRAWING = "photo_without_drawing"
 
 PAPER_PHOTOS, PAPER_GALLERY = 118, 100_001
+SCORES = (
+    Score("median_rank", "Median rank", "lower", ",.1f"),
+    Score("mean_rank", "Mean rank", "lower", ",.2f"),
+    Score("rank_1_accuracy", "Rank-1 accuracy", "higher", ".2%"),
+    Score("rank_5_accuracy", "Rank-5 accuracy", "higher", ".2%"),
+)
+_HEAD = tuple(score.title for score in SCORES)
 PAPER = {
-    "drawn": {
-        "median_rank": 16_311.0,
-        "mean_rank": 27_992.34,
-        "rank_1_accuracy": 0.0,
-        "rank_5_accuracy": 0.0,
-    },
-    "converted": {
-        "median_rank": 16.0,
-        "mean_rank": 535.47,
-        "rank_1_accuracy": 0.2288,
-        "rank_5_accuracy": 0.3475,
-    },
+    "drawn": dict(zip(_HEAD, ("16311", "27,992.34", "0%", "0%"), strict=True)),
+    "converted": dict(zip(_HEAD, ("16", "535.47", "22.88%", "34.75%"), strict=True)),
 }
+CLAIMS = tuple(Claim("converted", "drawn", score.key) for score in SCORES)
 TITLES = {"drawn": "drawn by people", "converted": "G(x)", "photo": "the photo", "chance": "chance"}
 
 PICTURED = 32  # photos in the picture
@@ -264,19 +273,19 @@ def _same_weights(model: keras.Model, other: keras.Model | None) -> bool:
     return 0 < len(a) == len(b) and all(np.array_equal(v, w) for v, w in zip(a, b, strict=True))
 
 
-def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
+def _batches(items: Any) -> list[Any]:
+    """Slices of a sequence or an array."""
     return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
 
 
-def run(
+def find(
     workdir: str | os.PathLike[str],
     photos: str | os.PathLike[str],
     gallery: str | os.PathLike[str],
     drawn: str | os.PathLike[str] | None = None,
     *,
     embedder: str = "trained",
-    out: str | os.PathLike[str] | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], np.ndarray]:
     """Ranks the counterparts of photos by what the photos are converted to.
 
     Args:
@@ -287,15 +296,14 @@ def run(
             that all columns of the table are of the same photos.
         embedder: what images are compared by: as of `Run.embedder`, or the file of a Keras model of
             images in [-1, 1] to one vector each. One that takes any size gets the run's.
-        out: folder for `taigman2017_table4.json` and `taigman2017_table4.png`, a row for each of
-            the first 32 photos: x, the drawn image, G(x), the nearest of the gallery to G(x). None
-            writes nothing.
 
     Returns:
-        "settings"; "photos", how many; "distractors", how many, and "gallery", what a photo's
+        What was found: "photos", how many; "distractors", how many, and "gallery", what a photo's
         gallery consists of, in words, with its "gallery_size"; "measures": for "converted",
         "drawn", "photo" and "chance" the `measures`; "names" of the photos and, for all of these
-        but chance, their "ranks"; "left_out", files by reason, and the first of each.
+        but chance, their "ranks"; "left_out", files by reason, and the first of each. And the
+        picture, a row for each of the first 32 photos: x, the drawn image, G(x), the nearest of the
+        gallery to G(x).
 
     Raises:
         FileNotFoundError: there is nothing at a path.
@@ -354,11 +362,6 @@ def run(
             others = [person["counterpart"] for person in people]
             logging.warning("The gallery has %s: this is not what the paper did", what)
         found: dict[str, Any] = {
-            "settings": {
-                "workdir": os.fspath(workdir),
-                **{argument: os.fspath(path) for argument, path in given.values()},
-                "embedder": embedder,
-            },
             "photos": len(people),
             "distractors": len(distractors),
             "gallery": what,
@@ -371,17 +374,72 @@ def run(
             "ranks": {role: result.rank.tolist() for role, result in ranked.items()},
             "left_out": {"counts": skipped.counts, "examples": skipped.examples},
         }
-        if out is not None:
-            path = pathlib.Path(out)
-            path.mkdir(parents=True, exist_ok=True)
-            (path / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-            nearest = [
-                person["counterpart"] if rank == 1 else others[row]
-                for person, rank, row in zip(people, *ranked["converted"], strict=True)
-            ]
-            picture = _picture(folders, people[:PICTURED], converted, nearest[:PICTURED])
-            data.write_image(path / f"{NAME}.png", picture)
-    return found
+        nearest = [
+            person["counterpart"] if rank == 1 else others[row]
+            for person, rank, row in zip(people, *ranked["converted"], strict=True)
+        ]
+        picture = _picture(folders, people[:PICTURED], converted, nearest[:PICTURED])
+    return found, picture
+
+
+def run_workdir(
+    workdir: str | os.PathLike[str],
+    photos: str | os.PathLike[str],
+    gallery: str | os.PathLike[str],
+    drawn: str | os.PathLike[str] | None = None,
+    *,
+    embedder: str = "trained",
+    out: str | os.PathLike[str] = OUT,
+) -> Result:
+    """Writes the table of what `find` finds, which takes these arguments.
+
+    Args:
+        workdir: of the run.
+        photos: of the photos.
+        gallery: of counterparts and distractors.
+        drawn: of what people drew.
+        embedder: what images are compared by.
+        out: folder of the table.
+    """
+    found, picture = find(workdir, photos, gallery, drawn, embedder=embedder)
+    left_out = [f"{count} {reason}" for reason, count in found["left_out"]["counts"].items()]
+    result = _result(
+        {
+            "run": pathlib.Path(workdir).name,
+            "photos": found["photos"],
+            "gallery": f"{found['gallery_size']:,} ({found['gallery']})",
+            "embedder": pathlib.Path(embedder).name,
+            "left out": ", ".join(left_out) or "nothing",
+        },
+        (f"The paper has {PAPER_PHOTOS} photos and galleries of {PAPER_GALLERY:,}.",),
+    )
+    for row in result.rows:
+        if row.key in found["measures"]:
+            row.seeds[0] = dict(found["measures"][row.key])
+            if row.key in found["ranks"]:
+                row.seeds[0]["ranks"] = dict(
+                    zip(found["names"], found["ranks"][row.key], strict=True)
+                )
+    folder = pathlib.Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    data.write_image(folder / f"{NAME}.png", picture)
+    shown = "The photo, what was drawn of it if anything, G(x), and the nearest of the gallery"
+    result.pictures[f"{NAME}.png"] = shown
+    result.write(folder)
+    return result
+
+
+def _result(settings: Mapping[str, Any], notes: Sequence[str]) -> Result:
+    return Result(
+        NAME,
+        TITLE,
+        SCORES,
+        [Row(role, title, PAPER.get(role, {})) for role, title in TITLES.items()],
+        CLAIMS,
+        settings=settings,
+        made_with=environment.made_with(),
+        notes=notes,
+    )
 
 
 def _convert(
@@ -424,35 +482,166 @@ def _picture(
     )
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """The result of `run` as lines of text, the paper's figures beside its own."""
-    columns: list[tuple[str, Mapping[str, float]]] = []
-    for role, values in found["measures"].items():
-        columns.append((TITLES[role], values))
-        if role in PAPER:
-            columns.append(("paper", PAPER[role]))
-    rows = [("", *(title for title, _ in columns))]
-    for name in PAPER["converted"]:
-        form = "{:.2%}" if name.endswith("accuracy") else "{:,.2f}"
-        label = name.replace("_", " ")
-        rows.append((label, *(form.format(values[name]) for _, values in columns)))
-    return (
-        f"{found['photos']} photos, gallery of {found['gallery_size']:,} ({found['gallery']}); "
-        f"the paper: {PAPER_PHOTOS} and {PAPER_GALLERY:,}\n{tables.aligned(rows)}"
+# The stand-in
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much the network of the garments gets.
+
+    Attributes:
+        samples: photos that it sees; None leaves the preset its own epochs.
+        products: that are drawn.
+        seeds: how often it is trained.
+        fields: of the preset, that are to differ.
+    """
+
+    samples: int | None
+    products: int
+    seeds: int = 1
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+PRESET = "taigman2017-small"
+BUDGETS = {
+    "smoke": Budget(2_000, products=80, fields={"image_size": 32, "function_width": 0.25}),
+    "cpu": Budget(16_000, products=600),
+    "gpu": Budget(300_000, products=1_600, seeds=3),
+    # The paper's own, of a million faces, is not to be had: the preset's epochs on as many garments
+    # as LookBook has.
+    "paper": Budget(None, products=9_732, seeds=3, fields={"width": 1.0, "function_width": 1.0}),
+}
+GARMENTS_NOTE = (
+    "A stand-in for faces: garments on persons (x, x' and distractors), converted to products. "
+    "Nothing was drawn by people, and the paper's figures are of other images and another gallery."
+)
+
+
+class Garments(NamedTuple):
+    """The images of the stand-in, uint8.
+
+    Attributes:
+        photos: x, one of each test product of which there are two.
+        counterparts: x', another of the same product.
+        distractors: all photos of the validation products.
+    """
+
+    photos: np.ndarray
+    counterparts: np.ndarray
+    distractors: np.ndarray
+
+
+def garments(pairs: Mapping[str, PairSet]) -> Garments:
+    """The first two photos of each test product, and the photos of the validation products.
+
+    Raises:
+        ValueError: there is no validation split, or no test product has two photos.
+    """
+    if "validation" not in pairs:
+        raise ValueError(
+            "The distractors are photos of the validation split, which these data do not have. "
+            f"Choose others. Received the splits: {', '.join(pairs)}"
+        )
+    test = pairs["test"]
+    rows = [np.flatnonzero(test.target_index == product) for product in range(len(test.targets))]
+    first_two = np.array([row[:2] for row in rows if len(row) >= 2], int).reshape(-1, 2)
+    if not len(first_two):
+        raise ValueError(
+            "No product of the test split has two photos, x and x'. "
+            f"Received: {len(test)} photos of {len(test.targets)} products"
+        )
+    x, other = first_two.T
+    return Garments(test.sources[x], test.sources[other], np.asarray(pairs["validation"].sources))
+
+
+def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
+    """Trains the network of the garments, searches by it, and writes the table.
+
+    Args:
+        rows: the data, and where networks are kept.
+        budget: a key of `BUDGETS`.
+        seeds: of the network, how many, in the place of the budget's.
+
+    Raises:
+        ValueError: as `garments`, or less than one seed.
+    """
+    given = BUDGETS[budget]
+    seeds = given.seeds if seeds is None else seeds
+    common.check((), (), seeds)
+    preset = dataclasses.replace(presets.get(PRESET), **given.fields)
+    out, pairs = rows.folder.parent, rows.pairs(preset.image_size)
+    images = garments(pairs)
+    length = rows.length(preset, given.samples)
+    train = pairs["train"]
+    embedder = (
+        common.Cache(out)
+        .model(
+            "garments-embedder",
+            lambda: (
+                search.train_embedder(
+                    train.targets, generated=train.sources, generated_index=train.target_index
+                ),
+                {},
+            ),
+            data=rows.data_digest(preset.image_size),
+        )
+        .load()
     )
+
+    def features(pixels: np.ndarray) -> np.ndarray:
+        batches = [embedder.predict_on_batch(data.to_float(batch)) for batch in _batches(pixels)]
+        return np.concatenate([np.asarray(batch) for batch in batches])
+
+    counterparts, distractors = features(images.counterparts), features(images.distractors)
+    result = _result(
+        {
+            "budget": budget, "data": str(rows.data_options["data"]), "seeds": seeds,
+            "samples": length.samples, "photos": len(images.photos),
+            "gallery": len(distractors) + 1,
+        },
+        (GARMENTS_NOTE,),
+    )  # fmt: skip
+    lines = {row.key: row for row in result.rows}
+    lines["photo"].seeds[0] = dict(
+        measures(retrieve(features(images.photos), counterparts, distractors).rank)
+    )
+    lines["chance"].seeds[0] = measures(np.arange(1, len(distractors) + 2))
+
+    def score(row: Row, seed: int) -> dict[str, Any]:
+        run = rows.run(preset, length, seed)
+        converted = np.concatenate(
+            [data.to_uint8(run.convert(data.to_float(b))) for b in _batches(images.photos)]
+        )
+        ranked = retrieve(features(converted), counterparts, distractors)
+        if seed == 0:
+            found = images.distractors[ranked.nearest]
+            found[ranked.rank == 1] = images.counterparts[ranked.rank == 1]
+            shown = pictures.spread(len(converted))
+            named = {
+                "x": images.photos, "G(x)": converted, "nearest": found, "x'": images.counterparts,
+            }  # fmt: skip
+            file = f"{NAME}.png"
+            pictures.write_lines(out / file, [(name, v[shown]) for name, v in named.items()])
+            result.pictures[file] = (
+                "Photos, what the network of seed 0 makes of them, the nearest photo of the "
+                "gallery, and the one that should be found"
+            )
+        return {**measures(ranked.rank), "ranks": ranked.rank.tolist()}
+
+    common.fill(result, out, ["converted"], seeds, score)
+    return result
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = argparse.ArgumentParser(
-        "pixdt reproduce taigman2017-table4",
-        description="Table 4 of Taigman et al. 2017, for any run and any two folders.",
+    parser = common.parser(NAME, f"{TITLE}, for any run and any two folders, or on garments.")
+    parser.add_argument(
+        "--data", default="rendered", help="of garments, as `pixdt train` takes it; without a run"
     )
-    parser.add_argument("--workdir", required=True, help="folder of a finished run")
-    parser.add_argument("--photos", required=True, help="folder of the photos x")
+    parser.add_argument("--workdir", help="folder of a finished run; with --photos and --gallery")
+    parser.add_argument("--photos", help="folder of the photos x")
     parser.add_argument(
         "--gallery",
-        required=True,
         help="folder of other photos of the same persons, under the same names, and distractors",
     )
     parser.add_argument("--drawn", help="folder of what people drew, under the same names")
@@ -461,14 +650,19 @@ def main(argv: Sequence[str]) -> None:
         default="trained",
         help=f"{', '.join(EMBEDDERS)}, or the file of a Keras model (default: trained)",
     )
-    parser.add_argument("--out", help=f"folder for JSON and picture (default: WORKDIR/{NAME})")
     options = parser.parse_args(argv)
-    found = run(
-        options.workdir,
-        options.photos,
-        options.gallery,
-        options.drawn,
-        embedder=options.embedder,
-        out=options.out or pathlib.Path(options.workdir) / NAME,
-    )
-    logging.info("\n%s", table(found))
+    out = pathlib.Path(options.out)
+    folders = (options.workdir, options.photos, options.gallery)
+    if all(folders):
+        result = run_workdir(*folders, options.drawn, embedder=options.embedder, out=out)
+    elif any((*folders, options.drawn)):
+        parser.error("--workdir, --photos and --gallery belong together; without them, garments")
+    else:
+        from keras_pixdt.reproduce.rows import Rows
+
+        data_options: dict[str, Any] = {"data": options.data}
+        if options.data == "rendered":
+            data_options["num_products"] = BUDGETS[options.budget].products
+        rows = Rows(out, data_options, verbose=2)
+        result = run(rows, options.budget, seeds=options.seeds)
+    common.tell(result, out)

@@ -545,6 +545,9 @@ assert all(np.abs(a - b).max() > 0 for a, b in zip(before, model.get_weights()))
 assert [np.asarray(s).tolist()[1] for s in model._seed_states()] == [4, 4, 4]
 first, second = (np.asarray(model(batch["source"], training=True)) for _ in range(2))
 assert np.abs(first - second).max() > 1e-3
+for weight in model.converter.weights:
+    if weight.name == "beta":
+        weight.assign(np.ones(weight.shape))  # noise does not show in units that are dead
 model.save(f"{folder}/model.keras")
 np.savez(
     f"{folder}/drawn.npz",
@@ -563,7 +566,7 @@ def test_trains_on_jax_and_draws_the_same_on_tensorflow(tmp_path):
     np.testing.assert_allclose(model(source, training=False), drawn["noisy"], atol=1e-4)
     plain = model.plain_converter()
     np.testing.assert_allclose(plain(source, training=False), drawn["plain"], atol=1e-4)
-    assert np.abs(drawn["noisy"] - drawn["plain"]).max() > 1e-3  # above the tolerance
+    assert np.abs(drawn["noisy"] - drawn["plain"]).max() > 0.05  # far above the tolerance
 
 
 # Errors

@@ -1,5 +1,4 @@
 import json
-import logging as std_logging
 
 import numpy as np
 import pytest
@@ -75,14 +74,14 @@ def test_a_sample_is_at_a_mode_within_three_standard_deviations():
 def test_summary_tells_from_when_on_it_is_one_to_one():
     good, bad = Measured(10, 0, 0.1), Measured(9, 1, 0.2)
     history = [(1000 * (i + 1), m) for i, m in enumerate([bad, good, bad, bad, good, good])]
-    found = fig4.summary(3, history)
-    assert found["seed"] == 3 and found["one_to_one_from"] == 5000
+    found = fig4.summary(history)
+    assert found["one_to_one_from"] == 5000
     assert found["one_to_one_share"] == pytest.approx(2 / 3)
     assert (found["covered"], found["collisions"], found["stray"]) == (10, 0, 0.1)
     assert found["history"][0] == {
         "iterations": 1000, "covered": 9, "collisions": 1, "stray": 0.2,
     }  # fmt: skip
-    assert fig4.summary(3, history[:4])["one_to_one_from"] is None
+    assert fig4.summary(history[:4])["one_to_one_from"] is None
 
 
 def test_the_picture_shows_field_modes_and_samples():
@@ -103,47 +102,73 @@ def test_the_picture_shows_field_modes_and_samples():
     assert shown[middle - 1 : middle + 2, right - 1 : right + 2].max() == 0  # an x at (RADIUS, 0)
 
 
-@pytest.mark.slow
-def test_the_command_trains_the_three_models_and_writes_what_it_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(fig4, "UNITS", 8)
-    monkeypatch.setattr(fig4, "BATCH_SIZE", 16)
-    monkeypatch.setattr(fig4, "MEASURED_EVERY", 4)
-    monkeypatch.setattr(fig4, "PANEL_PX", 40)
-    root = std_logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    try:
-        fig4.main(["--seeds", "2", "--iterations", "6", "--out", str(tmp_path)])
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-    found = json.loads((tmp_path / "kim2017_fig4.json").read_text())
+@pytest.fixture
+def tiny(monkeypatch):
+    for name, value in {"UNITS": 8, "BATCH_SIZE": 16, "MEASURED_EVERY": 4, "PANEL_PX": 24}.items():
+        monkeypatch.setattr(fig4, name, value)
+
+
+def test_the_command_trains_and_writes_a_table(tiny, tmp_path):
+    fig4.main(["--budget", "smoke", "--iterations", "6", "--rows", "disco", "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "kim2017-fig4.json").read_text())
     assert found["settings"]["iterations"] == 6 and found["settings"]["units"] == 8
-    assert list(found["models"]) == ["standard", "reconstruction", "disco"]
-    for results in found["models"].values():
-        assert [r["seed"] for r in results] == [0, 1]
-        for r in results:
-            assert [m["iterations"] for m in r["history"]] == [4, 6]
-            assert r["history"][-1]["covered"] == r["covered"]
-    for seed in range(2):
-        with Image.open(tmp_path / f"kim2017_fig4_seed{seed}.png") as image:
-            assert image.size == (4 * 40 + 3 * 8, 24 + 40)
-    assert fig4.table(found["models"]).count("\n") == 6
+    standard, _, disco = found["rows"]
+    assert standard["seeds"] == {} and disco["paper"] == {"modes covered": "all ten modes"}
+    (seed,) = disco["seeds"].values()
+    assert [m["iterations"] for m in seed["history"]] == [4, 6]
+    assert seed["history"][-1]["covered"] == seed["covered"]
+    assert list(found["pictures"]) == ["kim2017-fig4-seed0.png"]
+    with Image.open(tmp_path / "kim2017-fig4-seed0.png") as image:
+        assert image.size == (2 * 24 + 8, 24 + 24)
+    (model,) = (tmp_path / "rows").glob("kim2017-fig4-disco-seed0-*.keras")
+    assert "(d) DiscoGAN" in (tmp_path / "kim2017-fig4.md").read_text()
+    assert "modes covered" in (tmp_path / "kim2017-fig4.html").read_text()
 
 
-def test_training_starts_alike_for_one_seed(monkeypatch):
-    monkeypatch.setattr(fig4, "UNITS", 8)
-    monkeypatch.setattr(fig4, "BATCH_SIZE", 16)
-    monkeypatch.setattr(fig4, "PANEL_PX", 8)
+def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatch):
+    trained = []
+
+    def train(name, seed, iterations):
+        """Untrained models, of which some numbers are told."""
+        trained.append((name, seed))
+        if len(trained) == 3 and interrupted:
+            raise KeyboardInterrupt
+        model = fig4.build(name, seed)
+        return model, [(iterations, Measured(len(name) + seed, seed, 0.25))]
+
+    monkeypatch.setattr(fig4, "train", train)
+    options = {"budget": "smoke", "seeds": 2, "rows": ["standard", "disco"]}
+    interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        fig4.run(tmp_path / "cut", **options)
+    assert (tmp_path / "cut" / "kim2017-fig4.md").exists()  # as far as it came
+    resumed = fig4.run(tmp_path / "cut", **options).markdown()
+    each = [("standard", 0), ("disco", 0), ("standard", 1), ("disco", 1)]
+    assert trained == [*each[:3], *each[2:]]
+    interrupted = False
+    assert fig4.run(tmp_path / "whole", **options).markdown() == resumed
+    assert resumed == (tmp_path / "cut" / "kim2017-fig4.md").read_text()
+    # "standard" and "disco" have 8 and 5 letters.
+    assert "DiscoGAN is better than (b) standard GAN in Modes covered, of 10: **does not" in resumed
+    count = len(trained)
+    fig4.run(tmp_path / "cut", "smoke", iterations=7, rows=["disco"])
+    assert len(trained) == count + 1  # of another length
+
+
+def test_training_starts_alike_for_one_seed(tiny, monkeypatch):
     monkeypatch.setitem(fig4.MODELS, "again", fig4.MODELS["standard"])
-    monkeypatch.setitem(fig4.TITLES, "again", "again")
-    (first, panels), (second, again) = (fig4.train(name, 7, 3) for name in ("standard", "again"))
-    assert first == second
-    for a, b in zip(panels, again, strict=True):
-        np.testing.assert_array_equal(a.translated, b.translated)
-        np.testing.assert_array_equal(a.field, b.field)
-    assert np.abs(panels[0].translated - panels[1].translated).max() > 1e-3
-    other, _ = fig4.train("standard", 8, 3)[1]
-    assert np.abs(other.translated - panels[0].translated).max() > 1e-3
+    points = fig4.circle(5)[:, None]
+    translated, measured = [], []
+    for name, seed in (("standard", 7), ("again", 7)):
+        model, found = fig4.train(name, seed, 3)
+        translated.append(fig4._translate(model, points))
+        measured.append(found)
+    assert measured[0] == measured[1]
+    np.testing.assert_array_equal(translated[0], translated[1])
+    untrained = fig4._translate(fig4.build("standard", 7), points)
+    assert np.abs(translated[0] - untrained).max() > 1e-3
+    other = fig4._translate(fig4.build("standard", 8), points)
+    assert np.abs(other - untrained).max() > 1e-3
 
 
 def test_the_models_are_those_of_fig_2():
@@ -163,11 +188,12 @@ def test_the_models_are_those_of_fig_2():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"models": ["disco", "cyclegan"]}, "standard, reconstruction, disco. Received: cyclegan"),
-        ({"seeds": 0}, "at least 1. Received: 0 seeds"),
-        ({"iterations": 0}, "Received: 5 seeds, 0 iterations"),
+        ({"rows": ["disco", "cyclegan"]}, "of standard, reconstruction, disco. Received: cyclegan"),
+        ({"seeds": 0}, "`seeds` must be at least 1. Received: 0"),
+        ({"iterations": 0}, "`iterations` must be at least 1. Received: 0"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_named(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        fig4.run(**arguments)
+        fig4.run(tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()

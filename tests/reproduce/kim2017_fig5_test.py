@@ -1,35 +1,60 @@
 import json
 
+import keras
 import numpy as np
 import pytest
-from absl import logging
 from PIL import Image
 
 from keras_pixdt import data, presets
 from keras_pixdt.data import azimuth
-from keras_pixdt.reproduce import kim2017_fig5
+from keras_pixdt.reproduce import kim2017_fig5, kim2017_fig8
 
 ANGLES = np.array(azimuth.AZIMUTHS, float)
 # Root mean square of 0, 15, 15, 30, 30, ... 75, 75, which is also their standard deviation.
 RMS = 15 * np.sqrt(2 * (1 + 4 + 9 + 16 + 25) / 11)
 
 
+TINY = kim2017_fig5.Budget(
+    epochs=1,
+    objects=3,
+    test_objects=2,
+    regressor_epochs=1,
+    fields={"image_size": 16, "width": 1 / 32, "batch_size": 8, "passes": 1},
+)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(kim2017_fig5.BUDGETS, "smoke", TINY)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 1, "models": ("gan",)}, "`models` must be one or more of .*Received: gan"),
-        ({"epochs": 1, "models": ()}, "`models` must be one or more of .*Received: none"),
-        ({}, "Give either `minutes` or `epochs`"),
-        ({"epochs": 1, "minutes": 1.0}, "Give either `minutes` or `epochs`"),
-        ({"epochs": 1, "source": "boat"}, "`source` must be one of .*Received: 'boat'"),
-        ({"epochs": 1, "target": "boat"}, "`target` must be one of .*Received: 'boat'"),
-        ({"epochs": 1, "objects": 0}, "`objects` must be at least 1. Received: 0"),
-        ({"epochs": 1, "test_objects": 0}, "`test_objects` must be at least 1. Received: 0"),
+        ({"rows": ["car-car-gan"]}, "`rows` must be of car-car-standard.*Received: car-car-gan"),
+        ({"rows": ["head-head-disco"]}, "Received: head-head-disco"),  # without `faces`
+        ({"seeds": 0}, "`seeds` must be at least 1. Received: 0"),
+        ({"epochs": 0}, "`epochs` must be at least 1. Received: 0"),
     ],
 )
-def test_bad_arguments(options, message):
+def test_bad_arguments(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        kim2017_fig5.run(**options)
+        kim2017_fig5.run(tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("boat", "car"), "`source` must be one of .*Received: 'boat'"),
+        (("car", "boat"), "`target` must be one of .*Received: 'boat'"),
+        (("car", "car", 0), "`objects` must be at least 1. Received: 0"),
+        (("car", "car", 1, 0), "`test_objects` must be at least 1. Received: 0"),
+    ],
+)
+def test_bad_domains(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kim2017_fig5.draw_domains(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -105,16 +130,16 @@ def test_regressor_learns_the_azimuth_of_other_objects():
 
 
 def test_models_are_the_papers():
-    fields = {"width": 0.5, "reconstruction_weight": 10.0}
-    rows = {name: kim2017_fig5._preset(name, fields) for name in kim2017_fig5.MODELS}
-    assert [(row.coupled, row.reconstruction_weight) for row in rows.values()] == [
+    given = kim2017_fig5.Budget(1, fields={"extra_layer": True})
+    rows = [kim2017_fig5.preset_of(model, given) for model in kim2017_fig5.MODELS]
+    assert [(row.coupled, row.reconstruction_weight) for row in rows] == [
         (False, 0.0),
         (False, 10.0),
         (True, 10.0),
     ]
-    assert all(row.width == 0.5 and not row.extra_layer for row in rows.values())
-    assert kim2017_fig5._preset("disco", {"extra_layer": True}).extra_layer
-    assert set(kim2017_fig5.MODELS.values()) <= set(presets.names())
+    assert all(row.width == 0.25 and row.extra_layer for row in rows)
+    paper = kim2017_fig5.preset_of("disco", kim2017_fig5.BUDGETS["paper"])
+    assert paper == presets.get("kim2017")
 
 
 def panel_of(inputs, translated, relation="same"):
@@ -152,77 +177,64 @@ def test_picture_has_inputs_above_translations():
         assert (rows[start : start + 16] == level).all()
 
 
-@pytest.mark.slow
-def test_run(tmp_path):
-    found = kim2017_fig5.run(
-        "chair",
-        "chair",
-        tmp_path,
-        epochs=1,
-        models=("standard", "disco"),
-        objects=3,
-        test_objects=2,
-        regressor_epochs=1,
-        processes=1,
-        verbose=0,
-        image_size=16,
-        width=1 / 32,
-        batch_size=8,
-    )
-    assert json.loads((tmp_path / "chair_to_chair.json").read_text()) == json.loads(
-        json.dumps(found)
-    )
-    assert list(found["regressors"]) == ["chair"]
-    assert list(found["models"]) == ["standard", "disco"]
-    for result in found["models"].values():
-        assert result["steps"] == 33 // 8
-        relation = kim2017_fig5.relate(result["input"], result["translated"])
-        assert result["rmse"] == pytest.approx(relation.rmse, abs=0.1)  # points are rounded
-        assert len(result["input"]) == len(result["translated"]) == 22
-        assert result["input"] == found["models"]["standard"]["input"]
-    with Image.open(tmp_path / "chair_to_chair.png") as figure:
-        assert figure.width == 2 * kim2017_fig5.PLOT_PX + kim2017_fig5.MARGIN
-    lines = kim2017_fig5.table(found).splitlines()
-    assert [line.split("  ")[0] for line in lines[1:]] == ["regressor, chair", "standard", "disco"]
-
-    import keras
-
-    model = keras.models.load_model(tmp_path / "chair_to_chair_disco.keras")
+def test_the_command_writes_a_table(tiny, tmp_path):
+    kim2017_fig8.main(["--budget", "smoke", "--rows", "chair-car-disco", "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "kim2017-fig8.json").read_text())
+    assert [row["key"] for row in found["rows"] if row["seeds"]] == ["chair-car-disco"]
+    score = found["rows"][2]["seeds"]["0"]
+    assert score["steps"] == 33 // 8 and score["abs_correlation"] == abs(score["correlation"])
+    assert set(score) >= {"rmse", "spread", "relation", "minutes"}
+    assert found["settings"]["RMSE of regressors"].startswith("chair ")
+    assert list(found["pictures"]) == ["kim2017-fig8-chair-to-car.png"]  # heads were not drawn
+    with Image.open(tmp_path / "kim2017-fig8-chair-to-car.png") as figure:
+        assert figure.width == kim2017_fig5.PLOT_PX
+    assert "chair to car, DiscoGAN" in (tmp_path / "kim2017-fig8.md").read_text()
+    assert "Fig. 8 of Kim et al. 2017" in (tmp_path / "kim2017-fig8.html").read_text()
+    (model,) = (tmp_path / "rows").glob("kim2017-chair-car-disco-seed0-*.keras")
+    model = keras.models.load_model(model)
     assert model.coupled and model.image_size == 16
 
 
-def test_command(monkeypatch, tmp_path):
-    received = {}
+def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatch):
+    trained = []
 
-    def run(**options):
-        received.update(options)
-        numbers = {"rmse": 20.0, "relation": "same", "correlation": 0.9, "spread": 40.0}
-        return {"regressors": {"car": numbers}, "models": {"disco": {**numbers, "steps": 1000}}}
+    def train(preset, domains, *, epochs, seed, verbose):
+        """Models that are not trained."""
+        trained.append((preset.name, seed, epochs, len(domains.sources)))
+        if len(trained) == 2 and interrupted:
+            raise KeyboardInterrupt
+        keras.utils.set_random_seed(seed)
+        model = preset.model(seed)
+        model.compile(preset.optimizers(model.players))
+        return model
 
-    monkeypatch.setattr(kim2017_fig5, "run", run)
-    said = []
-    monkeypatch.setattr(logging, "info", lambda *text: said.append(text[0] % text[1:]))
-    arguments = ["--source", "chair", "--minutes", "5", "--models", "disco", "--width", "0.5"]
-    arguments += ["--reconstruction-weight", "3", "--extra-layer", "--out", str(tmp_path)]
-    kim2017_fig5.main(arguments)
-    assert received == {
-        "source": "chair",
-        "target": "car",
-        "minutes": 5.0,
-        "models": ["disco"],
-        "objects": kim2017_fig5.OBJECTS,
-        "test_objects": kim2017_fig5.TEST_OBJECTS,
-        "regressor_epochs": kim2017_fig5.REGRESSOR_EPOCHS,
-        "seed": 0,
-        "width": 0.5,
-        "reconstruction_weight": 3.0,
-        "extra_layer": True,
-        "out": str(tmp_path),
-        "verbose": 2,
-    }
-    assert "disco           20.0  same    +0.900       40.0    1,000" in said[0]
+    monkeypatch.setattr(kim2017_fig5.unpaired, "train", train)
+    interrupted = True
+    rows = ["car-car-standard", "car-car-disco"]
+    with pytest.raises(KeyboardInterrupt):
+        kim2017_fig5.run(tmp_path / "cut", "smoke", rows=rows, processes=1)
+    resumed = kim2017_fig5.run(tmp_path / "cut", "smoke", rows=rows, processes=1)
+    names = ["kim2017-small-standard", "kim2017-small", "kim2017-small"]
+    assert trained == [(name, 0, 1, 33) for name in names]
+    interrupted = False
+    again = kim2017_fig5.run(tmp_path / "cut", "smoke", rows=rows, processes=1)
+    assert len(trained) == 3
+    assert again.markdown() == resumed.markdown()
+    whole = kim2017_fig5.run(tmp_path / "whole", "smoke", rows=rows, processes=1)
+    assert whole.markdown() == resumed.markdown()
+    assert [v["claim"] for v in whole.verdicts()] == [
+        f"car to car, DiscoGAN is better than car to car, standard GAN in {score}"
+        for score in ("RMSE of azimuths, degrees", "|correlation|")
+    ]
 
 
-def test_command_needs_a_length():
-    with pytest.raises(SystemExit):
-        kim2017_fig5.main(["--source", "car"])
+def test_faces_are_rows_of_their_own(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(kim2017_fig5.common, "fill", lambda *_: None)
+    result = kim2017_fig5.run(
+        tmp_path, "smoke", faces=True, rows=["head-head-disco"], extra_layer=True, processes=1
+    )
+    assert [row.key for row in result.rows][3:] == [
+        "head-head-standard", "head-head-reconstruction", "head-head-disco",
+    ]  # fmt: skip
+    assert result.title == "Figs. 5 and 6 of Kim et al. 2017" and len(result.claims) == 8
+    assert result.settings["RMSE of regressors"].startswith("head ")  # no car was drawn

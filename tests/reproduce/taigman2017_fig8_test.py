@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from absl import logging
 
 from keras_pixdt import data, presets
 from keras_pixdt.data import DomainSet
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork, build_function
+from keras_pixdt.reproduce import common, digits
 from keras_pixdt.reproduce import taigman2017_fig8 as fig8
 from keras_pixdt.training.run import Run
 from tests import samples
@@ -49,15 +49,14 @@ def cells(path, columns, rows):
     )
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), "unit"])
-def test_bad_scales(scale):
-    with pytest.raises(ValueError, match=f"positive number or 'auto'. Received: {scale!r}"):
-        fig8.run("run", scale=scale)
+def test_unknown_rows_are_refused(workdir, tmp_path):
+    with pytest.raises(ValueError, match="`rows` must be of unit, mean. Received: x"):
+        fig8.run_workdir(workdir, tmp_path, ["x"])
 
 
 def test_folders_without_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no finished run"):
-        fig8.run(tmp_path)
+        fig8.run_workdir(tmp_path)
 
 
 def test_other_models_are_refused(model, monkeypatch, tmp_path):
@@ -65,7 +64,7 @@ def test_other_models_are_refused(model, monkeypatch, tmp_path):
     for name, other in (("yoo2016", object()), ("taigman2017-no-f", without_f)):
         opens(monkeypatch, Run(tmp_path, presets.get(name), {}, 0, other))
         with pytest.raises(ValueError, match=f"run of a Domain Transfer .*preset '{name}'"):
-            fig8.run(tmp_path)
+            fig8.run_workdir(tmp_path)
 
 
 def test_mean_difference_by_hand():
@@ -82,37 +81,58 @@ def test_mean_difference_equals_that_of_all_pairs():
     assert fig8.mean_difference(images) == pytest.approx(np.mean(pairs))
 
 
-def test_command_draws_the_basis(model, workdir, monkeypatch):
-    said = []
-    monkeypatch.setattr(logging, "info", lambda *text: said.append(text[0] % text[1:]))
-    fig8.main(["--workdir", str(workdir)])
+def test_command_draws_the_basis_of_a_run(model, workdir, tmp_path):
+    """Unit vectors need none of the run's data."""
+    fig8.main(["--workdir", str(workdir), "--rows", "unit", "--out", str(tmp_path)])
     basis = data.to_uint8(np.asarray(model.basis()))
     assert basis.shape == (FEATURES, SIZE, SIZE, 3)
-    drawn = cells(workdir / "taigman2017_fig8.png", 3, 2)
+    drawn = cells(tmp_path / "taigman2017-fig8-unit.png", 3, 2)
     assert np.abs(drawn.astype(int) - basis).max() <= 1  # 1 where rounding decides
-    difference = fig8.mean_difference(drawn)
-    assert (
-        f"6 images of vectors of length 1: mean absolute difference of two {difference:.3f}"
-        in (said[0])
-    )
+    unit, mean, real = json.loads((tmp_path / "taigman2017-fig8.json").read_text())["rows"]
+    assert mean["seeds"] == real["seeds"] == {}
+    assert unit["paper"] == {"variability": "a large amount"}
+    assert unit["seeds"]["0"] == {
+        "difference": fig8.mean_difference(drawn), "length": 1.0, "images": FEATURES,
+    }  # fmt: skip
 
 
-def test_scales(model, monkeypatch, tmp_path):
+def test_rows(model, monkeypatch, tmp_path):
     sources = data.to_uint8(samples.images(5, SIZE))
-    test = DomainSet(sources, sources[:1])
-    run = Run(tmp_path, presets.get("taigman2017"), {}, 0, model, {"test": test})
+    targets = data.to_uint8(samples.images(9, SIZE, seed=1))
+    run = Run(
+        tmp_path, presets.get("taigman2017"), {}, 0, model, {"test": DomainSet(sources, targets)}
+    )
     opens(monkeypatch, run)
     f = np.asarray(model.function(data.to_float(sources), training=False))
     length = np.sqrt((f**2).sum(axis=1)).mean()
-    found = fig8.run(tmp_path, tmp_path / "new" / "auto.png", "auto")
-    assert found["images"] == FEATURES
-    assert found["scale"] == pytest.approx(length, rel=1e-5)
+    result = fig8.run_workdir(tmp_path, tmp_path / "new")
+    unit, mean, real = (row.seeds[0] for row in result.rows)
+    assert mean["length"] == pytest.approx(length, rel=1e-5)
     images = np.asarray(model.generator(length * np.eye(FEATURES, dtype="float32")))
-    drawn = cells(tmp_path / "new" / "auto.png", 3, 2)
+    drawn = cells(tmp_path / "new" / "taigman2017-fig8-mean.png", 3, 2)
     assert np.abs(drawn.astype(int) - data.to_uint8(images)).max() <= 1
-    assert found["difference"] == fig8.mean_difference(drawn)
-    longer = fig8.run(tmp_path, scale=100.0)
-    assert longer["scale"] == 100 and longer["difference"] > 2 * fig8.run(tmp_path)["difference"]
+    assert mean["difference"] == fig8.mean_difference(drawn)
+    assert unit["length"] == 1
+    assert real == {"difference": fig8.mean_difference(targets[:FEATURES])}
+
+
+def test_without_a_run_it_is_of_the_network_of_table_1(model, monkeypatch, tmp_path):
+    model.save(tmp_path / "dtn.keras")
+    asked = []
+
+    def network(self, preset=digits.DTN, seed=0):
+        asked.append((preset, seed))
+        return common.Kept(tmp_path / "dtn.keras", {"minutes": 2.5})
+
+    monkeypatch.setattr(digits.Experiment, "network", network)
+    images = digits.Images(data.to_uint8(samples.images(7, SIZE)), np.arange(7))
+    sets = digits.Digits(images, images, images, images, tuple("0123456"))
+    experiment = digits.Experiment(sets, digits.Budget(7, seeds=2), tmp_path / "out")
+    result = fig8.run(experiment, rows=["unit"])
+    assert asked == [("taigman2017", 0), ("taigman2017", 1)]
+    assert [seed["minutes"] for seed in result.rows[0].seeds.values()] == [2.5, 2.5]
+    assert (tmp_path / "out" / "taigman2017-fig8.html").exists()
+    assert digits.DRAWN_NOTE in result.markdown()
 
 
 def test_the_grid_is_filled_row_by_row():

@@ -82,13 +82,13 @@ def test_missing_folders_are_named(folders, missing, tmp_path):
     arguments = dict(zip(("photos", "gallery", "drawn"), folders, strict=True))
     arguments[missing] = tmp_path / "nowhere"
     with pytest.raises(FileNotFoundError, match=f"nowhere. `{missing}` must be a folder or an arc"):
-        table4.run("run", **arguments)
+        table4.find("run", **arguments)
 
 
 def test_a_folder_without_images_is_named(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty has no images, which end in .bmp"):
-        table4.run("run", folders[0], tmp_path / "empty")
+        table4.find("run", folders[0], tmp_path / "empty")
 
 
 def test_two_images_of_one_photo_are_named(folders):
@@ -96,35 +96,35 @@ def test_two_images_of_one_photo_are_named(folders):
     write(gallery, {"less/anna.gif": BLUE})
     message = r"gallery has 2 images called 'anna' \(less/anna.gif, more/anna.bmp\)"
     with pytest.raises(ValueError, match=message):
-        table4.run("run", photos, gallery)
+        table4.find("run", photos, gallery)
 
 
 def test_photos_without_counterparts_are_named(folders, tmp_path):
     gallery = write(tmp_path / "others", {"dora.png": RED})
     message = "needs an image of the same name.*3 photo_without_counterpart .anna.png, ben.png, cl"
     with pytest.raises(ValueError, match=message):
-        table4.run("run", folders[0], gallery)
+        table4.find("run", folders[0], gallery)
 
 
 def test_one_photo_without_distractors_has_nothing_to_be_told_from(folders, tmp_path):
     gallery = write(tmp_path / "one", {"ben.png": RED})
     with pytest.raises(ValueError, match="needs distractors, .*Received: 1 probes, no distractors"):
-        table4.run("run", folders[0], gallery)
+        table4.find("run", folders[0], gallery)
 
 
 def test_embedders_that_do_not_fit(folders, tmp_path):
     with pytest.raises(FileNotFoundError, match="one of trained, search, .*no file vgg"):
-        table4.run("run", *folders, embedder="vgg.keras")
+        table4.find("run", *folders, embedder="vgg.keras")
     image = keras.Input((8, 12, 3))
     oblong = tmp_path / "oblong.keras"
     keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)).save(oblong)
     with pytest.raises(ValueError, match=r"must take square RGB .*takes \(None, 8, 12, 3\)"):
-        table4.run("run", *folders, embedder=str(oblong))
+        table4.find("run", *folders, embedder=str(oblong))
     image = keras.Input((8, 8, 3))
     maps = tmp_path / "maps.keras"
     keras.Model(image, keras.layers.MaxPooling2D()(image)).save(maps)
     with pytest.raises(ValueError, match=r"one vector for each.*gives \(None, 4, 4, 3\)"):
-        table4.run("run", *folders, embedder=str(maps))
+        table4.find("run", *folders, embedder=str(maps))
 
 
 def test_features_that_disagree():
@@ -199,10 +199,7 @@ def test_measures_by_hand():
 
 
 def test_run_by_hand(folders, tmp_path, said):
-    out = tmp_path / "a" / "out"
-    found = table4.run("run", *folders, out=out)
-    assert json.loads((out / "taigman2017_table4.json").read_text()) == found
-    assert found["settings"]["embedder"] == "trained"
+    found, picture = table4.find("run", *folders)
     assert (found["photos"], found["distractors"], found["gallery_size"]) == (2, 3, 4)
     assert found["names"] == ["anna.png", "ben.png"]
     # Anna: red, converted to magenta, drawn white, to be found by red among magenta, white, green.
@@ -222,7 +219,6 @@ def test_run_by_hand(folders, tmp_path, said):
         "unreadable": ["broken.png"],
     }
     assert any("1 photo_without_counterpart (cleo.png)" in text for text in said)
-    picture = data.read_image(out / "taigman2017_table4.png")
     assert picture.shape == (2 * (SIZE + 2) - 2, 4 * (SIZE + 2) - 2, 3)
     cells = [[tuple(pixel) for pixel in row[8 :: SIZE + 2]] for row in picture[8 :: SIZE + 2]]
     assert cells == [[RED, WHITE, MAGENTA, MAGENTA], [BLUE, GREEN, BLACK, BLACK]]
@@ -231,7 +227,7 @@ def test_run_by_hand(folders, tmp_path, said):
 def test_photos_without_a_drawing_are_in_no_column(folders, said):
     photos, gallery, drawn = folders
     (drawn / "anna.gif").unlink()
-    found = table4.run("run", photos, gallery, drawn)
+    found, _ = table4.find("run", photos, gallery, drawn)
     assert found["names"] == ["ben.png"]
     assert found["ranks"] == {"photo": [2], "drawn": [2], "converted": [1]}
     assert found["left_out"]["examples"]["photo_without_drawing"] == ["anna.png"]
@@ -242,7 +238,7 @@ def test_photos_without_a_drawing_are_in_no_column(folders, said):
 def test_unreadable_counterparts_are_left_out_with_their_photos(folders, said):
     photos, gallery, _ = folders
     (gallery / "more" / "anna.bmp").write_bytes(b"")
-    found = table4.run("run", photos, gallery)
+    found, _ = table4.find("run", photos, gallery)
     assert found["names"] == ["ben.png"]
     assert found["left_out"]["examples"]["unreadable"] == ["more/anna.bmp", "broken.png"]
     assert "drawn" not in found["ranks"]
@@ -250,14 +246,13 @@ def test_unreadable_counterparts_are_left_out_with_their_photos(folders, said):
 
 def test_without_distractors_the_gallery_is_of_counterparts(folders, tmp_path, said):
     gallery = write(tmp_path / "pairs", {"anna.png": GREEN, "ben.png": MAGENTA})
-    found = table4.run("run", folders[0], gallery, out=tmp_path)
+    found, picture = table4.find("run", folders[0], gallery)
     # Magenta is at -1 of green, and at 1 of Ben's counterpart; black is nearer to green than to it.
     assert found["ranks"] == {"photo": [2, 1], "converted": [2, 2]}
     assert found["gallery_size"] == 2 and found["distractors"] == 0
     assert "no distractors" in found["gallery"]
     assert any("not what the paper did" in text for text in said)
-    assert "there are no distractors" in table4.table(found)
-    nearest = data.read_image(tmp_path / "taigman2017_table4.png")[8 :: SIZE + 2, -1]
+    nearest = picture[8 :: SIZE + 2, -1]
     assert [tuple(pixel) for pixel in nearest] == [MAGENTA, GREEN]
 
 
@@ -266,8 +261,8 @@ def test_embedders_of_a_fixed_size_get_it(folders, tmp_path, said):
     flat = tmp_path / "flat.keras"
     keras.Model(image, keras.layers.Flatten()(image)).save(flat)
     # Cosines of images of one colour are those of the colours.
-    expected = table4.run("run", *folders)["ranks"]
-    assert table4.run("run", *folders, embedder=str(flat))["ranks"] == expected
+    expected = table4.find("run", *folders)[0]["ranks"]
+    assert table4.find("run", *folders, embedder=str(flat))[0]["ranks"] == expected
 
 
 def test_the_runs_own_f_is_warned_of(workdir, tmp_path, said):
@@ -285,22 +280,122 @@ def test_the_runs_own_f_is_warned_of(workdir, tmp_path, said):
     assert len(said) == 1 and "the run's own f" in said[0]
 
 
-def test_command_prints_the_table(folders, workdir, said):
+def test_command_writes_the_table(folders, workdir, said, tmp_path):
     photos, gallery, drawn = map(str, folders)
     given = ["--photos", photos, "--gallery", gallery, "--drawn", drawn]
-    table4.main(["--workdir", str(workdir), *given])
-    written = workdir / "taigman2017_table4"
-    assert {path.name for path in written.iterdir()} == {
-        "taigman2017_table4.json",
-        "taigman2017_table4.png",
+    out = tmp_path / "a" / "out"
+    table4.main(["--workdir", str(workdir), *given, "--out", str(out)])
+    names = {f"taigman2017-table4.{suffix}" for suffix in ("html", "json", "md", "png")}
+    assert {path.name for path in out.iterdir()} == names
+    written = json.loads((out / "taigman2017-table4.json").read_text())
+    converted = written["rows"][1]
+    assert converted["seeds"]["0"]["ranks"] == {"anna.png": 3, "ben.png": 1}
+    assert converted["paper"]["Rank-1 accuracy"] == "22.88%"
+    assert written["settings"]["gallery"] == "4 (distractors and the photo's counterpart)"
+    assert "1 unreadable" in written["settings"]["left out"]
+    # Drawn images have ranks 4 and 2, converted ones 3 and 1.
+    assert [(v["claim"].rsplit(" in ")[-1], v["holds"]) for v in written["claims"]] == [
+        ("Median rank", True), ("Mean rank", True),
+        ("Rank-1 accuracy", True), ("Rank-5 accuracy", None),  # all ranks are below 5
+    ]  # fmt: skip
+    text = (out / "taigman2017-table4.md").read_text()
+    assert any(text in line for line in said)
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n")]
+    assert ["drawn by people", "3.0", "3.00", "0.00%", "100.00%", "16311", "27,992.34", "0%",
+            "0%"] in table  # fmt: skip
+    assert ["G(x)", "2.0", "2.00", "50.00%", "100.00%", "16", "535.47", "22.88%", "34.75%"] in table
+    assert ["the photo", "1.5", "1.50", "50.00%", "100.00%", "", "", "", ""] in table
+
+
+@pytest.mark.parametrize("options", [["--workdir", "a", "--photos", "b"], ["--drawn", "c"]])
+def test_command_wants_a_run_with_its_folders(options, capsys):
+    with pytest.raises(SystemExit):
+        table4.main(options)
+    assert "--workdir, --photos and --gallery belong together" in capsys.readouterr().err
+
+
+# The stand-in
+
+
+def pairs_of(products, colors, per_product=2):
+    """Products whose photos have one colour each, all of a different brightness of it."""
+    index = np.repeat(np.arange(products), per_product)
+    shades = np.array(colors, float)[index] * np.linspace(1, 0.8, len(index))[:, None]
+    sources = np.broadcast_to(shades[:, None, None], (len(index), SIZE, SIZE, 3))
+    targets = np.full((products, SIZE, SIZE, 3), 255, np.uint8)
+    ids = np.arange(products)
+    return data.PairSet(sources.astype(np.uint8), targets, index, ids, ids)
+
+
+class OneNetwork:
+    """In the place of `rows.Rows`: a run that makes a picture of each photo, trained by no one."""
+
+    def __init__(self, out, pairs, convert):
+        self.folder, self.data_options = out / "rows", {"data": "rendered"}
+        self._pairs, self._convert, self.asked = pairs, convert, []
+
+    def pairs(self, image_size):
+        return self._pairs
+
+    def data_digest(self, image_size):
+        return "digest"
+
+    def length(self, preset, samples):
+        return types.SimpleNamespace(samples=samples)
+
+    def run(self, preset, length, seed):
+        self.asked.append((preset.name, length.samples, seed))
+        return types.SimpleNamespace(convert=self._convert)
+
+
+@pytest.fixture
+def by_color(monkeypatch):
+    monkeypatch.setattr(table4.search, "train_embedder", lambda *_, **__: mean_color())
+
+
+def test_garments_are_photos_of_test_products_among_those_of_validation():
+    pairs = {
+        "train": pairs_of(2, [RED, BLUE]),
+        "validation": pairs_of(2, [WHITE, GREEN], 3),
+        "test": pairs_of(2, [RED, BLUE], 3),
     }
-    _, first, *lines = said[-1].split("\n")
-    assert first.startswith("2 photos, gallery of 4 (distractors and the photo's counterpart); the")
-    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
-    assert cells == [
-        ["drawn by people", "paper", "G(x)", "paper", "the photo", "chance"],
-        ["median rank", "3.00", "16,311.00", "2.00", "16.00", "1.50", "2.50"],
-        ["mean rank", "3.00", "27,992.34", "2.00", "535.47", "1.50", "2.50"],
-        ["rank 1 accuracy", "0.00%", "0.00%", "50.00%", "22.88%", "50.00%", "25.00%"],
-        ["rank 5 accuracy", "100.00%", "0.00%", "100.00%", "34.75%", "100.00%", "100.00%"],
-    ]
+    found = table4.garments(pairs)
+    test = pairs["test"].sources
+    np.testing.assert_array_equal(found.photos, test[[0, 3]])
+    np.testing.assert_array_equal(found.counterparts, test[[1, 4]])
+    np.testing.assert_array_equal(found.distractors, pairs["validation"].sources)
+    with pytest.raises(ValueError, match="No product of the test split has two photos.*2 photos"):
+        table4.garments({**pairs, "test": pairs_of(2, [RED, BLUE], 1)})
+    del pairs["validation"]
+    with pytest.raises(ValueError, match="do not have. Choose others. Received the splits: train"):
+        table4.garments(pairs)
+
+
+def test_the_stand_in_by_hand(by_color, tmp_path):
+    pairs = {
+        "train": pairs_of(2, [RED, BLUE]),
+        "validation": pairs_of(3, [MAGENTA, WHITE, GREEN], 1),
+        "test": pairs_of(2, [RED, BLUE]),
+    }
+    rows = OneNetwork(tmp_path, pairs, lambda x: x * np.array([1, 1, -1], "float32"))
+    result = table4.run(rows, "smoke", seeds=2)
+    samples_seen = table4.BUDGETS["smoke"].samples
+    assert rows.asked == [("taigman2017-small", samples_seen, seed) for seed in (0, 1)]
+    found = {row.key: row.seeds for row in result.rows}
+    assert found["drawn"] == {}
+    # Red becomes magenta, to which magenta (1) and white (1/3) are nearer than a darker red (0.30).
+    # Blue becomes black, to which a darker blue (0.64) is nearer than green (0.46).
+    assert found["converted"][0]["ranks"] == found["converted"][1]["ranks"] == [3, 1]
+    assert found["photo"] == {0: table4.measures(np.array([1, 1]))}
+    assert found["chance"][0]["median_rank"] == 2.5
+    assert not result.verdicts() and table4.GARMENTS_NOTE in result.markdown()
+    written = json.loads((tmp_path / "taigman2017-table4.json").read_text())
+    assert written["settings"]["photos"] == 2 and written["settings"]["gallery"] == 4
+    assert data.read_image(tmp_path / "taigman2017-table4.png").shape[0] == 4 * (SIZE + 2) - 2
+    with pytest.raises(ValueError, match="`seeds` must be at least 1. Received: 0"):
+        table4.run(rows, "smoke", seeds=0)
+
+
+def test_presets_of_the_stand_in():
+    for budget in table4.BUDGETS.values():
+        dataclasses.replace(presets.get(table4.PRESET), **budget.fields)

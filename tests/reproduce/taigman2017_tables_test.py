@@ -1,5 +1,6 @@
 """Tables 1 to 3, on digits that are bars: the domains differ in colour and background."""
 
+import argparse
 import dataclasses
 import json
 
@@ -9,7 +10,7 @@ import pytest
 
 from keras_pixdt import cli, data
 from keras_pixdt.reproduce import digits, taigman2017_table1, taigman2017_table2, taigman2017_table3
-from keras_pixdt.reproduce.digits import Digits, Experiment, Images, Settings
+from keras_pixdt.reproduce.digits import Budget, Digits, Experiment, Images
 
 SIZE = 16
 CLASSES = 4
@@ -33,8 +34,8 @@ def small_digits(count=48):
     return Digits(*sets, tuple("0123"))
 
 
-SETTINGS = Settings(
-    "s.npz", "t.npz", epochs=1, width=1 / 32, batch_size=8, function_epochs=1, judge_epochs=1
+TINY = Budget(
+    48, width=1 / 32, function_width=1 / 16, batch_size=8, function_epochs=1, judge_epochs=1
 )
 
 
@@ -43,7 +44,7 @@ def trained(monkeypatch):
     """Networks and classifiers that are not trained, but ask for it: each request is recorded."""
     requests = []
 
-    def classifier(pixels, labels, classes, *, epochs):
+    def classifier(pixels, labels, classes, *, epochs, width):
         requests.append(("classifier", sorted(set(labels)), epochs))
         image = keras.Input((SIZE, SIZE, 3))
         f = keras.Model(image, keras.layers.Flatten()(image[:, 1::4, 8:9, :1]), name="f")
@@ -51,9 +52,9 @@ def trained(monkeypatch):
         image = keras.Input((SIZE, SIZE, 3))
         return keras.Model(image, keras.layers.Activation("linear")(f(image)))
 
-    def network(preset, domains, *, minutes, epochs, seed, verbose):
+    def network(preset, domains, *, epochs, seed, verbose):
         requests.append((preset.name, len(domains.sources), len(domains.targets), epochs, seed))
-        assert preset.image_size == SIZE and preset.batch_size == SETTINGS.batch_size
+        assert preset.image_size == SIZE and preset.batch_size == TINY.batch_size
         assert keras.models.load_model(preset.function).name == "f"
         image = keras.Input((SIZE, SIZE, 3))
         drawn = image if preset.beta else -image
@@ -65,80 +66,98 @@ def trained(monkeypatch):
 
 
 def experiment(out, **changed):
-    return Experiment(small_digits(), dataclasses.replace(SETTINGS, **changed), out, verbose=0)
+    return Experiment(small_digits(), dataclasses.replace(TINY, **changed), out, verbose=0)
+
+
+def accuracies(result):
+    return {row.key: row.values("accuracy") for row in result.rows if row.seeds}
 
 
 def test_all_is_trained_once_and_kept(trained, tmp_path):
     first = taigman2017_table1.run(experiment(tmp_path), seeds=2)
     rows = len(taigman2017_table1.ROWS)
     assert len(trained) == 2 + 2 * rows  # f's classifier, the judge
-    assert trained[0] == ("classifier", [0, 1, 2, 3], 1)
+    assert ("classifier", [0, 1, 2, 3], 1) in trained
     assert ("taigman2017-no-tid", 48, 48, 1, 1) in trained
     again = taigman2017_table1.run(experiment(tmp_path), seeds=2)
     assert len(trained) == 2 + 2 * rows
-    assert again == first == json.loads((tmp_path / "table1.json").read_text())
-    picture = data.read_image(tmp_path / "table1.png")
-    assert picture.shape[:2] == ((rows + 1) * (SIZE + 2) - 2, 24 * (SIZE + 2) - 2)
+    assert again.markdown() == first.markdown()
+    written = json.loads((tmp_path / "taigman2017-table1.json").read_text())
+    assert written["rows"][1]["paper"] == {"Accuracy": "90.66%"}
+    assert list(written["rows"][1]["seeds"]) == ["0", "1"]
+    assert written["settings"] == {"budget": "", "data": "drawn", "samples": 48, "seeds": 2}
+    picture = data.read_image(tmp_path / "taigman2017-table1.png")
+    assert picture.shape[0] == (rows + 1) * (SIZE + 2) - 2
+    assert picture.shape[1] > 24 * (SIZE + 2)  # and the names beside it
+    # Another length is another network, of the same f.
+    taigman2017_table1.run(experiment(tmp_path, samples=96), rows=["dtn"])
+    assert trained[2 + 2 * rows :] == [("taigman2017", 48, 48, 2, 0)]
 
 
 def test_a_table_goes_on_after_an_interruption(trained, tmp_path, monkeypatch):
-    whole = taigman2017_table1.run(experiment(tmp_path / "whole"), rows=["taigman2017"])
+    whole = taigman2017_table1.run(experiment(tmp_path / "whole"), rows=["dtn", "no-tid"])
     train, calls = digits.unpaired.train, []
 
     def interrupted(*arguments, **options):
         calls.append(1)
-        if len(calls) == 1:
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return train(*arguments, **options)
 
     monkeypatch.setattr(digits.unpaired, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["taigman2017"])
-    assert taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["taigman2017"]) == whole
-    assert len(calls) == 2
-
-
-def test_a_folder_of_other_settings_is_refused(trained, tmp_path):
-    experiment(tmp_path)
-    with pytest.raises(ValueError, match=r"other settings \(epochs: 1 there, 2 here\). Choose"):
-        experiment(tmp_path, epochs=2)
+        taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["dtn", "no-tid"])
+    again = taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["dtn", "no-tid"])
+    assert again.markdown() == whole.markdown()
+    assert len(calls) == 3
 
 
 def test_accuracies_are_those_of_the_judge(trained, tmp_path):
     """The judge sees through copies, and nothing in negatives but where noise helps it."""
-    found = taigman2017_table1.run(experiment(tmp_path), rows=["taigman2017", "taigman2017-no-tid"])
-    assert found["rows"]["taigman2017"] == [1.0]
-    assert found["rows"]["taigman2017-no-tid"] == [0.0]
-    assert found["baselines"] == {
-        "f": 1.0, "f_on_t": 1.0, "judge_on_t": 1.0, "judge_unconverted": 1.0,
+    result = taigman2017_table1.run(experiment(tmp_path), rows=["dtn", "no-tid"])
+    assert accuracies(result) == {
+        "dtn": [100.0], "no-tid": [0.0],
+        "original": [100.0], "f": [100.0], "f-on-t": [100.0], "judge": [100.0],
     }  # fmt: skip
-    lines = taigman2017_table1.table(found).splitlines()
-    assert lines[1].split() == ["DTN", "taigman2017", "100.00%", "100.00%", "90.66%"]
-    assert lines[2].split()[-3:] == ["0.00%", "0.00%", "88.40%"]
-    assert lines[3].split()[-2:] == ["100.00%", "40.06%"]
+    holds = {v["claim"]: v["holds"] for v in result.verdicts()}
+    assert holds == {
+        "DTN is better than DTN w/o L_TID in Accuracy, %": True,
+        "DTN is better than Original image of S in Accuracy, %": None,  # equal
+    }
+    table = [[cell.strip() for cell in line.split("|")] for line in result.markdown().split("\n")]
+    assert ["", "DTN", "100.00", "90.66%", ""] in table
+    assert ["", "DTN w/o L_TID", "0.00", "88.40%", ""] in table
+    assert ["", "Original image of S", "100.00", "40.06%", ""] in table
+    assert digits.DRAWN_NOTE in result.markdown()
 
 
 def test_table_2_takes_the_labels_of_what_was_transferred(trained, tmp_path):
-    found = taigman2017_table2.run(experiment(tmp_path))
-    assert found["train"] == found["test"] == found["f"] == 1.0
-    text = taigman2017_table2.table(found)
-    assert "84.44%" in text and "79.72%" in text and "DANN (Ganin et al. 2016)" in text
+    result = taigman2017_table2.run(experiment(tmp_path))
+    found = accuracies(result)
+    assert found["train"] == found["test"] == found["f"] == [100.0]
+    assert {"train-unconverted", "test-unconverted"} < set(found)
+    assert "84.44%" in result.markdown() and "DANN (Ganin et al. 2016)" in result.markdown()
     neighbors = Images(np.array([0, 90, 200], np.uint8)[:, None, None, None] * np.ones(
         (1, 2, 2, 3), np.uint8), np.array([5, 6, 7]))  # fmt: skip
     queries = Images(np.array([40, 50, 146, 255], np.uint8)[:, None, None, None] * np.ones(
         (1, 2, 2, 3), np.uint8), np.array([5, 6, 6, 7]))  # fmt: skip
-    assert taigman2017_table2.nearest_neighbor(neighbors, queries) == 3 / 4  # 146 is nearer to 200
+    assert taigman2017_table2.nearest_neighbor(neighbors, queries) == 75  # 146 is nearer to 200
 
 
 def test_table_3_leaves_the_digit_out_where_it_says(trained, tmp_path):
-    found = taigman2017_table3.run(experiment(tmp_path), digit=3)
-    assert list(found.values()) == [1.0] * 5
+    result = taigman2017_table3.run(experiment(tmp_path), digit=3)
+    assert list(accuracies(result).values()) == [[100.0]] * 5
     sizes = [request[1:3] for request in trained if request[0] == "taigman2017"]
     assert sizes == [(48, 48), (36, 48), (48, 36), (36, 36), (36, 36)]
     classes = [request[1] for request in trained if request[0] == "classifier"]
     assert sorted(classes) == [[0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3]]
-    assert taigman2017_table3.table(found).splitlines()[-1].split()[-2:] == ["100.00%", "4.52%"]
-    assert "4.52" not in taigman2017_table3.table(found, digit=2)
+    assert result.rows[-1].paper == {"Accuracy of '3'": "4.52%"}
+    # Table 1's network is the first row, and is there already.
+    count = len(trained)
+    taigman2017_table1.run(experiment(tmp_path), rows=["dtn"])
+    other = taigman2017_table3.run(experiment(tmp_path), digit=2, rows=["dtn"])
+    assert len(trained) == count
+    assert not other.rows[0].paper  # which are of the digit 3
     with pytest.raises(ValueError, match=r"`digit` must be in \[0, 4\)"):
         taigman2017_table3.run(experiment(tmp_path), digit=4)
 
@@ -149,11 +168,39 @@ def test_examples_are_of_each_class_in_turn():
     assert digits.examples(images, 6)[:, 0, 0, 0].tolist() == [0, 3, 4, 1, 5, 2]
 
 
-def test_unknown_rows_and_seeds_are_refused(trained, tmp_path):
-    with pytest.raises(ValueError, match="`rows` must be one or more of .*Received: x"):
-        taigman2017_table1.run(experiment(tmp_path), rows=["x"])
+@pytest.mark.parametrize("table", [taigman2017_table1, taigman2017_table2, taigman2017_table3])
+def test_unknown_rows_and_seeds_are_refused(table, trained, tmp_path):
+    with pytest.raises(ValueError, match="`rows` must be of .*Received: x"):
+        table.run(experiment(tmp_path / "out"), rows=["x"])
     with pytest.raises(ValueError, match="`seeds` must be at least 1. Received: 0"):
-        taigman2017_table1.run(experiment(tmp_path), seeds=0)
+        table.run(experiment(tmp_path / "out"), seeds=0)
+    assert not trained and not (tmp_path / "out").exists()
+
+
+def options(**changed):
+    given = dict(budget="smoke", data=None, target_data=None, data_dir=None, epochs=None, out="out")
+    return argparse.Namespace(**{**given, **changed})
+
+
+def test_one_domain_alone_and_no_epochs_are_refused(monkeypatch):
+    with pytest.raises(ValueError, match="both `--data` and `--target-data`.*s.npz and None"):
+        digits.open_experiment(options(data="s.npz"))
+    monkeypatch.setattr(digits, "draw", lambda sizes: small_digits())
+    with pytest.raises(ValueError, match="`epochs` must be at least 1. Received: 0"):
+        digits.open_experiment(options(epochs=0))
+    opened = digits.open_experiment(options(epochs=3))
+    assert opened.settings == {"budget": "smoke", "data": "drawn", "samples": 144}
+    assert digits.open_experiment(options()).settings["samples"] == 6_000  # 125 times 48
+
+
+def test_drawn_digits_are_four_sets_of_two_domains():
+    drawn = digits.draw((20, 10, 12, 14))
+    assert [len(images.pixels) for images in drawn[:4]] == [20, 10, 12, 14]
+    assert drawn.names == tuple("0123456789")
+    assert (drawn.s.pixels[:10] != drawn.s_test.pixels).any()
+    assert (drawn.t.pixels != drawn.judged.pixels[:12]).any()
+    assert (drawn.t.pixels == drawn.t.pixels[..., :1]).all()  # gray, as MNIST's
+    assert (drawn.s.pixels != drawn.s.pixels[..., :1]).any()
 
 
 def write_npz(path, train, test):
@@ -177,16 +224,28 @@ def test_domains_without_the_same_labels_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_trains_and_prints_a_table(tmp_path, caplog):
+def test_the_command_trains_and_prints_a_table(tmp_path, caplog, monkeypatch):
     """All that is real, for a moment: two files, f, the judge, a network, the table."""
     sets = [bars(24, seed, colored=seed < 2) for seed in range(4)]
     write_npz(tmp_path / "s.npz", *sets[:2])
     write_npz(tmp_path / "t.npz", *sets[2:])
+    monkeypatch.setitem(digits.BUDGETS, "smoke", TINY)
     arguments = ["--data", tmp_path / "s.npz", "--target-data", tmp_path / "t.npz", "--epochs", "1"]
-    arguments += ["--width", "0.03125", "--batch-size", "8", "--function-epochs", "1"]
-    arguments += ["--judge-epochs", "1", "--out", tmp_path / "out"]
-    command = ["reproduce", "taigman2017-table1", *map(str, arguments), "--rows", "taigman2017"]
-    assert cli.main(command) == 0
-    assert "each seed" in caplog.text and "90.66%" in caplog.text
-    for name in ("function", "classifier", "judge", "taigman2017_seed0"):
-        assert (tmp_path / "out" / f"{name}.keras").exists()
+    arguments += ["--budget", "smoke", "--out", tmp_path / "out", "--rows", "dtn"]
+    assert cli.main(["reproduce", "taigman2017-table1", *map(str, arguments)]) == 0
+    assert "90.66%" in caplog.text and digits.DRAWN_NOTE not in caplog.text
+    kept = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "out" / "rows").glob("*.keras")}
+    assert kept == {"digits-classifier", "digits-f", "digits-judge", "taigman2017-seed0"}
+    page = (tmp_path / "out" / "taigman2017-table1.html").read_text()
+    assert "s.npz and t.npz" in page
+    # Tables 2 and 3 and Fig. 8 are of the same network.
+    for name, rows in (("table2", "test"), ("table3", "dtn"), ("fig8", "mean")):
+        command = ["reproduce", f"taigman2017-{name}", *map(str, arguments[:-1]), rows]
+        assert cli.main(command) == 0
+        written = json.loads((tmp_path / "out" / f"taigman2017-{name}.json").read_text())
+        assert written["name"] == f"taigman2017-{name}" and written["pictures"]
+        for suffix in ("md", "html"):
+            assert (
+                written["title"] in (tmp_path / "out" / f"{written['name']}.{suffix}").read_text()
+            )
+    assert len(list((tmp_path / "out" / "rows").glob("*.keras"))) == 4

@@ -1,0 +1,281 @@
+"""The tables whose rows learn from pairs: what they share, and their command.
+
+A table compares rows under one budget: the same pairs seen, the same data, the same seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_pixdt import data, presets
+from keras_pixdt.data.load import NUM_PRODUCTS
+from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.reproduce import common, environment, pictures
+from keras_pixdt.reproduce.result import Claim, Result, Row, Score
+from keras_pixdt.reproduce.rows import Rows
+from keras_pixdt.training.run import Run
+
+LOOKBOOK_PRODUCTS = 9732  # Yoo et al. 2016, Sec. 5.1
+
+# Columns that several tables have.
+RMSE = Score("rmse", "RMSE", "lower")
+SSIM = Score("ssim", "SSIM", "higher")
+C_SSIM = Score("c_ssim", "C-SSIM", "higher")
+KID = Score("kid_mean", "Real: KID, project's embedder", "lower", ".3f")
+FID = Score("fid", "FID, project's embedder", "lower", ".1f")
+ATTRIBUTES = Score("att", "Att: classifier", "higher", ".3f")
+CATEGORY = Score("cat", "Cat: classifier", "higher", ".3f")
+
+Convert = Callable[[np.ndarray], np.ndarray]
+
+
+def recall(k: int) -> Score:
+    """The column of Recall@k, in %."""
+    return Score(f"recall@{k}", f"Recall@{k}", "higher", ".3f")
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much each row gets.
+
+    Attributes:
+        samples: pairs that a row sees, all rows the same; None leaves each preset its own epochs.
+        seeds: how often each row is trained.
+        products: that are drawn, where the data are `"rendered"`.
+        small: whether rows are of the small presets.
+    """
+
+    samples: int | None
+    seeds: int = 1
+    products: int = NUM_PRODUCTS
+    small: bool = True
+
+
+TABLE_BUDGETS = {
+    "smoke": Budget(samples=2_000, products=64),
+    "cpu": Budget(samples=60_000),
+    "gpu": Budget(samples=500_000, products=LOOKBOOK_PRODUCTS, small=False),
+    "paper": Budget(samples=None, products=LOOKBOOK_PRODUCTS, small=False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A row of a table.
+
+    Attributes:
+        key: what `--rows` takes.
+        title: as the paper calls it.
+        preset: as the paper trained it.
+        small: the same for budgets of minutes on two cores.
+        paper: the paper's figures, title of the column -> figure.
+        convert: makes what is scored of the trained run and the pairs; by default its own.
+    """
+
+    key: str
+    title: str
+    preset: presets.Preset
+    small: presets.Preset
+    paper: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    convert: Callable[[Run, Mapping[str, PairSet]], Convert] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of a paper.
+
+    Attributes:
+        name: of the experiment.
+        title: what it repeats.
+        methods: the rows.
+        scores: the columns.
+        claims: orderings that the paper's table shows.
+        budgets: for each name of `keras_pixdt.reproduce.BUDGETS`.
+        gallery: where products are searched, "split" or "all".
+        notes: what a reader must know, one sentence each.
+    """
+
+    name: str
+    title: str
+    methods: tuple[Method, ...]
+    scores: tuple[Score, ...]
+    claims: tuple[Claim, ...] = ()
+    budgets: Mapping[str, Budget] = dataclasses.field(default_factory=lambda: TABLE_BUDGETS)
+    gallery: str = "split"
+    notes: tuple[str, ...] = ()
+
+    def preset(self, method: Method, budget: str) -> presets.Preset:
+        """What a row trains at a budget."""
+        return method.small if self.budgets[budget].small else method.preset
+
+
+@dataclasses.dataclass
+class Trained:
+    """A row that has been trained, with seed 0.
+
+    Attributes:
+        method: the row.
+        run: its run.
+        convert: what is scored of it.
+    """
+
+    method: Method
+    run: Run
+    convert: Convert
+
+    def drawn(self, sources: np.ndarray) -> np.ndarray:
+        """What it draws of images, uint8 (n, s, s, 3) to the same."""
+        return np.concatenate(
+            [
+                data.to_uint8(np.asarray(self.convert(data.to_float(sources[i : i + 64]))))
+                for i in range(0, len(sources), 64)
+            ]
+        )
+
+
+def run_table(
+    table: Table,
+    rows: Rows,
+    budget: str,
+    *,
+    seeds: int | None = None,
+    keys: Sequence[str] | None = None,
+    finish: Callable[[Result, Sequence[Trained], Rows], None] | None = None,
+) -> Result:
+    """Trains and scores the rows, and writes the table into the folder above that of the runs.
+
+    Args:
+        table: what to run.
+        rows: the data, and where networks are kept.
+        budget: a key of `table.budgets`.
+        seeds: how many, in the place of the budget's.
+        keys: of the methods, those to run; by default all.
+        finish: adds pictures of the networks of seed 0 to the result; by default the table's
+            rows on the same photos.
+
+    Raises:
+        ValueError: an unknown row, or less than one seed.
+    """
+    given = table.budgets[budget]
+    seeds = given.seeds if seeds is None else seeds
+    methods = {method.key: method for method in table.methods}
+    keys = list(keys or methods)
+    common.check(keys, list(methods), seeds)
+    chosen = {key: table.preset(methods[key], budget) for key in keys}
+    stages = max(len(table.preset(method, budget).phases) for method in table.methods)
+    lengths = {key: rows.length(preset, given.samples, stages) for key, preset in chosen.items()}
+    samples = {length.samples for length in lengths.values()}
+    out = rows.folder.parent
+    result = Result(
+        table.name,
+        table.title,
+        table.scores,
+        [Row(method.key, method.title, method.paper) for method in table.methods],
+        table.claims,
+        settings={
+            "budget": budget,
+            "data": _data_name(rows.data_options),
+            "samples of each row": ", ".join(f"{count:,}" for count in sorted(samples)),
+            "seeds": seeds,
+            "test photos": len(rows.pairs(chosen[keys[0]].image_size)["test"]),
+        },
+        made_with=environment.made_with(),
+        notes=table.notes,
+    )
+    shown: list[Trained] = []
+
+    def score(row: Row, seed: int) -> dict[str, Any]:
+        method, preset = methods[row.key], chosen[row.key]
+        run = rows.run(preset, lengths[row.key], seed)
+        if seed == 0:
+            convert: Convert = run.convert
+            if method.convert is not None:
+                convert = method.convert(run, rows.pairs(preset.image_size))
+            shown.append(Trained(method, run, convert))
+        options = json.loads((run.workdir / "run.json").read_text("utf-8"))
+        return {
+            **rows.scores(run, table.gallery, method.key, method.convert),
+            "samples": lengths[row.key].samples,
+            "minutes": options.get("trained_minutes", 0.0),
+            "preset": preset.options(),
+            "run": str(run.workdir.relative_to(out)),
+        }
+
+    common.fill(result, out, keys, seeds, score)
+    (finish or compare)(result, shown, rows)
+    result.write(out)
+    return result
+
+
+def _data_name(options: Mapping[str, Any]) -> str:
+    name = str(options["data"])
+    if name == "rendered":
+        return f"rendered, {options.get('num_products', NUM_PRODUCTS)} products"
+    return name if name.startswith("tfds:") else pathlib.Path(name).name
+
+
+def compare(result: Result, shown: Sequence[Trained], rows: Rows) -> None:
+    """Adds the picture of all rows on the same test photos."""
+    size = max(trained.run.preset.image_size for trained in shown)
+    test = rows.pairs(size)["test"]
+    picked = pictures.spread(len(test))
+    lines = [("photo", test.sources[picked])]
+    for trained in shown:
+        own = rows.pairs(trained.run.preset.image_size)["test"]
+        lines.append((trained.method.title, trained.drawn(own.sources[picked])))
+    lines.append(("product", test.targets[test.target_index[picked]]))
+    name = f"{result.name}.png"
+    pictures.write_lines(rows.folder.parent / name, lines)
+    result.pictures[name] = "The same test photos, what each network of seed 0 draws, the products"
+
+
+# The command
+
+
+def open_rows(options: argparse.Namespace, table: Table) -> Rows:
+    """The data and the folder that the options name."""
+    data_options: dict[str, Any] = {"data": options.data}
+    for name in ("data_dir", "splits"):
+        if getattr(options, name) is not None:
+            data_options[name] = getattr(options, name)
+    if options.data == "rendered":
+        data_options["num_products"] = options.products or table.budgets[options.budget].products
+    elif options.products is not None:
+        raise ValueError(
+            f"`--products` is how many products are drawn; {options.data} is read. Leave it out."
+        )
+    return Rows(options.out, data_options, verbose=2)
+
+
+def main(
+    table: Table,
+    argv: Sequence[str],
+    finish: Callable[[Result, Sequence[Trained], Rows], None] | None = None,
+) -> None:
+    """Runs a table with the arguments of the command."""
+    parser = common.parser(table.name, table.title, [method.key for method in table.methods])
+    parser.add_argument(
+        "--data",
+        default="rendered",
+        help='"rendered" (the default), a folder or an archive as LookBook is, or tfds:NAME',
+    )
+    parser.add_argument("--data-dir", help="where TFDS sets were prepared")
+    parser.add_argument("--splits", help="yoo2016 or kwon2019, of a folder")
+    parser.add_argument("--products", type=int, help="that are drawn, in the place of the budget's")
+    options = parser.parse_args(argv)
+    result = run_table(
+        table,
+        open_rows(options, table),
+        options.budget,
+        seeds=options.seeds,
+        keys=options.rows,
+        finish=finish,
+    )
+    common.tell(result, pathlib.Path(options.out))

@@ -1,0 +1,211 @@
+"""Trains what a table compares, each row once: an interrupted table goes on where it was.
+
+A row's network is a run in a folder whose name has a digest of all that decides on its weights:
+preset, length, seed, the images themselves, code, versions. Tables share the folder, so that a
+row of one is there for another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from absl import logging
+
+from keras_pixdt import data, presets, search
+from keras_pixdt.atomic import write_json
+from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.reproduce import common, environment
+from keras_pixdt.training import attributes, evaluation
+from keras_pixdt.training import run as run_module
+from keras_pixdt.training.run import Run
+
+# Validation, a picture and a checkpoint come with each epoch: so many at most, about.
+_EPOCHS = 24
+_SEED = 0  # of what scores: the same for all rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """How long a run is.
+
+    Attributes:
+        epochs: of the run.
+        passes: through the pairs in each epoch.
+        samples: pairs that are seen.
+    """
+
+    epochs: int
+    passes: int
+    samples: int
+
+
+def length(samples: int, pairs: int, at_least: int = 1) -> Length:
+    """Epochs and passes for about a number of samples.
+
+    Args:
+        samples: pairs to be seen.
+        pairs: in the training split.
+        at_least: epochs, so that each stage has one.
+    """
+    total = max(1, round(samples / pairs))
+    passes = max(1, round(total / max(_EPOCHS, at_least)))
+    epochs = max(at_least, round(total / passes))
+    return Length(epochs, passes, epochs * passes * pairs)
+
+
+class Rows:
+    """Runs of one data set, and what they are scored with, in a folder.
+
+    Args:
+        out: the folder.
+        data_options: of `keras_pixdt.data.load_pairs`, `data` among them.
+        verbose: as in `keras.Model.fit`.
+    """
+
+    def __init__(
+        self,
+        out: str | os.PathLike[str],
+        data_options: Mapping[str, Any],
+        verbose: str | int = "auto",
+    ) -> None:
+        self.folder = pathlib.Path(out) / "rows"
+        self.data_options = dict(data_options)
+        self._verbose = verbose
+        self._pairs: dict[int, dict[str, PairSet]] = {}
+        self._digests: dict[int, str] = {}
+
+    def pairs(self, image_size: int) -> dict[str, PairSet]:
+        """The pairs by split, read once."""
+        if image_size not in self._pairs:
+            self._pairs[image_size] = data.load_pairs(image_size=image_size, **self.data_options)
+        return self._pairs[image_size]
+
+    def data_digest(self, image_size: int) -> str:
+        """A digest of all images of all splits, and of what belongs to what."""
+        if image_size not in self._digests:
+            self._digests[image_size] = environment.digest(
+                **{
+                    name: [
+                        common.fingerprint(part.target_index, part.sources, part.targets),
+                        [dict(attributes) for attributes in part.attributes],
+                    ]
+                    for name, part in self.pairs(image_size).items()
+                }
+            )
+        return self._digests[image_size]
+
+    def length(self, preset: presets.Preset, samples: int | None, at_least: int = 1) -> Length:
+        """The length of a run of a preset.
+
+        Args:
+            preset: the row.
+            samples: pairs to be seen; None takes the preset's own epochs.
+            at_least: epochs.
+        """
+        pairs = len(self.pairs(preset.image_size)["train"])
+        if samples is None:
+            seen = preset.epochs * preset.passes * pairs
+            return Length(preset.epochs, preset.passes, seen)
+        return length(samples, pairs, at_least)
+
+    def run(self, preset: presets.Preset, size: Length, seed: int) -> Run:
+        """The run of a row, trained if it is not there.
+
+        Args:
+            preset: the row.
+            size: of `length`.
+            seed: of weights and batches.
+        """
+        preset = dataclasses.replace(preset, passes=size.passes)
+        splits = self.pairs(preset.image_size)
+        key = environment.digest(
+            preset=preset.options(),
+            epochs=size.epochs,
+            seed=seed,
+            data=self.data_digest(preset.image_size),
+            code=environment.code_version(),
+            versions=environment.versions(),
+        )
+        workdir = self.folder / f"{preset.name}-seed{seed}-{key}"
+        if not (workdir / "model.keras").exists():
+            logging.info("Training %s, seed %d, in %s", preset.name, seed, workdir)
+            options = {name: v for name, v in self.data_options.items() if name != "data"}
+            return run_module.train(
+                preset,
+                self.data_options["data"],
+                workdir,
+                data_options=options,
+                splits=splits,
+                epochs=size.epochs,
+                seed=seed,
+                verbose=self._verbose,
+            )
+        return run_module.load_run(workdir)
+
+    def embedder(self, image_size: int) -> keras.Model:
+        """The embedder that all rows are compared with."""
+        return self._kept(
+            "embedder",
+            image_size,
+            lambda train: search.train_embedder(train.targets, seed=_SEED),
+        )
+
+    def attribute_classifier(self, image_size: int) -> keras.Model | None:
+        """What judges category, pattern and colour; None where the data do not have these."""
+        if not any(self.pairs(image_size)["train"].attributes):
+            return None
+        return self._kept(
+            "attributes",
+            image_size,
+            lambda train: attributes.train_attribute_classifier(
+                train.targets, train.attributes, seed=_SEED
+            ),
+        )
+
+    def _kept(
+        self, name: str, image_size: int, train: Callable[[PairSet], keras.Model]
+    ) -> keras.Model:
+        kept = common.Cache(self.folder.parent).model(
+            name,
+            lambda: (train(self.pairs(image_size)["train"]), {}),
+            data=self.data_digest(image_size),
+            scores=environment.code_version(scores=True),
+        )
+        return kept.load()
+
+    def scores(
+        self,
+        run: Run,
+        gallery: str = "split",
+        method: str = "convert",
+        convert: Callable[[Run, Mapping[str, PairSet]], Any] | None = None,
+    ) -> dict[str, Any]:
+        """The scores of a run on the test split, computed once.
+
+        Args:
+            run: of this folder.
+            gallery: as of `keras_pixdt.training.evaluation.evaluate`.
+            method: name of what is scored, for the file.
+            convert: makes what is scored of the run and the pairs; by default its `convert`.
+        """
+        size, reverse = run.preset.image_size, run.preset.reverse
+        key = environment.digest(gallery=gallery, code=environment.code_version(scores=True))
+        path = run.workdir / f"scores-{method}-{key}.json"
+        if not path.exists():
+            pairs = self.pairs(size)
+            scores = evaluation.evaluate(
+                run.convert if convert is None else convert(run, pairs),
+                pairs,
+                gallery=gallery,
+                embedder=None if reverse else self.embedder(size),
+                attribute_classifier=None if reverse else self.attribute_classifier(size),
+                reverse=reverse,
+            )
+            write_json(path, scores)
+        return json.loads(path.read_text("utf-8"))

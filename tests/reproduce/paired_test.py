@@ -1,0 +1,170 @@
+import dataclasses
+import importlib
+import json
+
+import pytest
+
+from keras_pixdt import presets, reproduce
+from keras_pixdt.reproduce import kwon2019_table1, paired, rows, yoo2016_table3
+from keras_pixdt.reproduce.paired import Budget, Method, Table
+from keras_pixdt.reproduce.result import Claim
+from keras_pixdt.training import run as run_module
+from tests import samples
+
+PAIRED = (
+    "yoo2016-table3", "yoo2016-fig4", "yoo2016-fig6", "geli-table1", "geli-fig3", "geli-fig4",
+    "kwon2019-table1", "kwon2019-table2", "kwon2019-fig4",
+)  # fmt: skip
+
+
+def module_of(name):
+    return importlib.import_module(f"keras_pixdt.reproduce.{name.replace('-', '_')}")
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_tables_are_coherent(name):
+    table = module_of(name).TABLE
+    assert table.name == name and name in reproduce.EXPERIMENTS
+    assert set(table.budgets) == set(reproduce.BUDGETS)
+    keys = [method.key for method in table.methods]
+    scores = [score.key for score in table.scores]
+    assert len(set(keys)) == len(keys) and len(set(scores)) == len(scores)
+    for claim in table.claims:
+        assert {claim.better, claim.worse} <= set(keys) and claim.score in scores
+    for method in table.methods:
+        # The small preset is the same row: its objective and what it learns from are unchanged.
+        small, full = method.small.options(), method.preset.options()
+        kept = [f for f in full if f.endswith(("_weight", "_pairs", "reverse", "residual"))]
+        if small["name"] == full["name"]:
+            assert {f: small[f] for f in kept} == {f: full[f] for f in kept}
+        assert method.preset is presets.get(full["name"])
+        assert table.preset(method, "paper") is method.preset
+    assert table.budgets["paper"].samples is None  # the presets' own epochs
+
+
+def test_the_papers_figures_are_those_that_it_prints():
+    rows_of = {m.key: m.paper for m in yoo2016_table3.METHODS}
+    assert rows_of["c-rf-dd"] == {
+        "Real, people": "0.82", "Att, people": "0.67", "Cat, people": "0.77",
+        "RMSE": "0.32", "C-SSIM": "0.21",
+    }  # fmt: skip
+    assert rows_of["retrieval"] == {"RMSE": "0.44", "C-SSIM": "0.19"}
+    ours = kwon2019_table1.METHODS[-1].paper
+    assert ours == {"RMSE": "0.2590", "SSIM": "0.5967", "Recall@60": "0.3373"}
+
+
+def test_a_length_is_whole_passes_in_few_epochs():
+    assert rows.length(2_000, 400) == rows.Length(5, 1, 2_000)
+    assert rows.length(2_000, 400, at_least=6) == rows.Length(6, 1, 2_400)  # a stage needs one
+    assert rows.length(100_000, 1_000) == rows.Length(25, 4, 100_000)
+    assert rows.length(100, 1_000) == rows.Length(1, 1, 1_000)  # one pass at least
+
+
+# A table of two tiny rows
+
+
+def tiny(name):
+    return dataclasses.replace(
+        presets.get(name), image_size=32, width=1 / 32, batch_size=8, phases=((1, 1e-3),)
+    )
+
+
+BUDGET = Budget(samples=1, seeds=1)
+TABLE = Table(
+    name="tiny-table",
+    title="Two rows",
+    methods=(
+        Method("mse", "C+MSE", tiny("yoo2016-c-mse"), tiny("yoo2016-c-mse"), {"RMSE": "0.26"}),
+        Method("ours", "C+RF+DD", tiny("yoo2016"), tiny("yoo2016")),
+        Method("found", "Retrieval", tiny("yoo2016"), tiny("yoo2016"),
+               convert=yoo2016_table3.retrieve),
+    ),
+    scores=(paired.RMSE, paired.C_SSIM),
+    budgets=dict.fromkeys(reproduce.BUDGETS, BUDGET),
+    claims=(Claim("mse", "ours", "rmse"),),
+)  # fmt: skip
+
+
+def opened(out, small_lookbook):
+    return rows.Rows(out, {"data": str(small_lookbook)}, verbose=0)
+
+
+def test_bad_requests_are_refused_before_anything_is_read(tmp_path):
+    nothing = rows.Rows(tmp_path, {"data": str(tmp_path / "missing")})
+    with pytest.raises(ValueError, match="`rows` must be of mse, ours, found. Received: other"):
+        paired.run_table(TABLE, nothing, "smoke", keys=["other"])
+    with pytest.raises(ValueError, match="`seeds` must be at least 1. Received: 0"):
+        paired.run_table(TABLE, nothing, "smoke", seeds=0)
+
+
+def test_products_are_of_drawn_data_only(tmp_path):
+    arguments = ["--data", str(tmp_path), "--products", "4", "--out", str(tmp_path / "out")]
+    with pytest.raises(ValueError, match="`--products` is how many products are drawn"):
+        paired.main(TABLE, arguments)
+
+
+@pytest.mark.slow
+def test_an_interrupted_table_goes_on_and_prints_the_same(tmp_path, small_lookbook, monkeypatch):
+    trained = []
+    train = run_module.train
+
+    def counted(preset, *args, **kwargs):
+        trained.append(preset.name)
+        if len(trained) == 2 and tmp_path.joinpath("killed").exists():
+            raise KeyboardInterrupt
+        return train(preset, *args, **kwargs)
+
+    monkeypatch.setattr(run_module, "train", counted)
+    with samples.narrow_embedders():
+        whole = paired.run_table(TABLE, opened(tmp_path / "whole", small_lookbook), "smoke")
+        # The retrieval is of the network of the row before.
+        assert trained == ["yoo2016-c-mse", "yoo2016"]
+
+        trained.clear()
+        (tmp_path / "killed").touch()
+        folder = tmp_path / "interrupted"
+        with pytest.raises(KeyboardInterrupt):
+            paired.run_table(TABLE, opened(folder, small_lookbook), "smoke")
+        part = json.loads((folder / "tiny-table.json").read_text("utf-8"))
+        assert [len(row["seeds"]) for row in part["rows"]] == [1, 0, 0]  # nothing is lost
+        (tmp_path / "killed").unlink()
+        again = paired.run_table(TABLE, opened(folder, small_lookbook), "smoke")
+    assert trained == ["yoo2016-c-mse", "yoo2016", "yoo2016"]
+    assert again.markdown() == whole.markdown()
+    assert "| C+MSE" in whole.markdown() and "paper: RMSE" in whole.markdown()
+    assert (folder / "tiny-table.png").exists()
+    for row in json.loads((folder / "tiny-table.json").read_text("utf-8"))["rows"]:
+        assert row["seeds"]["0"]["samples"] == again.rows[0].seeds[0]["samples"]
+
+    # One row alone, of another seed: its network is new, and the others are left.
+    trained.clear()
+    with samples.narrow_embedders():
+        paired.run_table(TABLE, opened(folder, small_lookbook), "smoke", seeds=2, keys=["mse"])
+    assert trained == ["yoo2016-c-mse"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["yoo2016-fig4", "yoo2016-fig6", "geli-fig3", "kwon2019-fig4"])
+def test_figures_are_drawn(name, tmp_path, small_lookbook):
+    module = module_of(name)
+    table = dataclasses.replace(
+        module.TABLE,
+        methods=tuple(
+            dataclasses.replace(
+                method,
+                small=dataclasses.replace(
+                    method.small, image_size=32, width=1 / 32, discriminator_width=1 / 32
+                ),
+            )
+            for method in module.TABLE.methods[-2:]
+        ),
+        claims=(),
+        budgets=TABLE.budgets,
+    )
+    with samples.narrow_embedders():
+        result = paired.run_table(
+            table, opened(tmp_path, small_lookbook), "smoke", finish=module.draw
+        )
+    page = (tmp_path / f"{name}.html").read_text("utf-8")
+    assert result.curves or "data:image/png" in page
+    assert not result.curves or "<svg" in page
