@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test browser lint bench clean
+.PHONY: demo test browser lint smoke bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pixdt demo --workdir runs/demo
@@ -20,6 +20,10 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# One of the papers' tables, from the data to the page: a minute for each network.
+smoke: $(VENV)/.installed
+	$(BIN)/pixdt reproduce yoo2016-table3 --budget smoke --out runs/smoke
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --quiet --editable ".[bench]"
