@@ -63,11 +63,15 @@ class Cache:
 
         Args:
             name: begins the name of its files.
-            train: returns the model and what its training told, ready for JSON.
+            train: returns the model and what its training told, ready for JSON; what its
+                module has of a training is part of the code that decides.
             **parts: all that decides on it besides code and versions, ready for JSON.
         """
         key = environment.digest(
-            code=environment.code_version(), versions=environment.versions(), **parts
+            code=environment.code_version(),
+            module=environment.module_version(train.__module__),
+            versions=environment.versions(),
+            **parts,
         )
         path, told = (self.folder / f"{name}-{key}{suffix}" for suffix in (".keras", ".json"))
         if not told.exists():  # which is written last

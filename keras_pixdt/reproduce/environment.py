@@ -12,6 +12,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import sys
 from typing import Any
 
 import keras
@@ -41,6 +42,11 @@ def code_version(scores: bool = False) -> str:
                 continue
             digest.update(f"{path.relative_to(PACKAGE)}\n{_code(path)}\n".encode())
     return digest.hexdigest()[:12]
+
+
+def module_version(name: str) -> str:
+    """A digest of the code of an imported module, as of `code_version`."""
+    return digest(code=_code(pathlib.Path(str(sys.modules[name].__file__))))
 
 
 def _code(path: pathlib.Path) -> str:

@@ -46,7 +46,9 @@ def test_what_was_trained_is_kept_until_something_changes(tmp_path, monkeypatch)
     assert value_of(kept(5.0, seed=0, data="a")) == 5
     monkeypatch.setattr(environment, "versions", lambda: {"keras": "4"})
     assert value_of(kept(6.0, seed=0, data="a")) == 6
-    assert calls == [1, 3, 4, 5, 6]
+    monkeypatch.setattr(environment, "module_version", lambda name: f"{name}, edited")
+    assert value_of(kept(7.0, seed=0, data="a")) == 7
+    assert calls == [1, 3, 4, 5, 6, 7]
 
 
 def test_what_was_not_finished_is_trained_again(tmp_path, monkeypatch):
