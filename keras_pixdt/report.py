@@ -88,6 +88,7 @@ class Report:
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose source is in columns too; the first row is its head."""
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt.report import Report
+from keras_pixdt.report import Report, markdown_table
 
 VOID = {"img", "meta", "br"}
 
@@ -118,6 +118,12 @@ def test_table_rounds_floats_and_groups_thousands(tmp_path):
     assert page.text_of("td") == ["rmse", "0.1235", "12,345", "none", "None"]
     numbers = [cell.get("class") == "number" for cell in page.all("td")]
     assert numbers == [False, True, True, False, False, False]
+
+
+def test_markdown_cells_keep_their_bars():
+    assert markdown_table([["|r|", "b"], ["1", "22"]]) == (
+        "| \\|r\\| | b  |\n| ----- | -- |\n| 1     | 22 |"
+    )
 
 
 def test_curves_span_the_chart_from_lowest_to_highest(tmp_path):

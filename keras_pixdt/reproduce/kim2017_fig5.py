@@ -51,7 +51,7 @@ TITLES = {
 }
 
 RMSE = Score("rmse", "RMSE of azimuths, degrees", "lower", ".1f")
-CORRELATION = Score("abs_correlation", "|correlation|", "higher", ".3f")
+CORRELATION = Score("abs_correlation", "Absolute correlation", "higher", ".3f")
 SPREAD = Score("spread", "Spread of azimuths, degrees", "higher", ".1f")
 NOTES = (
     "Objects are drawn, not the paper's renderings. RMSE is that to the same or to the mirrored "
@@ -96,7 +96,7 @@ BUDGETS = {
     "smoke": Budget(
         epochs=6, objects=40, test_objects=10, regressor_epochs=10, fields={"image_size": 32}
     ),
-    "cpu": Budget(epochs=12, fields={"image_size": 32}),
+    "cpu": Budget(epochs=90, fields={"image_size": 32}),
     "gpu": Budget(epochs=500, seeds=3, small=False),
     # Of the paper are width, batch and size; its epochs are those of its authors' code.
     "paper": Budget(epochs=presets.get("kim2017").epochs, small=False),

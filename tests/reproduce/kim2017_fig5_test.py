@@ -224,7 +224,7 @@ def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatc
     assert whole.markdown() == resumed.markdown()
     assert [v["claim"] for v in whole.verdicts()] == [
         f"car to car, DiscoGAN is better than car to car, standard GAN in {score}"
-        for score in ("RMSE of azimuths, degrees", "|correlation|")
+        for score in ("RMSE of azimuths, degrees", "Absolute correlation")
     ]
 
 
