@@ -209,9 +209,39 @@ def run_table(
         }
 
     common.fill(result, out, keys, seeds, score)
+    result.rows = [*result.rows, *references(result)]
     (finish or compare)(result, shown, rows)
     result.write(out)
     return result
+
+
+_REFERENCES = (
+    ("chance", "Chance", "chance_{}"),
+    ("photos", "Photos, not converted", "photo_{}"),
+    ("products", "Products themselves", "{}_of_products"),
+)
+
+
+def references(result: Result) -> list[Row]:
+    """Rows to compare with: what scores depend on beside the network that is scored.
+
+    Args:
+        result: the table; the rows that have been run have these scores too.
+
+    Returns:
+        What chance gives, the photos without a converter, and the real products (how good the
+        classifier itself is), each if the table has a column for it.
+    """
+    rows = []
+    for key, title, name in _REFERENCES:
+        row = Row(key, title)
+        for run in result.rows:
+            for seed, scores in run.seeds.items():
+                found = {s.key: scores.get(name.format(s.key)) for s in result.scores}
+                row.seeds.setdefault(seed, {k: v for k, v in found.items() if v is not None})
+        if any(row.seeds.values()):
+            rows.append(row)
+    return rows
 
 
 def _data_name(options: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from keras_pixdt import presets, reproduce
 from keras_pixdt.reproduce import kwon2019_table1, paired, rows, yoo2016_table3
 from keras_pixdt.reproduce.paired import Budget, Method, Table
-from keras_pixdt.reproduce.result import Claim
+from keras_pixdt.reproduce.result import Claim, Result, Row
 from keras_pixdt.training import run as run_module
 from tests import samples
 
@@ -101,6 +101,20 @@ def test_products_are_of_drawn_data_only(tmp_path):
     arguments = ["--data", str(tmp_path), "--products", "4", "--out", str(tmp_path / "out")]
     with pytest.raises(ValueError, match="`--products` is how many products are drawn"):
         paired.main(TABLE, arguments)
+
+
+def test_references_are_what_no_network_decides():
+    scores = {"att": 0.5, "att_of_products": 0.9, "chance_att": 0.1, "chance_cat": None}
+    scores |= {"recall@10": 0.4, "photo_recall@10": 0.2, "chance_recall@10": 0.3}
+    rows = [Row("first", "not run yet"), Row("other", "run", seeds={0: scores, 1: scores})]
+    columns = (paired.ATTRIBUTES, paired.CATEGORY, paired.recall(10))
+    result = Result("table", "A table", columns, rows)
+    assert {row.title: row.seeds for row in paired.references(result)} == {
+        "Chance": dict.fromkeys((0, 1), {"att": 0.1, "recall@10": 0.3}),
+        "Photos, not converted": dict.fromkeys((0, 1), {"recall@10": 0.2}),
+        "Products themselves": dict.fromkeys((0, 1), {"att": 0.9}),
+    }
+    assert paired.references(Result("table", "A table", (paired.RMSE,), rows)) == []
 
 
 @pytest.mark.slow
