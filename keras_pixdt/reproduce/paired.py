@@ -232,15 +232,14 @@ def references(result: Result) -> list[Row]:
         What chance gives, the photos without a converter, and the real products (how good the
         classifier itself is), each if the table has a column for it.
     """
+    run = [(seed, scores) for row in result.rows for seed, scores in row.seeds.items()]
     rows = []
     for key, title, name in _REFERENCES:
-        row = Row(key, title)
-        for run in result.rows:
-            for seed, scores in run.seeds.items():
-                found = {s.key: scores.get(name.format(s.key)) for s in result.scores}
-                row.seeds.setdefault(seed, {k: v for k, v in found.items() if v is not None})
-        if any(row.seeds.values()):
-            rows.append(row)
+        for seed, scores in run[:1]:  # all runs have the same
+            found = {score.key: scores.get(name.format(score.key)) for score in result.scores}
+            given = {score: value for score, value in found.items() if value is not None}
+            if given:
+                rows.append(Row(key, title, seeds={seed: given}))
     return rows
 
 

@@ -110,9 +110,9 @@ def test_references_are_what_no_network_decides():
     columns = (paired.ATTRIBUTES, paired.CATEGORY, paired.recall(10))
     result = Result("table", "A table", columns, rows)
     assert {row.title: row.seeds for row in paired.references(result)} == {
-        "Chance": dict.fromkeys((0, 1), {"att": 0.1, "recall@10": 0.3}),
-        "Photos, not converted": dict.fromkeys((0, 1), {"recall@10": 0.2}),
-        "Products themselves": dict.fromkeys((0, 1), {"att": 0.9}),
+        "Chance": {0: {"att": 0.1, "recall@10": 0.3}},
+        "Photos, not converted": {0: {"recall@10": 0.2}},
+        "Products themselves": {0: {"att": 0.9}},
     }
     assert paired.references(Result("table", "A table", (paired.RMSE,), rows)) == []
 
