@@ -233,11 +233,12 @@ def references(result: Result) -> list[Row]:
         classifier itself is), each if the table has a column for it.
     """
     run = [(seed, scores) for row in result.rows for seed, scores in row.seeds.items()]
+    columns = [s.key for s in result.scores if any(row.values(s.key) for row in result.rows)]
     rows = []
     for key, title, name in _REFERENCES:
         for seed, scores in run[:1]:  # all runs have the same
-            found = {score.key: scores.get(name.format(score.key)) for score in result.scores}
-            given = {score: value for score, value in found.items() if value is not None}
+            found = {column: scores.get(name.format(column)) for column in columns}
+            given = {column: value for column, value in found.items() if value is not None}
             if given:
                 rows.append(Row(key, title, seeds={seed: given}))
     return rows

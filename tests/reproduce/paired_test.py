@@ -106,8 +106,9 @@ def test_products_are_of_drawn_data_only(tmp_path):
 def test_references_are_what_no_network_decides():
     scores = {"att": 0.5, "att_of_products": 0.9, "chance_att": 0.1, "chance_cat": None}
     scores |= {"recall@10": 0.4, "photo_recall@10": 0.2, "chance_recall@10": 0.3}
+    scores |= {"recall@60": None, "chance_recall@60": 1.0}  # of a gallery with fewer products
     rows = [Row("first", "not run yet"), Row("other", "run", seeds={0: scores, 1: scores})]
-    columns = (paired.ATTRIBUTES, paired.CATEGORY, paired.recall(10))
+    columns = (paired.ATTRIBUTES, paired.CATEGORY, paired.recall(10), paired.recall(60))
     result = Result("table", "A table", columns, rows)
     assert {row.title: row.seeds for row in paired.references(result)} == {
         "Chance": {0: {"att": 0.1, "recall@10": 0.3}},
