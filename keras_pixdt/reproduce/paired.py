@@ -19,7 +19,7 @@ from keras_pixdt.data.load import NUM_PRODUCTS
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.reproduce import common, environment, pictures
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
-from keras_pixdt.reproduce.rows import Rows
+from keras_pixdt.reproduce.rows import Length, Rows
 from keras_pixdt.training.run import Run
 
 LOOKBOOK_PRODUCTS = 9732  # Yoo et al. 2016, Sec. 5.1
@@ -156,7 +156,8 @@ def run_table(
         rows: the data, and where networks are kept.
         budget: a key of `table.budgets`.
         seeds: how many, in the place of the budget's.
-        keys: of the methods, those to run; by default all.
+        keys: of the methods, those to run; by default all. Others are in the table as well if all
+            their seeds are kept.
         finish: adds pictures of the networks of seed 0 to the result; by default the table's
             rows on the same photos.
 
@@ -168,10 +169,23 @@ def run_table(
     methods = {method.key: method for method in table.methods}
     keys = list(keys or methods)
     common.check(keys, list(methods), seeds)
-    chosen = {key: table.preset(methods[key], budget) for key in keys}
-    stages = max(len(table.preset(method, budget).phases) for method in table.methods)
-    lengths = {key: rows.length(preset, given.samples, stages) for key, preset in chosen.items()}
-    samples = {length.samples for length in lengths.values()}
+    chosen = {key: table.preset(method, budget) for key, method in methods.items()}
+    stages = max(len(preset.phases) for preset in chosen.values())
+
+    def length(key: str) -> Length:
+        return rows.length(chosen[key], given.samples, stages)
+
+    def is_kept(key: str) -> bool:
+        preset = chosen[key]
+        # Before its data are read, which may be of another size than those of the rows to run.
+        if not any(rows.folder.glob(f"{preset.name}-seed*")):
+            return False
+        asked = (preset, length(key))
+        return all(rows.is_kept(*asked, seed, table.gallery, key) for seed in range(seeds))
+
+    keys = [key for key in methods if key in keys or is_kept(key)]
+    lengths = {key: length(key) for key in keys}
+    samples = {lengths[key].samples for key in keys}
     out = rows.folder.parent
     result = Result(
         table.name,

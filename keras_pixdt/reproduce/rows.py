@@ -124,15 +124,7 @@ class Rows:
         """
         preset = dataclasses.replace(preset, passes=size.passes)
         splits = self.pairs(preset.image_size)
-        key = environment.digest(
-            preset=preset.options(),
-            epochs=size.epochs,
-            seed=seed,
-            data=self.data_digest(preset.image_size),
-            code=environment.code_version(),
-            versions=environment.versions(),
-        )
-        workdir = self.folder / f"{preset.name}-seed{seed}-{key}"
+        workdir = self._workdir(preset, size, seed)
         if not (workdir / "model.keras").exists():
             logging.info("Training %s, seed %d, in %s", preset.name, seed, workdir)
             options = {name: v for name, v in self.data_options.items() if name != "data"}
@@ -147,6 +139,25 @@ class Rows:
                 verbose=self._verbose,
             )
         return run_module.load_run(workdir)
+
+    def _workdir(self, preset: presets.Preset, size: Length, seed: int) -> pathlib.Path:
+        preset = dataclasses.replace(preset, passes=size.passes)
+        key = environment.digest(
+            preset=preset.options(),
+            epochs=size.epochs,
+            seed=seed,
+            data=self.data_digest(preset.image_size),
+            code=environment.code_version(),
+            versions=environment.versions(),
+        )
+        return self.folder / f"{preset.name}-seed{seed}-{key}"
+
+    def is_kept(
+        self, preset: presets.Preset, size: Length, seed: int, gallery: str, method: str
+    ) -> bool:
+        """Whether `run` has been trained and `scores` computed, so that both only read files."""
+        workdir = self._workdir(preset, size, seed)
+        return _scores_path(workdir, gallery, method).exists()
 
     def embedder(self, image_size: int) -> keras.Model:
         """The embedder that all rows are compared with."""
@@ -195,8 +206,7 @@ class Rows:
             convert: makes what is scored of the run and the pairs; by default its `convert`.
         """
         size, reverse = run.preset.image_size, run.preset.reverse
-        key = environment.digest(gallery=gallery, code=environment.code_version(scores=True))
-        path = run.workdir / f"scores-{method}-{key}.json"
+        path = _scores_path(run.workdir, gallery, method)
         if not path.exists():
             pairs = self.pairs(size)
             scores = evaluation.evaluate(
@@ -209,3 +219,8 @@ class Rows:
             )
             write_json(path, scores)
         return json.loads(path.read_text("utf-8"))
+
+
+def _scores_path(workdir: pathlib.Path, gallery: str, method: str) -> pathlib.Path:
+    key = environment.digest(gallery=gallery, code=environment.code_version(scores=True))
+    return workdir / f"scores-{method}-{key}.json"

@@ -151,11 +151,17 @@ def test_an_interrupted_table_goes_on_and_prints_the_same(tmp_path, small_lookbo
     for row in json.loads((folder / "tiny-table.json").read_text("utf-8"))["rows"]:
         assert row["seeds"]["0"]["samples"] == again.rows[0].seeds[0]["samples"]
 
-    # One row alone, of another seed: its network is new, and the others are left.
+    # One row alone: what is kept of the others is in the table still.
     trained.clear()
     with samples.narrow_embedders():
-        paired.run_table(TABLE, opened(folder, small_lookbook), "smoke", seeds=2, keys=["mse"])
+        alone = paired.run_table(TABLE, opened(folder, small_lookbook), "smoke", keys=["mse"])
+        assert trained == [] and alone.markdown() == whole.markdown()
+        # Of another seed: its network is new, and the others, which lack it, are left.
+        part = paired.run_table(
+            TABLE, opened(folder, small_lookbook), "smoke", seeds=2, keys=["mse"]
+        )
     assert trained == ["yoo2016-c-mse"]
+    assert [len(row.seeds) for row in part.rows[: len(TABLE.methods)]] == [2, 0, 0]
 
 
 @pytest.mark.slow
