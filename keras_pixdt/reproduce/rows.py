@@ -141,7 +141,6 @@ class Rows:
         return run_module.load_run(workdir)
 
     def _workdir(self, preset: presets.Preset, size: Length, seed: int) -> pathlib.Path:
-        preset = dataclasses.replace(preset, passes=size.passes)
         key = environment.digest(
             preset=preset.options(),
             epochs=size.epochs,
@@ -156,6 +155,7 @@ class Rows:
         self, preset: presets.Preset, size: Length, seed: int, gallery: str, method: str
     ) -> bool:
         """Whether `run` has been trained and `scores` computed, so that both only read files."""
+        preset = dataclasses.replace(preset, passes=size.passes)
         workdir = self._workdir(preset, size, seed)
         return _scores_path(workdir, gallery, method).exists()
 
