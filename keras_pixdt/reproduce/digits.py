@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -383,21 +383,31 @@ def examples(images: Images, count: int = PICTURE_COLUMNS) -> np.ndarray:
     return images.pixels[np.lexsort((images.labels, place))[:count]]
 
 
-def draw_lines(
-    result: Result, out: pathlib.Path, sources: np.ndarray, models: Sequence[tuple[str, Any]]
-) -> None:
-    """Adds the picture of what networks make of the same images.
+def lines_drawer(
+    result: Result, out: pathlib.Path, images: Images, models: Sequence[tuple[str, Any]]
+) -> Callable[[int], None]:
+    """What adds the picture of what networks make of the same images, for `common.fill`.
 
     Args:
         result: gets it.
         out: the folder.
-        sources: uint8 (n, size, size, 3).
-        models: title and network of each line.
+        images: labelled; `examples` of them are shown.
+        models: title and network of each line, those of seed 0, filled by then.
+
+    Returns:
+        Is called with each seed; draws after seed 0.
     """
-    file = f"{result.name}.png"
-    lines = [(title, transfer(model, sources)) for title, model in models]
-    pictures.write_lines(out / file, [("S", sources), *lines])
-    result.pictures[file] = "Test images of S, and what each network of seed 0 makes of them"
+
+    def draw(seed: int) -> None:
+        if seed:
+            return
+        sources = examples(images)
+        file = f"{result.name}.png"
+        lines = [(title, transfer(model, sources)) for title, model in models]
+        pictures.write_lines(out / file, [("S", sources), *lines])
+        result.pictures[file] = "Test images of S, and what each network of seed 0 makes of them"
+
+    return draw
 
 
 # The command

@@ -88,11 +88,7 @@ def run(
             shown.append((row.title, model))
         return {"accuracy": experiment.judged(model), **kept.found}
 
-    def draw(seed: int) -> None:
-        if seed == 0:
-            sources = digits.examples(experiment.digits.s_test)
-            digits.draw_lines(result, experiment.out, sources, shown)
-
+    draw = digits.lines_drawer(result, experiment.out, experiment.digits.s_test, shown)
     common.fill(result, experiment.out, names, seeds, score, draw)
     return result
 

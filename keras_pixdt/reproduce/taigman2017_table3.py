@@ -78,12 +78,9 @@ def run(
             shown.append((row.title, model))
         return {"accuracy": experiment.judged(model, digit), **kept.found}
 
-    def draw(seed: int) -> None:
-        if seed == 0:
-            s_test = experiment.digits.s_test
-            sources = digits.examples(s_test.select(s_test.labels == digit))
-            digits.draw_lines(result, experiment.out, sources, shown)
-
+    s_test = experiment.digits.s_test
+    of_digit = s_test.select(s_test.labels == digit)
+    draw = digits.lines_drawer(result, experiment.out, of_digit, shown)
     common.fill(result, experiment.out, names, seeds, score, draw)
     return result
 
