@@ -698,7 +698,8 @@ def test_config_mirrors_the_arguments():
 def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
     sgd = keras.optimizers.SGD(0.05)
     expected, mixed = compiled(sgd), compiled(sgd, dtype=dtype)
-    batch = batch_of(8)
+    # bfloat16's rounding moves the converter 0.11 off, and 0.21 through statistics of 8 images.
+    batch = batch_of(64)
     checks.assert_step_moves_alike(expected, mixed, batch)
     scaled = [isinstance(mixed.optimizer[n], keras.optimizers.LossScaleOptimizer) for n in PLAYERS]
     assert scaled == [dtype == "mixed_float16"] * 3
