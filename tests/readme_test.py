@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -360,7 +361,7 @@ sys.meta_path.insert(0, NotInstalled())
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_example(example, tmp_path):
+def test_example(example, tmp_path, monkeypatch):
     if example.stem == "multi_worker":
         printed = run_script([example], tmp_path)
         scores = re.findall(r"^worker (\d):.*val_rmse: ([\d.]+)", printed, re.MULTILINE)
@@ -368,7 +369,9 @@ def test_example(example, tmp_path):
         assert first == second and float(first[-1]) < float(first[0]) < 1, printed
         return
     smaller = "--products 44 --epochs 1 --width 0.0625".split()
-    run_script([example, *smaller], tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(example), *smaller])
+    runpy.run_path(str(example), run_name="__main__")
     (picture,) = tmp_path.glob("*.png")
     assert data.read_image(picture).std() > 10
 

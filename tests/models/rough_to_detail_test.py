@@ -363,6 +363,7 @@ class Interrupt(keras.callbacks.Callback):
 def test_the_curriculum_is_one_run_also_when_it_is_interrupted(small_lookbook, tmp_path):
     preset = tiny_preset(
         stages=2,
+        batch_size=30,
         phases=[(2, 1e-3, 60), (1, 1e-3, 60), (2, 1e-3, 40), (1, 1e-3)],
         ema_momentum=0.9,
     )
@@ -370,7 +371,7 @@ def test_the_curriculum_is_one_run_also_when_it_is_interrupted(small_lookbook, t
     recorder = Recorder()
     whole = run.train(workdir=tmp_path / "whole", callbacks=[recorder], **arguments)
     pairs = len(whole.pairs()["train"])
-    first, second, third = pairs // 60, pairs // 40, pairs // 8
+    first, second, third = pairs // 60, pairs // 40, pairs // 30
     assert recorder.seen == [
         (1, 0.0, first), (1, 0.5, 2 * first), (1, 1.0, 3 * first),
         (2, 0.0, second), (2, 0.5, 2 * second), (2, 1.0, 2 * second + third),

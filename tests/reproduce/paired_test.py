@@ -1,6 +1,7 @@
 import dataclasses
 import importlib
 import json
+import shutil
 
 import pytest
 
@@ -89,6 +90,17 @@ def opened(out, small_lookbook):
     return rows.Rows(out, {"data": str(small_lookbook)}, verbose=0)
 
 
+@pytest.fixture(scope="module")
+def scorers(small_lookbook, tmp_path_factory):
+    """The folder of a table that has what scores its rows, and no row yet. Tests copy it."""
+    folder = tmp_path_factory.mktemp("scorers")
+    with samples.narrow_embedders():
+        made = opened(folder, small_lookbook)
+        made.embedder(32)
+        made.attribute_classifier(32)
+    return folder
+
+
 def test_bad_requests_are_refused_before_anything_is_read(tmp_path):
     nothing = rows.Rows(tmp_path, {"data": str(tmp_path / "missing")})
     with pytest.raises(ValueError, match="`rows` must be of mse, ours, found. Received: other"):
@@ -119,7 +131,9 @@ def test_references_are_what_no_network_decides():
 
 
 @pytest.mark.slow
-def test_an_interrupted_table_goes_on_and_prints_the_same(tmp_path, small_lookbook, monkeypatch):
+def test_an_interrupted_table_goes_on_and_prints_the_same(
+    scorers, tmp_path, small_lookbook, monkeypatch
+):
     trained = []
     train = run_module.train
 
@@ -130,43 +144,46 @@ def test_an_interrupted_table_goes_on_and_prints_the_same(tmp_path, small_lookbo
         return train(preset, *args, **kwargs)
 
     monkeypatch.setattr(run_module, "train", counted)
-    with samples.narrow_embedders():
-        whole = paired.run_table(TABLE, opened(tmp_path / "whole", small_lookbook), "smoke")
-        # The retrieval is of the network of the row before.
-        assert trained == ["yoo2016-c-mse", "yoo2016"]
 
-        trained.clear()
-        (tmp_path / "killed").touch()
-        folder = tmp_path / "interrupted"
-        with pytest.raises(KeyboardInterrupt):
-            paired.run_table(TABLE, opened(folder, small_lookbook), "smoke")
-        part = json.loads((folder / "tiny-table.json").read_text("utf-8"))
-        assert [len(row["seeds"]) for row in part["rows"]] == [1, 0, 0]  # nothing is lost
-        (tmp_path / "killed").unlink()
-        again = paired.run_table(TABLE, opened(folder, small_lookbook), "smoke")
+    def table(name, **options):
+        return paired.run_table(TABLE, opened(tmp_path / name, small_lookbook), "smoke", **options)
+
+    for name in ("whole", "interrupted"):
+        shutil.copytree(scorers, tmp_path / name)
+    whole = table("whole")
+    # The retrieval is of the network of the row before.
+    assert trained == ["yoo2016-c-mse", "yoo2016"]
+
+    trained.clear()
+    (tmp_path / "killed").touch()
+    with pytest.raises(KeyboardInterrupt):
+        table("interrupted")
+    written = tmp_path / "interrupted" / "tiny-table.json"
+    part = json.loads(written.read_text("utf-8"))
+    assert [len(row["seeds"]) for row in part["rows"]] == [1, 0, 0]  # nothing is lost
+    (tmp_path / "killed").unlink()
+    again = table("interrupted")
     assert trained == ["yoo2016-c-mse", "yoo2016", "yoo2016"]
     assert again.markdown() == whole.markdown()
     assert "| C+MSE" in whole.markdown() and "paper: RMSE" in whole.markdown()
-    assert (folder / "tiny-table.png").exists()
-    for row in json.loads((folder / "tiny-table.json").read_text("utf-8"))["rows"]:
+    assert written.with_suffix(".png").exists()
+    for row in json.loads(written.read_text("utf-8"))["rows"]:
         assert row["seeds"]["0"]["samples"] == again.rows[0].seeds[0]["samples"]
 
     # One row alone: what is kept of the others is in the table still.
     trained.clear()
-    with samples.narrow_embedders():
-        alone = paired.run_table(TABLE, opened(folder, small_lookbook), "smoke", keys=["mse"])
-        assert trained == [] and alone.markdown() == whole.markdown()
-        # Of another seed: its network is new, and the others, which lack it, are left.
-        part = paired.run_table(
-            TABLE, opened(folder, small_lookbook), "smoke", seeds=2, keys=["mse"]
-        )
+    alone = table("interrupted", keys=["mse"])
+    assert trained == [] and alone.markdown() == whole.markdown()
+    # Of another seed: its network is new, and the others, which lack it, are left.
+    part = table("interrupted", seeds=2, keys=["mse"])
     assert trained == ["yoo2016-c-mse"]
     assert [len(row.seeds) for row in part.rows[: len(TABLE.methods)]] == [2, 0, 0]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["yoo2016-fig4", "yoo2016-fig6", "geli-fig3", "kwon2019-fig4"])
-def test_figures_are_drawn(name, tmp_path, small_lookbook):
+def test_figures_are_drawn(name, scorers, tmp_path, small_lookbook):
+    shutil.copytree(scorers, tmp_path, dirs_exist_ok=True)
     module = module_of(name)
     table = dataclasses.replace(
         module.TABLE,
@@ -174,7 +191,11 @@ def test_figures_are_drawn(name, tmp_path, small_lookbook):
             dataclasses.replace(
                 method,
                 small=dataclasses.replace(
-                    method.small, image_size=32, width=1 / 32, discriminator_width=1 / 32
+                    method.small,
+                    image_size=32,
+                    width=1 / 32,
+                    discriminator_width=1 / 32,
+                    phases=tuple(phase._replace(epochs=1) for phase in method.small.phases),
                 ),
             )
             for method in module.TABLE.methods[-2:]
@@ -182,10 +203,7 @@ def test_figures_are_drawn(name, tmp_path, small_lookbook):
         claims=(),
         budgets=TABLE.budgets,
     )
-    with samples.narrow_embedders():
-        result = paired.run_table(
-            table, opened(tmp_path, small_lookbook), "smoke", finish=module.draw
-        )
+    result = paired.run_table(table, opened(tmp_path, small_lookbook), "smoke", finish=module.draw)
     page = (tmp_path / f"{name}.html").read_text("utf-8")
     assert result.curves or "data:image/png" in page
     assert not result.curves or "<svg" in page
