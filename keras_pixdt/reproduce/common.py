@@ -7,11 +7,12 @@ it: an interrupted table goes on where it was, and a changed setting trains anew
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -43,6 +44,10 @@ class Kept(NamedTuple):
         return keras.models.load_model(self.path)
 
 
+class NotKept(LookupError):
+    """A model that is not there, where none may be trained."""
+
+
 class Cache:
     """Models that are trained once.
 
@@ -52,6 +57,16 @@ class Cache:
 
     def __init__(self, out: pathlib.Path) -> None:
         self.folder = out / "rows"
+        self._trains = True
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Context in which nothing is trained: `model` raises `NotKept` instead."""
+        self._trains = False
+        try:
+            yield
+        finally:
+            self._trains = True
 
     def model(
         self,
@@ -66,6 +81,9 @@ class Cache:
             train: returns the model and what its training told, ready for JSON; what its
                 module has of a training is part of the code that decides.
             **parts: all that decides on it besides code and versions, ready for JSON.
+
+        Raises:
+            NotKept: within `reading`, if it is not there.
         """
         key = environment.digest(
             code=environment.code_version(),
@@ -75,6 +93,8 @@ class Cache:
         )
         path, told = (self.folder / f"{name}-{key}{suffix}" for suffix in (".keras", ".json"))
         if not told.exists():  # which is written last
+            if not self._trains:
+                raise NotKept(path.stem)
             logging.info("Training %s", path.stem)
             start = time.monotonic()
             model, found = train()
@@ -120,6 +140,8 @@ def fill(
     seeds: int,
     score: Callable[[Row, int], Mapping[str, Any]],
     after: Callable[[int], None] | None = None,
+    others: Iterable[str] = (),
+    cache: Cache | None = None,
 ) -> None:
     """Runs rows of a table, and writes it after each.
 
@@ -130,14 +152,28 @@ def fill(
         seeds: how many, from 0.
         score: trains and scores a row with a seed.
         after: called when all rows of a seed are there.
+        others: keys of rows that are in the table as well if all their models are kept in `cache`:
+            who runs one row again does not lose the rest.
+        cache: where `score` has its models from.
     """
     out.mkdir(parents=True, exist_ok=True)
     chosen = set(rows)
+    kept = set(others) - chosen if cache is not None else set()
     for seed in range(seeds):  # all rows once, before any twice
         for row in result.rows:
-            if row.key not in chosen:
+            if row.key in chosen:
+                row.seeds[seed] = dict(score(row, seed))
+            elif row.key in kept:
+                assert cache is not None
+                try:
+                    with cache.reading():
+                        row.seeds[seed] = dict(score(row, seed))
+                except NotKept:
+                    kept.remove(row.key)
+                    row.seeds.clear()
+                    continue
+            else:
                 continue
-            row.seeds[seed] = dict(score(row, seed))
             values = ((s, row.seeds[seed].get(s.key)) for s in result.scores)
             told = ", ".join(f"{s.title} {v:{s.form}}" for s, v in values if v is not None)
             logging.info("%s, seed %d: %s", row.title, seed, told)

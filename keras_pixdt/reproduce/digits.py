@@ -193,7 +193,7 @@ class Experiment:
         self.given = given
         self.out = pathlib.Path(out)
         self.settings = {"budget": budget, "data": name, "samples": self._epochs_and_samples()[1]}
-        self._cache = common.Cache(self.out)
+        self.cache = common.Cache(self.out)
         self._verbose = verbose
 
     def _preset(self, name: str) -> DomainTransferPreset:
@@ -230,7 +230,7 @@ class Experiment:
             classes = len(self.digits.names)
             return train_classifier(*images, classes, epochs=epochs, width=width), {}
 
-        return self._cache.model(name, train, data=digest, epochs=epochs, width=width, **parts)
+        return self.cache.model(name, train, data=digest, epochs=epochs, width=width, **parts)
 
     def classifier(self, without: int | None = None) -> common.Kept:
         """The classifier that f is taken from.
@@ -246,7 +246,7 @@ class Experiment:
     def function(self, without: int | None = None) -> common.Kept:
         """f; `without` as of `classifier`."""
         whole = self.classifier(without)
-        return self._cache.model(
+        return self.cache.model(
             "digits-f", lambda: (whole.load().get_layer("f"), {}), classifier=whole.path.name
         )
 
@@ -292,7 +292,7 @@ class Experiment:
             )
             return model, {}
 
-        return self._cache.model(
+        return self.cache.model(
             f"{preset}-seed{seed}",
             train,
             preset=row.options(),

@@ -267,7 +267,7 @@ def run(
         budget: a key of `BUDGETS`.
         seeds: how many, from 0, in the place of the budget's.
         iterations: steps of each training, in the place of the budget's.
-        rows: keys of `MODELS`; by default all.
+        rows: keys of `MODELS`; by default all. Others are in the table as well if they are kept.
 
     Raises:
         ValueError: an unknown row, or less than one seed or iteration.
@@ -325,8 +325,9 @@ def run(
             f"Seed {seed}: samples of A, in the colour of their mode, translated to B, whose modes "
             "are black crosses; behind them, D_B"
         )
+        models.clear()
 
-    common.fill(result, folder, names, seeds, score, draw)
+    common.fill(result, folder, names, seeds, score, draw, MODELS, cache)
     return result
 
 

@@ -298,7 +298,8 @@ def run_pairs(
         out: folder.
         budget: a key of `BUDGETS`.
         seeds: of weights and batches, how many, in the place of the budget's.
-        rows: keys of rows, as of `key`; by default all.
+        rows: keys of rows, as of `key`; by default all. Others of the same pairs are in the table
+            as well if they are kept.
         epochs: in the place of the budget's.
         extra_layer: whether generators have five layers each way, not four.
         notes: further ones.
@@ -372,7 +373,8 @@ def run_pairs(
                 "the relation in blue; views of objects, each above its translation"
             )
 
-    common.fill(result, folder, chosen, given.seeds, score, draw)
+    others = [key(pair, model) for pair in worlds for model in MODELS]
+    common.fill(result, folder, chosen, given.seeds, score, draw, others, cache)
     return result
 
 

@@ -58,7 +58,7 @@ def run(
     Args:
         experiment: data and budget.
         seeds: how many, from 0, in the place of the budget's.
-        rows: keys of `SUFFIXES`; by default all.
+        rows: keys of `SUFFIXES`; by default all. Others are in the table as well if they are kept.
 
     Raises:
         ValueError: an unknown row, or less than one seed.
@@ -89,7 +89,7 @@ def run(
         return {"accuracy": experiment.judged(model), **kept.found}
 
     draw = digits.lines_drawer(result, experiment.out, experiment.digits.s_test, shown)
-    common.fill(result, experiment.out, names, seeds, score, draw)
+    common.fill(result, experiment.out, names, seeds, score, draw, SUFFIXES, experiment.cache)
     return result
 
 

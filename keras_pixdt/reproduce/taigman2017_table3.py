@@ -47,7 +47,7 @@ def run(
         experiment: data and budget.
         digit: which one.
         seeds: how many, from 0, in the place of the budget's.
-        rows: keys of `ROWS`; by default all.
+        rows: keys of `ROWS`; by default all. Others are in the table as well if they are kept.
 
     Raises:
         ValueError: there is no such digit, an unknown row, or less than one seed.
@@ -81,7 +81,7 @@ def run(
     s_test = experiment.digits.s_test
     of_digit = s_test.select(s_test.labels == digit)
     draw = digits.lines_drawer(result, experiment.out, of_digit, shown)
-    common.fill(result, experiment.out, names, seeds, score, draw)
+    common.fill(result, experiment.out, names, seeds, score, draw, ROWS, experiment.cache)
     return result
 
 

@@ -89,3 +89,23 @@ def test_rows_are_run_once_before_any_twice_and_written_after_each(tmp_path):
     assert order == [("a", 0), ("c", 0), "after", ("a", 1), ("c", 1), "after"]
     assert rows[0].values("x") == [0.0, 10.0] and rows[1].seeds == {}
     assert "7.0" in (tmp_path / "out" / "table.md").read_text()  # c: 2 and 12
+
+
+def test_other_rows_are_in_the_table_if_all_their_models_are_kept(tmp_path):
+    result = Result("table", "A table", [Score("x", "X", "higher")], [Row(k, k) for k in "abcd"])
+    cache, trained = common.Cache(tmp_path), []
+
+    def score(row, seed):
+        def train():
+            trained.append((row.key, seed))
+            return model_of(1.0), {"x": 10.0 * seed}
+
+        return cache.model(row.key, train, seed=seed).found
+
+    for row, seed in (("a", 0), ("a", 1), ("b", 0)):
+        score(Row(row, row), seed)
+    common.fill(result, tmp_path, ["c"], 2, score, others="abd", cache=cache)
+    assert trained[3:] == [("c", 0), ("c", 1)]
+    assert [row.values("x") for row in result.rows] == [[0.0, 10.0], [], [0.0, 10.0], []]
+    score(Row("d", "d"), 0)  # trains again
+    assert trained[5:] == [("d", 0)]

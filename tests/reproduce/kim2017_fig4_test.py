@@ -151,6 +151,8 @@ def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatc
     # "standard" and "disco" have 8 and 5 letters.
     assert "DiscoGAN is better than (b) standard GAN in Modes covered, of 10: **does not" in resumed
     count = len(trained)
+    alone = fig4.run(tmp_path / "cut", **{**options, "rows": ["disco"]})
+    assert alone.markdown() == resumed and len(trained) == count  # the other row is kept
     fig4.run(tmp_path / "cut", "smoke", iterations=7, rows=["disco"])
     assert len(trained) == count + 1  # of another length
 

@@ -218,8 +218,10 @@ def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatc
     assert trained == [(name, 0, 1, 33) for name in names]
     interrupted = False
     again = kim2017_fig5.run(tmp_path / "cut", "smoke", rows=rows, processes=1)
-    assert len(trained) == 3
     assert again.markdown() == resumed.markdown()
+    alone = kim2017_fig5.run(tmp_path / "cut", "smoke", rows=rows[:1], processes=1)
+    assert alone.markdown() == resumed.markdown()  # the other row is kept
+    assert len(trained) == 3
     whole = kim2017_fig5.run(tmp_path / "whole", "smoke", rows=rows, processes=1)
     assert whole.markdown() == resumed.markdown()
     assert [v["claim"] for v in whole.verdicts()] == [

@@ -109,6 +109,8 @@ def test_a_table_goes_on_after_an_interruption(trained, tmp_path, monkeypatch):
         taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["dtn", "no-tid"])
     again = taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["dtn", "no-tid"])
     assert again.markdown() == whole.markdown()
+    alone = taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["no-tid"])
+    assert alone.markdown() == whole.markdown()  # the other row is kept
     assert len(calls) == 3
 
 
