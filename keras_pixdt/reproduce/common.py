@@ -161,18 +161,14 @@ def fill(
     kept = set(others) - chosen if cache is not None else set()
     for seed in range(seeds):  # all rows once, before any twice
         for row in result.rows:
-            if row.key in chosen:
-                row.seeds[seed] = dict(score(row, seed))
-            elif row.key in kept:
-                assert cache is not None
-                try:
-                    with cache.reading():
-                        row.seeds[seed] = dict(score(row, seed))
-                except NotKept:
-                    kept.remove(row.key)
-                    row.seeds.clear()
-                    continue
-            else:
+            if row.key not in chosen | kept:
+                continue
+            try:
+                with cache.reading() if cache and row.key in kept else contextlib.nullcontext():
+                    row.seeds[seed] = dict(score(row, seed))
+            except NotKept:
+                kept.remove(row.key)
+                row.seeds.clear()
                 continue
             values = ((s, row.seeds[seed].get(s.key)) for s in result.scores)
             told = ", ".join(f"{s.title} {v:{s.form}}" for s, v in values if v is not None)
