@@ -133,7 +133,7 @@ def export_converter(
         report: dict[str, Any] = {
             "name": name,
             "signature": SIGNATURE,
-            "input": _describe(images.shape[1:], "photo, RGB, letterboxed on white"),
+            "input": _describe(images.shape[1:], f"photo, {card.photo()}"),
             "output": _describe(reference.levels.shape[1:], "converted image, RGB"),
             "embedding_dimensions": None
             if reference.embeddings is None
@@ -218,6 +218,7 @@ def export_run(
         categories=() if labels is None else labels.names,
         licence=licence,
         embedder_fingerprint="" if embedder is None else search.fingerprint(embedder),
+        resize=run.preset.resize,
     )
     return export_converter(
         run.model.plain_converter(),

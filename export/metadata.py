@@ -30,12 +30,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers.table import Table
 
-from export.runtime import EMBED, EMBEDDING, IMAGE, SIGNATURE
+from export.runtime import CARD, EMBED, EMBEDDING, IMAGE, SIGNATURE
 
 BUFFER = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
 MODEL_IDENTIFIER = b"TFL3"
-CARD = "keras_pixdt.json"
 LABELS = "labels.txt"
 LICENCE = (
     "The weights: as the owner of the training data allows. "
@@ -75,6 +74,7 @@ class ModelCard:
         licence: of the file.
         embedder_fingerprint: of the embedder in the file, so that an index of another one is
             told apart.
+        resize: how photos are made square for the model, "letterbox" or "stretch".
     """
 
     preset: str = ""
@@ -82,6 +82,12 @@ class ModelCard:
     categories: tuple[str, ...] = ()
     licence: str = LICENCE
     embedder_fingerprint: str = ""
+    resize: str = "letterbox"
+
+    def photo(self) -> str:
+        """What the model takes, for people."""
+        square = {"letterbox": "letterboxed on white", "stretch": "stretched to a square"}
+        return f"RGB, {square[self.resize]}"
 
 
 def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard) -> bytes:
@@ -208,6 +214,8 @@ def _own_fields(card: ModelCard) -> dict[str, str]:
         "preset": card.preset,
         "data": card.data,
         "embedder_fingerprint": card.embedder_fingerprint,
+        # Absent in files that are older than the setting, which are letterboxed.
+        **({} if card.resize == "letterbox" else {"resize": card.resize}),
     }
 
 
@@ -229,14 +237,14 @@ def _model_fields(
         0: name,
         1: description,
         2: importlib.metadata.version("keras-pixdt"),
-        3: [_graph_fields(signature, quantized) for signature in signatures],
+        3: [_graph_fields(signature, quantized, card) for signature in signatures],
         5: card.licence,
         6: [{0: file, 1: about[file], 2: _DESCRIPTIONS} for file in files],
         7: _PARSER,
     }
 
 
-def _graph_fields(signature: str, quantized: bool) -> dict[int, Any]:
+def _graph_fields(signature: str, quantized: bool, card: ModelCard) -> dict[int, Any]:
     """`SubGraphMetadata`: what goes in and what comes out."""
     product = "Product image, RGB, white around the garment"
     if signature == EMBED:
@@ -256,7 +264,7 @@ def _graph_fields(signature: str, quantized: bool) -> dict[int, Any]:
     return {
         0: SIGNATURE,
         1: "From a photo to the product image. Bytes go in and bytes come out.",
-        2: [_image_fields("Photo of a dressed person, RGB, letterboxed on white", quantized)],
+        2: [_image_fields(f"Photo of a dressed person, {card.photo()}", quantized)],
         3: [_image_fields(product, quantized)],
     }
 
@@ -313,7 +321,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         `name`, `description`, `version` (of the package), `licence`, `signatures` (name ->
         `description`, `inputs` and `outputs`, each a list of `name`, `description`, and `mean` and
         `std` of the normalization where there is one), `categories`, `preset`, `data`, `variant`,
-        `embedder_fingerprint`.
+        `embedder_fingerprint`, `resize`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -363,6 +371,7 @@ def _read(content: bytes) -> dict[str, Any]:
             for graph in _tables(root, 3)
         },
         "categories": files.get(LABELS, "").splitlines(),
+        "resize": "letterbox",
         **json.loads(files[CARD]),
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ SIGNATURE = "convert"
 IMAGE = "image"  # the name of the signature's input, and of its output
 EMBED = "embed"  # the second signature, of files with an embedder: from such an image
 EMBEDDING = "embedding"  # to this
+CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
 
 
 class TFLiteConverter:
@@ -22,6 +25,7 @@ class TFLiteConverter:
     Attributes:
         interpreter: the `ai_edge_litert` interpreter that runs the file.
         image_size: side of the square photos that the file takes and of the images it draws, px.
+        resize: how photos of other shapes are made square for it, "letterbox" or "stretch".
         image_details: how the interpreter describes the input and the output of `convert`.
         dimensions: length of the vectors of `embed`; None for a file without an embedder.
     """
@@ -54,6 +58,7 @@ class TFLiteConverter:
             self._run.get_output_details()[IMAGE],
         )
         self.image_size = int(self.image_details[0]["shape"][1])
+        self.resize = _resize(self._path)
         self.dimensions = None
         if self._embed is not None:
             self.dimensions = int(self._embed.get_output_details()[EMBEDDING]["shape"][1])
@@ -98,7 +103,7 @@ class TFLiteConverter:
         if images.dtype != np.uint8 or images.shape[-3:] != shape or images.ndim > 4:
             raise ValueError(
                 f"images must be uint8 of shape {shape} or (n, {str(shape)[1:]}; "
-                "keras_pixdt.data.letterbox makes them from photos of any size. "
+                "keras_pixdt.data.resize makes them from photos of any size. "
                 f"Received: {images.dtype} {images.shape}"
             )
         if images.ndim == 3:
@@ -108,6 +113,14 @@ class TFLiteConverter:
         return np.concatenate([run(**{IMAGE: image[None]})[output] for image in images])
 
 
+def _resize(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(CARD)).get("resize", "letterbox")
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return "letterbox"  # a file without metadata
+
+
 def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteConverter:
     """Opens an exported TFLite file as a function from photos to product images.
 
@@ -115,7 +128,7 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         ```python
         convert = export.load_tflite("runs/demo/export/converter_dynamic.tflite", num_threads=2)
         photo = keras_pixdt.data.read_image("me.jpg")
-        product = convert(keras_pixdt.data.letterbox(photo, convert.image_size))
+        product = convert(keras_pixdt.data.resize(photo, convert.image_size, convert.resize))
         vector = convert.embed(product)  # of a file with an embedder
         ```
 
@@ -124,9 +137,10 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         num_threads: how many threads one image may use.
 
     Returns:
-        A callable with the attribute `image_size`: uint8 `(image_size, image_size, 3)`, or
-        `(n, image_size, image_size, 3)`, to uint8 of the same shape; RGB in [0, 255]. Its method
-        `embed` takes what it returns to vectors, if the file has an embedder.
+        A callable with the attributes `image_size` and `resize`: uint8
+        `(image_size, image_size, 3)`, or `(n, image_size, image_size, 3)`, to uint8 of the same
+        shape; RGB in [0, 255]. Its method `embed` takes what it returns to vectors, if the file
+        has an embedder.
 
     Raises:
         FileNotFoundError: there is no such file.

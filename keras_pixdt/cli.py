@@ -191,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model", required=True, help="folder of a finished run, a .keras or a .tflite file"
     )
     _checkpoint_argument(convert)
+    _resize_argument(convert)
     convert.add_argument("--out", default="converted", help="folder for the product images")
     convert.add_argument(
         "--super-resolution",
@@ -255,6 +256,7 @@ def _parser() -> argparse.ArgumentParser:
         "that it draws of the photo (default: by the photo itself)",
     )
     _checkpoint_argument(search)
+    _resize_argument(search)
     search.add_argument("--query", required=True, metavar="PHOTO", help="an image file")
     search.add_argument("--top", type=int, default=10, help="products (default: %(default)s)")
     search.add_argument("--html", metavar="FILE", help="write a page with the pictures too")
@@ -381,6 +383,15 @@ def _checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _resize_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--resize",
+        choices=("letterbox", "stretch"),
+        help="how photos are made square for a .keras file, which does not say it: their aspect "
+        "kept, on white (default), or not; a run and a .tflite file know",
+    )
+
+
 def _embedder_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedder",
@@ -477,11 +488,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     _import_keras()
     from keras_pixdt.training import run
 
-    scores = run.load_run(options.workdir, options.checkpoint).evaluate(
+    opened = run.load_run(options.workdir, options.checkpoint)
+    scores = opened.evaluate(
         options.split,
         options.gallery,
         options.embedder,
-        convert=None if options.model is None else _of_floats(options.model),
+        convert=None if options.model is None else _of_floats(options.model, opened.preset),
     )
     if options.json:
         sys.stdout.write(json.dumps(scores, indent=1) + "\n")
@@ -490,12 +502,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _of_floats(path: str) -> Callable[[Any], Any]:
-    """Opens a TFLite file as a function of floats, as a run's model is one."""
+def _of_floats(path: str, preset: presets.Preset) -> Callable[[Any], Any]:
+    """Opens a TFLite file of a preset as a function of floats, as a run's model is one."""
     import export
     from keras_pixdt.data.images import to_float, to_uint8
 
     tflite = export.load_tflite(path)
+    if tflite.resize != preset.resize:
+        raise ValueError(
+            f"--model must be exported from the run, whose photos are resized by {preset.resize}. "
+            f"Received: {path}, which takes photos resized by {tflite.resize}"
+        )
     return lambda source: to_float(tflite(to_uint8(source)))
 
 
@@ -514,9 +531,9 @@ def _table(scores: dict[str, Any]) -> str:
 def _convert(options: argparse.Namespace) -> int:
     from keras_pixdt import convert
 
-    function, image_size, distance = _converter(options)
+    function, image_size, resize, distance = _converter(options)
     result = convert.convert_photos(
-        function, options.photos, options.out, image_size, distance=distance
+        function, options.photos, options.out, image_size, distance=distance, resize=resize
     )
     if options.best_of_folder:
         for photo, file in result.written.items():
@@ -529,10 +546,11 @@ def _convert(options: argparse.Namespace) -> int:
 
 def _converter(
     options: argparse.Namespace,
-) -> tuple[Callable[[Any], Any], int, Callable[[Any], Any] | None]:
-    """Opens what `--model` names: a function of uint8 images, its image size, and Eq. 8's distance.
+) -> tuple[Callable[[Any], Any], int, str, Callable[[Any], Any] | None]:
+    """Opens what `--model` names: a function of uint8 images, and what belongs to it.
 
-    The distance is that of --best-of-folder, None without.
+    That is their size, how photos become such, and Eq. 8's distance. The distance is that of
+    --best-of-folder, None without.
     """
     path, factor = pathlib.Path(options.model), options.super_resolution
     if factor is not None and path.is_file():
@@ -546,7 +564,7 @@ def _converter(
         model = export.load_tflite(path)
         if options.best_of_folder:
             _check_constancy(model, path)
-        return model, model.image_size, None
+        return model, model.image_size, _known_resize(options, model.resize), None
 
     _import_keras()
     import keras
@@ -579,7 +597,20 @@ def _converter(
     def distance(images: Any) -> Any:
         return keras.ops.convert_to_numpy(model.constancy(data.to_float(images)))
 
-    return convert, converter.input_shape[1], distance if options.best_of_folder else None
+    resize = options.resize or "letterbox"
+    if opened is not None:
+        resize = _known_resize(options, opened.preset.resize)
+    size = converter.input_shape[1]
+    return convert, size, resize, distance if options.best_of_folder else None
+
+
+def _known_resize(options: argparse.Namespace, known: str) -> str:
+    if options.resize not in (None, known):
+        raise ValueError(
+            f"--resize must be {known}, as --model {options.model} was trained so, or be left out. "
+            f"Received: {options.resize}"
+        )
+    return known
 
 
 def _check_constancy(model: Any, path: pathlib.Path) -> None:
@@ -639,9 +670,14 @@ def _search(options: argparse.Namespace) -> int:
 
     embedder = _embedder(options.embedder)
     index = ProductIndex.open(options.index, embedder)
-    convert, image_size = None, None
+    convert, image_size, resize = None, None, "letterbox"
     if options.model is not None:
-        convert, image_size, _ = _converter(options)
+        convert, image_size, resize, _ = _converter(options)
+    elif options.resize is not None:
+        raise ValueError(
+            "--resize is what a .keras file as --model takes; the photo itself is resized as the "
+            f"products of the index were. Leave it out. Received: {options.resize}"
+        )
     found = catalogue.search_photo(
         index,
         embedder,
@@ -649,6 +685,7 @@ def _search(options: argparse.Namespace) -> int:
         top=options.top,
         convert=convert,
         convert_size=image_size,
+        convert_resize=resize,
         html=options.html,
     )
     sys.stdout.write(json.dumps(found, indent=1) + "\n")

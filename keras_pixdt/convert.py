@@ -35,6 +35,7 @@ def convert_photos(
     image_size: int,
     batch_size: int = 32,
     distance: Callable[[np.ndarray], np.ndarray] | None = None,
+    resize: str = "letterbox",
 ) -> Conversion:
     """Converts photos and writes each product image as a PNG file.
 
@@ -43,12 +44,13 @@ def convert_photos(
         paths: photos, or folders of which all images are taken, subfolders included.
         out: folder for the results; made if it is missing. A photo `a.jpg` becomes `a.png`;
             where two photos have one stem, the later one becomes `a_jpg.png`, `a_2.png` and on.
-        image_size: side of the images that `convert` takes; photos are letterboxed to it.
+        image_size: side of the images that `convert` takes.
         batch_size: photos converted at a time.
         distance: what `convert` takes to (n,) numbers, how far each image is from its product
             image. If given, each folder among the paths is one person, of whom only the product
             image of the least distance is written (Taigman et al. 2017, Eq. 8): of a folder `anna`
             it is `anna.png`.
+        resize: how photos are made square for `convert`, "letterbox" or "stretch".
 
     Returns:
         What was written and what failed. A photo that is missing or cannot be read is logged by
@@ -73,7 +75,7 @@ def convert_photos(
         read, images = [], []
         for photo, path in photos[start : start + batch_size]:
             try:
-                images.append(data.letterbox(data.read_image(photo), image_size))
+                images.append(data.resize(data.read_image(photo), image_size, resize))
             except (data.ImageError, OSError) as error:
                 _fail(failed, photo, str(error))
             else:

@@ -150,6 +150,7 @@ class Resource:
 class _Model(NamedTuple):
     dimensions: int
     embedder: str | None  # the fingerprint of the embedder in it, where the file says it
+    resize: str  # how photos are made square for it, "letterbox" or "stretch"
 
 
 def collect(
@@ -206,6 +207,7 @@ def collect(
         # The query changes with the content, for the page to tell versions apart.
         url = f"{path[1:]}?v={resource.digest[:16]}"
         settings[name] = {"name": file.name, "bytes": resource.size, "url": url}
+    settings["model"]["resize"] = described.resize
     content = json.dumps(settings, indent=1).encode()
     resources["/settings.json"] = Resource.of(content, _TYPES[".json"])
     return resources
@@ -284,19 +286,22 @@ def _describe(model: pathlib.Path) -> _Model:
             f"to (1, d). {again} Received: 'convert' from {photo} to {product}, 'embed' from "
             f"{embedded} to {vector}"
         )
-    return _Model(vector[1], _embedder_of(model))
+    card = _card_of(model)
+    return _Model(
+        vector[1], card.get("embedder_fingerprint") or None, card.get("resize", "letterbox")
+    )
 
 
-def _embedder_of(model: pathlib.Path) -> str | None:
-    """The fingerprint of the embedder in a model, from the file `keras_pixdt.json` in its ZIP.
+def _card_of(model: pathlib.Path) -> dict[str, str]:
+    """The file `keras_pixdt.json` in the ZIP of a model.
 
     It is where `export.metadata` puts what TFLite Metadata has no field for.
     """
     try:
         with zipfile.ZipFile(model) as archive:
-            return json.loads(archive.read("keras_pixdt.json"))["embedder_fingerprint"] or None
+            return json.loads(archive.read("keras_pixdt.json"))
     except (zipfile.BadZipFile, KeyError, ValueError):
-        return None  # a file without metadata
+        return {}  # a file without metadata
 
 
 class Server(http.server.ThreadingHTTPServer):

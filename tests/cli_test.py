@@ -1,6 +1,7 @@
 import json
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 import keras_pixdt
-from keras_pixdt import cli, presets, reproduce
+from keras_pixdt import cli, data, presets, reproduce, search
+from tests import samples
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMMANDS = [
@@ -228,7 +230,11 @@ def test_evaluate_compares_the_search_by_the_drawn_image_with_that_by_the_photo(
 def test_evaluate_scores_a_file_in_the_place_of_the_model(small_run, monkeypatch, capsys):
     import export
 
-    monkeypatch.setattr(export, "load_tflite", {"black.tflite": np.zeros_like}.__getitem__)
+    def black(images):
+        return np.zeros_like(images)
+
+    black.resize = "letterbox"
+    monkeypatch.setattr(export, "load_tflite", {"black.tflite": black}.__getitem__)
     arguments = ["evaluate", "--workdir", str(small_run), "--model", "black.tflite", "--json"]
     assert cli.main(arguments) == 0
     scores = json.loads(capsys.readouterr().out)
@@ -313,6 +319,109 @@ def test_run_keras_file_and_tflite_file_convert_alike(small_run, photos, tmp_pat
     for name, images in results.items():
         for photo, image in images.items():
             assert np.abs(image - reference[photo]).max() <= levels[name], (name, photo)
+
+
+@pytest.fixture(scope="module")
+def stretched_run(small_run, small_lookbook, tmp_path_factory):
+    """The small run, as if it had learned from tall photos that were stretched."""
+    folder = tmp_path_factory.mktemp("stretched")
+    tall, workdir = folder / "tall", folder / "run"
+    tall.mkdir()
+    for path in small_lookbook.glob("PID00000*"):
+        data.write_image(tall / path.name, data.read_image(path)[:, 6:26])
+    workdir.mkdir()
+    shutil.copy(small_run / "model.keras", workdir)
+    options = json.loads((small_run / "run.json").read_text())
+    options["preset"]["resize"] = "stretch"
+    options["data"] = {"data": str(tall)}
+    (workdir / "run.json").write_text(json.dumps(options))
+    with samples.narrow_embedders():
+        made = keras_pixdt.load_run(workdir)
+        made.embedder()
+        made.search_embedder()
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def stretched_file(stretched_run, tmp_path_factory):
+    """The float32 file of that run."""
+    out = tmp_path_factory.mktemp("stretched_export")
+    arguments = ["export", "--workdir", str(stretched_run), "--out", str(out)]
+    assert cli.main([*arguments, "--variants", "float32"]) == 0
+    return out / "converter_float32.tflite"
+
+
+def test_run_and_files_convert_what_the_run_was_trained_on(
+    stretched_run, stretched_file, photos, tmp_path, caplog
+):
+    import export
+
+    assert export.load_tflite(stretched_file).resize == "stretch"
+    about = export.read_metadata(stretched_file)
+    assert about["resize"] == "stretch"
+    assert "stretched to a square" in about["signatures"]["convert"]["inputs"][0]["description"]
+    opened = keras_pixdt.load_run(stretched_run)
+    files = sorted(photos.iterdir())
+    squares = np.stack([data.stretch(data.read_image(path), 32) for path in files])
+    expected = data.to_uint8(opened.convert(data.to_float(squares))).astype(int)
+    keras_file = [str(stretched_run / "model.keras"), "--resize", "stretch"]
+    for model in ([str(stretched_run)], [str(stretched_file)], keras_file):
+        out = tmp_path / pathlib.Path(model[0]).name
+        assert cli.main(["convert", str(photos), "--out", str(out), "--model", *model]) == 0
+        converted = np.stack(list(read_all(out).values()))
+        assert np.abs(converted - expected).max() <= 1, model
+    # A file of Keras alone does not know.
+    out = tmp_path / "letterboxed"
+    assert cli.main(["convert", str(photos), "--out", str(out), "--model", keras_file[0]]) == 0
+    boxed = np.stack(list(read_all(out).values()))
+    np.testing.assert_array_equal(boxed[1], converted[1])  # a square photo
+    assert np.abs(boxed[0] - converted[0]).max() > 1
+    for model in (stretched_run, stretched_file):
+        arguments = ["convert", str(photos), "--model", str(model), "--resize", "letterbox"]
+        assert cli.main([*arguments, "--out", str(tmp_path / "none")]) == 1
+    assert caplog.text.count("--resize must be stretch") == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_evaluate_scores_a_file_on_photos_as_both_take_them(
+    small_run, stretched_run, stretched_file, capsys, caplog
+):
+    scores = []
+    for model in ([], ["--model", str(stretched_file)]):
+        arguments = ["evaluate", "--workdir", str(stretched_run), "--json", *model]
+        assert cli.main(arguments) == 0, caplog.text
+        scores.append(json.loads(capsys.readouterr().out)["rmse"])
+    assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+    arguments = ["evaluate", "--workdir", str(small_run), "--model", str(stretched_file)]
+    assert cli.main(arguments) == 1
+    assert "photos are resized by letterbox. Received: " in caplog.text
+
+
+def test_an_index_of_a_stretched_run_is_searched_by_stretched_photos(
+    stretched_run, photos, tmp_path, capsys, caplog
+):
+    index = tmp_path / "catalogue.index"
+    common = ["--embedder", str(stretched_run)]
+    assert cli.main(["index", str(photos), *common, "--out", str(index)]) == 0, caplog.text
+    opened = keras_pixdt.load_run(stretched_run)
+    embedder = opened.search_embedder()
+    assert search.ProductIndex.open(index, embedder).resize == "stretch"
+    common += ["--index", str(index), "--query", str(photos / "a.jpg"), "--top", "3"]
+    capsys.readouterr()
+    assert cli.main(["search", *common]) == 0, caplog.text
+    assert json.loads(capsys.readouterr().out)["results"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert cli.main(["search", *common, "--model", str(stretched_run)]) == 0, caplog.text
+    found = json.loads(capsys.readouterr().out)["results"]
+    squares = [data.stretch(data.read_image(path), 64) for path in sorted(photos.iterdir())]
+    photo = data.stretch(data.read_image(photos / "a.jpg"), 32)
+    drawn = data.to_uint8(opened.convert(data.to_float(photo[None])))
+    query = search.embed(embedder, data.resize(drawn[0], 64)[None])
+    similarity = search.embed(embedder, np.stack(squares)) @ query[0]
+    np.testing.assert_allclose(
+        [result["score"] for result in found], np.sort(similarity)[::-1], atol=1e-4
+    )
+    assert cli.main(["search", *common, "--resize", "stretch"]) == 1
+    assert "--resize is what a .keras file as --model takes" in caplog.text
 
 
 def test_export_writes_the_variants_that_were_asked_for(small_run, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt import convert, data
+from keras_pixdt import convert, data, presets
 
 SIZE = 16
 
@@ -31,6 +31,14 @@ def test_single_file_of_any_size_is_letterboxed_and_converted(tmp_path):
     expected = np.zeros((SIZE, SIZE, 3), np.uint8)  # the white bars above and below, negated
     expected[4:12] = (245, 235, 225)
     np.testing.assert_array_equal(read(tmp_path / "new" / "out" / "a.png"), expected)
+
+
+def test_photo_is_stretched_where_the_model_takes_it_so(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8)
+    data.write_image(tmp_path / "a.png", pixels)
+    convert.convert_photos(negative, [tmp_path / "a.png"], tmp_path / "out", SIZE, resize="stretch")
+    expected = Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(read(tmp_path / "out" / "a.png"), 255 - np.asarray(expected))
 
 
 def test_folder_takes_subfolders_and_leaves_out_what_is_no_image(tmp_path):
@@ -197,6 +205,8 @@ class FakeDTN(FakeModel):
 
 class FakeRun:
     """A run whose upscaler repeats pixels."""
+
+    preset = presets.get("demo")
 
     def __init__(self, model):
         self.model = model

@@ -67,12 +67,17 @@ def write_model(path, *, batch=1, signatures=("convert", "embed")):
     return path
 
 
-def with_fingerprint(model, path, fingerprint):
-    """A copy of a model whose metadata says what its embedder is."""
+def with_card(model, path, **card):
+    """A copy of a model whose metadata have this."""
     shutil.copy(model, path)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("keras_pixdt.json", json.dumps({"embedder_fingerprint": fingerprint}))
+        archive.writestr("keras_pixdt.json", json.dumps(card))
     return path
+
+
+def with_fingerprint(model, path, fingerprint):
+    """A copy of a model whose metadata says what its embedder is."""
+    return with_card(model, path, embedder_fingerprint=fingerprint)
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +286,15 @@ def test_settings_name_the_files_and_change_with_them(server, folder, tmp_path):
     changed = json.loads(other["/settings.json"].source)
     assert changed["model"] == settings["model"] and "example" not in changed
     assert changed["index"]["url"] != settings["index"]["url"]
+
+
+def test_settings_say_how_the_model_takes_photos(folder, tmp_path):
+    def resize(model):
+        return json.loads(collect(folder, model=model)["/settings.json"].source)["model"]["resize"]
+
+    assert resize(folder / "model.tflite") == "letterbox"
+    stretched = with_card(folder / "model.tflite", tmp_path / "a.tflite", resize="stretch")
+    assert resize(stretched) == "stretch"
 
 
 def test_a_browser_that_has_a_file_is_told_so(server):

@@ -1,6 +1,6 @@
 // The page: from a photo to the nearest products.
 
-import { letterbox, PhotoError, readPhoto } from "./image.js";
+import { PhotoError, readPhoto, resize } from "./image.js";
 import { IndexError, ProductIndex } from "./index.js";
 import { loadRuntime, Model, ModelError } from "./model.js";
 import { download, keep } from "./offline.js";
@@ -83,11 +83,11 @@ function search(file, name) {
     if (number !== latest) return;
     error.textContent = "";
     try {
-      const { model, index } = await ready;
+      const { model, index, settings } = await ready;
       await say(`Reading ${name}…`);
       const { image, pixels } = await readPhoto(file, name);
       await say("Drawing the product image…");
-      const input = letterbox(pixels, model.imageSize);
+      const input = resize(pixels, model.imageSize, settings.model.resize);
       const [product, convertMs] = await timed(() => model.run("convert", input));
       const [vector, embedMs] = await timed(() => model.run("embed", product));
       const [found, searchMs] = await timed(() => index.search(vector, RESULTS));

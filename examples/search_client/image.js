@@ -1,4 +1,4 @@
-// From a photo to what the model takes: the same bytes as read_image and letterbox give in Python.
+// From a photo to what the model takes: the same bytes as read_image and resize give in Python.
 
 const MAX_PIXELS = 89_478_485; // as Pillow: decoded it takes a third of a gigabyte
 // Some phones have no canvas of more than 16 million pixels. Larger photos the browser shrinks to
@@ -75,15 +75,17 @@ function toPixels(bitmap) {
 }
 
 /**
- * Fits an image into a white square: longer side to `size`, aspect kept, centred.
+ * Makes an image a square, as the model was trained: "letterbox" fits it into a white one, longer
+ * side to `size`, aspect kept, centred; "stretch" resizes both sides to `size`.
  *
  * @param {ImageData} pixels
  * @returns {Uint8Array} size × size × 3 bytes, RGB
  */
-export function letterbox({ data, width, height }, size) {
+export function resize({ data, width, height }, size, how) {
   const scale = size / Math.max(width, height);
-  const newWidth = Math.max(1, roundHalfEven(width * scale));
-  const newHeight = Math.max(1, roundHalfEven(height * scale));
+  const side = (length) =>
+    how === "stretch" ? size : Math.max(1, roundHalfEven(length * scale));
+  const [newWidth, newHeight] = [side(width), side(height)];
   const narrow = resized(data, 4, width, height, newWidth);
   // What was rows is columns now, so that the same again resizes the other side.
   const small = resized(narrow, 3, height, newWidth, newHeight);

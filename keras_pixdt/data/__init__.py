@@ -12,6 +12,8 @@ __getattr__, __dir__, __all__ = attach(
             "image_grid",
             "letterbox",
             "read_image",
+            "resize",
+            "stretch",
             "to_float",
             "to_uint8",
             "write_image",

@@ -44,6 +44,7 @@ def load_domains(
     edges: bool = False,
     seed: int = 0,
     data_dir: str | os.PathLike[str] | None = None,
+    resize: str = "letterbox",
 ) -> dict[str, DomainSet]:
     """Loads two domains and splits them, 90/5/5, so that no duplicate is in two splits.
 
@@ -61,8 +62,8 @@ def load_domains(
       in these splits: images uint8 `(n, size, size)` or `(n, size, size, 3)`, labels int `(n,)`
       from 0, whose names are "0", "1" and so on.
 
-    Images are letterboxed on white, gray ones replicated to three channels. An image keeps its
-    split when others are added. What cannot be used is left out, counted, and logged with its name.
+    Gray images are replicated to three channels. An image keeps its split when others are added.
+    What cannot be used is left out, counted, and logged with its name.
     A set of TFDS with an attribute is split anew: of CelebA's persons, who have several photos
     each, one may be in two splits.
 
@@ -80,6 +81,8 @@ def load_domains(
             all photos, in the same order.
         seed: of the halves.
         data_dir: where TFDS sets were prepared; by default `~/tensorflow_datasets`.
+        resize: how images are made square: "letterbox" keeps their aspect and fills up with white,
+            "stretch" does not.
 
     Returns:
         Split name (train, validation, test; or train, test) -> domains, with the labels that are
@@ -105,7 +108,8 @@ def load_domains(
             f"edges=True. Received: target={target!r}, edges={edges}"
         )
     names = [os.fspath(path) for path in (source, target) if path is not None]
-    parts = _split_domains(names, [_read(name, image_size, data_dir) for name in names])
+    read = [_read(name, image_size, resize, data_dir) for name in names]
+    parts = _split_domains(names, read)
     if edges:
         domains = _edges_and_photos(names[0], parts[0], seed)
     else:
@@ -131,26 +135,26 @@ class _Domain(NamedTuple):
     """All images of a domain before they are split, or of one of its own splits."""
 
     images: np.ndarray
-    shapes: np.ndarray  # int (n, 2), heights and widths before they were letterboxed
+    shapes: np.ndarray  # int (n, 2), proportional to the heights and widths inside the bars
     labels: Labels | None
     signatures: list[duplicates.Signature]  # empty in own splits
 
 
 def _read(
-    name: str, image_size: int, data_dir: str | os.PathLike[str] | None
+    name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> dict[str, _Domain]:
     """The domain's own splits, or all its images under the name `_ALL`."""
     if name.startswith(TFDS):
         dataset, colon, condition = name[len(TFDS) :].rpartition(":")
         if condition and not colon and "=" not in condition:
-            return _read_tfds_splits(condition, image_size, data_dir)
-        return {_ALL: _read_tfds_attribute(name, dataset, condition, image_size, data_dir)}
+            return _read_tfds_splits(condition, image_size, resize, data_dir)
+        return {_ALL: _read_tfds_attribute(name, dataset, condition, image_size, resize, data_dir)}
     if name.lower().endswith(".npz") and not os.path.isdir(name):
         return _read_npz(name, image_size)
-    return {_ALL: _read_files(name, image_size)}
+    return {_ALL: _read_files(name, image_size, resize)}
 
 
-def _read_files(name: str, image_size: int) -> _Domain:
+def _read_files(name: str, image_size: int, resize: str) -> _Domain:
     fix = f"Pass a folder or an archive of images, an .npz file, {_TFDS_NAMES}."
     with open_files(pathlib.Path(name), _is_image, "images", fix) as files:
         skipped = Skipped()
@@ -168,7 +172,8 @@ def _read_files(name: str, image_size: int) -> _Domain:
                 f"Found: {len(files.names)} file(s); left out: {str(skipped) or 'none'}"
             )
         found = ((file, functools.partial(files.read, file)) for file in listed)
-        return _decode(found, len(listed), image_size, name, skipped, _labels_of_files(listed))
+        labels = _labels_of_files(listed)
+        return _decode(found, len(listed), image_size, resize, name, skipped, labels)
 
 
 def _is_image(name: str) -> bool:
@@ -188,6 +193,7 @@ def _decode(
     found: Iterable[tuple[str, Callable[[], bytes]]],
     most: int,
     image_size: int,
+    resize: str,
     path: str,
     skipped: Skipped,
     labels: Labels | None = None,
@@ -206,7 +212,7 @@ def _decode(
             return name, None
         image, content = decoded
         signature = duplicates.signature(image, content)
-        return name, (images.letterbox(image, image_size), image.shape[:2], signature)
+        return name, (*_square(image, image_size, resize), signature)
 
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for chunk in _chunks(found):
@@ -232,16 +238,22 @@ def _chunks(items: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[list]:
         yield chunk
 
 
-def _letterboxed(
-    pictures: Iterable[np.ndarray], count: int, image_size: int
+def _square(image: np.ndarray, image_size: int, resize: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """An image as a square, and its `_Domain.shapes`: a stretched one has no bars."""
+    square = images.resize(image, image_size, resize)
+    return square, (square if resize == "stretch" else image).shape[:2]
+
+
+def _squares(
+    pictures: Iterable[np.ndarray], count: int, image_size: int, resize: str = "letterbox"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8 (height, width), with one channel or with three, and what shapes they had."""
+    """Images, uint8 (height, width), with one channel or with three, and their shapes."""
     pixels = allocate((count, image_size, image_size, 3))
     shapes = np.empty((count, 2), np.int64)
     for row, picture in enumerate(pictures):
-        height, width = shapes[row] = picture.shape[:2]
+        height, width = picture.shape[:2]
         rgb = np.broadcast_to(picture.reshape(height, width, -1), (height, width, 3))
-        pixels[row] = images.letterbox(rgb, image_size)
+        pixels[row], shapes[row] = _square(rgb, image_size, resize)
     return pixels, shapes
 
 
@@ -268,7 +280,7 @@ def _read_npz(path: str, image_size: int) -> dict[str, _Domain]:
         if pictures.shape[1:] == (image_size, image_size, 3):
             pixels, shapes = pictures, np.full((len(index), 2), image_size)
         else:
-            pixels, shapes = _letterboxed(pictures, len(index), image_size)
+            pixels, shapes = _squares(pictures, len(index), image_size)
         domains[split] = _Domain(pixels, shapes, Labels(index, names), signatures=[])
     return domains
 
@@ -327,7 +339,7 @@ def _npz_array(path: str, key: str) -> np.ndarray:
 
 
 def _read_tfds_splits(
-    dataset: str, image_size: int, data_dir: str | os.PathLike[str] | None
+    dataset: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> dict[str, _Domain]:
     """The splits of a TFDS set with labels, as they are."""
     import tensorflow_datasets as tfds
@@ -358,12 +370,12 @@ def _read_tfds_splits(
             "%s: '%s' is the training split; left out %s", dataset, train, ", ".join(unused)
         )
     return {
-        split: _read_tfds_split(builder, part, image_size)
+        split: _read_tfds_split(builder, part, image_size, resize)
         for split, part in (("train", train), ("test", "test"))
     }
 
 
-def _read_tfds_split(builder, part: str, image_size: int) -> _Domain:
+def _read_tfds_split(builder, part: str, image_size: int, resize: str) -> _Domain:
     import tensorflow_datasets as tfds
 
     index = np.empty(builder.info.splits[part].num_examples, np.int64)
@@ -373,7 +385,7 @@ def _read_tfds_split(builder, part: str, image_size: int) -> _Domain:
             index[row] = example["label"]
             yield example["image"]
 
-    pixels, shapes = _letterboxed(pictures(), len(index), image_size)
+    pixels, shapes = _squares(pictures(), len(index), image_size, resize)
     if unlabelled := int((index < 0).sum()):  # -1 is how TFDS says so
         raise ValueError(
             f"{builder.info.full_name} must have a label for each image. In its split {part!r}, "
@@ -389,6 +401,7 @@ def _read_tfds_attribute(
     dataset: str,
     condition: str,
     image_size: int,
+    resize: str,
     data_dir: str | os.PathLike[str] | None,
 ) -> _Domain:
     """The images of all splits of a TFDS set that have an attribute, or have it not."""
@@ -421,7 +434,7 @@ def _read_tfds_attribute(
                 yield f"{name}, {part} {index}", functools.partial(bytes, example["image"])
 
     most = sum(part.num_examples for part in parts.values())
-    domain = _decode(found(), most, image_size, name, Skipped())
+    domain = _decode(found(), most, image_size, resize, name, Skipped())
     if not domain.signatures:
         raise ValueError(f"{name} has no images: none of its {most} has {condition}.")
     return domain
@@ -573,7 +586,7 @@ def _shift(pixels: np.ndarray, dy: int, dx: int) -> np.ndarray:
 
 
 def _edges_of(photos: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-    """Edges of letterboxed photos, which were of these shapes: the bars beside them have none."""
+    """Edges of photos inside bars; these shapes say where, and the bars have none."""
     size = photos.shape[1]
     drawn = allocate(photos.shape)
 

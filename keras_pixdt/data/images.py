@@ -1,4 +1,4 @@
-"""Images at the boundary of the library: uint8 RGB arrays, letterboxed, and float32 in [-1, 1].
+"""Images at the boundary of the library: square uint8 RGB arrays, and float32 in [-1, 1].
 
 Needs NumPy and Pillow only, so that worker processes start quickly.
 """
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 WHITE = 255
+RESIZES = ("letterbox", "stretch")
 
 
 class ImageError(ValueError):
@@ -82,6 +83,27 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
+def resize(image: np.ndarray, size: int, how: str = "letterbox") -> np.ndarray:
+    """Makes an image a square, by bicubic interpolation, in one of two ways.
+
+    Those of a square image are the same.
+
+    Args:
+        image: uint8 `(height, width, 3)`.
+        size: side of the square in pixels, at least 1.
+        how: "letterbox" keeps the aspect and fills up with white, "stretch" does not.
+
+    Returns:
+        uint8 `(size, size, 3)`. An image that is already of this shape is returned as it is.
+
+    Raises:
+        ValueError: if `image` is not uint8 RGB, `size` is below 1, or `how` is none of the two.
+    """
+    if how not in RESIZES:
+        raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: {how!r}")
+    return stretch(image, size) if how == "stretch" else letterbox(image, size)
+
+
 def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     """Fits an image into a white square: longer side to `size`, aspect kept, centred.
 
@@ -95,13 +117,7 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     Raises:
         ValueError: if `image` is not uint8 RGB or `size` is below 1.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            "`image` must be uint8 of shape (height, width, 3); read_image() returns that. "
-            f"Received: {image.dtype} of shape {image.shape}"
-        )
-    if size < 1:
-        raise ValueError(f"`size` must be at least 1 pixel. Received: {size}")
+    _check_resizable(image, size)
     height, width = image.shape[:2]
     if height == width == size:
         return image
@@ -112,6 +128,35 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     top, left = (size - new_height) // 2, (size - new_width) // 2
     square[top : top + new_height, left : left + new_width] = np.asarray(resized)
     return square
+
+
+def stretch(image: np.ndarray, size: int) -> np.ndarray:
+    """Resizes both sides of an image to `size`, whatever its aspect.
+
+    Args:
+        image: uint8 `(height, width, 3)`.
+        size: side of the square in pixels, at least 1.
+
+    Returns:
+        uint8 `(size, size, 3)`. An image that is already of this shape is returned as it is.
+
+    Raises:
+        ValueError: if `image` is not uint8 RGB or `size` is below 1.
+    """
+    _check_resizable(image, size)
+    if image.shape[:2] == (size, size):
+        return image
+    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _check_resizable(image: np.ndarray, size: int) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            "`image` must be uint8 of shape (height, width, 3); read_image() returns that. "
+            f"Received: {image.dtype} of shape {image.shape}"
+        )
+    if size < 1:
+        raise ValueError(f"`size` must be at least 1 pixel. Received: {size}")
 
 
 def to_float(images: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ def load_pairs(
     seed: int = 0,
     num_products: int = NUM_PRODUCTS,
     data_dir: str | None = None,
+    resize: str = "letterbox",
 ) -> dict[str, PairSet]:
     """Loads the pairs of a data set and splits them by product.
 
@@ -32,13 +33,16 @@ def load_pairs(
         data: `"rendered"` draws the procedural LookBook; `"tfds:lookbook/rendered64"` reads what
             `tfds build` prepared; anything else is the path of a folder or an archive of files
             with LookBook's names.
-        image_size: side of the images in pixels; those of other sizes are letterboxed.
+        image_size: side of the images in pixels.
         splits: `"yoo2016"` (the default: train, validation, test of 90/5/5) or `"kwon2019"`
             (train, test of 90/10, no validation). Leave it out for TFDS data, which is split
             already; there the config says how.
         seed: of `"rendered"`, which products are drawn.
         num_products: of `"rendered"`, how many.
         data_dir: of `"tfds:..."`, where it was prepared; by default `~/tensorflow_datasets`.
+        resize: how images of other shapes are made square: "letterbox" keeps their aspect and
+            fills up with white, "stretch" does not. TFDS data were made square when they were
+            built; there it must be what their config says.
 
     Returns:
         Split name -> pairs. Splits share no product and no duplicate of one. Files that were left
@@ -47,7 +51,8 @@ def load_pairs(
     Raises:
         FileNotFoundError: if there is nothing at the path, or nothing prepared under the name.
         ValueError: if there are no pairs, fewer products than splits, more than 1% of the images
-            cannot be read, or `splits` is given for TFDS data.
+            cannot be read, `splits` is given for TFDS data, or these were built with another
+            `resize`.
 
     Example:
     ```python
@@ -62,12 +67,12 @@ def load_pairs(
                 f"{name} was split when it was built. Leave `splits` out, and choose the config "
                 f"by its splits (pairs64, pairs64_kwon2019). Received: splits={splits!r}"
             )
-        loaded = _load_tfds(name[len(TFDS) :], image_size, data_dir)
+        loaded = _load_tfds(name[len(TFDS) :], image_size, data_dir, resize)
     else:
         if name == "rendered":
             book = render_lookbook(num_products, image_size, seed)
         else:
-            book = lookbook.read_lookbook(name, image_size)
+            book = lookbook.read_lookbook(name, image_size, resize)
         loaded = {
             split: book.pairs.select(mask)
             for split, mask in split_groups(book.pairs.group_id, splits or "yoo2016").items()
@@ -155,14 +160,30 @@ def open_tfds(name: str, data_dir: str | os.PathLike[str] | None, command: str) 
     return builder
 
 
-def _load_tfds(name: str, image_size: int, data_dir: str | None) -> dict[str, PairSet]:
+def _load_tfds(name: str, image_size: int, data_dir: str | None, resize: str) -> dict[str, PairSet]:
     builder = open_tfds(name, data_dir, f"tfds build {name} --imports tfds_lookbook")
+    _check_resize(builder, resize)
     # TFDS lists them by the alphabet.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
-    return {split: _read_tfds(builder, split, image_size) for split in splits}
+    return {split: _read_tfds(builder, split, image_size, resize) for split in splits}
 
 
-def _read_tfds(builder, split: str, image_size: int) -> PairSet:
+def _check_resize(builder, resize: str) -> None:
+    """Refuses a set whose images were made square in the other way."""
+    # What was built before there were two ways does not say: it was letterboxed. Drawings are
+    # square, whatever is asked for.
+    prepared = (builder.info.metadata or {}).get("resize", images.RESIZES[0])
+    if prepared in (None, resize) or (builder.info.config_name or "").startswith("rendered"):
+        return
+    raise ValueError(
+        f"`resize` must be {prepared!r} for {TFDS}{builder.info.full_name}, whose images were made "
+        f"square so when it was built. Received: {resize!r}. Take that (pixdt train --set "
+        f"resize={prepared}), or data that were built the other way: pairs256 is letterboxed, "
+        "pairs256_kwon2019 stretched since its version 2.0.0."
+    )
+
+
+def _read_tfds(builder, split: str, image_size: int, resize: str) -> PairSet:
     import tensorflow_datasets as tfds
 
     # Every example repeats its product image: it is decoded once per product.
@@ -180,9 +201,9 @@ def _read_tfds(builder, split: str, image_size: int) -> PairSet:
             attributes.append(
                 {key: example[key].decode() for key in lookbook.ATTRIBUTES if example.get(key)}
             )
-            targets.append(images.letterbox(images.read_image(example["target"]), image_size))
+            targets.append(images.resize(images.read_image(example["target"]), image_size, resize))
         target_index[index] = row_of[product]
-        sources[index] = images.letterbox(example["source"], image_size)
+        sources[index] = images.resize(example["source"], image_size, resize)
     return PairSet(
         sources=sources,
         targets=np.stack(targets),

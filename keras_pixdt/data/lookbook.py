@@ -70,24 +70,27 @@ class _File:
     image_id: int
 
 
-def read_lookbook(path: str | os.PathLike[str], image_size: int) -> LookBook:
+def read_lookbook(
+    path: str | os.PathLike[str], image_size: int, resize: str = "letterbox"
+) -> LookBook:
     """Reads all pairs of a folder or an archive.
 
     A folder is searched with its subfolders; one that holds a single archive and no LookBook
-    names is the same as that archive. Images are decoded by one thread per core and letterboxed.
+    names is the same as that archive. Images are decoded by one thread per core.
     What cannot be used is left out, counted, and logged with its name.
 
     Args:
         path: a folder, or a zip or tar archive (also gzip, bzip2 or xz).
         image_size: side of the images in pixels.
+        resize: how they are made square, "letterbox" or "stretch"; see `images.resize`.
 
     Returns:
         The pairs, grouped by `duplicates`, with what was skipped.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: if it is no archive, there are no pairs, or more than 1% of the images cannot
-            be read.
+        ValueError: if it is no archive, there are no pairs, more than 1% of the images cannot be
+            read, or `resize` is none of the two.
     """
     fix = (
         "Pass the folder or the archive that has LookBook's files (PID000001_CLEAN0_IID000002.jpg)."
@@ -103,7 +106,7 @@ def read_lookbook(path: str | os.PathLike[str], image_size: int) -> LookBook:
                 f"{str(skipped) or 'none'}"
             )
         attributes = _read_attributes(files)
-        book = _decode(files, listed, attributes, image_size, skipped, str(path))
+        book = _decode(files, listed, attributes, image_size, resize, skipped, str(path))
     if skipped.counts:
         logging.warning("%s: left out %s", path, skipped)
     sizes = np.unique(book.pairs.group_id, return_counts=True)[1]
@@ -191,6 +194,7 @@ def _decode(
     listed: list[_File],
     attributes: Mapping[int, Mapping[str, str]],
     image_size: int,
+    resize: str,
     skipped: Skipped,
     path: str,
 ) -> LookBook:
@@ -208,7 +212,7 @@ def _decode(
         if decoded is None:
             return None
         image, content = decoded
-        images_of[file.is_target][row[index]] = images.letterbox(image, image_size)
+        images_of[file.is_target][row[index]] = images.resize(image, image_size, resize)
         return duplicates.signature(image, content)
 
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -44,7 +44,7 @@ def check_images(sources: np.ndarray, targets: np.ndarray) -> None:
         square = images.ndim == 4 and images.shape[1] == images.shape[2]
         if images.dtype != np.uint8 or not square or images.shape[3] != 3:
             raise ValueError(
-                f"`{name}` must be uint8 of shape (count, size, size, 3); letterbox() makes "
+                f"`{name}` must be uint8 of shape (count, size, size, 3); resize() makes "
                 f"images square. Received: {images.dtype} of shape {images.shape}"
             )
     if sources.shape[1:] != targets.shape[1:]:

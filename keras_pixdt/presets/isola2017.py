@@ -58,5 +58,6 @@ class Pix2PixPreset(Preset):
 PRESETS = (
     Pix2PixPreset(name="pix2pix-64", image_size=64),
     Pix2PixPreset(name="pix2pix-128", image_size=128),
-    Pix2PixPreset(name="pix2pix-256", image_size=256),
+    # Kwon et al., Sec. 4: "we resize all images to 256 x 256".
+    Pix2PixPreset(name="pix2pix-256", image_size=256, resize="stretch"),
 )

@@ -34,6 +34,7 @@ class RoughToDetailPreset(Preset):
 
     image_size: int = 256
     batch_size: int = 20
+    resize: str = "stretch"  # Sec. 4: "we resize all images to 256 x 256"
     stages: int = 3
     width: float = 1.0
     discriminator_width: float | None = None
@@ -99,6 +100,7 @@ def _small(stages: int) -> RoughToDetailPreset:
         reference=f"none: Kwon et al. 2019, Table 2, N = {stages}, for minutes on two cores",
         image_size=64,
         mirror=True,
+        resize="letterbox",
         width=0.25,
         discriminator_width=0.125,
         adversarial_weight=0.05,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from keras_pixdt.models.adversarial_model import AdversarialModel
 
 
+RESIZES = ("letterbox", "stretch")  # as in `keras_pixdt.data.images`, which presets do not import
+
+
 class Phase(NamedTuple):
     """A stretch of the training with its own settings.
 
@@ -39,6 +42,8 @@ class Preset(abc.ABC):
         phases: one after the other; plain (epochs, learning rate[, batch size]) are taken too.
         reverse: whether source and target are exchanged.
         mirror: whether triplets are flipped at random.
+        resize: how images are made square: "letterbox" keeps their aspect and fills up with white,
+            "stretch" does not.
         passes: how often an epoch goes through the pairs, at least 1.
         irrelevant_pairs: whether batches hold an irrelevant target too.
         dtype: dtype policy of the networks.
@@ -58,6 +63,7 @@ class Preset(abc.ABC):
     phases: tuple[Phase, ...]
     reverse: bool = False
     mirror: bool = False
+    resize: str = "letterbox"
     passes: int = 1
     irrelevant_pairs: bool = False
     dtype: str = "float32"
@@ -75,6 +81,8 @@ class Preset(abc.ABC):
             self._refuse("phases", "must hold (epochs >= 1, learning rate > 0)")
         if any(phase.batch_size is not None and phase.batch_size < 2 for phase in phases):
             self._refuse("phases", "must hold batch sizes of at least 2, for BatchNorm")
+        if self.resize not in RESIZES:
+            self._refuse("resize", f"must be one of {', '.join(RESIZES)}")
         object.__setattr__(self, "phases", phases)  # plain tuples, as JSON gives them, are taken
         if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:
             self._refuse("ema_momentum", "must be in [0, 1), or None")

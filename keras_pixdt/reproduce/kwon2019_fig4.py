@@ -40,8 +40,8 @@ TABLE = dataclasses.replace(
 def draw(result: Result, shown: Sequence[paired.Trained], rows: Rows) -> None:
     """Adds the picture: photo, drawn image, the nearest products."""
     (ours,) = shown
-    size = ours.run.preset.image_size
-    test, embedder = rows.pairs(size)["test"], rows.embedder(size)
+    preset = ours.run.preset
+    test, embedder = rows.pairs(preset)["test"], rows.embedder(preset)
     # Duplicates of a product are one entry, as where Recall is computed.
     _, first, group = np.unique(test.group_id, return_index=True, return_inverse=True)
     gallery = test.targets[first]

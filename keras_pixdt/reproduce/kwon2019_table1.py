@@ -38,7 +38,10 @@ def _pix2pix() -> Pix2PixPreset:
 OURS = "ours"
 METHODS = (
     paired.Method(
-        "pldt", "PLDT (Yoo et al. 2016)", presets.get("yoo2016"), yoo2016_table3.small("yoo2016"),
+        "pldt", "PLDT (Yoo et al. 2016)",
+        # Sec. 4: all images are resized alike. Yoo et al. letterbox them.
+        dataclasses.replace(presets.get("yoo2016"), resize="stretch"),
+        yoo2016_table3.small("yoo2016"),
         paper("0.2921", "0.4096", "0.1787"),
     ),
     paired.Method(

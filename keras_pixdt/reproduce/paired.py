@@ -218,7 +218,7 @@ def run_table(
             "samples of each row": ", ".join(f"{count:,}" for count in sorted(samples)),
             "seeds": seeds,
             "embedder": rows.embedder_name,
-            "test photos": len(rows.pairs(chosen[keys[0]].image_size)["test"]),
+            "test photos": len(rows.pairs(chosen[keys[0]])["test"]),
         },
         made_with=environment.made_with(),
         notes=table.notes,
@@ -231,7 +231,7 @@ def run_table(
         if seed == 0:
             convert: Convert = run.convert
             if method.convert is not None:
-                convert = method.convert(run, rows.pairs(preset.image_size))
+                convert = method.convert(run, rows.pairs(preset))
             shown.append(Trained(method, run, convert))
         options = json.loads((run.workdir / "run.json").read_text("utf-8"))
         return {
@@ -287,12 +287,12 @@ def _data_name(options: Mapping[str, Any]) -> str:
 
 def compare(result: Result, shown: Sequence[Trained], rows: Rows) -> None:
     """Adds the picture of all rows on the same test photos."""
-    size = max(trained.run.preset.image_size for trained in shown)
-    test = rows.pairs(size)["test"]
+    largest = max((trained.run.preset for trained in shown), key=lambda p: p.image_size)
+    test = rows.pairs(largest)["test"]
     picked = pictures.spread(len(test))
     lines = [("photo", test.sources[picked])]
     for trained in shown:
-        own = rows.pairs(trained.run.preset.image_size)["test"]
+        own = rows.pairs(trained.run.preset)["test"]
         lines.append((trained.method.title, trained.drawn(own.sources[picked])))
     lines.append(("product", test.targets[test.target_index[picked]]))
     name = f"{result.name}.png"

@@ -86,28 +86,32 @@ class Rows:
         self.folder = pathlib.Path(out) / "rows"
         self.data_options = dict(data_options)
         self._verbose = verbose
-        self._pairs: dict[int, dict[str, PairSet]] = {}
-        self._digests: dict[int, str] = {}
+        self._pairs: dict[tuple[int, str], dict[str, PairSet]] = {}
+        self._digests: dict[tuple[int, str], str] = {}
 
-    def pairs(self, image_size: int) -> dict[str, PairSet]:
-        """The pairs by split, read once."""
-        if image_size not in self._pairs:
-            self._pairs[image_size] = data.load_pairs(image_size=image_size, **self.data_options)
-        return self._pairs[image_size]
+    def pairs(self, preset: presets.Preset) -> dict[str, PairSet]:
+        """The pairs by split, in the size of a preset and resized as it says; read once."""
+        form = preset.image_size, preset.resize
+        if form not in self._pairs:
+            self._pairs[form] = data.load_pairs(
+                image_size=preset.image_size, resize=preset.resize, **self.data_options
+            )
+        return self._pairs[form]
 
-    def data_digest(self, image_size: int) -> str:
+    def data_digest(self, preset: presets.Preset) -> str:
         """A digest of all images of all splits, and of what belongs to what."""
-        if image_size not in self._digests:
-            self._digests[image_size] = environment.digest(
+        form = preset.image_size, preset.resize
+        if form not in self._digests:
+            self._digests[form] = environment.digest(
                 **{
                     name: [
                         common.fingerprint(part.target_index, part.sources, part.targets),
                         [dict(attributes) for attributes in part.attributes],
                     ]
-                    for name, part in self.pairs(image_size).items()
+                    for name, part in self.pairs(preset).items()
                 }
             )
-        return self._digests[image_size]
+        return self._digests[form]
 
     def length(self, preset: presets.Preset, samples: int | None, at_least: int = 1) -> Length:
         """The length of a run of a preset.
@@ -117,7 +121,7 @@ class Rows:
             samples: pairs to be seen; None takes the preset's own epochs.
             at_least: epochs.
         """
-        pairs = len(self.pairs(preset.image_size)["train"])
+        pairs = len(self.pairs(preset)["train"])
         if samples is None:
             seen = preset.epochs * preset.passes * pairs
             return Length(preset.epochs, preset.passes, seen)
@@ -132,7 +136,7 @@ class Rows:
             seed: of weights and batches.
         """
         preset = dataclasses.replace(preset, passes=size.passes)
-        splits = self.pairs(preset.image_size)
+        splits = self.pairs(preset)
         workdir = self._workdir(preset, size, seed)
         if not (workdir / "model.keras").exists():
             logging.info("Training %s, seed %d, in %s", preset.name, seed, workdir)
@@ -154,7 +158,7 @@ class Rows:
             preset=preset.options(),
             epochs=size.epochs,
             seed=seed,
-            data=self.data_digest(preset.image_size),
+            data=self.data_digest(preset),
             code=environment.code_version(),
             versions=environment.versions(),
         )
@@ -168,35 +172,35 @@ class Rows:
         workdir = self._workdir(preset, size, seed)
         return self._scores_path(workdir, gallery, method).exists()
 
-    def embedder(self, image_size: int) -> keras.Model:
-        """The embedder that all rows are compared with."""
+    def embedder(self, preset: presets.Preset) -> keras.Model:
+        """The embedder that rows on the data of a preset are compared with."""
         if self._imagenet is not None:
             return self._imagenet
         return self._kept(
             "embedder",
-            image_size,
+            preset,
             lambda train: search.train_embedder(train.targets, seed=_SEED),
         )
 
-    def attribute_classifier(self, image_size: int) -> keras.Model | None:
+    def attribute_classifier(self, preset: presets.Preset) -> keras.Model | None:
         """What judges category, pattern and colour; None where the data do not have these."""
-        if not any(self.pairs(image_size)["train"].attributes):
+        if not any(self.pairs(preset)["train"].attributes):
             return None
         return self._kept(
             "attributes",
-            image_size,
+            preset,
             lambda train: attributes.train_attribute_classifier(
                 train.targets, train.attributes, seed=_SEED
             ),
         )
 
     def _kept(
-        self, name: str, image_size: int, train: Callable[[PairSet], keras.Model]
+        self, name: str, preset: presets.Preset, train: Callable[[PairSet], keras.Model]
     ) -> keras.Model:
         kept = common.Cache(self.folder.parent).model(
             name,
-            lambda: (train(self.pairs(image_size)["train"]), {}),
-            data=self.data_digest(image_size),
+            lambda: (train(self.pairs(preset)["train"]), {}),
+            data=self.data_digest(preset),
             scores=environment.code_version(scores=True),
         )
         return kept.load()
@@ -216,16 +220,16 @@ class Rows:
             method: name of what is scored, for the file.
             convert: makes what is scored of the run and the pairs; by default its `convert`.
         """
-        size, reverse = run.preset.image_size, run.preset.reverse
+        preset, reverse = run.preset, run.preset.reverse
         path = self._scores_path(run.workdir, gallery, method)
         if not path.exists():
-            pairs = self.pairs(size)
+            pairs = self.pairs(preset)
             scores = evaluation.evaluate(
                 run.convert if convert is None else convert(run, pairs),
                 pairs,
                 gallery=gallery,
-                embedder=None if reverse else self.embedder(size),
-                attribute_classifier=None if reverse else self.attribute_classifier(size),
+                embedder=None if reverse else self.embedder(preset),
+                attribute_classifier=None if reverse else self.attribute_classifier(preset),
                 reverse=reverse,
             )
             write_json(path, scores)

@@ -569,7 +569,7 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
     seeds = given.seeds if seeds is None else seeds
     common.check((), (), seeds)
     preset = dataclasses.replace(presets.get(PRESET), **given.fields)
-    out, pairs = rows.folder.parent, rows.pairs(preset.image_size)
+    out, pairs = rows.folder.parent, rows.pairs(preset)
     images = garments(pairs)
     length = rows.length(preset, given.samples)
     train = pairs["train"]
@@ -583,7 +583,7 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
                 ),
                 {},
             ),
-            data=rows.data_digest(preset.image_size),
+            data=rows.data_digest(preset),
         )
         .load()
     )

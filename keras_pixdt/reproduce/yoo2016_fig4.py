@@ -60,7 +60,7 @@ TABLE = paired.Table(
 def draw(result: Result, shown: Sequence[paired.Trained], rows: Rows) -> None:
     """Adds the picture: persons who wear one product, and below what is drawn of them."""
     ours = next((t for t in shown if t.method.key == _OURS.key), shown[-1])
-    test = rows.pairs(ours.run.preset.image_size)["test"]
+    test = rows.pairs(ours.run.preset)["test"]
     counts = np.bincount(test.target_index, minlength=len(test.targets))
     count = min(_PERSONS, int(counts.max()))
     products = np.flatnonzero(counts >= count)

@@ -39,7 +39,7 @@ TABLE = paired.Table(
 def draw(result: Result, shown: Sequence[paired.Trained], rows: Rows) -> None:
     """Adds the picture: products, and the persons that are drawn of them."""
     (ours,) = shown
-    test = rows.pairs(ours.run.preset.image_size)["test"]
+    test = rows.pairs(ours.run.preset)["test"]
     picked = pictures.spread(len(test.targets), 2 * pictures.COLUMNS)
     lines = []
     for half in np.array_split(picked, 2):

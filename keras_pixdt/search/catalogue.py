@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from keras_pixdt.data.images import letterbox, read_image
+from keras_pixdt.data.images import read_image, resize
 from keras_pixdt.data.load import TFDS, load_pairs
 from keras_pixdt.search import page
 from keras_pixdt.search.index import Changes, ProductIndex, embed
@@ -74,7 +74,7 @@ def index_catalogue(
         index = ProductIndex.empty(embedder)
     name = os.fspath(catalogue)
     if name.startswith(TFDS):
-        pairs = load_pairs(name, index.image_size, data_dir=data_dir)
+        pairs = load_pairs(name, index.image_size, data_dir=data_dir, resize=index.resize)
         if split is not None and split not in pairs:
             raise ValueError(
                 f"`split` must be one of {', '.join(pairs)}, those of {name}. Received: {split!r}"
@@ -107,6 +107,7 @@ def search_photo(
     top: int = 10,
     convert: Callable[[np.ndarray], np.ndarray] | None = None,
     convert_size: int | None = None,
+    convert_resize: str = "letterbox",
     html: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Finds the products nearest to a photo.
@@ -119,6 +120,7 @@ def search_photo(
         convert: uint8 `(1, size, size, 3)` to uint8 images of any one size: draws the product image
             of the photo, which is searched with then.
         convert_size: `size` of these.
+        convert_resize: how the photo is made square for it, "letterbox" or "stretch".
         html: file for a page of the results, with pictures.
 
     Returns:
@@ -138,10 +140,17 @@ def search_photo(
     if convert is not None:
         if convert_size is None:
             raise ValueError("`convert_size` must be given with `convert`. Received: None")
-        batch = letterbox(original, convert_size)[None]
+        if convert_resize != index.resize:
+            logging.warning(
+                "The photo is converted by %r, and the products of the index were made square by "
+                "%r: what is drawn has other proportions than they. Take model and embedder of one "
+                "run, or say by --resize what the model takes",
+                convert_resize, index.resize,
+            )  # fmt: skip
+        batch = resize(original, convert_size, convert_resize)[None]
         drawn, milliseconds["convert"] = _timed(lambda: convert(batch))
         image = converted = drawn[0]
-    square = letterbox(image, index.image_size)[None]
+    square = resize(image, index.image_size, index.resize)[None]
     query, milliseconds["embed"] = _timed(lambda: embed(embedder, square))
     (rows, scores), milliseconds["search"] = _timed(lambda: index.nearest(query[0], top))
     found = {

@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 from keras import layers, ops
 
-from keras_pixdt.data.images import to_float
+from keras_pixdt.data.images import RESIZES, to_float
 
 # Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of
 # Visual Representations, Section 2.1).
@@ -51,11 +51,14 @@ class ProductEmbedder(keras.Model):
         image_size: side in pixels that images are looked at in, a multiple of 16.
         width: multiplies the number of filters.
         dimensions: length of the output vectors.
+        resize: how the images that it learns from were made square, "letterbox" or "stretch", and
+            so how those are that it is given; see `keras_pixdt.data.resize`.
         seed: of the initial weights.
         name: name of the model.
 
     Raises:
-        ValueError: `image_size` is not a multiple of 16 or `width` not above 0.
+        ValueError: `image_size` is not a multiple of 16, `width` not above 0, or `resize` none of
+            the two.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class ProductEmbedder(keras.Model):
         width: float = 1.0,
         dimensions: int = 64,
         *,
+        resize: str = "letterbox",
         seed: int = 0,
         name: str = "product_embedder",
     ):
@@ -71,6 +75,8 @@ class ProductEmbedder(keras.Model):
             raise ValueError(f"`image_size` must be a multiple of 16. Received: {image_size}")
         if width <= 0:
             raise ValueError(f"`width` must be above 0. Received: {width}")
+        if resize not in RESIZES:
+            raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: {resize!r}")
         # Explicit, as a search must not depend on the policies that a trainer sets globally.
         plain = {"dtype": "float32"}
         maps = {"data_format": "channels_last", **plain}
@@ -108,17 +114,20 @@ class ProductEmbedder(keras.Model):
         self.image_size = image_size
         self.width = width
         self.dimensions = dimensions
+        self.resize = resize
         self.seed = seed
 
     def get_config(self):
         """The arguments of the constructor."""
-        return {
+        config = {
             "image_size": self.image_size,
             "width": self.width,
             "dimensions": self.dimensions,
             "seed": self.seed,
             "name": self.name,
         }
+        # Left out by default, so that fingerprints in the indices of before stay what they are.
+        return config | ({} if self.resize == "letterbox" else {"resize": self.resize})
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -160,6 +169,7 @@ def train_embedder(
     batch_size: int = 96,
     width: float = 1.0,
     learning_rate: float = 2e-3,
+    resize: str = "letterbox",
 ) -> ProductEmbedder:
     """Trains a `ProductEmbedder` to recognise products under distortion.
 
@@ -180,6 +190,7 @@ def train_embedder(
         batch_size: products per step; fewer products than that make smaller batches.
         width: see `ProductEmbedder`.
         learning_rate: of Adam at the start; it falls to 0 along a cosine.
+        resize: how `targets` were made square; see `ProductEmbedder`.
 
     Returns:
         The trained embedder, which looks at images in 64 x 64 pixels.
@@ -198,7 +209,7 @@ def train_embedder(
     if generated is not None or generated_index is not None:
         drawn = np.asarray(generated), np.asarray(generated_index)
         _check_generated(*drawn, targets)
-    embedder = ProductEmbedder(width=width, seed=seed)
+    embedder = ProductEmbedder(width=width, resize=resize, seed=seed)
     views = _Views(targets, embedder.image_size, min(batch_size, len(targets)), steps, seed, drawn)
     # A second model of the same layers, so that the embedder is not saved with an optimizer.
     trainer = keras.Model(embedder.inputs, embedder.outputs)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
 from keras_pixdt.data.files import HIDDEN, UNREADABLE, Skipped, decode, is_hidden, open_files
-from keras_pixdt.data.images import letterbox, to_float
+from keras_pixdt.data.images import RESIZES, letterbox, resize, to_float
 from keras_pixdt.search import index_file
 from keras_pixdt.search.index_file import Blobs, Rows, Settings, no_rows
 
@@ -236,7 +236,8 @@ class ProductIndex:
         >>> index = ProductIndex.from_folder("catalogue/", embedder)
         >>> index.save("catalogue.index")
         >>> index = ProductIndex.open("catalogue.index", embedder)
-        >>> query = embed(embedder, letterbox(read_image("photo.jpg"), index.image_size)[None])
+        >>> photo = resize(read_image("photo.jpg"), index.image_size, index.resize)
+        >>> query = embed(embedder, photo[None])
         >>> ids, scores = index.search(query[0], k=10)
 
         The products of a split, and the same after it has changed:
@@ -267,6 +268,7 @@ class ProductIndex:
         embedder: keras.Model,
         *,
         image_size: int | None = None,
+        resize: str | None = None,
     ) -> ProductIndex:
         """Embeds the products of a catalogue.
 
@@ -276,14 +278,16 @@ class ProductIndex:
             ids: as many different strings.
             embedder: a Keras model from float images `(batch, height, width, 3)` in [-1, 1] to unit
                 vectors `(batch, d)`.
-            image_size: side in pixels that images are letterboxed to for the embedder; by default
-                its attribute `image_size`, or the size of its input.
+            image_size: side in pixels of the images that the embedder gets; by default its
+                attribute `image_size`, or the size of its input.
+            resize: how images are made square for it, "letterbox" or "stretch"; by default its
+                attribute `resize`, or "letterbox".
 
         Raises:
             ValueError: there are no products, an id occurs twice, images and ids are not equally
                 many, an image is not uint8 RGB, or the embedder gives no unit vectors.
         """
-        index = cls.empty(embedder, image_size)
+        index = cls.empty(embedder, image_size, resize)
         index._update(_given(images, ids), embedder)
         return index
 
@@ -294,6 +298,7 @@ class ProductIndex:
         embedder: keras.Model,
         *,
         image_size: int | None = None,
+        resize: str | None = None,
     ) -> ProductIndex:
         """Embeds the product photos of a folder with its subfolders, or of an archive.
 
@@ -306,27 +311,34 @@ class ProductIndex:
             folder: a folder, or a zip or tar archive.
             embedder: as of `build`.
             image_size: as of `build`.
+            resize: as of `build`.
 
         Raises:
             FileNotFoundError: there is nothing at `folder`.
             ValueError: no image in it can be read, or the embedder gives no unit vectors.
         """
-        index = cls.empty(embedder, image_size)
+        index = cls.empty(embedder, image_size, resize)
         index.update_from_folder(folder, embedder)
         return index
 
     @classmethod
-    def empty(cls, embedder: keras.Model, image_size: int | None = None) -> ProductIndex:
+    def empty(
+        cls, embedder: keras.Model, image_size: int | None = None, resize: str | None = None
+    ) -> ProductIndex:
         """An index without products, for `update`; it cannot be searched before.
 
         Args:
             embedder: as of `build`.
             image_size: as of `build`.
+            resize: as of `build`.
         """
+        how = resize if resize is not None else getattr(embedder, "resize", RESIZES[0])
+        if how not in RESIZES:
+            raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: {how!r}")
         size = image_size if image_size is not None else _image_size(embedder)
         probe = embed(embedder, np.zeros((1, size, size, 3), np.uint8))
         dimensions = probe.shape[1]
-        settings = Settings(fingerprint(embedder), dimensions, size, THUMBNAIL_SIZE_PX)
+        settings = Settings(fingerprint(embedder), dimensions, size, THUMBNAIL_SIZE_PX, how)
         return cls(settings, no_rows(dimensions))
 
     @classmethod
@@ -376,8 +388,13 @@ class ProductIndex:
 
     @property
     def image_size(self) -> int:
-        """Side in pixels that images are letterboxed to for the embedder."""
+        """Side in pixels of the images that the embedder gets."""
         return self._settings.image_size
+
+    @property
+    def resize(self) -> str:
+        """How images are made square for the embedder, "letterbox" or "stretch"."""
+        return self._settings.resize
 
     @property
     def thumbnail_size(self) -> int:
@@ -566,7 +583,8 @@ class ProductIndex:
                 return None
             image, digest = loaded
             thumbnail = _thumbnail(image, self.thumbnail_size)
-            return _Prepared(letterbox(image, self.image_size), thumbnail, digest)
+            square = resize(image, self.image_size, self.resize)
+            return _Prepared(square, thumbnail, digest)
 
         with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             for chunk in _chunks(products):
@@ -733,7 +751,7 @@ def _image_size(embedder: Any) -> int:
     if size is None:
         raise ValueError(
             f"The embedder {embedder.name} takes images of any size, {embedder.input_shape}. Say "
-            "which side in pixels they shall be letterboxed to: image_size=64"
+            "which side in pixels they shall have: image_size=64"
         )
     return size
 

@@ -14,8 +14,9 @@ reads it by a `DataView`, `JSON.parse` and typed arrays. All numbers are little-
 | `thumbnails` | uint8 | JPEG files, without separators |
 
 `__metadata__` holds strings: `format` ("keras_pixdt.index"), `version` ("1"), `embedder` (see
-`keras_pixdt.search.fingerprint`), `dimensions`, `image_size` and `thumbnail_size`. There are no
-dates: the same catalogue gives the same bytes.
+`keras_pixdt.search.fingerprint`), `dimensions`, `image_size` and `thumbnail_size`; and `resize`
+("stretch") where images were stretched to squares for the embedder, and not letterboxed. There are
+no dates: the same catalogue gives the same bytes.
 
 It is written here and not by the package safetensors, which wants all tensors in memory at once,
 and orders `__metadata__` anew in each process.
@@ -32,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from keras_pixdt.atomic import replacing
+from keras_pixdt.data.images import RESIZES
 
 FORMAT = "keras_pixdt.index"
 VERSION = "1"
@@ -137,6 +139,7 @@ class Settings:
     dimensions: int
     image_size: int
     thumbnail_size: int
+    resize: str = "letterbox"
 
 
 def no_rows(dimensions: int) -> Rows:
@@ -164,6 +167,8 @@ def _layout(settings: Settings, count: int, id_bytes: int, thumbnail_bytes: int)
 def _header(settings: Settings, layout: dict) -> dict[str, Any]:
     metadata = {"format": FORMAT, "version": VERSION}
     metadata |= {name: str(value) for name, value in dataclasses.asdict(settings).items()}
+    if settings.resize == "letterbox":
+        del metadata["resize"]  # as in files that are older than the setting
     header: dict[str, Any] = {"__metadata__": metadata}
     start = 0
     for name, (dtype, shape) in layout.items():
@@ -242,12 +247,16 @@ def read(path: pathlib.Path) -> tuple[Settings, Rows]:
     try:
         settings = Settings(
             metadata["embedder"],
-            *(int(metadata[name]) for name in ("dimensions", "image_size", "thumbnail_size")),
+            int(metadata["dimensions"]),
+            int(metadata["image_size"]),
+            int(metadata["thumbnail_size"]),
+            metadata.get("resize", "letterbox"),
         )
         count, ids, thumbnails = (header[n]["shape"][0] for n in ("vectors", "ids", "thumbnails"))
         expected = _header(settings, _layout(settings, count, ids, thumbnails))
-        sizes = (count, *dataclasses.astuple(settings)[1:])
+        sizes = (count, settings.dimensions, settings.image_size, settings.thumbnail_size)
         whole = type(count) is int and min(sizes) > 0 and header == expected
+        whole &= settings.resize in RESIZES
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         whole = False
     if not whole:

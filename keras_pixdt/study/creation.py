@@ -51,7 +51,7 @@ def create(
     """Writes a study of runs: a page to rate what they draw of the same photos, and its key.
 
     Photos are drawn at random. Runs may draw images of different sizes; the photos have the
-    largest of them.
+    largest of them, stretched to a square only where all runs of that size have them so.
 
     Args:
         methods: name -> folder of a run. Their data must be the same pairs.
@@ -81,14 +81,14 @@ def create(
         raise ValueError(f"A study compares two or more methods. Received: {list(methods)}")
     opened = {name: load_run(folder, checkpoint) for name, folder in methods.items()}
     _check_same_data(opened)
-    by_size: dict[int, PairSet] = {}
+    by_form: dict[tuple[int, str], PairSet] = {}
     for run in opened.values():
-        if run.preset.image_size not in by_size:
-            by_size[run.preset.image_size] = _of_split(run, split)
-    largest = by_size[max(by_size)]
+        if _form(run) not in by_form:
+            by_form[_form(run)] = _of_split(run, split)
+    largest = by_form[max(by_form, key=lambda form: (form[0], form[1] != "stretch"))]
     rows = _choose(largest, count, asked.different_products, split, seed)
     results = {
-        name: to_uint8(run.convert(to_float(by_size[run.preset.image_size].sources[rows])))
+        name: to_uint8(run.convert(to_float(by_form[_form(run)].sources[rows])))
         for name, run in opened.items()
     }
     origin = {
@@ -117,6 +117,11 @@ def _check_same_data(runs: Mapping[str, Run]) -> None:
                 "The runs of a study must be of the same data. "
                 f"Received: {first!r} of {data[first]}, {name!r} of {data[name]}"
             )
+
+
+def _form(run: Run) -> tuple[int, str]:
+    """What photos a run takes: their side, and how they are made square."""
+    return run.preset.image_size, run.preset.resize
 
 
 def _of_split(run: Run, split: str) -> PairSet:

@@ -65,6 +65,8 @@ TARGET_CLASSIFIER = "target_classifier.keras"
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 _ENDLESS = 1_000_000  # epochs
+# Fields of a preset that run.json lacks if it is older than they are, and what runs did then.
+_BEFORE = {"resize": "letterbox"}
 CLASSIFIER_SEED = 0
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
 
@@ -138,7 +140,9 @@ class Run:
         if path.exists():
             return keras.models.load_model(path)
         logging.info("Training the embedder on the training targets")
-        embedder = search.train_embedder(self.domains()["train"].targets, seed=EMBEDDER_SEED)
+        embedder = search.train_embedder(
+            self.domains()["train"].targets, seed=EMBEDDER_SEED, resize=self.preset.resize
+        )
         with atomic.replacing(path) as unfinished:
             embedder.save(unfinished)
         return embedder
@@ -169,6 +173,7 @@ class Run:
             generated_index=pairs.target_index[rows],
             seed=EMBEDDER_SEED,
             width=_SEARCH_WIDTH,
+            resize=self.preset.resize,
         )
         with atomic.replacing(path) as unfinished:
             embedder.save(unfinished)
@@ -459,7 +464,7 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
                 f"`pixdt train --workdir {workdir}` makes one. (Without pairs there is no best.)"
             )
     options = json.loads((workdir / "run.json").read_text())
-    fields = {k: _tuples(v) for k, v in options["preset"].items()}
+    fields = {k: _tuples(v) for k, v in {**_BEFORE, **options["preset"]}.items()}
     preset = presets.get(fields["name"])
     unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
     if unknown:
@@ -546,7 +551,9 @@ def _load(
     two = {name: options[name] for name in ("target_data", "edges") if options.get(name)}
     if not two:
         try:
-            return data_module.load_pairs(image_size=preset.image_size, **options)
+            return data_module.load_pairs(
+                image_size=preset.image_size, resize=preset.resize, **options
+            )
         except ValueError as error:
             if preset.paired:
                 raise
@@ -568,7 +575,7 @@ def _load(
             )
     renamed = {"data": "source", "target_data": "target"}
     arguments = {renamed.get(name, name): value for name, value in options.items()}
-    return data_module.load_domains(image_size=preset.image_size, **arguments)
+    return data_module.load_domains(image_size=preset.image_size, resize=preset.resize, **arguments)
 
 
 def _domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, DomainSet]:
@@ -618,7 +625,7 @@ def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
 
 def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides on the result of a run, in one level."""
-    fields = {**options["preset"], **options["data"]}
+    fields = {**_BEFORE, **options["preset"], **options["data"]}
     fields["preset"] = fields.pop("name")
     fields["data_seed"] = options["data"].get("seed")
     return fields | {key: options.get(key) for key in ("seed", "epochs", "minutes")}

@@ -62,6 +62,18 @@ def test_two_folders_of_any_names_and_sizes_are_letterboxed_and_split(tmp_path):
     assert loaded["train"].sources.dtype == np.uint8
 
 
+def test_images_are_stretched_where_asked_for(tmp_path):
+    a, b = make_folder(tmp_path / "a", range(20)), make_folder(tmp_path / "b", range(100, 120))
+    loaded = data.load_domains(a, b, 16, resize="stretch")
+    for side, seeds in (("sources", range(20)), ("targets", range(100, 120))):
+        stretched = {data.stretch(np.asarray(photo(seed)), 16).tobytes() for seed in seeds}
+        assert set.union(*images_of(loaded, side).values()) == stretched
+    # Without bars, the edges are those of the whole square.
+    edges = data.load_domains(a, image_size=32, edges=True, resize="stretch")["test"]
+    for drawn, square in zip(edges.sources, edges.targets, strict=True):
+        np.testing.assert_array_equal(drawn, data.draw_edges(square))
+
+
 def test_an_image_keeps_its_split_when_others_are_added(tmp_path):
     a, b = make_folder(tmp_path / "a", range(40)), make_folder(tmp_path / "b", range(100, 140))
     before = images_of(data.load_domains(a, b, 16), "sources")

@@ -104,9 +104,34 @@ def test_letterbox_keeps_an_image_of_the_right_size_and_a_thin_one():
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4)])
-def test_letterbox_refuses_what_is_not_rgb(shape):
+@pytest.mark.parametrize("how", images.RESIZES)
+def test_resize_refuses_what_is_not_rgb(shape, how):
     with pytest.raises(ValueError, match=r"uint8 of shape \(height, width, 3\)"):
-        images.letterbox(np.zeros(shape, np.uint8), 8)
+        images.resize(np.zeros(shape, np.uint8), 8, how)
+
+
+def test_stretch_keeps_no_aspect_and_adds_no_white():
+    # Two columns stay. Four rows become two: Keys' kernel, with a = -1/2, is 0.8671875, 0.8671875,
+    # 0.2265625 and -0.0703125 at 1/4, 1/4, 3/4 and 5/4 of two rows, in all 1.890625. Of 0, 0, 200
+    # and 200 the first new row is 200 * 0.15625 / 1.890625 = 16.5, and the second 183.5.
+    image = np.zeros((4, 2, 3), np.uint8)
+    image[2:] = 200
+    np.testing.assert_array_equal(images.stretch(image, 2)[:, :, 0], [[17, 17], [183, 183]])
+    np.testing.assert_array_equal(images.resize(image, 2, "stretch"), images.stretch(image, 2))
+    assert (images.letterbox(image, 2)[:, 1] == 255).all()  # which the other way has
+    np.testing.assert_array_equal(images.resize(image, 2), images.letterbox(image, 2))
+
+
+@pytest.mark.parametrize("size", [3, 8, 20])
+def test_both_ways_are_the_same_for_a_square(size):
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    np.testing.assert_array_equal(images.stretch(image, size), images.letterbox(image, size))
+    assert images.stretch(image, 8) is image
+
+
+def test_resize_names_the_two_ways():
+    with pytest.raises(ValueError, match="one of letterbox, stretch. Received: 'crop'"):
+        images.resize(np.zeros((4, 2, 3), np.uint8), 2, "crop")
 
 
 def test_float_and_back_is_exact_for_every_level():

@@ -63,6 +63,18 @@ def test_folder_with_subfolders(tmp_path):
     assert book.pairs.group_id.tolist() == [0, 1, 2, 3]
 
 
+def test_images_are_stretched_where_asked_for(tmp_path):
+    book = data.read_lookbook(make_folder(tmp_path), 16, "stretch")
+    for images, ids in ((book.pairs.sources, book.source_id), (book.pairs.targets, book.target_id)):
+        for image, number in zip(images, ids, strict=True):
+            expected = photo(int(number)).resize((16, 16), Image.Resampling.BICUBIC)
+            np.testing.assert_array_equal(image, np.asarray(expected))
+    # What are duplicates depends on the files alone.
+    letterboxed = data.read_lookbook(tmp_path, 16)
+    np.testing.assert_array_equal(book.pairs.group_id, letterboxed.pairs.group_id)
+    assert not np.array_equal(book.pairs.sources, letterboxed.pairs.sources)
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz"])
 @pytest.mark.parametrize("inside_a_folder", [False, True])
 def test_archives(tmp_path, kind, inside_a_folder):

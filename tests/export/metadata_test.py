@@ -139,6 +139,7 @@ def test_read_metadata_gives_what_was_written(exported):
         "data": CARD.data,
         "variant": "dynamic",
         "embedder_fingerprint": CARD.embedder_fingerprint,
+        "resize": "letterbox",
     }
     (image,) = signatures["convert"]["inputs"]
     assert image["name"] == "image" and "letterboxed on white" in image["description"]

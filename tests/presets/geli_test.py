@@ -20,6 +20,7 @@ ALL_ROWS = {
     "irrelevant_pairs": False,
     "reverse": False,
     "mirror": False,
+    "resize": "letterbox",
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,

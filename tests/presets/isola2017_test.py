@@ -35,7 +35,9 @@ def test_there_is_a_preset_for_every_size():
 @pytest.mark.parametrize("name", SIZES)
 def test_options_are_those_of_the_paper(name):
     options = PRESETS[name].options()
-    assert options == {**ALL_SIZES, "name": name, "image_size": SIZES[name]}
+    # The row of Kwon et al., whose images are all resized to 256 px (Sec. 4).
+    resize = "stretch" if name == "pix2pix-256" else "letterbox"
+    assert options == {**ALL_SIZES, "name": name, "image_size": SIZES[name], "resize": resize}
     fields = json.loads(json.dumps(options))
     assert type(PRESETS[name])(**fields) == PRESETS[name]
 

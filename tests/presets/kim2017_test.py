@@ -17,6 +17,7 @@ SECTION_3_2 = {
     "phases": ((5000, 2e-4, None),),
     "reverse": False,
     "mirror": False,
+    "resize": "letterbox",
     "passes": 1,
     "irrelevant_pairs": False,
     "dtype": "float32",

@@ -7,9 +7,10 @@ import pytest
 from keras_pixdt import presets
 from keras_pixdt.models.rough_to_detail import RoughToDetailGAN
 
-# Kwon et al. 2019, Sec. 4 and 4.1: 256 px, stages at 64, 128 and 256 px with batches of 60, 40 and
-# 20, each of 40 epochs of fade-in and 40 of stabilization; Adam at 2e-4 with momenta 0 and 0.99;
-# all weights of Eq. 4 are 1. Table 2: with fewer stages, these are the last ones.
+# Kwon et al. 2019, Sec. 4: all images are resized to 256 px. Sec. 4.1: stages at 64, 128 and 256 px
+# with batches of 60, 40 and 20, each of 40 epochs of fade-in and 40 of stabilization; Adam at 2e-4
+# with momenta 0 and 0.99; all weights of Eq. 4 are 1. Table 2: with fewer stages, these are the
+# last ones.
 SECTION_4 = {
     "image_size": 256,
     "batch_size": 20,
@@ -21,6 +22,7 @@ SECTION_4 = {
     "irrelevant_pairs": False,
     "reverse": False,
     "mirror": False,
+    "resize": "stretch",
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
@@ -53,6 +55,7 @@ def test_those_for_two_cores_differ_by_stages_alone(name):
     assert {key: options[key] for key in same} == {key: whole[key] for key in same}
     assert options["image_size"] == 64 and options["reference"].startswith("none")
     assert options["mirror"]  # few photos are soon known by heart
+    assert options["resize"] == "letterbox"  # as the other presets for minutes
     # The last stages of the whole, with batches as in the paper, and rates that fall.
     assert options["phases"] == whole["phases"][-2 * SMALL[name] :]
     epochs, rates, sizes = zip(*whole["phases"], strict=True)

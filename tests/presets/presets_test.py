@@ -5,6 +5,7 @@ import keras
 import pytest
 
 from keras_pixdt import presets
+from keras_pixdt.data import images
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.presets import Phase
 from keras_pixdt.presets.yoo2016 import PixelDTGANPreset
@@ -23,6 +24,7 @@ SECTION_5_2 = {
     "l1_weight": 0.0,
     "reverse": False,
     "mirror": False,
+    "resize": "letterbox",
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
@@ -151,6 +153,7 @@ def test_only_rows_whose_paper_mirrors_do():
         ("phases", ((25,),)),
         ("phases", ((25, 2e-4, 1),)),
         ("ema_momentum", 1.0),
+        ("resize", "crop"),
         ("optimizer_name", "rmsprop"),
     ],
 )
@@ -158,6 +161,10 @@ def test_bad_fields_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=f"Preset 'yoo2016': `{field}` must") as error:
         dataclasses.replace(presets.get("yoo2016"), **{field: value})
     assert f"Received: {value!r}" in str(error.value)
+
+
+def test_resizes_are_those_of_the_images():
+    assert presets.preset.RESIZES == images.RESIZES
 
 
 def test_presets_cannot_be_changed():

@@ -31,6 +31,7 @@ SECTION_5_1 = {
     "function": None,
     "reverse": False,
     "mirror": False,
+    "resize": "letterbox",
     "irrelevant_pairs": False,
     "dtype": "float32",
 }

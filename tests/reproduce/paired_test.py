@@ -41,9 +41,14 @@ def test_tables_are_coherent(name):
         kept = [f for f in full if f.endswith(("_weight", "_pairs", "reverse", "residual"))]
         if small["name"] == full["name"]:
             assert {f: small[f] for f in kept} == {f: full[f] for f in kept}
-        assert method.preset is presets.get(full["name"])
+        own = presets.get(full["name"])
+        assert method.preset == dataclasses.replace(own, resize=method.preset.resize)
         assert table.preset(method, "paper") is method.preset
     assert table.budgets["paper"].samples is None  # the presets' own epochs
+    # All rows learn from the same images: Kwon et al. resize those of the paper's rows (Sec. 4).
+    of_papers = "stretch" if name.startswith("kwon2019") else "letterbox"
+    assert {method.preset.resize for method in table.methods} == {of_papers}
+    assert {method.small.resize for method in table.methods} == {"letterbox"}
 
 
 def test_the_papers_figures_are_those_that_it_prints():
@@ -99,8 +104,8 @@ def scorers(small_lookbook, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scorers")
     with samples.narrow_embedders():
         made = opened(folder, small_lookbook)
-        made.embedder(32)
-        made.attribute_classifier(32)
+        made.embedder(tiny("yoo2016"))
+        made.attribute_classifier(tiny("yoo2016"))
     return folder
 
 

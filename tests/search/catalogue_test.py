@@ -65,7 +65,7 @@ def test_products_of_tfds_splits_are_indexed_by_their_number(embedder, tmp_path,
         return data.PairSet(images, images, np.arange(len(ids)), ids, ids)
 
     splits = {"train": pairs_of([7, 3], 0), "test": pairs_of([5], 1)}
-    monkeypatch.setattr(catalogue, "load_pairs", lambda name, size, data_dir: splits)
+    monkeypatch.setattr(catalogue, "load_pairs", lambda name, size, **options: splits)
     whole, _ = catalogue.index_catalogue("tfds:lookbook/x", embedder, tmp_path / "a.index")
     assert whole.ids == ["7", "3", "5"]
     test, _ = catalogue.index_catalogue(
@@ -118,6 +118,24 @@ def test_photo_is_converted_before_it_is_searched_with(embedder, folder, tmp_pat
     content = base64.b64decode(drawn["src"].partition(",")[2])
     shown = np.asarray(Image.open(io.BytesIO(content)), float)
     assert np.abs(shown - data.letterbox(product, 256)).mean() < 3
+
+
+def test_photo_is_stretched_for_a_model_and_an_index_that_take_it_so(folder, tmp_path, caplog):
+    embedder = ProductEmbedder(image_size=16, width=0.25, dimensions=8, resize="stretch")
+    index, _ = catalogue.index_catalogue(folder, embedder, tmp_path / "a.index")
+    photo = data.read_image(folder / "b.png")
+    found = catalogue.search_photo(index, embedder, folder / "b.png", top=1)
+    assert (found["results"][0]["id"], found["results"][0]["score"]) == ("b.png", pytest.approx(1))
+
+    def convert(images):
+        np.testing.assert_array_equal(images, data.resize(photo, 24, how)[None])
+        return images
+
+    for how in ("stretch", "letterbox"):
+        catalogue.search_photo(
+            index, embedder, folder / "b.png", convert=convert, convert_size=24, convert_resize=how
+        )
+        assert ("--resize" in caplog.text) == (how == "letterbox")  # another than the index has
 
 
 def test_photo_that_cannot_be_read_is_named(embedder, folder, tmp_path):

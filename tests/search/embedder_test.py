@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 
 from keras_pixdt.data.images import to_float
-from keras_pixdt.search import ProductEmbedder, densenet121_embedder, train_embedder
+from keras_pixdt.search import (
+    ProductEmbedder,
+    densenet121_embedder,
+    fingerprint,
+    train_embedder,
+)
 from keras_pixdt.search import embedder as embedder_module
 from keras_pixdt.search.embedder import inception_v3_features
 
@@ -35,6 +40,19 @@ def test_output_is_unit_vectors_for_any_image_size():
         output = embed(model, images)
         assert output.shape == (shape[0], 16)
         np.testing.assert_allclose(np.linalg.norm(output, axis=1), 1.0, rtol=1e-5)
+
+
+def test_how_images_are_resized_is_saved_and_changes_no_older_fingerprint(tmp_path):
+    stretched, plain = ProductEmbedder(width=0.25, resize="stretch"), ProductEmbedder(width=0.25)
+    stretched.save(tmp_path / "embedder.keras")
+    loaded = keras.saving.load_model(tmp_path / "embedder.keras")
+    assert loaded.resize == "stretch" and fingerprint(loaded) == fingerprint(stretched)
+    # As embedders were written when there was one way.
+    assert set(plain.get_config()) == {"image_size", "width", "dimensions", "seed", "name"}
+    assert plain.resize == "letterbox" and fingerprint(plain) != fingerprint(stretched)
+    assert train_embedder(garments(4), steps=1, width=0.25, resize="stretch").resize == "stretch"
+    with pytest.raises(ValueError, match="one of letterbox, stretch. Received: 'crop'"):
+        ProductEmbedder(resize="crop")
 
 
 def test_output_does_not_depend_on_the_global_policy():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 
@@ -179,6 +180,22 @@ def test_opened_index_has_what_was_saved(saved):
     assert isinstance(opened.vectors.base.base, np.memmap) or not opened.vectors.flags.owndata
     with pytest.raises(ValueError, match="read-only"):
         opened.vectors[0] = 0
+
+
+def test_a_file_says_how_images_were_resized_only_if_they_were_stretched(saved, tmp_path):
+    assert set(header_of(saved)[0]["__metadata__"]) == {
+        "format", "version", "embedder", "dimensions", "image_size", "thumbnail_size",
+    }  # fmt: skip
+    opened = ProductIndex.open(saved)
+    assert opened.resize == "letterbox"
+    settings = dataclasses.replace(opened._settings, resize="stretch")
+    ProductIndex(settings, opened._rows).save(tmp_path / "stretched.index")
+    header, data = header_of(tmp_path / "stretched.index")
+    assert header["__metadata__"]["resize"] == "stretch"
+    assert ProductIndex.open(tmp_path / "stretched.index").resize == "stretch"
+    header["__metadata__"]["resize"] = "crop"
+    rewrite(tmp_path / "bad.index", header, data)
+    refused(tmp_path / "bad.index", "is damaged")
 
 
 def test_same_rows_give_the_same_bytes_however_they_came_together(tmp_path):

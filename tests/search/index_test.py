@@ -271,6 +271,25 @@ def test_products_are_letterboxed_embedded_and_get_thumbnails(embedder):
         assert difference < 3
 
 
+def test_products_are_stretched_where_the_embedder_takes_them_so(embedder, tmp_path):
+    images = [picture(0), picture(1, 40, 90), picture(2, 16, 16)]
+    stretched = np.stack([data.stretch(image, 16) for image in images])
+    own = ProductEmbedder(image_size=16, width=0.25, dimensions=8, resize="stretch")
+    for model, asked in ((own, {}), (embedder, {"resize": "stretch"})):
+        index = ProductIndex.build(images, "abc", model, **asked)
+        np.testing.assert_allclose(index.vectors, embed(model, stretched), atol=1e-6)
+        shown = np.asarray(Image.open(io.BytesIO(index.thumbnail(1))), float)
+        assert np.abs(shown - data.letterbox(images[1], 96)).mean() < 3  # with its aspect
+        # The file knows, and what is added to it is the same.
+        index.save(tmp_path / "a.index")
+        opened = ProductIndex.open(tmp_path / "a.index", model)
+        assert opened.resize == "stretch"
+        opened.add([images[1]], ["again"], model)
+        np.testing.assert_allclose(opened.vectors[3], opened.vectors[1], atol=1e-6)
+    with pytest.raises(ValueError, match="one of letterbox, stretch. Received: 'crop'"):
+        ProductIndex.build(images, "abc", embedder, resize="crop")
+
+
 def test_more_products_than_are_embedded_at_once(embedder):
     images = [picture(seed) for seed in range(270)]
     index = ProductIndex.build(images, map(str, range(270)), embedder)

@@ -7,13 +7,14 @@ import json
 import re
 import shutil
 import threading
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_pixdt import serve
-from keras_pixdt.data.images import letterbox, read_image
+from keras_pixdt.data.images import RESIZES, letterbox, read_image, resize
 from keras_pixdt.search import ProductIndex
 from tests.browser import AXE, MARKS, NEEDS_PACKAGES, PHONE
 from tests.search.catalogues import index_of, random_vectors, unit
@@ -204,26 +205,28 @@ def test_model_gives_what_python_gives(page, folder, variant, signature, toleran
             assert not difference[~tie].any()
 
 
+@pytest.mark.parametrize("how", RESIZES)
 @pytest.mark.parametrize(
     ("width", "height", "size"),
     [(300, 400, 64), (400, 300, 64), (1, 1, 64), (64, 64, 64), (11, 1000, 64), (33, 20, 128)],
 )
-def test_letterbox_is_that_of_python(page, width, height, size):
+def test_resize_is_that_of_python(page, width, height, size, how):
     image = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
     rgba = np.concatenate([image, np.full((height, width, 1), 255, np.uint8)], axis=2)
     found = in_page(
         page,
         """
-        const { letterbox } = await import("/image.js");
-        const [data, width, height, size] = args;
-        return btoa(String.fromCharCode(...letterbox({ data, width, height }, size)));
+        const { resize } = await import("/image.js");
+        const [data, width, height, size, how] = args;
+        return btoa(String.fromCharCode(...resize({ data, width, height }, size, how)));
         """,
         rgba.tobytes(),
         width,
         height,
         size,
+        how,
     )
-    assert base64.b64decode(found) == letterbox(image, size).tobytes()
+    assert base64.b64decode(found) == resize(image, size, how).tobytes()
 
 
 SEARCH = """
@@ -301,6 +304,23 @@ def test_model_that_is_none_is_refused(page):
         b"a text file\n" * 100,
     )
     assert found.startswith("ModelError: The model cannot be loaded")
+
+
+def test_photo_is_resized_as_the_model_says(browser, folder, tmp_path):
+    model = tmp_path / "model.tflite"
+    shutil.copy(folder / "float32.tflite", model)
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr("keras_pixdt.json", json.dumps({"resize": "stretch"}))
+    index = folder / "products.index"
+    with serving(index, model) as server, opened(browser, server.url) as page:
+        content = encoded(read_image(folder / "photo.jpg"))
+        assert give(page, content)[1] == ""
+        found = results(page)
+    image = resize(read_image(content), samples.IMAGE_SIZE, "stretch")
+    vector = runner(model, "embed")(runner(model, "convert")(image))
+    ids, scores = ProductIndex.open(index).search(vector, 10)
+    assert [product for product, _ in found] == ids
+    assert np.abs([score for _, score in found] - scores).max() < 2e-3
 
 
 @pytest.mark.parametrize(

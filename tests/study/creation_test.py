@@ -23,10 +23,12 @@ class Inverts:
         return -source
 
 
-def made_up_run(size=SIZE, data=DATA, preset="demo", splits=("train", "test")):
+def made_up_run(
+    size=SIZE, data=DATA, preset="demo", splits=("train", "test"), resize="letterbox", darkest=0
+):
     """A run on five products, with three photos of each."""
     index = np.repeat(np.arange(5), 3)
-    levels = np.arange(15, dtype=np.uint8)[:, None, None, None]
+    levels = np.arange(darkest, darkest + 15, dtype=np.uint8)[:, None, None, None]
     pairs = PairSet(
         sources=np.full((15, size, size, 3), levels),
         targets=np.zeros((5, size, size, 3), np.uint8),
@@ -34,7 +36,7 @@ def made_up_run(size=SIZE, data=DATA, preset="demo", splits=("train", "test")):
         product_id=np.arange(5),
         group_id=np.array(GROUPS),
     )
-    changed = dataclasses.replace(presets.get(preset), image_size=size)
+    changed = dataclasses.replace(presets.get(preset), image_size=size, resize=resize)
     return Run(f"runs/{size}", changed, data, 0, Inverts(), dict.fromkeys(splits, pairs))
 
 
@@ -137,6 +139,16 @@ def test_runs_may_draw_at_different_sizes(tmp_path, runs):
     assert (shown["photo"]["width"], widths) == (2 * SIZE, [SIZE, 2 * SIZE])
     levels = {int(pixels(result)[0, 0, 0]) for result in shown["results"].values()}
     assert levels == {255 - pixels(shown["photo"])[0, 0, 0]}  # of the same photo
+
+
+def test_each_run_gets_photos_resized_as_it_learned_them(tmp_path, runs):
+    runs["b"] = made_up_run(resize="stretch", darkest=100)
+    create({"x": "b", "y": "a"}, "kwon2019", tmp_path / "study.html", photos=3)
+    for shown in content_of((tmp_path / "study.html").read_text("utf-8"))["photos"]:
+        level = int(pixels(shown["photo"])[0, 0, 0])
+        assert level < 15  # the photo with its aspect
+        drawn = sorted(int(pixels(result)[0, 0, 0]) for result in shown["results"].values())
+        assert drawn == [255 - 100 - level, 255 - level]
 
 
 def test_shows_what_runs_draw(tmp_path, small_run):

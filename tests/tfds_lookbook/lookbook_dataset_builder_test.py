@@ -116,6 +116,59 @@ def test_load_pairs_reads_back_what_was_built(tmp_path):
     assert smaller["train"].image_size == 16
 
 
+def test_configs_of_kwon_et_al_are_stretched_and_the_others_letterboxed(tmp_path):
+    folder = tmp_path / "manual"
+    rendered.write_lookbook(folder, 12, 32, 5, processes=1)
+    for path in folder.glob("*.jpg"):  # tall
+        data.write_image(path, data.read_image(path)[:, 6:26])
+    for config, resize, other in (
+        ("pairs64_kwon2019", "stretch", "letterbox"),
+        ("pairs64", "letterbox", "stretch"),
+    ):
+        builder = prepare(config, tmp_path, folder)
+        assert builder.info.metadata["resize"] == resize
+        options = {"data_dir": tmp_path / "tfds"}
+        loaded = data.load_pairs(f"tfds:lookbook/{config}", 64, resize=resize, **options)
+        splits = builder.builder_config.splits
+        read = data.load_pairs(folder, 64, splits=splits, resize=resize)
+        for split, pairs in read.items():
+            assert {image.tobytes() for image in loaded[split].sources} == {
+                image.tobytes() for image in pairs.sources
+            }
+            assert {image.tobytes() for image in loaded[split].targets} == {
+                image.tobytes() for image in pairs.targets
+            }
+        message = f"`resize` must be '{resize}' for tfds:lookbook/{config}.*Received: '{other}'"
+        with pytest.raises(ValueError, match=f"{message}.*--set resize={resize}.*pairs256_kwon"):
+            data.load_pairs(f"tfds:lookbook/{config}", 64, resize=other, **options)
+    assert (builder.version, prepare("pairs64_kwon2019", tmp_path).version) == ("1.0.0", "2.0.0")
+    # A set that was built before it said so is letterboxed.
+    stored = pathlib.Path(builder.data_dir) / "metadata.json"
+    metadata = json.loads(stored.read_text())
+    del metadata["resize"]
+    stored.write_text(json.dumps(metadata))
+    data.load_pairs("tfds:lookbook/pairs64", 64, **options)
+    with pytest.raises(ValueError, match="`resize` must be 'letterbox'"):
+        data.load_pairs("tfds:lookbook/pairs64", 64, resize="stretch", **options)
+
+
+def test_drawings_are_square_however_they_would_be_resized(tmp_path):
+    builder = prepare(SMALL, tmp_path)
+    assert builder.info.metadata["resize"] is None
+    name, options = "tfds:lookbook/rendered32_small", {"data_dir": tmp_path / "tfds"}
+    stretched, boxed = (
+        data.load_pairs(name, 16, resize=resize, **options)["test"]
+        for resize in ("stretch", "letterbox")
+    )
+    np.testing.assert_array_equal(stretched.sources, boxed.sources)
+    # One that was built before sets said how has its name.
+    stored = pathlib.Path(builder.data_dir) / "metadata.json"
+    metadata = json.loads(stored.read_text())
+    del metadata["resize"]
+    stored.write_text(json.dumps(metadata))
+    data.load_pairs(name, 16, resize="stretch", **options)
+
+
 def test_load_pairs_says_how_to_build_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="tfds build lookbook/rendered64 --imports"):
         data.load_pairs("tfds:lookbook/rendered64", data_dir=tmp_path)

@@ -153,6 +153,50 @@ def test_run_of_a_version_with_other_options_is_refused_by_their_names(finished,
         run.load_run(tmp_path / "run")
 
 
+def test_a_run_is_resized_as_it_was_when_it_was_trained(finished, tmp_path):
+    """A run.json of before there were two ways; the preset has changed since."""
+    shutil.copytree(finished.workdir, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    options = json.loads(path.read_text())
+    for preset, has in (("demo", False), ("kwon2019", False), ("demo", True)):
+        fields = json.loads(json.dumps(presets.get(preset).options()))
+        fields["resize"] = "stretch"
+        if not has:
+            del fields["resize"]
+        path.write_text(json.dumps({**options, "preset": fields}))
+        loaded = run.load_run(tmp_path / "run")
+        assert loaded.preset.resize == ("stretch" if has else "letterbox"), preset
+    # An interrupted one is continued as what it was.
+    (tmp_path / "run" / "model.keras").unlink()
+    fields = {k: v for k, v in options["preset"].items() if k != "resize"}
+    path.write_text(json.dumps({**options, "preset": fields}))
+    run._check_free(tmp_path / "run", options)
+    stretched = {**options, "preset": {**fields, "resize": "stretch"}}
+    with pytest.raises(ValueError, match="resize: letterbox there, stretch here"):
+        run._check_free(tmp_path / "run", stretched)
+
+
+def test_a_run_reads_its_data_as_its_preset_says(tmp_path):
+    rng = np.random.default_rng(0)
+    stretched = set()
+    for number in range(20):
+        pixels = rng.integers(0, 256, (12, 20, 3), np.uint8)
+        name = f"PID{number // 2:06d}_CLEAN{number % 2}_IID{number:06d}.png"
+        data.write_image(tmp_path / name, pixels)
+        stretched.add(data.stretch(pixels, 16).tobytes())
+    pairs, domains = {"data": str(tmp_path)}, {"data": str(tmp_path), "target_data": str(tmp_path)}
+    for name, options in (("demo", pairs), ("kim2017-small", pairs), ("kim2017-small", domains)):
+        preset = dataclasses.replace(presets.get(name), image_size=16, resize="stretch")
+        opened = run.Run(tmp_path, preset, options, 0, None)
+        found = {
+            image.tobytes()
+            for part in opened.domains().values()
+            for images in (part.sources, part.targets)
+            for image in images
+        }
+        assert found == stretched, (name, options)
+
+
 def test_best_model_is_that_of_the_epoch_with_the_best_score(finished):
     best = run.load_run(finished.workdir, "best")
     scores = finished.history()["val_rmse"]

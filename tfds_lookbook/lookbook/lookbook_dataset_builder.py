@@ -26,12 +26,15 @@ class LookBookConfig(tfds.core.BuilderConfig):
             90/10).
         num_products: how many products to draw; 0 reads the files in `--manual_dir`.
         seed: which products are drawn.
+        resize: how files are made square: `"letterbox"` keeps their aspect and fills up with white,
+            `"stretch"` does not. Drawings are square.
     """
 
     image_size: int = 64
     splits: str = "yoo2016"
     num_products: int = 0
     seed: int = 0
+    resize: str = "letterbox"
 
 
 def _rendered(image_size: int) -> LookBookConfig:
@@ -43,13 +46,26 @@ def _rendered(image_size: int) -> LookBookConfig:
     )
 
 
-def _pairs(image_size: int, splits: str) -> LookBookConfig:
-    suffix = "" if splits == "yoo2016" else f"_{splits}"
+def _pairs(image_size: int) -> LookBookConfig:
     return LookBookConfig(
-        name=f"pairs{image_size}{suffix}",
-        description=f"LookBook's own files from `--manual_dir`, {image_size} px, splits {splits}.",
+        name=f"pairs{image_size}",
+        description=f"LookBook's own files from `--manual_dir`, {image_size} px, splits yoo2016.",
         image_size=image_size,
-        splits=splits,
+    )
+
+
+def _pairs_kwon2019(image_size: int) -> LookBookConfig:
+    return LookBookConfig(
+        name=f"pairs{image_size}_kwon2019",
+        description=f"LookBook's own files from `--manual_dir`, {image_size} px, splits kwon2019.",
+        image_size=image_size,
+        splits="kwon2019",
+        resize="stretch",
+        version=tfds.core.Version("2.0.0"),
+        release_notes={
+            "2.0.0": "Images are stretched to squares, as Kwon et al. 2019 resize them (Sec. 4).",
+            "1.0.0": "First version. Images are letterboxed.",
+        },
     )
 
 
@@ -69,7 +85,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [_rendered(64)]
     _OTHER_CONFIGS = [
         _rendered(256),
-        *(_pairs(size, splits) for splits in ("yoo2016", "kwon2019") for size in (64, 256)),
+        *(pairs(size) for pairs in (_pairs, _pairs_kwon2019) for size in (64, 256)),
     ]
 
     @tfds.core.utils.classproperty
@@ -110,9 +126,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         else:
             # Read in place: TFDS would cache an archive by its name, and return the first one's
             # data for a second archive of that name.
-            book = data.read_lookbook(dl_manager.manual_dir, config.image_size)
+            book = data.read_lookbook(dl_manager.manual_dir, config.image_size, config.resize)
         masks = data.split_groups(book.pairs.group_id, config.splits)
-        self.info.metadata.update(_metadata(book, masks))
+        resize = None if config.num_products else config.resize  # of drawings any is right
+        self.info.metadata.update({**_metadata(book, masks), "resize": resize})
         return {
             split: self._generate_examples(book, np.flatnonzero(mask))
             for split, mask in masks.items()
