@@ -486,6 +486,11 @@ class AdversarialModel(
         """Those of them that the step uses now; the others get gradients of zero."""
         return self.player_variables(name)
 
+    @property
+    def at_last_stage(self) -> bool:
+        """Whether the model is trained as a whole, so that the scores of epochs compare."""
+        return True
+
     def plain_converter(self) -> keras.Model:
         """The converter as it is exported: a functional model without what only training needs."""
         return self.converter

@@ -373,8 +373,8 @@ def test_the_curriculum_is_one_run_also_when_it_is_interrupted(small_lookbook, t
     pairs = len(whole.pairs()["train"])
     first, second, third = pairs // 60, pairs // 40, pairs // 30
     assert recorder.seen == [
-        (1, 0.0, first), (1, 0.5, 2 * first), (1, 1.0, 3 * first),
-        (2, 0.0, second), (2, 0.5, 2 * second), (2, 1.0, 2 * second + third),
+        (1, 0.5, first), (1, 1.0, 2 * first), (1, 1.0, 3 * first),
+        (2, 0.5, second), (2, 1.0, 2 * second), (2, 1.0, 2 * second + third),
     ]  # fmt: skip
     assert all(np.isfinite(values).all() for values in whole.history().values())
 
