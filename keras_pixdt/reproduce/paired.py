@@ -77,6 +77,7 @@ class Method:
         small: the same for budgets of minutes on two cores.
         paper: the paper's figures, title of the column -> figure.
         convert: makes what is scored of the trained run and the pairs; by default its own.
+        more: further scores of the trained run and the pairs.
     """
 
     key: str
@@ -85,6 +86,7 @@ class Method:
     small: presets.Preset
     paper: Mapping[str, str] = dataclasses.field(default_factory=dict)
     convert: Callable[[Run, Mapping[str, PairSet]], Convert] | None = None
+    more: Callable[[Run, Mapping[str, PairSet]], Mapping[str, float]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +217,7 @@ def run_table(
             shown.append(Trained(method, run, convert))
         options = json.loads((run.workdir / "run.json").read_text("utf-8"))
         return {
-            **rows.scores(run, table.gallery, method.key, method.convert),
+            **rows.scores(run, table.gallery, method.key, method.convert, method.more),
             "samples": lengths[row.key].samples,
             "minutes": options.get("trained_minutes", 0.0),
             "preset": preset.options(),

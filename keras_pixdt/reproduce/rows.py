@@ -196,6 +196,7 @@ class Rows:
         gallery: str = "split",
         method: str = "convert",
         convert: Callable[[Run, Mapping[str, PairSet]], Any] | None = None,
+        more: Callable[[Run, Mapping[str, PairSet]], Mapping[str, float]] | None = None,
     ) -> dict[str, Any]:
         """The scores of a run on the test split, computed once.
 
@@ -204,6 +205,7 @@ class Rows:
             gallery: as of `keras_pixdt.training.evaluation.evaluate`.
             method: name of what is scored, for the file.
             convert: makes what is scored of the run and the pairs; by default its `convert`.
+            more: further scores of the run and the pairs.
         """
         size, reverse = run.preset.image_size, run.preset.reverse
         path = _scores_path(run.workdir, gallery, method)
@@ -217,6 +219,8 @@ class Rows:
                 attribute_classifier=None if reverse else self.attribute_classifier(size),
                 reverse=reverse,
             )
+            if more is not None:
+                scores |= more(run, pairs)
             write_json(path, scores)
         return json.loads(path.read_text("utf-8"))
 

@@ -26,6 +26,8 @@ SECTION_5_2 = {
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
+    "selection": "sample",  # Algorithm 1
+    "converter_objective": "saturating",  # Eq. 6
 }
 ROWS = {
     "yoo2016": {
@@ -49,6 +51,11 @@ def test_rows_of_the_paper(name):
     expected = {**SECTION_5_2, **ROWS[name], "name": name}
     assert {key: options[key] for key in expected} == expected
     assert options["reference"].startswith("Yoo et al. 2016")
+
+
+def test_the_demo_takes_the_step_that_works_in_minutes():
+    demo = presets.get("demo")
+    assert (demo.selection, demo.converter_objective) == ("kinds", "non_saturating")
 
 
 def test_there_is_a_preset_for_every_row_and_the_demo():
