@@ -4,10 +4,10 @@
 | --- | --- |
 | `run.json` | preset, data, seed, versions: what `load_run` needs to build it again |
 | `model.keras` | the trained model with its optimizers; with averages of weights in their place |
-| `checkpoints/best.keras` | the model after the epoch with the best validation score, of pairs |
+| `checkpoints/best.keras` | the model after the epoch with the best validation score (below) |
 | `checkpoints/last.keras` | what an interrupted run continues from |
 | `history.json` | losses and validation scores of each epoch |
-| `grids/epoch_NNN.png` | source, converted, target of the same validation images after each epoch |
+| `grids/epoch_NNN.png` | source, converted, target of the same images after each epoch (below) |
 | `logs/` | TensorBoard |
 | `embedder.keras` | the embedder that `evaluate` compares images with |
 | `search_embedder.keras` | the embedder that `index`, `search` and `export` take |
@@ -16,8 +16,10 @@
 | `source_classifier.keras` | the classifier that this f was taken from |
 | `target_classifier.keras` | the classifier that `evaluate` judges converted images by |
 
-Presets that learn from two domains without pairs have no validation scores, and so no best model;
-their grids show source, converted, and what is converted back.
+The best model is chosen on the validation split. There is none where the data have no such split
+(Kwon et al.'s 90/10), and for presets that learn from two domains without pairs. With stages, only
+the epochs of the last one are compared. Grids show images of the validation split, else of the
+training split; without pairs, source, converted, and what is converted back.
 """
 
 from __future__ import annotations
@@ -308,7 +310,7 @@ def train(
         seed: of weights, batches and random draws.
         distribution: the devices, from `training.distribution.start`; by default one.
         best: the score that decides on `checkpoints/best.keras`: val_rmse (the default), val_ssim
-            or val_c_ssim. Presets without pairs have none.
+            or val_c_ssim. Data without a validation split and presets without pairs have none.
         save_every: batches between two checkpoints within an epoch, besides those at its end.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
@@ -326,9 +328,7 @@ def train(
     if epochs is None and minutes is None:
         epochs = preset.epochs
     check_length(epochs, minutes)
-    if preset.paired:
-        best = best or "val_rmse"
-    elif best is not None:
+    if best is not None and not preset.paired:
         raise ValueError(
             f"`best` is a score of pairs, and preset {preset.name!r} learns without: leave it out. "
             f"Received: {best!r}"
@@ -356,7 +356,15 @@ def train(
     progress = checkpoint_module.read_progress(last) if last.exists() else Progress()
     loaded: dict[str, Any] = dict(splits or _load(preset, options["data"]))
     parts: dict[str, Any] = loaded if preset.paired else _domains(loaded, preset)
-    held_out = parts.get("validation", parts["test"])
+    held_out = parts.get("validation")  # never the test split, which would choose what it scores
+    if preset.paired and held_out is not None:
+        best = best or "val_rmse"
+    elif best is not None:
+        raise ValueError(
+            "`best` is chosen on the validation split, and these data have none, only "
+            f"{', '.join(parts)}. Leave it out, or take splits='yoo2016' (--splits yoo2016). "
+            f"Received: {best!r}"
+        )
 
     ready = preset
     if isinstance(preset, DomainTransferPreset):
@@ -365,7 +373,8 @@ def train(
     batches = _batches(parts["train"], preset, seed)
     validation = scores = None
     if preset.paired:
-        validation = distribution.feed(_in_order(held_out, preset))
+        if held_out is not None:
+            validation = distribution.feed(_in_order(held_out, preset))
         scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
     with distribution.scope():
         model = ready.model(seed)
@@ -413,7 +422,7 @@ def train(
                     callbacks_module.StopOnDivergence(),
                     *([averages] if averages else []),
                     callbacks_module.ImageGrid(
-                        _examples(held_out, preset, GRID_IMAGES),
+                        _examples(held_out or parts["train"], preset, GRID_IMAGES),
                         folder / "grids",
                         averages=averages,
                     ),
@@ -456,11 +465,12 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
         if not needed.exists():
             raise FileNotFoundError(
                 f"{workdir} holds no finished run: {needed.relative_to(workdir)} is missing. "
-                f"`pixdt train --workdir {workdir}` makes one. (Without pairs there is no best.)"
+                f"`pixdt train --workdir {workdir}` makes one. (A best model needs pairs with a "
+                "validation split and, with stages, an epoch of the last one.)"
             )
     options = json.loads((workdir / "run.json").read_text())
-    fields = {k: _tuples(v) for k, v in options["preset"].items()}
-    preset = presets.get(fields["name"])
+    preset = presets.get(options["preset"]["name"])
+    fields = {k: _tuples(v) for k, v in _completed(options["preset"]).items()}
     unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
     if unknown:
         raise ValueError(
@@ -603,7 +613,8 @@ def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
         )
     if path.exists():
         now = _fields(json.loads(json.dumps(options)))  # tuples as JSON has them
-        there = _fields(json.loads(path.read_text()))
+        kept = json.loads(path.read_text())
+        there = _fields({**kept, "preset": _completed(kept["preset"])})
         different = [
             f"{field}: {there.get(field)} there, {now.get(field)} here"
             for field in {**there, **now}
@@ -614,6 +625,16 @@ def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
                 f"{workdir} holds an interrupted run with other options ({'; '.join(different)}). "
                 "Choose another --workdir, remove this one, or repeat its options."
             )
+
+
+def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset's fields as a run kept them, with those that its version did not have.
+
+    Their defaults are what that version did; its row may have another value by now.
+    """
+    known = dataclasses.fields(presets.get(kept["name"]))
+    defaults = {f.name: f.default for f in known if f.default is not dataclasses.MISSING}
+    return {**defaults, **kept}
 
 
 def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
