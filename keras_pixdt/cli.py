@@ -118,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         train.add_argument(f"--{field}", type=of, help=f"{what}; default: the preset's")
     train.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="other values of any fields of the preset, such as selection=sample mirror=false",
+    )
+    train.add_argument(
         "--function",
         metavar="FILE",
         help="f of a Domain Transfer Network: a .keras model of images in [-1, 1]; default: one is "
@@ -429,7 +436,7 @@ def _train(options: argparse.Namespace) -> int:
         "dtype": options.precision,
         "ema_momentum": options.ema,
     }
-    preset = presets.get(options.preset)
+    preset = presets.get(options.preset).changed(options.set)
     if options.function is not None:
         if not isinstance(preset, DomainTransferPreset):
             raise ValueError(

@@ -151,12 +151,13 @@ def test_options_reach_the_training(monkeypatch, tmp_path):
     monkeypatch.setattr(distribution, "start", start)
     monkeypatch.setattr(run, "train", train)
     arguments = "--strategy mirrored --precision mixed_bfloat16 --replicas 2 --worker-timeout 9"
-    more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3"
+    more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3 --set selection=sample width=0.5"
     command = ["train", "--workdir", str(tmp_path), *arguments.split(), *more.split()]
     assert cli.main(command) == 1  # a lost worker is told in one line
     assert given["start"] == ("mirrored", "mixed_bfloat16", {"replicas": 2, "worker_timeout_s": 9})
     preset, options = given["train"]
     assert (preset.dtype, preset.ema_momentum) == ("mixed_bfloat16", 0.999)
+    assert (preset.selection, preset.width) == ("sample", 0.5)
     assert (options["save_every"], options["best"], options["epochs"]) == (50, "val_ssim", 3)
     assert options["distribution"] == "devices"
 
