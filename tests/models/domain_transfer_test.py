@@ -1,5 +1,6 @@
 import functools
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ from tests.models.pix2pix_test import numpy_strided, numpy_transposed
 from tests.samples import batch_of as full_batch_of
 from tests.samples import images
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "domain_transfer"
 SIZE = 16
 TINY = {"image_size": SIZE, "width": 1 / 32}  # filters 16, 8 of g, and 2, 4, 8, 16 of D
 TABLE_1 = {
@@ -705,6 +707,20 @@ def test_a_saved_model_continues_bit_for_bit(row, function, tmp_path):
     # Through all of it f is what it was.
     for a, b in zip(loaded.function.weights, arguments["function"].weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_file_that_was_saved_long_ago_draws_what_it_drew():
+    """`golden/domain_transfer/make_golden.py`; and goes on from the step where it ended."""
+    model = keras.models.load_model(GOLDEN / "model.keras")
+    with np.load(GOLDEN / "golden.npz") as file:
+        golden = dict(file)
+    assert golden["drawn"].std() > 0.1
+    for found in (model.predict_on_batch(golden["x"]), model.converter(golden["x"])):
+        np.testing.assert_allclose(found, golden["drawn"], rtol=0, atol=1e-6)
+    found = model.function(golden["x"], training=False)
+    np.testing.assert_allclose(found, golden["f"], rtol=0, atol=1e-5)
+    assert int(model.optimizer.iterations) == 2
+    assert all(np.any(model.optimizer[name]._momentums[-1]) for name in model.players)
 
 
 def test_config_mirrors_the_arguments():
