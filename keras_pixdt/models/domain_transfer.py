@@ -29,6 +29,7 @@ INNERMOST_PX = 4  # side of the map that the first block of g draws
 INNERMOST_FILTERS = 512
 LEAK = 0.2  # of the faces' discriminator (Sec. 5.2)
 STDDEV = 0.02
+CONVERTER_OBJECTIVES = ("non_saturating", "saturating")
 
 
 # Networks: Sec. 5.1 for digits, 5.2 for faces
@@ -315,7 +316,8 @@ class DomainTransferNetwork(AdversarialModel):
 
     | row | |
     | --- | --- |
-    | baseline (Sec. 3) | `through_f=False, ternary=False, beta=0.0` |
+    | baseline (Sec. 3) | `through_f=False, ternary=False, beta=0.0,` |
+    | | `converter_objective="saturating"` |
     | DTN | |
     | without L_TID | `beta=0.0` |
     | without L_CONST | `alpha=0.0` |
@@ -337,7 +339,6 @@ class DomainTransferNetwork(AdversarialModel):
         statistics of g are those of S, from which images are transferred.
       - D's first layer has no BatchNorm (see `build_discriminator`).
       - D is updated first, and g through the updated one.
-      - The baseline's G minimizes -log D(G(x)), as Eq. 4 does, not log(1 - D(G(x))) of Eq. 1.
       - For faces D takes 152 px and g draws 64: there G enlarges what g draws (bilinearly), and
         L_TID compares the enlarged image.
 
@@ -352,6 +353,9 @@ class DomainTransferNetwork(AdversarialModel):
         through_f: whether G contains f; else it has trained layers there.
         ternary: whether D has three classes and sees G(x) for x of T; else two.
         adversarial: whether there is a D.
+        converter_objective: what g minimizes of D: "non_saturating" is -log D(G(x)), as Eq. 4 has
+            it; "saturating" is log(1 - D(G(x))), as Eq. 1 has it for the baseline, with two classes
+            only. Its gradient vanishes where D is sure that G(x) is not of T.
         gray: whether g draws one channel.
         generated_size: side of what g draws in px, a power of two from 16; None is `image_size`.
         pointwise: whether g has 1x1 convolutions (Sec. 5.2).
@@ -387,6 +391,7 @@ class DomainTransferNetwork(AdversarialModel):
         through_f: bool = True,
         ternary: bool = True,
         adversarial: bool = True,
+        converter_objective: str = "non_saturating",
         gray: bool = False,
         generated_size: int | None = None,
         pointwise: bool = False,
@@ -407,6 +412,17 @@ class DomainTransferNetwork(AdversarialModel):
                 "Without a discriminator G needs `alpha` or `beta` above 0: nothing else says "
                 "what it shall draw. Received: adversarial=False, alpha=0, beta=0"
             )
+        if converter_objective not in CONVERTER_OBJECTIVES:
+            raise ValueError(
+                f"`converter_objective` must be one of {CONVERTER_OBJECTIVES}. "
+                f"Received: {converter_objective!r}"
+            )
+        if converter_objective == "saturating" and (ternary or not adversarial):
+            raise ValueError(
+                '`converter_objective="saturating"` minimizes log(1 - D(G(x))), which needs a D of '
+                "two classes (Eq. 1): set ternary=False and adversarial=True, or leave it out. "
+                f"Received: ternary={ternary}, adversarial={adversarial}"
+            )
         if discriminator_blocks < 1:
             raise ValueError(
                 f"`discriminator_blocks` must be at least 1. Received: {discriminator_blocks}"
@@ -419,6 +435,7 @@ class DomainTransferNetwork(AdversarialModel):
         self.through_f = through_f
         self.ternary = ternary
         self.adversarial = adversarial
+        self.converter_objective = converter_objective
         self.gray = gray
         self.generated_size = generated_size
         self.pointwise = pointwise
@@ -596,6 +613,8 @@ class DomainTransferNetwork(AdversarialModel):
     def converter_loss(self, x_t: Tensor, f_s: Tensor, transfers: Tensor) -> Tensor:
         """L_G = L_GANG + alpha L_CONST + beta L_TID + gamma L_TV (Eqs. 4 to 7).
 
+        With a saturating objective, the first is the first term of Eq. 1.
+
         Args:
             x_t: images of T, (batch, ...).
             f_s: f(x) of as many images of S.
@@ -606,7 +625,9 @@ class DomainTransferNetwork(AdversarialModel):
         """
         of_s, of_t = _halves(x_t, transfers)
         loss = ops.zeros((), transfers.dtype)
-        if self.adversarial:
+        if self.converter_objective == "saturating":
+            loss -= _cross_entropy(self.discriminator(of_s, training=True), 0)
+        elif self.adversarial:
             loss += _cross_entropy(self.discriminator(of_s, training=True), -1)
             if self.ternary:
                 loss += _cross_entropy(self.discriminator(of_t, training=True), -1)
@@ -626,8 +647,8 @@ class DomainTransferNetwork(AdversarialModel):
         """Returns the constructor's arguments."""
         arguments = (
             "image_size", "width", "alpha", "beta", "gamma", "through_f", "ternary", "adversarial",
-            "gray", "generated_size", "pointwise", "discriminator_blocks", "discriminator_leak",
-            "discriminator_width",
+            "converter_objective", "gray", "generated_size", "pointwise", "discriminator_blocks",
+            "discriminator_leak", "discriminator_width",
         )  # fmt: skip
         config = {name: getattr(self, name) for name in arguments}
         function = keras.saving.serialize_keras_object(self.function)

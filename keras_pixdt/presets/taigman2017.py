@@ -43,6 +43,7 @@ class DomainTransferPreset(Preset):
     through_f: bool = True
     ternary: bool = True
     adversarial: bool = True
+    converter_objective: str = "non_saturating"
     gray: bool = False
     generated_size: int | None = None
     pointwise: bool = False
@@ -71,8 +72,9 @@ class DomainTransferPreset(Preset):
             name: getattr(self, name)
             for name in (
                 "image_size", "width", "discriminator_width", "alpha", "beta", "gamma",
-                "through_f", "ternary", "adversarial", "gray", "generated_size", "pointwise",
-                "discriminator_blocks", "discriminator_leak", "dtype",
+                "through_f", "ternary", "adversarial", "converter_objective", "gray",
+                "generated_size", "pointwise", "discriminator_blocks", "discriminator_leak",
+                "dtype",
             )
         }  # fmt: skip
         return DomainTransferNetwork(keras.models.load_model(self.function), **arguments)
@@ -92,7 +94,12 @@ EMA_MOMENTUM = 0.998
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "-baseline": (
         "Baseline method (Sec. 3)",
-        {"through_f": False, "ternary": False, "beta": 0.0},
+        {
+            "through_f": False,
+            "ternary": False,
+            "beta": 0.0,
+            "converter_objective": "saturating",  # Eq. 1
+        },
     ),
     "": ("DTN", {}),
     "-no-tid": ("DTN w/o L_TID", {"beta": 0.0}),

@@ -27,7 +27,12 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "domain_transfer"
 SIZE = 16
 TINY = {"image_size": SIZE, "width": 1 / 32}  # filters 16, 8 of g, and 2, 4, 8, 16 of D
 TABLE_1 = {
-    "baseline": {"through_f": False, "ternary": False, "beta": 0.0},
+    "baseline": {
+        "through_f": False,
+        "ternary": False,
+        "beta": 0.0,
+        "converter_objective": "saturating",
+    },
     "dtn": {},
     "no_tid": {"beta": 0.0},
     "no_const": {"alpha": 0.0},
@@ -504,8 +509,11 @@ def softmax(logits):
 
 @pytest.mark.parametrize("ternary", [True, False])
 def test_losses_are_eqs_3_to_7(ternary):
-    """And, with two classes, those of Sec. 3, of which G's is -log D(G(x))."""
-    model = uneven_model(ternary=ternary, alpha=3.0, beta=5.0, gamma=1.0)
+    """And, with two classes, those of Sec. 3, of which G's is log(1 - D(G(x)))."""
+    objective = "non_saturating" if ternary else "saturating"
+    model = uneven_model(
+        ternary=ternary, converter_objective=objective, alpha=3.0, beta=5.0, gamma=1.0
+    )
     x_t, x_s, of_s, of_t = (images(4, seed=i) for i in range(4))
     of_s, of_t = 0.9 * of_s, 0.5 * of_t
     transfers = np.concatenate([of_s, of_t])
@@ -514,10 +522,10 @@ def test_losses_are_eqs_3_to_7(ternary):
     real = 2 if ternary else 1
     assert d_s.shape == (4, real + 1)
     d_loss = -np.log(d_s[:, 0]).mean() - np.log(d_real[:, real]).mean()
-    gan = -np.log(d_s[:, real]).mean()
+    gan = np.log(1 - d_s[:, 1]).mean()
     if ternary:
         d_loss -= np.log(d_t[:, 1]).mean()
-        gan -= np.log(d_t[:, 2]).mean()
+        gan = -np.log(d_s[:, 2]).mean() - np.log(d_t[:, 2]).mean()
     assert float(model.discriminator_loss(x_t, transfers)) == pytest.approx(d_loss, rel=1e-4)
     f_s, f_of_s = (numpy_function(model.function, x) for x in (x_s, of_s))
     const = np.square(f_s - f_of_s).mean()
@@ -525,8 +533,60 @@ def test_losses_are_eqs_3_to_7(ternary):
     tv = float(total_variation(of_s))
     found = model.converter_loss(x_t, f_s.astype("float32"), transfers)
     expected = gan + 3.0 * const + 5.0 * tid + tv
-    assert min(gan, 3.0 * const, 5.0 * tid, tv) > 0.02 * expected
+    assert min(abs(gan), 3.0 * const, 5.0 * tid, tv) > 0.02 * expected
     assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+class Logits(layers.Layer):
+    """A D whose logits are the first two numbers of each image, for the calculation by hand."""
+
+    def call(self, x, training=False):
+        return x[:, 0, 0, :2]
+
+
+def adversarial_term(objective, logits):
+    """The value of g's term of D, and its gradient with respect to D's logits."""
+    model = DomainTransferNetwork(
+        plain_function(),
+        **TINY,
+        ternary=False,
+        alpha=0.0,
+        beta=0.0,
+        converter_objective=objective,
+    )
+    model.discriminator = Logits()
+    transfers = np.zeros((len(logits), SIZE, SIZE, 3), "float32")
+    transfers[:, 0, 0, :2] = logits
+    x = tf.constant(transfers)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = model.converter_loss(images(len(logits)), None, x)
+    return float(value), tape.gradient(value, x).numpy()[:, 0, 0, :2]
+
+
+def test_the_saturating_objective_against_a_hand_calculation():
+    """Eq. 1: log(1 - D(G(x))), whose slope -D vanishes where D is sure, and which has no log(0).
+
+    D, the probability of the last of two classes, is 1/4, and then as good as 0 and 1.
+    """
+    logits = np.array([[np.log(3.0), 0.0], [200.0, 0.0], [0.0, 200.0]])
+    value, slope = adversarial_term("saturating", logits)
+    assert value == pytest.approx((np.log(3 / 4) + 0 - 200) / 3, rel=1e-5)
+    expected = np.array([[1 / 4, -1 / 4], [0, 0], [1, -1]]) / 3
+    np.testing.assert_allclose(slope, expected, atol=1e-6)
+    # The other objective, -log D, learns most where this one does not.
+    value, slope = adversarial_term("non_saturating", logits)
+    assert value == pytest.approx((np.log(4) + 200 + 0) / 3, rel=1e-5)
+    expected = np.array([[3 / 4, -3 / 4], [1, -1], [0, 0]]) / 3
+    np.testing.assert_allclose(slope, expected, atol=1e-6)
+
+
+def test_with_two_classes_g_can_still_minimize_minus_log_d():
+    """What a model without `converter_objective` did, and does."""
+    model = uneven_model(ternary=False, alpha=0.0, beta=0.0)
+    d = softmax(model.discriminator(images(4), training=True))
+    found = float(model.converter_loss(images(4, seed=1), None, images(4)))
+    assert found == pytest.approx(-np.log(d[:, 1]).mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize("row", TABLE_1)
@@ -576,7 +636,9 @@ def reference_step(twin, row, batch, rate):
             update(twin, "discriminator", own, d_loss, rate)
             losses["discriminator_loss"] = float(d_loss)
         g_loss = 0.0
-        if d is not None:
+        if row == "baseline":
+            g_loss += tf.reduce_mean(tf.math.log(1 - tf.nn.softmax(d(of_s, training=True))[:, 1]))
+        elif d is not None:
             g_loss += d_term(of_s, real_class)
             if uses_t:
                 g_loss += d_term(of_t, real_class)
@@ -728,7 +790,7 @@ def test_config_mirrors_the_arguments():
         "image_size": 24, "width": 1 / 16, "alpha": 2.0, "beta": 0.0, "gamma": 0.1,
         "through_f": False, "ternary": False, "gray": True, "generated_size": 16,
         "pointwise": True, "discriminator_blocks": 2, "discriminator_leak": 0.3,
-        "discriminator_width": 1 / 32, "adversarial": True,
+        "discriminator_width": 1 / 32, "adversarial": True, "converter_objective": "saturating",
     }  # fmt: skip
     model = DomainTransferNetwork(free_function(), **arguments, name="mine", dtype="mixed_bfloat16")
     config = json.loads(json.dumps(model.get_config()))
@@ -748,6 +810,7 @@ def test_defaults_are_those_of_the_paper_for_digits():
     model = DomainTransferNetwork(build_function(32, 1 / 64), width=1 / 64)
     assert (model.image_size, model.alpha, model.beta, model.gamma) == (32, 15.0, 15.0, 0.0)
     assert model.through_f and model.ternary and model.adversarial
+    assert model.converter_objective == "non_saturating"
     assert (model.discriminator_blocks, model.discriminator_leak) == (4, 0.0)
 
 
@@ -852,6 +915,18 @@ def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
         (
             {"adversarial": False, "alpha": 0, "beta": 0, "gamma": 1.0},
             r"Without a discriminator G needs `alpha` or `beta`.*adversarial=False, alpha=0",
+        ),
+        (
+            {"converter_objective": "saturated"},
+            r"`converter_objective` must be one of .*'saturating'.*Received: 'saturated'",
+        ),
+        (
+            {"converter_objective": "saturating"},
+            r"needs a D of two classes.*set ternary=False and.*Received: ternary=True",
+        ),
+        (
+            {"converter_objective": "saturating", "ternary": False, "adversarial": False},
+            r"needs a D of two classes.*Received: ternary=False, adversarial=False",
         ),
     ],
 )

@@ -28,6 +28,7 @@ SECTION_5_1 = {
     "through_f": True,
     "ternary": True,
     "adversarial": True,
+    "converter_objective": "non_saturating",
     "function": None,
     "reverse": False,
     "mirror": False,
@@ -36,7 +37,12 @@ SECTION_5_1 = {
 }
 TABLE_1 = {
     "taigman2017": {},
-    "taigman2017-baseline": {"through_f": False, "ternary": False, "beta": 0.0},
+    "taigman2017-baseline": {
+        "through_f": False,
+        "ternary": False,
+        "beta": 0.0,
+        "converter_objective": "saturating",
+    },
     "taigman2017-no-tid": {"beta": 0.0},
     "taigman2017-no-const": {"alpha": 0.0},
     "taigman2017-no-f": {"through_f": False},
@@ -101,7 +107,7 @@ def test_every_field_reaches_the_model_and_the_optimizers(function):
         "image_size": 16, "width": 1 / 32, "discriminator_width": 1 / 16, "alpha": 2.0,
         "beta": 3.0, "gamma": 0.5, "through_f": False, "ternary": False, "gray": True,
         "pointwise": True, "generated_size": 32, "discriminator_blocks": 2,
-        "discriminator_leak": 0.1,
+        "discriminator_leak": 0.1, "converter_objective": "saturating",
     }  # fmt: skip
     preset = dataclasses.replace(
         PRESETS["taigman2017"],
