@@ -15,6 +15,7 @@ import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization, moving_statistics
+from keras_pixdt.losses import DISTANCES
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 # f: Sec. 5.1.
@@ -173,9 +174,7 @@ def build_generator(
     return keras.Model(code, x, name=name)
 
 
-def _strided(
-    x: Tensor, filters: list[int], leak: float, dtype: Any, first_norm: bool = True
-) -> Tensor:
+def _strided(x: Tensor, filters: list[int], leak: float, dtype: Any, first_norm: bool) -> Tensor:
     """Convolutions of stride 2, each with BatchNorm and a ReLU that may leak."""
     for i, count in enumerate(filters, start=1):
         norm = first_norm or i > 1
@@ -206,14 +205,16 @@ def build_discriminator(
     blocks: int = 4,
     leak: float = 0.0,
     classes: int = 3,
+    first_norm: bool = False,
     dtype: Any = None,
     name: str = "discriminator",
 ) -> keras.Model:
     """D: blocks of strided convolution, BatchNorm and ReLU, and a linear layer to the classes.
 
-    The first block has no BatchNorm, as Radford et al. 2015 advise. Images of T and what G makes
-    are batches of their own: normalized at once, dark grounds and gray ones, strong strokes and
-    faint ones were the same to D, and without L_TID G drew digits in gray on gray.
+    All blocks are batch-normalized in the paper. Here the first is not, unless `first_norm` says
+    so, as Radford et al. 2015 advise. Images of T and what G makes are batches of their own:
+    normalized at once, dark grounds and gray ones, strong strokes and faint ones were the same to
+    D, and without L_TID G drew digits in gray on gray.
 
     Args:
         image_size: side of the square images, px.
@@ -221,6 +222,7 @@ def build_discriminator(
         blocks: 4 for digits (Sec. 5.1), 6 for faces (Sec. 5.2).
         leak: slope of the ReLUs below 0; 0.2 for faces.
         classes: 3, or 2 for the baseline (Sec. 3).
+        first_norm: whether the first block has a BatchNorm too.
         dtype: dtype policy of the layers; the logits are float32 in any case.
         name: of the model.
 
@@ -229,7 +231,7 @@ def build_discriminator(
         (batch, classes), of which the last is that of images of T.
     """
     image = keras.Input((image_size, image_size, 3), name="image")
-    x = _strided(image, _filters(blocks, width), leak, dtype, first_norm=False)
+    x = _strided(image, _filters(blocks, width), leak, dtype, first_norm)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     x = layers.Dense(classes, kernel_initializer=_normal(), dtype=dtype, name="classes")(x)
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
@@ -256,18 +258,13 @@ def build_encoder(
     """
     blocks = (image_size // INNERMOST_PX).bit_length() - 1
     image = keras.Input((image_size, image_size, 3), name="image")
-    x = _strided(image, _filters(blocks, width), 0.0, dtype)
+    x = _strided(image, _filters(blocks, width), 0.0, dtype, first_norm=True)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     code = layers.Dense(features, kernel_initializer=_normal(), dtype=dtype, name="code")(x)
     return keras.Model(image, code, name=name)
 
 
 # Objective and step: Secs. 3 and 4
-
-
-def mean_squared_error(a: Tensor, b: Tensor) -> Tensor:
-    """The distance d and d_2: "MSE is used for both" (Sec. 4); mean over samples and numbers."""
-    return ops.mean(ops.square(a - b))
 
 
 def total_variation(images: Tensor) -> Tensor:
@@ -337,7 +334,13 @@ class DomainTransferNetwork(AdversarialModel):
         of f, the pixels and the channels. L_TV is of G(x) for x of S.
       - BatchNorm in g and D sees images of S and of T as batches of their own. The moving
         statistics of g are those of S, from which images are transferred.
-      - D's first layer has no BatchNorm (see `build_discriminator`).
+      - All layers of D are batch-normalized in the paper. Here the first is not, unless
+        `discriminator_first_norm` says so: with it and without L_TID, G drew digits in gray on
+        gray.
+      - Of what the paper tried for d, besides MSE and the cosine distance, metric learning (hinge
+        and triplet losses) is not here, nor is the second GAN that it tried for d_2: it found
+        performance mostly unchanged, and no noticeable improvement. "hinge" here is that of
+        regression, which compares f(x) with f(G(x)) alone.
       - D is updated first, and g through the updated one.
       - For faces D takes 152 px and g draws 64: there G enlarges what g draws (bilinearly), and
         L_TID compares the enlarged image.
@@ -350,6 +353,11 @@ class DomainTransferNetwork(AdversarialModel):
         alpha: weight of L_CONST (Eq. 5).
         beta: weight of L_TID (Eq. 6).
         gamma: weight of L_TV (Eq. 7).
+        distance: d of L_CONST, between vectors of f: a key of `keras_pixdt.losses.DISTANCES`,
+            "mse" (the paper's, Sec. 4), "mae", "huber", "cosine" or "hinge". The cosine distance
+            leaves the length of f free.
+        target_distance: d_2 of L_TID, between images: the same keys, "mse" in the paper. The cosine
+            distance leaves the contrast of G(x) free.
         through_f: whether G contains f; else it has trained layers there.
         ternary: whether D has three classes and sees G(x) for x of T; else two.
         adversarial: whether there is a D.
@@ -362,6 +370,7 @@ class DomainTransferNetwork(AdversarialModel):
         discriminator_blocks: strided layers of D: 4 for digits, 6 for faces.
         discriminator_leak: slope of D's ReLUs below 0: 0.2 for faces.
         discriminator_width: the same as `width` for D; None takes `width`.
+        discriminator_first_norm: whether D's first layer has a BatchNorm, as all of the paper's do.
         **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
 
     Raises:
@@ -388,6 +397,8 @@ class DomainTransferNetwork(AdversarialModel):
         alpha: float = 15.0,
         beta: float = 15.0,
         gamma: float = 0.0,
+        distance: str = "mse",
+        target_distance: str = "mse",
         through_f: bool = True,
         ternary: bool = True,
         adversarial: bool = True,
@@ -398,6 +409,7 @@ class DomainTransferNetwork(AdversarialModel):
         discriminator_blocks: int = 4,
         discriminator_leak: float = 0.0,
         discriminator_width: float | None = None,
+        discriminator_first_norm: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -407,6 +419,11 @@ class DomainTransferNetwork(AdversarialModel):
         for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
             if weight < 0:
                 raise ValueError(f"`{name}` must not be negative. Received: {weight}")
+        for name, key in (("distance", distance), ("target_distance", target_distance)):
+            if key not in DISTANCES:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(DISTANCES)}. Received: {key!r}"
+                )
         if not adversarial and not alpha and not beta:
             raise ValueError(
                 "Without a discriminator G needs `alpha` or `beta` above 0: nothing else says "
@@ -432,6 +449,7 @@ class DomainTransferNetwork(AdversarialModel):
         self.image_size = image_size
         self.width = width
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        self.distance, self.target_distance = distance, target_distance
         self.through_f = through_f
         self.ternary = ternary
         self.adversarial = adversarial
@@ -442,6 +460,7 @@ class DomainTransferNetwork(AdversarialModel):
         self.discriminator_blocks = discriminator_blocks
         self.discriminator_leak = discriminator_leak
         self.discriminator_width = discriminator_width
+        self.discriminator_first_norm = discriminator_first_norm
         self.function = self._frozen(function)
         self._build_networks()
 
@@ -494,6 +513,7 @@ class DomainTransferNetwork(AdversarialModel):
                 blocks=self.discriminator_blocks,
                 leak=self.discriminator_leak,
                 classes=3 if self.ternary else 2,
+                first_norm=self.discriminator_first_norm,
                 dtype=policy,
             )
             players = {"discriminator": ["discriminator"], **players}
@@ -632,9 +652,11 @@ class DomainTransferNetwork(AdversarialModel):
             if self.ternary:
                 loss += _cross_entropy(self.discriminator(of_t, training=True), -1)
         if self.alpha:
-            loss += self.alpha * mean_squared_error(f_s, self.function(of_s, training=False))
+            d = DISTANCES[self.distance]
+            loss += self.alpha * d(f_s, self.function(of_s, training=False))
         if self.beta:
-            loss += self.beta * mean_squared_error(x_t, of_t)
+            d_2 = DISTANCES[self.target_distance]
+            loss += self.beta * d_2(x_t, of_t)
         if self.gamma:
             loss += self.gamma * total_variation(of_s)
         return loss
@@ -646,9 +668,10 @@ class DomainTransferNetwork(AdversarialModel):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         arguments = (
-            "image_size", "width", "alpha", "beta", "gamma", "through_f", "ternary", "adversarial",
-            "converter_objective", "gray", "generated_size", "pointwise", "discriminator_blocks",
-            "discriminator_leak", "discriminator_width",
+            "image_size", "width", "alpha", "beta", "gamma", "distance", "target_distance",
+            "through_f", "ternary", "adversarial", "converter_objective", "gray", "generated_size",
+            "pointwise", "discriminator_blocks", "discriminator_leak", "discriminator_width",
+            "discriminator_first_norm",
         )  # fmt: skip
         config = {name: getattr(self, name) for name in arguments}
         function = keras.saving.serialize_keras_object(self.function)

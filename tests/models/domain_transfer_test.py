@@ -267,6 +267,16 @@ def test_layers_and_parameters_of_the_discriminator_of_faces():
     assert trainable(network) == kernels + 4 + 2 * sum(counts[1:]) + 3 * 3 * 32 * 3 + 3
 
 
+def test_all_layers_of_the_discriminator_may_be_normalized():
+    """As all of Sec. 5.1's are, and those of the six blocks of Sec. 5.2."""
+    model = DomainTransferNetwork(plain_function(), **TINY, discriminator_first_norm=True)
+    counts = [2, 4, 8, 16]
+    rows = [f"{n} 4x4 /2 norm leaky 0.0" for n in counts]
+    assert described(model.discriminator) == [*rows, "dense 3 linear"]
+    kernels = 16 * (3 * 2 + 2 * 4 + 4 * 8 + 8 * 16)
+    assert trainable(model.discriminator) == kernels + 2 * sum(counts) + 16 * 3 + 3
+
+
 def test_the_baseline_has_a_discriminator_of_two_classes():
     assert build_discriminator(SIZE, 1 / 32, classes=2).output_shape == (None, 2)
 
@@ -537,6 +547,31 @@ def test_losses_are_eqs_3_to_7(ternary):
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
+def numpy_cosine(x, y):
+    x, y = (np.asarray(v, "float64").reshape(len(v), -1) for v in (x, y))
+    return 1 - np.mean((x * y).sum(1) / (np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)))
+
+
+def test_the_distances_of_f_and_of_images_are_what_was_chosen():
+    """d of L_CONST, d_2 of L_TID; by default MSE, see above."""
+    x_t, x_s, of_s, of_t = (images(4, seed=i) for i in range(4))
+    transfers = np.concatenate([of_s, of_t])
+
+    def terms(distance, target_distance):
+        chosen = {"distance": distance, "target_distance": target_distance}
+        model = uneven_model(adversarial=False, alpha=3.0, beta=5.0, **chosen)
+        f_s, f_of_s = (numpy_function(model.function, x) for x in (x_s, of_s))
+        return float(model.converter_loss(x_t, f_s.astype("float32"), transfers)), f_s, f_of_s
+
+    found, f_s, f_of_s = terms("cosine", "mae")
+    expected = 3 * numpy_cosine(f_s, f_of_s), 5 * np.abs(x_t.astype("float64") - of_t).mean()
+    assert min(expected) > 0.1
+    assert found == pytest.approx(sum(expected), rel=1e-4)
+    found, _, _ = terms("hinge", "cosine")
+    const = np.maximum(np.abs(f_s - f_of_s) - 0.1, 0).mean()
+    assert found == pytest.approx(3 * const + 5 * numpy_cosine(x_t, of_t), rel=1e-4)
+
+
 class Logits(layers.Layer):
     """A D whose logits are the first two numbers of each image, for the calculation by hand."""
 
@@ -791,6 +826,7 @@ def test_config_mirrors_the_arguments():
         "through_f": False, "ternary": False, "gray": True, "generated_size": 16,
         "pointwise": True, "discriminator_blocks": 2, "discriminator_leak": 0.3,
         "discriminator_width": 1 / 32, "adversarial": True, "converter_objective": "saturating",
+        "distance": "cosine", "target_distance": "huber", "discriminator_first_norm": True,
     }  # fmt: skip
     model = DomainTransferNetwork(free_function(), **arguments, name="mine", dtype="mixed_bfloat16")
     config = json.loads(json.dumps(model.get_config()))
@@ -801,7 +837,7 @@ def test_config_mirrors_the_arguments():
     assert again.generator.get_layer("up2").compute_dtype == "bfloat16"
     assert again.encoder.get_layer("conv1").compute_dtype == "bfloat16"
     assert trainable(again.discriminator) == trainable(
-        build_discriminator(24, 1 / 32, blocks=2, classes=2)
+        build_discriminator(24, 1 / 32, blocks=2, classes=2, first_norm=True)
     )
     assert [tuple(w.shape) for w in again.weights] == [tuple(w.shape) for w in model.weights]
 
@@ -811,6 +847,8 @@ def test_defaults_are_those_of_the_paper_for_digits():
     assert (model.image_size, model.alpha, model.beta, model.gamma) == (32, 15.0, 15.0, 0.0)
     assert model.through_f and model.ternary and model.adversarial
     assert model.converter_objective == "non_saturating"
+    assert model.distance == model.target_distance == "mse"
+    assert not model.discriminator_first_norm
     assert (model.discriminator_blocks, model.discriminator_leak) == (4, 0.0)
 
 
@@ -911,6 +949,8 @@ def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
         ({"alpha": -1.0}, r"`alpha` must not be negative\. Received: -1\.0"),
         ({"beta": -2}, r"`beta` must not be negative\. Received: -2"),
         ({"gamma": -3}, r"`gamma` must not be negative\. Received: -3"),
+        ({"distance": "l2"}, r"`distance` must be one of mae, mse, .*Received: 'l2'"),
+        ({"target_distance": "gan"}, r"`target_distance` must be one of mae.*Received: 'gan'"),
         ({"discriminator_blocks": 0}, r"`discriminator_blocks` must be at least 1\. Received: 0"),
         (
             {"adversarial": False, "alpha": 0, "beta": 0, "gamma": 1.0},

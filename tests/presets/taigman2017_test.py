@@ -22,6 +22,8 @@ SECTION_5_1 = {
     "discriminator_leak": 0.0,
     "width": 1.0,
     "function_width": 1.0,
+    "distance": "mse",
+    "target_distance": "mse",
     "alpha": 15.0,
     "beta": 15.0,
     "gamma": 0.0,
@@ -108,6 +110,7 @@ def test_every_field_reaches_the_model_and_the_optimizers(function):
         "beta": 3.0, "gamma": 0.5, "through_f": False, "ternary": False, "gray": True,
         "pointwise": True, "generated_size": 32, "discriminator_blocks": 2,
         "discriminator_leak": 0.1, "converter_objective": "saturating",
+        "distance": "cosine", "target_distance": "mae", "discriminator_first_norm": True,
     }  # fmt: skip
     preset = dataclasses.replace(
         PRESETS["taigman2017"],
@@ -128,6 +131,13 @@ def test_every_field_reaches_the_model_and_the_optimizers(function):
         assert type(adam) is keras.optimizers.Adam
         assert float(adam.learning_rate) == pytest.approx(1e-3)
         assert (adam.beta_1, adam.beta_2, adam.weight_decay) == (0.5, 0.999, None)
+
+
+def test_presets_of_before_have_what_was_not_an_option_then():
+    """`run.json` of an earlier version has no such fields."""
+    for preset in PRESETS.values():
+        assert (preset.distance, preset.target_distance) == ("mse", "mse")
+        assert not preset.discriminator_first_norm and not preset.function_plain
 
 
 def test_faces_take_any_f(tmp_path):
