@@ -15,7 +15,7 @@ import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization
-from keras_pixdt.losses import binary_cross_entropy
+from keras_pixdt.losses import DISTANCES, binary_cross_entropy
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 # not in the paper: sizes of filters and the leak, from the authors' code.
@@ -171,53 +171,9 @@ def build_mlp(
 
 
 # Reconstruction: the distance d of Eq. 3. Sec. 2.1 names L1, L2 and Huber, Sec. 2.3 MSE, cosine
-# distance and hinge loss. Each takes x and its reconstruction, (batch, ...), to a scalar.
+# distance and hinge loss.
 
-HUBER_DELTA = 1.0  # not in the paper: where the square ends and the line begins
-HINGE_MARGIN = 0.1  # not in the paper: what the hinge forgives, of a range from -1 to 1
-
-
-def mean_absolute_error(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """L1: mean of |x - reconstruction|."""
-    return ops.mean(ops.abs(x - reconstruction))
-
-
-def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """L2: mean of (x - reconstruction)^2."""
-    return ops.mean(ops.square(x - reconstruction))
-
-
-def huber(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean of e^2 / 2 for errors e up to `HUBER_DELTA`, and of a line beyond."""
-    error = ops.abs(x - reconstruction)
-    near = ops.minimum(error, HUBER_DELTA)
-    return ops.mean(near * (error - 0.5 * near))
-
-
-def cosine_distance(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """1 - cosine of the angle between a sample and its reconstruction, mean over the samples."""
-    x, reconstruction = (
-        ops.normalize(ops.reshape(values, (ops.shape(values)[0], -1)))
-        for values in (x, reconstruction)
-    )
-    return 1.0 - ops.mean(ops.sum(x * reconstruction, axis=-1))
-
-
-def hinge(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean of |x - reconstruction| beyond `HINGE_MARGIN`.
-
-    The hinge of regression: max(0, 1 - x y), that of classification, is not least at y = x.
-    """
-    return ops.mean(ops.relu(ops.abs(x - reconstruction) - HINGE_MARGIN))
-
-
-RECONSTRUCTIONS = {
-    "mae": mean_absolute_error,
-    "mse": mean_squared_error,
-    "huber": huber,
-    "cosine": cosine_distance,
-    "hinge": hinge,
-}
+RECONSTRUCTIONS = DISTANCES
 
 
 # Objective and step: Secs. 2.3 and 2.4

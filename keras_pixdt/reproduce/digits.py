@@ -222,30 +222,32 @@ class Experiment:
         return {name: common.fingerprint(*images) for name, images in sets.items()}
 
     def _classifier(
-        self, name: str, images: Images, digest: str, epochs: int, **parts: Any
+        self, name: str, images: Images, digest: str, epochs: int, plain: bool = False, **parts: Any
     ) -> common.Kept:
         width = self.given.function_width
+        options: dict[str, Any] = {"epochs": epochs, "width": width, "plain": plain}
 
         def train() -> tuple[keras.Model, dict[str, Any]]:
-            classes = len(self.digits.names)
-            return train_classifier(*images, classes, epochs=epochs, width=width), {}
+            return train_classifier(*images, len(self.digits.names), **options), {}
 
-        return self.cache.model(name, train, data=digest, epochs=epochs, width=width, **parts)
+        return self.cache.model(name, train, data=digest, **options, **parts)
 
-    def classifier(self, without: int | None = None) -> common.Kept:
+    def classifier(self, without: int | None = None, plain: bool = False) -> common.Kept:
         """The classifier that f is taken from.
 
         Args:
             without: a digit that is left out of its training images.
+            plain: see `keras_pixdt.training.train_classifier`.
         """
         s = self.digits.s if without is None else _without(self.digits.s, without)
+        epochs = self.given.function_epochs
         return self._classifier(
-            "digits-classifier", s, self._digests["s"], self.given.function_epochs, without=without
+            "digits-classifier", s, self._digests["s"], epochs, plain, without=without
         )
 
-    def function(self, without: int | None = None) -> common.Kept:
-        """f; `without` as of `classifier`."""
-        whole = self.classifier(without)
+    def function(self, without: int | None = None, plain: bool = False) -> common.Kept:
+        """f; arguments are those of `classifier`."""
+        whole = self.classifier(without, plain)
         return self.cache.model(
             "digits-f", lambda: (whole.load().get_layer("f"), {}), classifier=whole.path.name
         )
@@ -275,8 +277,8 @@ class Experiment:
             left_out_of: where it is left out: "s", "t", "f".
         """
         places = sorted(left_out_of)
-        function = self.function(without if "f" in places else None)
         row, (epochs, _) = self._preset(preset), self._epochs_and_samples()
+        function = self.function(without if "f" in places else None, row.function_plain)
 
         def train() -> tuple[keras.Model, dict[str, Any]]:
             s, t = (

@@ -528,6 +528,7 @@ def _with_function(
             labels.index,
             len(labels.names),
             width=preset.function_width,
+            plain=preset.function_plain,
             seed=seed,
         )
         workdir.mkdir(parents=True, exist_ok=True)

@@ -44,8 +44,8 @@ def trained(monkeypatch):
     """Networks and classifiers that are not trained, but ask for it: each request is recorded."""
     requests = []
 
-    def classifier(pixels, labels, classes, *, epochs, width):
-        requests.append(("classifier", sorted(set(labels)), epochs))
+    def classifier(pixels, labels, classes, *, epochs, width, plain):
+        requests.append((f"{'plain ' * plain}classifier", sorted(set(labels)), epochs))
         image = keras.Input((SIZE, SIZE, 3))
         f = keras.Model(image, keras.layers.Flatten()(image[:, 1::4, 8:9, :1]), name="f")
         # The bars' own places are the logits: right on black ground, and on what is copied.
@@ -92,6 +92,20 @@ def test_all_is_trained_once_and_kept(trained, tmp_path):
     # Another length is another network, of the same f.
     taigman2017_table1.run(experiment(tmp_path, samples=96), rows=["dtn"])
     assert trained[2 + 2 * rows :] == [("taigman2017", 48, 48, 2, 0)]
+
+
+def test_a_row_has_the_f_of_its_preset(trained, tmp_path, monkeypatch):
+    """`function_plain`, which none of the table has, trains an f of its own; the judge stays."""
+    tried = experiment(tmp_path)
+    tried.network("taigman2017")
+    plain = dataclasses.replace(digits.presets.get("taigman2017"), function_plain=True)
+    monkeypatch.setattr(digits.presets, "get", lambda name: plain)
+    tried.network("taigman2017")
+    classes = list(range(CLASSES))
+    network = ("taigman2017", 48, 48, 1, 0)
+    assert trained == [
+        ("classifier", classes, 1), network, ("plain classifier", classes, 1), network,
+    ]  # fmt: skip
 
 
 def test_a_table_goes_on_after_an_interruption(trained, tmp_path, monkeypatch):

@@ -150,6 +150,17 @@ def test_without_labels_there_is_no_f(tmp_path):
         train((tmp_path / "a", tmp_path / "b"), tmp_path / "run")
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_f_is_trained_as_the_preset_says(plain, files, tmp_path, monkeypatch):
+    def trained(*arguments, **options):
+        raise Interrupted(options["plain"], options["width"])
+
+    monkeypatch.setattr(run.classifier, "train_classifier", trained)
+    with pytest.raises(Interrupted) as raised:
+        train(files, tmp_path / "run", dataclasses.replace(PRESET, function_plain=plain))
+    assert raised.value.args == (plain, 1 / 8)
+
+
 def test_f_of_presets_without_is_refused(caplog):
     arguments = ["train", "--preset", "demo", "--function", "f.keras", "--workdir", "x"]
     assert cli.main(arguments) == 1
