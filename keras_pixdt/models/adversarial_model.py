@@ -158,6 +158,11 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         return cls(optimizers, config["name"])
 
 
+def train_pass(network: keras.Model, inputs: Tensor) -> Tensor:
+    """Runs a network in training mode."""
+    return network(inputs, training=True)
+
+
 def check_batch_size(batch_size: int, replicas: int, what: str = "batch size") -> None:
     """Refuses a global batch that replicas cannot share equally.
 
@@ -633,6 +638,24 @@ class AdversarialModel(
     def generated_shape(self) -> tuple[int | None, ...]:
         """Shape of the images of `evaluation_pair`, with None for the batch."""
         raise NotImplementedError
+
+    def converter_passes(
+        self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
+    ) -> list[Tensor]:
+        """The passes in which a training step normalizes what the model converts.
+
+        BatchNorm's statistics of averaged weights are measured in them. Here it is one pass, of the
+        converter on `source`. A model whose networks see other images too overrides it.
+
+        Args:
+            batch: as for `adversarial_step`.
+            run: takes a network of the model and its input, and returns what the network draws of
+                it in training mode. Whoever measures gives one that runs copies of the networks.
+
+        Returns:
+            What each pass draws.
+        """
+        return [run(self.converter, batch["source"])]
 
     def _train(self, data: Any) -> dict[str, Tensor]:
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]

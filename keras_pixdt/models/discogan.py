@@ -8,7 +8,7 @@ other domain and back shall be what it was: this makes the relation of the domai
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization
 from keras_pixdt.losses import DISTANCES, binary_cross_entropy
-from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
+from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor, train_pass
 
 # not in the paper: sizes of filters and the leak, from the authors' code.
 FILTER_SIZE_PX = 4
@@ -276,7 +276,7 @@ class CrossDomainGAN(AdversarialModel):
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step on the discriminators, then one on the generators."""
         x_a, x_b = batch["source"], batch["target"]
-        forward = self.forward("converter", lambda: self._translations(x_a, x_b))
+        forward = self.forward("converter", lambda: ops.stack(self.converter_passes(batch)))
 
         # Update D_A and D_B (Eq. 8).
         translations = ops.stop_gradient(forward.outputs)
@@ -295,16 +295,34 @@ class CrossDomainGAN(AdversarialModel):
         )
         return {"discriminator": discriminator, "converter": converter}
 
-    def _translations(self, x_a: Tensor, x_b: Tensor) -> Tensor:
-        """x_AB, x_ABA, x_BA and x_BAB, as far as the model has them, as one tensor."""
-        x_ab = self.converter(x_a, training=True)
+    def converter_passes(
+        self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
+    ) -> list[Tensor]:
+        """x_AB, x_ABA, x_BA and x_BAB, as far as the model has them.
+
+        Each generator normalizes samples of its domain and translations to it, as batches of their
+        own: G_AB x_A and x_BA, G_BA x_B and x_AB.
+
+        Args:
+            batch: samples of domain A under "source", and of domain B under "target".
+            run: as in `AdversarialModel.converter_passes`.
+
+        Raises:
+            ValueError: a coupled model has no samples of domain B.
+        """
+        if self.coupled and "target" not in batch:
+            raise ValueError(
+                "A coupled model translates samples of both domains: give those of the second as "
+                f"`target`. Received: {', '.join(batch)}"
+            )
+        x_ab = run(self.converter, batch["source"])
         translations = [x_ab]
         if self.reconstruction_weight:
-            translations.append(self.reverse_converter(x_ab, training=True))
+            translations.append(run(self.reverse_converter, x_ab))
         if self.coupled:
-            x_ba = self.reverse_converter(x_b, training=True)
-            translations += [x_ba, self.converter(x_ba, training=True)]
-        return ops.stack(translations)
+            x_ba = run(self.reverse_converter, batch["target"])
+            translations += [x_ba, run(self.converter, x_ba)]
+        return translations
 
     def discriminator_loss(self, x_a: Tensor, x_b: Tensor, translations: Tensor) -> Tensor:
         """L_D (Eq. 8), or L_D_B (Eq. 6) of a model that is not coupled.

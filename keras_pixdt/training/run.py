@@ -666,22 +666,29 @@ def averaged_weights(train: Any, preset: presets.Preset) -> callbacks_module.Ave
     """
     if preset.ema_momentum is None:
         return None
-    return callbacks_module.AveragedWeights(_examples(train, preset, _STATISTICS_IMAGES)["source"])
+    if preset.paired:
+        source = _examples(train, preset, _STATISTICS_IMAGES)["source"]
+        return callbacks_module.AveragedWeights(source)
+    count = min(_STATISTICS_IMAGES, len(train))  # the smaller domain is repeated, as in training
+    domains = (train.sources, train.targets)
+    images = (data_module.to_float(domain[_spread(len(domain), count)]) for domain in domains)
+    return callbacks_module.AveragedWeights(*images)
 
 
 def _examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
     """Sources spread evenly over a split, so that they are of many products; of pairs, targets."""
-
-    def spread(length: int) -> np.ndarray:
-        return np.linspace(0, length - 1, min(count, length)).astype(int)
-
+    rows = _spread(len(part.sources), min(count, len(part.sources)))
     if not preset.paired:
-        return {"source": data_module.to_float(part.sources[spread(len(part.sources))])}
-    rows = spread(len(part))
+        return {"source": data_module.to_float(part.sources[rows])}
     persons = data_module.to_float(part.sources[rows])
     products = data_module.to_float(part.targets[part.target_index[rows]])
     source, target = (products, persons) if preset.reverse else (persons, products)
     return {"source": source, "target": target}
+
+
+def _spread(length: int, count: int) -> np.ndarray:
+    """So many of the rows from 0 to `length`, evenly."""
+    return np.linspace(0, length - 1, count).astype(int)
 
 
 def _tensorboard(directory: pathlib.Path) -> list[keras.callbacks.Callback]:

@@ -114,6 +114,25 @@ def test_loaded_run_is_the_finished_one(finished):
     np.testing.assert_array_equal(loaded.reconstruct(source), finished.reconstruct(source))
 
 
+def test_statistics_of_averages_are_of_both_domains(finished):
+    """54 images of the first domain and 36 of the second, which is repeated as in training."""
+    train = finished.domains()["train"]
+    x_a, x_b = (
+        data.to_float(x[np.linspace(0, len(x) - 1, len(train.sources)).astype(int)])
+        for x in (train.sources, train.targets)
+    )
+    assert len(train.targets) < len(train.sources) < 64  # one batch
+    twin = type(finished.model).from_config(finished.model.get_config())
+    twin.set_weights(finished.model.get_weights())
+    x_ab, x_ba = twin.converter(x_a, training=True), twin.reverse_converter(x_b, training=True)
+    for network, inputs in ((twin.converter, (x_a, x_ba)), (twin.reverse_converter, (x_b, x_ab))):
+        before = keras.Model(network.input, network.get_layer("encoder2").output)
+        means = [np.mean(before(x), (0, 1, 2), dtype="float64") for x in inputs]
+        found = getattr(finished.model, network.name).get_layer("encoder2_bn").moving_mean
+        np.testing.assert_allclose(found, np.mean(means, 0), atol=1e-5)
+        assert np.abs(means[1] - means[0]).max() > 1e-3
+
+
 class InterruptWithin(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
