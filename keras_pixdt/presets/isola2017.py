@@ -26,7 +26,8 @@ class Pix2PixPreset(Preset):
     reference: str = "Isola et al. 2017; Kwon et al. 2019, Table 1, Pix2Pix"
     batch_size: int = 4
     phases: tuple[Phase, ...] = (Phase(15, 2e-4),)
-    mirror: bool = True  # not in the paper: what the authors' code does by default
+    # Kwon et al. trained it by its authors' code (Sec. 4), which mirrors unless it is told not to.
+    mirror: bool = True
     width: float = 1.0
     discriminator_width: float | None = None
     gan_weight: float = 1.0

@@ -34,7 +34,6 @@ class RoughToDetailPreset(Preset):
 
     image_size: int = 256
     batch_size: int = 20
-    mirror: bool = True  # not in the paper: as pix2pix, which it builds on
     stages: int = 3
     width: float = 1.0
     discriminator_width: float | None = None
@@ -85,9 +84,9 @@ def _small(stages: int) -> RoughToDetailPreset:
     of 1, stages of 16 px show coloured noise, with 0.25 the colours of garments are hardly right.
 
     A small data set is soon known by heart, and the scores of products that are not in it jump
-    from epoch to epoch: so rates fall over the stages, and weights are averaged. Rates of a third
-    of these gave garments of false colours and a lower Recall. The last stage, whose steps take
-    longest, gets three times the epochs of the others.
+    from epoch to epoch: so photos are mirrored, rates fall over the stages, and weights are
+    averaged. Rates of a third of these gave garments of false colours and a lower Recall. The last
+    stage, whose steps take longest, gets three times the epochs of the others.
     """
     paces = zip(_SMALL_RATES[-stages:], BATCH_SIZES[-stages:], strict=True)
     phases = tuple(
@@ -99,6 +98,7 @@ def _small(stages: int) -> RoughToDetailPreset:
         name="kwon2019-64" if stages == 3 else f"kwon2019-64-n{stages}",
         reference=f"none: Kwon et al. 2019, Table 2, N = {stages}, for minutes on two cores",
         image_size=64,
+        mirror=True,
         width=0.25,
         discriminator_width=0.125,
         adversarial_weight=0.05,

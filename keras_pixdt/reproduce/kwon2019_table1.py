@@ -3,8 +3,9 @@
     pixdt reproduce kwon2019-table1 --data LookBook/ --splits kwon2019 --budget paper
 
 PixelDTGAN draws images of 64 px, the others of 256; each is scored at its own size. Small budgets
-have 64 px for all. Products are searched by an embedder that was trained on the training products,
-where the paper has a DenseNet of ImageNet.
+have 64 px for all. The paper searches products by the features of a DenseNet of ImageNet:
+`--embedder densenet121`, where its weights are present. Without, an embedder is trained on the
+training products.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ METHODS = (
 )  # fmt: skip
 
 NOTES = (
-    "Products are searched among those of the test split by an embedder that was trained on the "
-    "training products; the paper has a DenseNet of ImageNet, and 939 products.",
+    "Products are searched among those of the test split by {embedder}; the paper has a DenseNet "
+    "of ImageNet, and 939 products.",
 )
 
 TABLE = paired.Table(

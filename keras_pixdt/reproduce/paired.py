@@ -24,12 +24,18 @@ from keras_pixdt.training.run import Run
 
 LOOKBOOK_PRODUCTS = 9732  # Yoo et al. 2016, Sec. 5.1
 
+# What `--embedder` takes, and what heads of columns and notes say for "{embedder}".
+EMBEDDERS = {
+    "trained": ("project's embedder", "an embedder that was trained on the training products"),
+    "densenet121": ("DenseNet121", "a DenseNet121 that was trained on ImageNet"),
+}
+
 # Columns that several tables have.
 RMSE = Score("rmse", "RMSE", "lower")
 SSIM = Score("ssim", "SSIM", "higher")
 C_SSIM = Score("c_ssim", "C-SSIM", "higher")
-KID = Score("kid_mean", "Real: KID, project's embedder", "lower", ".3f")
-FID = Score("fid", "FID, project's embedder", "lower", ".1f")
+KID = Score("kid_mean", "Real: KID, {embedder}", "lower", ".3f")
+FID = Score("fid", "FID, {embedder}", "lower", ".1f")
 ATTRIBUTES = Score("att", "Att: classifier", "higher", ".3f")
 CATEGORY = Score("cat", "Cat: classifier", "higher", ".3f")
 
@@ -97,11 +103,11 @@ class Table:
         name: of the experiment.
         title: what it repeats.
         methods: the rows.
-        scores: the columns.
+        scores: the columns; "{embedder}" in their titles is what images are compared with.
         claims: orderings that the paper's table shows.
         budgets: for each name of `keras_pixdt.reproduce.BUDGETS`.
         gallery: where products are searched, "split" or "all".
-        notes: what a reader must know, one sentence each.
+        notes: what a reader must know, one sentence each; they may say "{embedder}" too.
     """
 
     name: str
@@ -116,6 +122,18 @@ class Table:
     def preset(self, method: Method, budget: str) -> presets.Preset:
         """What a row trains at a budget."""
         return method.small if self.budgets[budget].small else method.preset
+
+    def measured_by(self, embedder: str) -> Table:
+        """The table whose columns and notes say what images are compared with."""
+        head, sentence = EMBEDDERS[embedder]
+        return dataclasses.replace(
+            self,
+            scores=tuple(
+                dataclasses.replace(score, title=score.title.format(embedder=head))
+                for score in self.scores
+            ),
+            notes=tuple(note.format(embedder=sentence) for note in self.notes),
+        )
 
 
 @dataclasses.dataclass
@@ -166,6 +184,7 @@ def run_table(
     Raises:
         ValueError: an unknown row, or less than one seed.
     """
+    table = table.measured_by(rows.embedder_name)
     given = table.budgets[budget]
     seeds = given.seeds if seeds is None else seeds
     methods = {method.key: method for method in table.methods}
@@ -200,6 +219,7 @@ def run_table(
             "data": _data_name(rows.data_options),
             "samples of each row": ", ".join(f"{count:,}" for count in sorted(samples)),
             "seeds": seeds,
+            "embedder": rows.embedder_name,
             "test photos": len(rows.pairs(chosen[keys[0]].image_size)["test"]),
         },
         made_with=environment.made_with(),
@@ -297,7 +317,7 @@ def open_rows(options: argparse.Namespace, table: Table) -> Rows:
         raise ValueError(
             f"`--products` is how many products are drawn; {options.data} is read. Leave it out."
         )
-    return Rows(options.out, data_options, verbose=2)
+    return Rows(options.out, data_options, verbose=2, embedder=options.embedder)
 
 
 def main(
@@ -315,6 +335,13 @@ def main(
     parser.add_argument("--data-dir", help="where TFDS sets were prepared")
     parser.add_argument("--splits", help="yoo2016 or kwon2019, of a folder")
     parser.add_argument("--products", type=int, help="that are drawn, in the place of the budget's")
+    parser.add_argument(
+        "--embedder",
+        choices=tuple(EMBEDDERS),
+        default="trained",
+        help="what images are compared with: a network trained on the training products "
+        "(default), or DenseNet121 where its weights are present, as Kwon et al. have it",
+    )
     options = parser.parse_args(argv)
     result = run_table(
         table,

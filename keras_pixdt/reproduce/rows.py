@@ -66,6 +66,11 @@ class Rows:
         out: the folder.
         data_options: of `keras_pixdt.data.load_pairs`, `data` among them.
         verbose: as in `keras.Model.fit`.
+        embedder: what images are compared with: "trained" on the training products, or
+            "densenet121", of ImageNet.
+
+    Raises:
+        FileNotFoundError: "densenet121", whose weights are not present.
     """
 
     def __init__(
@@ -73,7 +78,11 @@ class Rows:
         out: str | os.PathLike[str],
         data_options: Mapping[str, Any],
         verbose: str | int = "auto",
+        embedder: str = "trained",
     ) -> None:
+        # At once: rows that take hours must not be trained before its weights are missed.
+        self._imagenet = search.densenet121_embedder() if embedder == "densenet121" else None
+        self.embedder_name = embedder
         self.folder = pathlib.Path(out) / "rows"
         self.data_options = dict(data_options)
         self._verbose = verbose
@@ -157,10 +166,12 @@ class Rows:
         """Whether `run` has been trained and `scores` computed, so that both only read files."""
         preset = dataclasses.replace(preset, passes=size.passes)
         workdir = self._workdir(preset, size, seed)
-        return _scores_path(workdir, gallery, method).exists()
+        return self._scores_path(workdir, gallery, method).exists()
 
     def embedder(self, image_size: int) -> keras.Model:
         """The embedder that all rows are compared with."""
+        if self._imagenet is not None:
+            return self._imagenet
         return self._kept(
             "embedder",
             image_size,
@@ -208,7 +219,7 @@ class Rows:
             more: further scores of the run and the pairs.
         """
         size, reverse = run.preset.image_size, run.preset.reverse
-        path = _scores_path(run.workdir, gallery, method)
+        path = self._scores_path(run.workdir, gallery, method)
         if not path.exists():
             pairs = self.pairs(size)
             scores = evaluation.evaluate(
@@ -224,7 +235,10 @@ class Rows:
             write_json(path, scores)
         return json.loads(path.read_text("utf-8"))
 
-
-def _scores_path(workdir: pathlib.Path, gallery: str, method: str) -> pathlib.Path:
-    key = environment.digest(gallery=gallery, code=environment.code_version(scores=True))
-    return workdir / f"scores-{method}-{key}.json"
+    def _scores_path(self, workdir: pathlib.Path, gallery: str, method: str) -> pathlib.Path:
+        key = environment.digest(
+            gallery=gallery,
+            embedder=self.embedder_name,
+            code=environment.code_version(scores=True),
+        )
+        return workdir / f"scores-{method}-{key}.json"

@@ -51,8 +51,8 @@ TABLE = paired.Table(
         Claim(_OURS.key, "c-rf", CONSISTENCY.key),
     ),
     notes=(
-        "The paper has no figures for this. Similarity is the cosine of an embedder that was "
-        "trained on the training products.",
+        "The paper has no figures for this. Similarity is the cosine of the features of "
+        "{embedder}.",
     ),
 )
 

@@ -176,7 +176,7 @@ TABLE = paired.Table(
     ),
     notes=(
         "Real is the kernel distance (KID) and the Fréchet distance (FID) between drawn and real "
-        "products over the features of an embedder that was trained on the training products.",
+        "products over the features of {embedder}.",
         "Att (pattern and colour) and Cat are those of a classifier that was trained on real "
         "training products.",
         "DD: the share of the other test products that the domain discriminator ranks below the "

@@ -375,7 +375,11 @@ def densenet121_embedder(
         FileNotFoundError: the weights are not there; the message says where they are expected.
     """
     network, images, x = _imagenet_network(
-        "DenseNet121", "densenet121", weights, image_size, "train_embedder() needs no weights."
+        "DenseNet121",
+        "densenet121",
+        weights,
+        image_size,
+        "The project's own embedder (`--embedder trained`, train_embedder()) needs no weights.",
     )
     # ImageNet's mean and standard deviation per channel of images in [0, 1].
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

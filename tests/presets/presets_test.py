@@ -142,6 +142,12 @@ def test_options_are_what_json_can_hold(name):
     assert set(json.loads(json.dumps(options))) == set(options)
 
 
+def test_only_rows_whose_paper_mirrors_do():
+    # pix2pix is the row that Kwon et al. trained by its authors' code, which mirrors by default.
+    of_papers = [p for p in map(presets.get, presets.names()) if not p.reference.startswith("none")]
+    assert {p.name for p in of_papers if p.mirror} == {"pix2pix-64", "pix2pix-128", "pix2pix-256"}
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

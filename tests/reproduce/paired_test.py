@@ -1,18 +1,21 @@
 import dataclasses
+import functools
 import importlib
 import json
 import shutil
 import types
 
+import keras
 import numpy as np
 import pytest
 
-from keras_pixdt import data, presets, reproduce
+from keras_pixdt import data, presets, reproduce, search
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
-from keras_pixdt.reproduce import kwon2019_table1, paired, rows, yoo2016_table3
+from keras_pixdt.reproduce import kwon2019_table1, paired, rows, yoo2016_fig4, yoo2016_table3
 from keras_pixdt.reproduce.paired import Budget, Method, Table
 from keras_pixdt.reproduce.result import Claim, Result, Row
+from keras_pixdt.training import evaluation
 from keras_pixdt.training import run as run_module
 from tests import samples
 
@@ -154,6 +157,25 @@ def test_products_are_of_drawn_data_only(tmp_path):
         paired.main(TABLE, arguments)
 
 
+def test_heads_and_notes_say_what_measured():
+    table = kwon2019_table1.TABLE.measured_by("densenet121")
+    assert table.scores[-1].title == "Real: KID, DenseNet121"
+    assert "by a DenseNet121 that was trained on ImageNet; the paper" in table.notes[0]
+    for name in PAIRED:
+        table = module_of(name).TABLE.measured_by("trained")
+        assert "{" not in "".join([*(score.title for score in table.scores), *table.notes])
+    assert paired.KID.title.format(embedder="x") == "Real: KID, x"
+
+
+def test_without_weights_of_densenet_nothing_is_read_or_trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    arguments = ["--data", str(tmp_path / "missing"), "--out", str(tmp_path / "out")]
+    with pytest.raises(FileNotFoundError, match="DenseNet121's .* nothing is downloaded") as error:
+        paired.main(TABLE, [*arguments, "--embedder", "densenet121"])
+    assert "`--embedder trained`" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_references_are_what_no_network_decides():
     scores = {"att": 0.5, "att_of_products": 0.9, "chance_att": 0.1, "chance_cat": None}
     scores |= {"recall@10": 0.4, "photo_recall@10": 0.2, "chance_recall@10": 0.3}
@@ -217,6 +239,36 @@ def test_an_interrupted_table_goes_on_and_prints_the_same(
     part = table("interrupted", seeds=2, keys=["mse"])
     assert trained == ["yoo2016-c-mse"]
     assert [len(row.seeds) for row in part.rows[: len(TABLE.methods)]] == [2, 0, 0]
+
+
+@pytest.mark.slow
+def test_scores_of_two_embedders_are_kept_apart(scorers, tmp_path, small_lookbook, monkeypatch):
+    weights = tmp_path / "densenet.weights.h5"
+    keras.applications.DenseNet121(
+        include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3)
+    ).save_weights(weights)
+    densenet = functools.partial(search.densenet121_embedder, weights, image_size=32)
+    monkeypatch.setattr(search, "densenet121_embedder", densenet)
+    shutil.copytree(scorers, tmp_path / "out")
+    table = dataclasses.replace(TABLE, scores=(paired.RMSE, yoo2016_fig4.CONSISTENCY, paired.KID))
+
+    def run(embedder, **options):
+        opened = rows.Rows(
+            tmp_path / "out", {"data": str(small_lookbook)}, verbose=0, embedder=embedder
+        )
+        return paired.run_table(table, opened, "smoke", **options)
+
+    trained = run("trained", keys=["mse"]).rows[0].seeds[0]
+    monkeypatch.setattr(run_module, "train", None)  # the network is there
+    result = run("densenet121", keys=["mse"])
+    scores = result.rows[0].seeds[0]
+    network = run_module.load_run(tmp_path / "out" / scores["run"])
+    expected = evaluation.evaluate(network.convert, network.pairs(), embedder=densenet())
+    assert scores["consistency"] == expected["consistency"] != trained["consistency"]
+    assert scores["rmse"] == trained["rmse"]
+    assert "embedder: densenet121" in result.markdown()
+    # What is kept under the one is not in a table of the other.
+    assert run("trained", keys=["mse"]).rows[0].seeds[0] == trained
 
 
 @pytest.mark.slow
