@@ -205,6 +205,9 @@ class _TensorFlowEngine(keras.Model):
         extended = self.distribute_strategy.extended
         return getattr(extended, "_num_workers", 1)
 
+    def _attach_state(self):
+        pass  # variables always have it
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass  # all is built; Keras' own breaks under MultiWorkerMirroredStrategy (issue 20585)
 
@@ -357,6 +360,10 @@ class _JAXEngine(keras.Model):
 
     def _workers(self) -> int:
         return jax.process_count()
+
+    def _attach_state(self):
+        """Within `fit`, gives the variables their values, and has the next step take these."""
+        self.jax_state_sync()
 
     def _weigh(self, loss):
         return loss, loss  # keras.distribution shards one program; nothing is summed by hand

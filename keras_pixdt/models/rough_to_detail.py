@@ -411,6 +411,7 @@ class RoughToDetailGAN(AdversarialModel):
         """
         if stage == self.stage and alpha == self._alpha:
             return
+        self._attach_state()
         if stage != self.stage:
             self.stage = stage
             self._retrace()

@@ -137,7 +137,7 @@ class Schedule(keras.callbacks.Callback):
             over += preset.epochs / (self._epochs * self._steps * preset.phases[index].epochs)
         # How long a step will take is not known; a share of 0 would leave what fades in without a
         # gradient.
-        self.model.on_phase(index, min(max(over, _SMALLEST_SHARE), 1.0))
+        self._model.on_phase(index, min(max(over, _SMALLEST_SHARE), 1.0))
 
 
 def check_length(epochs: int | None, minutes: float | None) -> None:
