@@ -507,6 +507,20 @@ class AdversarialModel(
         """The converter as it is exported: a functional model without what only training needs."""
         return self.converter
 
+    @property
+    def drawn_size(self) -> int:
+        """Side in px of what `drawing` draws."""
+        return self.generated_shape()[1]  # type: ignore[return-value]
+
+    def drawing(self) -> keras.Model:
+        """What converts images, in the size that is drawn: before any mere enlargement.
+
+        Returns:
+            A model of float32 images in [-1, 1] as `call` takes them, to (batch, `drawn_size`,
+            `drawn_size`, 3); the model itself where it does not enlarge what it draws.
+        """
+        return self
+
     def _retrace(self) -> None:
         """Has the functions of `fit`, `evaluate` and `predict` traced anew: the step changed."""
         if self.train_function is not None:

@@ -519,6 +519,17 @@ class DomainTransferNetwork(AdversarialModel):
             players = {"discriminator": ["discriminator"], **players}
         self.set_players(players)
 
+    @property
+    def drawn_size(self) -> int:
+        """Side in px of what g draws: 64 for faces, of which G(x) has 152 (Sec. 5.2)."""
+        return self.generator.output_shape[1]
+
+    def drawing(self) -> keras.Model:
+        """G up to g's own output, which is what Sec. 5.2 enlarges by super-resolution."""
+        image = self.converter.input
+        code = self.function(image, training=False) if self.through_f else self.encoder(image)
+        return keras.Model(image, self.generator(code), name="drawing")
+
     def _drawn(self, image: Tensor) -> Tensor:
         """What g draws, in the size of T's images."""
         return image if self.generated_size in (None, self.image_size) else self.enlarge(image)

@@ -177,17 +177,26 @@ class Run:
         return embedder
 
     def upscaler(self, factor: int = 2) -> keras.Model:
-        """The network that enlarges converted images, trained once on the training targets.
+        """The network that enlarges what the model draws, trained once on the training targets.
+
+        It takes images of the model's `drawn_size`, as `drawing` gives them: what has been enlarged
+        before has no more detail, and would be sharpened as if it had.
 
         Args:
             factor: how many times larger images become.
         """
-        path = self.workdir / f"upscaler_x{factor}.keras"
+        path, size = self.workdir / f"upscaler_x{factor}.keras", self.model.drawn_size
         if path.exists():
-            return keras.models.load_model(path)
+            upscaler = keras.models.load_model(path)
+            if upscaler.image_size == size:
+                return upscaler
+            logging.warning(
+                "%s was trained for images of %d px, and the model draws %d: another is trained",
+                path, upscaler.image_size, size,
+            )  # fmt: skip
         logging.info("Training super-resolution on the training targets: about a minute")
         targets = self.domains()["train"].targets
-        upscaler = super_resolution.train_upscaler(targets, factor, seed=self.seed)
+        upscaler = super_resolution.train_upscaler(targets, factor, size, seed=self.seed)
         with atomic.replacing(path) as unfinished:
             upscaler.save(unfinished)
         return upscaler
