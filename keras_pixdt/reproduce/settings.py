@@ -18,6 +18,7 @@ LEGEND = (
     "Settings of the rows, those that differ from the paper's or between rows. In brackets: the "
     "preset of the paper's row; what the paper does not give is marked so in that preset."
 )
+_MISSING = object()
 # Of a preset's options: names, a path, and what is shown as rates, sizes and epochs.
 _NOT_SHOWN = ("name", "reference", "function", "phases", "batch_size", "passes")
 
@@ -85,17 +86,15 @@ def table(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> l
 
     Returns:
         The cells, the head first: a line for each setting that differs from the paper's in some
-        row, is not given there, or differs between rows; a column for all rows that are alike in
-        these. Empty without any.
+        row, is not given there, or differs between rows that have it; a column for all rows that
+        are alike in these. Empty without any.
     """
     rows = [row for row in rows if row[1]]
-    names = dict.fromkeys(name for _, settings, _ in rows for name in settings)
-    told = {
-        name: [_told(name, settings, paper) for _, settings, paper in rows]
-        for name in names
-        if any(name in s and (name not in p or s[name] != p[name]) for _, s, p in rows)
-        or len({_told(name, settings, paper) for _, settings, paper in rows}) > 1
-    }
+    told = {}
+    for name in dict.fromkeys(name for _, settings, _ in rows for name in settings):
+        own = [(s[name], p.get(name, _MISSING)) for _, s, p in rows if name in s]
+        if any(value != paper for value, paper in own) or any(v != own[0][0] for v, _ in own):
+            told[name] = [_told(name, settings, paper) for _, settings, paper in rows]
     if not told:
         return []
     columns: dict[tuple[str, ...], list[str]] = {}

@@ -86,8 +86,10 @@ def test_rows_that_are_alike_share_a_column():
     assert settings.table([("A", b, paper), ("C", b, paper)]) == [
         ["", "all rows"], ["x", "2 (paper: 1)"],
     ]  # fmt: skip
-    assert settings.table([("A", {"z": None}, {}), ("B", a, paper)]) == [
-        ["", "A", "B"], ["z", "none", "-"], ["x", "-", "1"], ["y", "-", "yes"],
+    # What other rows do not have is told where it differs from the paper's, or is not there.
+    rows = [("A", {"z": None, "y": True}, {"y": True}), ("B", {"u": 3, "v": 4}, {"u": 3, "v": 5})]
+    assert settings.table(rows) == [
+        ["", "A", "B"], ["z", "none", "-"], ["v", "-", "4 (paper: 5)"],
     ]  # fmt: skip
 
 
