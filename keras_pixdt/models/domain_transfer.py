@@ -296,12 +296,22 @@ def _halves(x_t: Tensor, transfers: Tensor) -> tuple[Tensor, Tensor]:
     return transfers[:count], transfers[count:]
 
 
-def _without_dropout(layer: keras.Layer) -> keras.Layer:
-    """A copy of a layer of f: where G is in training mode, f would be too, and draw noise."""
-    config = layer.get_config()
-    if isinstance(layer, layers.Dropout):
-        config["rate"] = 0.0
-    return type(layer).from_config(config)
+@keras.saving.register_keras_serializable("keras_pixdt")
+class Transfer(keras.Model):
+    """G = g after f: a functional model of f, g and, after it, what enlarges.
+
+    A plain functional model would run f, too, in the mode that it is called in, whatever its graph
+    says: its noise, augmentation and statistics would be active where G is in training. Here f is
+    a constant function, in inference mode always; in copies and in saved models as well.
+    """
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        """Images of S to what g draws of them."""
+        _, function, *others = self.layers
+        x = function(inputs, training=False)
+        for layer in others:
+            x = layer(x, training=training)
+        return x
 
 
 @keras.saving.register_keras_serializable("keras_pixdt")
@@ -476,14 +486,13 @@ class DomainTransferNetwork(AdversarialModel):
                 f"{expected} and gives one vector for each, (None, features). "
                 f"Received one that takes {takes} and gives {gives}"
             )
-        copy = keras.models.clone_model(function, clone_function=_without_dropout, recursive=True)
+        copy = keras.models.clone_model(function)
         copy.set_weights(function.get_weights())
         copy.trainable = False
         return copy
 
     def _build_networks(self) -> None:
         policy = self.dtype_policy
-        shape = (self.image_size, self.image_size, 3)
         features = self.function.output_shape[-1]
         drawn_size = self.generated_size or self.image_size
         self.generator = build_generator(
@@ -501,9 +510,7 @@ class DomainTransferNetwork(AdversarialModel):
         self.enlarge = layers.Resizing(
             self.image_size, self.image_size, dtype="float32", name="enlarged"
         )
-        source = keras.Input(shape, name="source")
-        code = self.function(source, training=False) if self.through_f else self.encoder(source)
-        self.converter = keras.Model(source, self._drawn(self.generator(code)), name="converter")
+        self.converter = self._converter(enlarged=True, name="converter")
         players = {"converter": learnt}
         if self.adversarial:
             width = self.width if self.discriminator_width is None else self.discriminator_width
@@ -526,9 +533,15 @@ class DomainTransferNetwork(AdversarialModel):
 
     def drawing(self) -> keras.Model:
         """G up to g's own output, which is what Sec. 5.2 enlarges by super-resolution."""
-        image = self.converter.input
-        code = self.function(image, training=False) if self.through_f else self.encoder(image)
-        return keras.Model(image, self.generator(code), name="drawing")
+        return self._converter(enlarged=False, name="drawing")
+
+    def _converter(self, enlarged: bool, name: str) -> keras.Model:
+        """G, with or without what brings g's images to the size of T's."""
+        source = keras.Input((self.image_size, self.image_size, 3), name="source")
+        code = self.function(source, training=False) if self.through_f else self.encoder(source)
+        image = self.generator(code)
+        kind = Transfer if self.through_f else keras.Model
+        return kind(source, self._drawn(image) if enlarged else image, name=name)
 
     def _drawn(self, image: Tensor) -> Tensor:
         """What g draws, in the size of T's images."""

@@ -189,12 +189,18 @@ def test_averages_are_those_of_the_hand_and_take_part_only_where_they_should(tmp
 
 
 def test_averages_reach_the_statistics_of_networks_within_the_converter_but_for_frozen_ones():
-    """The Domain Transfer Network's converter is two networks: f, which stays, and g."""
+    """The Domain Transfer Network's converter is two networks: f, which stays, and g.
+
+    f has noise, which would be in what is measured if it were in training mode there.
+    """
     image = keras.Input((16, 16, 3))
-    x = keras.layers.Conv2D(4, 3, strides=2)(image)
+    nested = keras.Sequential([keras.layers.RandomFlip(), keras.layers.Dropout(0.5)])
+    x = keras.layers.GaussianNoise(1.0)(nested(image))
+    x = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3, strides=2))(x)
     x = keras.layers.BatchNormalization(name="own")(x)
     function = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x), name="f")
     function.get_layer("own").moving_mean.assign([0.1, -0.2, 0.3, 0.0])
+    function.layers[-3].layer.kernel.assign(2 * np.array(function.layers[-3].layer.kernel))
     given = [np.array(w) for w in function.weights]
     model = DomainTransferNetwork(function, 16, 1 / 32)
     optimizer = keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.75)
