@@ -500,13 +500,15 @@ def _of_floats(path: str) -> Callable[[Any], Any]:
 
 
 def _table(scores: dict[str, Any]) -> str:
-    width = max(len(name) for name in scores)
+    about = ("notes", "standard_errors")  # the other scores
+    width = max(len(name) for name in scores if name not in about)
     rows = []
     for name, value in scores.items():
-        if name == "notes":
+        if name in about:
             continue
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
-        note = scores["notes"].get(name)
+        error, note = (scores[part].get(name) for part in ("standard_errors", "notes"))
+        text += "" if error is None else f" ± {error:.4f}"
         rows.append(f"{name:{width}}  {text}" + (f" ({note})" if note else ""))
     return "\n".join(rows)
 

@@ -249,10 +249,11 @@ def test_evaluate_in_a_process_of_its_own(small_run):
 def test_evaluate_prints_a_table_with_reasons(small_run, capsys):
     assert cli.main(["evaluate", "--workdir", str(small_run), "--split", "validation"]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert float(rows["rmse"]) > 0
+    rmse, error = map(float, rows["rmse"].split(" ± "))
+    assert 0 < error < rmse
     assert rows["split"] == "validation"
     assert rows["kid_mean"].startswith("None (needs ")
-    assert "notes" not in rows
+    assert "notes" not in rows and "standard_errors" not in rows
 
 
 def test_evaluate_names_what_is_missing(small_run, tmp_path, caplog):

@@ -25,6 +25,7 @@ import numpy as np
 
 from keras_pixdt import data, presets
 from keras_pixdt.data import drawn_digits
+from keras_pixdt.metrics import standard_error_of_share
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 from keras_pixdt.reproduce import common, environment, pictures, unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
@@ -303,12 +304,12 @@ class Experiment:
             seed=seed,
         )
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self) -> dict[str, dict[str, Any]]:
         """How good the classifiers are, and what the judge says of images as they are.
 
         Returns:
-            Accuracies in %: `f` and `original` on S's test images, `f-on-t` and `judge` on the set
-            t.
+            What `accuracy` says: `f` and `original` on S's test images, `f-on-t` and `judge` on the
+            set t.
         """
         s_test, t = self.digits.s_test, self.digits.t
         f = self.classifier().load()
@@ -319,8 +320,8 @@ class Experiment:
             "judge": accuracy(self.judge, t),
         }
 
-    def judged(self, model: keras.Model, digit: int | None = None) -> float:
-        """The judge's accuracy in % on S's test images, transferred.
+    def judged(self, model: keras.Model, digit: int | None = None) -> dict[str, Any]:
+        """The judge's accuracy on S's test images, transferred; see `accuracy`.
 
         Args:
             model: the network.
@@ -363,10 +364,24 @@ def transfer(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     return data.to_uint8(model.predict(data.to_float(pixels), batch_size=256, verbose=0))
 
 
-def accuracy(classifier: keras.Model, images: Images) -> float:
-    """Share of the images that a classifier knows, in %."""
-    known = classify(classifier, data.to_float(images.pixels)) == images.labels
-    return 100 * float(known.mean())
+def accuracy(classifier: keras.Model, images: Images) -> dict[str, Any]:
+    """The share of the images that a classifier knows; see `share_of`."""
+    return share_of(classify(classifier, data.to_float(images.pixels)) == images.labels)
+
+
+def share_of(right: np.ndarray) -> dict[str, Any]:
+    """The scores of a row.
+
+    Args:
+        right: bool `(n,)`, of each image whether its class is right.
+
+    Returns:
+        "accuracy" in %, and its entry of "standard_errors", of images that are independent.
+    """
+    share = float(right.mean())
+    error = standard_error_of_share(share, len(right))
+    errors = {} if error is None else {ACCURACY.key: 100 * error}
+    return {ACCURACY.key: 100 * share, "standard_errors": errors}
 
 
 # The picture: a line of inputs, then one of each network, the same images above each other.

@@ -254,7 +254,7 @@ def references(result: Result) -> list[Row]:
             found = {column: scores.get(name.format(column)) for column in columns}
             given = {column: value for column, value in found.items() if value is not None}
             if given:
-                rows.append(Row(key, title, seeds={seed: given}))
+                rows.append(Row(key, title, seeds={seed: given}, trained=False))
     return rows
 
 

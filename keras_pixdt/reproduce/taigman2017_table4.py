@@ -36,7 +36,7 @@ from keras_pixdt import data, presets, search
 from keras_pixdt.data import files
 from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
 from keras_pixdt.data.pairs import PairSet
-from keras_pixdt.metrics import retrieval
+from keras_pixdt.metrics import retrieval, standard_error
 from keras_pixdt.reproduce import OUT, common, environment, pictures
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.training.run import EMBEDDERS, Run, load_run
@@ -142,6 +142,13 @@ def measures(rank: np.ndarray) -> dict[str, float]:
         "rank_1_accuracy": retrieval.recall_at_k(rank, 1),
         "rank_5_accuracy": retrieval.recall_at_k(rank, 5),
     }
+
+
+def standard_errors(rank: np.ndarray) -> dict[str, float]:
+    """Those of `measures` but the median, of photos of different persons; none of one photo."""
+    values = {"mean_rank": rank, "rank_1_accuracy": rank <= 1, "rank_5_accuracy": rank <= 5}
+    errors = {name: standard_error(v) for name, v in values.items()}
+    return {name: error for name, error in errors.items() if error is not None}
 
 
 # The files
@@ -417,9 +424,9 @@ def run_workdir(
         if row.key in found["measures"]:
             row.seeds[0] = dict(found["measures"][row.key])
             if row.key in found["ranks"]:
-                row.seeds[0]["ranks"] = dict(
-                    zip(found["names"], found["ranks"][row.key], strict=True)
-                )
+                ranks = found["ranks"][row.key]
+                row.seeds[0]["standard_errors"] = standard_errors(np.array(ranks))
+                row.seeds[0]["ranks"] = dict(zip(found["names"], ranks, strict=True))
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     data.write_image(folder / f"{NAME}.png", picture)
@@ -434,7 +441,10 @@ def _result(settings: Mapping[str, Any], notes: Sequence[str]) -> Result:
         NAME,
         TITLE,
         SCORES,
-        [Row(role, title, PAPER.get(role, {})) for role, title in TITLES.items()],
+        [
+            Row(role, title, PAPER.get(role, {}), trained=role == "converted")
+            for role, title in TITLES.items()
+        ],
         CLAIMS,
         settings=settings,
         made_with=environment.made_with(),
@@ -602,9 +612,8 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
         (GARMENTS_NOTE,),
     )  # fmt: skip
     lines = {row.key: row for row in result.rows}
-    lines["photo"].seeds[0] = dict(
-        measures(retrieve(features(images.photos), counterparts, distractors).rank)
-    )
+    rank = retrieve(features(images.photos), counterparts, distractors).rank
+    lines["photo"].seeds[0] = {**measures(rank), "standard_errors": standard_errors(rank)}
     lines["chance"].seeds[0] = measures(np.arange(1, len(distractors) + 2))
 
     def score(row: Row, seed: int) -> dict[str, Any]:
@@ -626,7 +635,11 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
                 "Photos, what the network of seed 0 makes of them, the nearest photo of the "
                 "gallery, and the one that should be found"
             )
-        return {**measures(ranked.rank), "ranks": ranked.rank.tolist()}
+        return {
+            **measures(ranked.rank),
+            "standard_errors": standard_errors(ranked.rank),
+            "ranks": ranked.rank.tolist(),
+        }
 
     common.fill(result, out, ["converted"], seeds, score)
     return result

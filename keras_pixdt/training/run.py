@@ -230,12 +230,19 @@ class Run:
             scores = evaluation.evaluate_domains(
                 converts, domains, split=split, embedder=self.embedder(embedder)
             )
+        parts = [scores]
         classifiers = self._classifiers(domains)
         if classifiers:
-            scores |= evaluation.evaluate_labels(converts, domains, *classifiers, split=split)
+            parts.append(evaluation.evaluate_labels(converts, domains, *classifiers, split=split))
         if convert is None and callbacks_module.has_reconstruction(self.model):
-            scores |= evaluation.evaluate_reconstruction(self.reconstruct, domains[split].sources)
-        return scores | {"embedder": embedder}
+            sources = domains[split].sources
+            parts.append(evaluation.evaluate_reconstruction(self.reconstruct, sources))
+        errors = [part.pop("standard_errors") for part in parts]
+        return {
+            **{name: value for part in parts for name, value in part.items()},
+            "standard_errors": {name: e for part in errors for name, e in part.items()},
+            "embedder": embedder,
+        }
 
     def _classifiers(
         self, domains: Mapping[str, DomainSet]

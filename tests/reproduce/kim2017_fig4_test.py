@@ -78,6 +78,8 @@ def test_summary_tells_from_when_on_it_is_one_to_one():
     assert found["one_to_one_from"] == 5000
     assert found["one_to_one_share"] == pytest.approx(2 / 3)
     assert (found["covered"], found["collisions"], found["stray"]) == (10, 0, 0.1)
+    # Of 200 samples of each of five modes.
+    assert found["standard_errors"] == {"stray": pytest.approx(np.sqrt(0.1 * 0.9 / 999))}
     assert found["history"][0] == {
         "iterations": 1000, "covered": 9, "collisions": 1, "stray": 0.2,
     }  # fmt: skip

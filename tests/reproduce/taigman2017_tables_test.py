@@ -121,6 +121,9 @@ def test_accuracies_are_those_of_the_judge(trained, tmp_path):
         "dtn": [100.0], "no-tid": [0.0],
         "original": [100.0], "f": [100.0], "f-on-t": [100.0], "judge": [100.0],
     }  # fmt: skip
+    # All right or none: no error.
+    by_key = {row.key: row for row in result.rows}
+    assert by_key["dtn"].seeds[0]["standard_errors"] == {"accuracy": 0.0}
     holds = {v["claim"]: v["holds"] for v in result.verdicts()}
     assert holds == {
         "DTN is better than DTN w/o L_TID in Accuracy, %": True,
@@ -143,7 +146,10 @@ def test_table_2_takes_the_labels_of_what_was_transferred(trained, tmp_path):
         (1, 2, 2, 3), np.uint8), np.array([5, 6, 7]))  # fmt: skip
     queries = Images(np.array([40, 50, 146, 255], np.uint8)[:, None, None, None] * np.ones(
         (1, 2, 2, 3), np.uint8), np.array([5, 6, 6, 7]))  # fmt: skip
-    assert taigman2017_table2.nearest_neighbor(neighbors, queries) == 75  # 146 is nearer to 200
+    assert taigman2017_table2.nearest_neighbor(neighbors, queries) == {
+        "accuracy": 75,  # 146 is nearer to 200
+        "standard_errors": {"accuracy": pytest.approx(25)},  # 100 * sqrt(3 / 4 * 1 / 4 / 3)
+    }
 
 
 def test_table_3_leaves_the_digit_out_where_it_says(trained, tmp_path):

@@ -86,6 +86,11 @@ def test_scores_are_those_of_a_classifier_of_the_second_domain(finished):
         ).mean(),
     }
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
+    errors, share = scores["standard_errors"], expected["accuracy_unconverted"]
+    assert errors["accuracy_unconverted"] == pytest.approx(
+        np.sqrt(share * (1 - share) / (len(x) - 1))
+    )
+    assert {*expected, "kid_mean"} == set(errors)
     assert scores["accuracy_targets"] > 0.9
     assert scores["kid_mean"] is not None
 

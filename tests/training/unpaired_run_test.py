@@ -175,6 +175,11 @@ def test_evaluate_scores_distribution_and_reconstruction(finished, monkeypatch):
     for name, score in (("rmse", pixel.rmse), ("ssim", pixel.ssim)):
         expected = float(np.mean(keras.ops.convert_to_numpy(score(source, back))))
         assert scores[f"reconstruction_{name}"] == pytest.approx(expected, rel=1e-4)
+        values = keras.ops.convert_to_numpy(score(source, back))
+        assert scores["standard_errors"][f"reconstruction_{name}"] == pytest.approx(
+            values.std(ddof=1) / np.sqrt(len(values)), rel=1e-3
+        )
+    assert scores["standard_errors"]["kid_mean"] == scores["kid_std"]
     assert scores["kid_mean"] > 0.01 and scores["kid_std"] >= 0
     assert (scores["num_images"], scores["split"], scores["notes"]) == (len(source), "train", {})
     assert "rmse" not in scores and "recall@1" not in scores
@@ -225,6 +230,7 @@ def test_pairs_are_used_without_their_pairing_and_scored_with_it(small_lookbook,
     source, target = (data.to_float(x) for x in (pairs.sources, pairs.targets[pairs.target_index]))
     expected = np.mean(pixel.rmse(result.convert(source), target))
     assert scores["rmse"] == pytest.approx(float(expected), rel=1e-4)
+    assert {"rmse", "reconstruction_rmse"} < set(scores["standard_errors"])  # of both parts
     assert scores["gallery_size"] == 44 and 0 < scores["reconstruction_rmse"] < 1
 
 
