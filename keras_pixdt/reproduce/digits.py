@@ -27,7 +27,7 @@ from keras_pixdt import data, presets
 from keras_pixdt.data import drawn_digits
 from keras_pixdt.metrics import standard_error_of_share
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
-from keras_pixdt.reproduce import common, environment, pictures, unpaired
+from keras_pixdt.reproduce import common, environment, pictures, settings, unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.training.classifier import classify, train_classifier
 
@@ -274,10 +274,14 @@ class Experiment:
             seed: of weights and batches.
             without: a digit that is left out.
             left_out_of: where it is left out: "s", "t", "f".
+
+        Returns:
+            The network; `found` also says with what it was trained
+            (`keras_pixdt.reproduce.settings`).
         """
         places = sorted(left_out_of)
         function = self.function(without if "f" in places else None)
-        row, (epochs, _) = self._preset(preset), self._epochs_and_samples()
+        row, (epochs, samples) = self._preset(preset), self._epochs_and_samples()
 
         def train() -> tuple[keras.Model, dict[str, Any]]:
             s, t = (
@@ -293,7 +297,7 @@ class Experiment:
             )
             return model, {}
 
-        return self.cache.model(
+        kept = self.cache.model(
             f"{preset}-seed{seed}",
             train,
             preset=row.options(),
@@ -303,6 +307,13 @@ class Experiment:
             epochs=epochs,
             seed=seed,
         )
+        trained = {
+            "preset": row.options(),
+            "epochs": epochs,
+            "samples": samples,
+            "steps": settings.steps(row, epochs, samples),
+        }
+        return kept._replace(found={**kept.found, **trained})
 
     def baselines(self) -> dict[str, dict[str, Any]]:
         """How good the classifiers are, and what the judge says of images as they are.

@@ -315,7 +315,12 @@ def run(
             measuring=measuring,
             seed=seed,
         )
-        return models[row.key].found
+        options = {"coupled": True, "reconstruction_weight": 1.0, **MODELS[row.key]}
+        return {
+            **models[row.key].found,
+            "settings": {"steps": steps, **options},
+            "paper_settings": {"steps": ITERATIONS, **options},
+        }
 
     def draw(seed: int) -> None:
         shown = shown_samples(np.random.default_rng(seed))

@@ -17,7 +17,7 @@ import numpy as np
 from keras_pixdt import data, presets
 from keras_pixdt.data.load import NUM_PRODUCTS
 from keras_pixdt.data.pairs import PairSet
-from keras_pixdt.reproduce import common, environment, pictures
+from keras_pixdt.reproduce import common, environment, pictures, settings
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.reproduce.rows import Length, Rows
 from keras_pixdt.training.run import Run
@@ -77,6 +77,7 @@ class Method:
         small: the same for budgets of minutes on two cores.
         paper: the paper's figures, title of the column -> figure.
         convert: makes what is scored of the trained run and the pairs; by default its own.
+        trained: whether what is scored depends on the run.
     """
 
     key: str
@@ -85,6 +86,7 @@ class Method:
     small: presets.Preset
     paper: Mapping[str, str] = dataclasses.field(default_factory=dict)
     convert: Callable[[Run, Mapping[str, PairSet]], Convert] | None = None
+    trained: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +193,7 @@ def run_table(
         table.name,
         table.title,
         table.scores,
-        [Row(method.key, method.title, method.paper) for method in table.methods],
+        [Row(m.key, m.title, m.paper, trained=m.trained) for m in table.methods],
         table.claims,
         settings={
             "budget": budget,
@@ -214,11 +216,18 @@ def run_table(
                 convert = method.convert(run, rows.pairs(preset.image_size))
             shown.append(Trained(method, run, convert))
         options = json.loads((run.workdir / "run.json").read_text("utf-8"))
+        scores = rows.scores(run, table.gallery, method.key, method.convert)
+        if not method.trained:
+            return scores
+        size = lengths[row.key]
         return {
-            **rows.scores(run, table.gallery, method.key, method.convert),
-            "samples": lengths[row.key].samples,
-            "minutes": options.get("trained_minutes", 0.0),
+            **scores,
             "preset": preset.options(),
+            "paper_preset": method.preset.options(),
+            "epochs": size.epochs * size.passes,
+            "samples": size.samples,
+            "steps": settings.steps(preset, size.epochs, size.samples),
+            "minutes": options.get("trained_minutes", 0.0),
             "run": str(run.workdir.relative_to(out)),
         }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_pixdt.atomic import replacing, write_json
 from keras_pixdt.report import Report, markdown_table
+from keras_pixdt.reproduce import settings as row_settings
 
 LEGEND = (
     "Noise: the standard deviations over the seeds, or with one seed the standard errors over the "
@@ -70,9 +71,10 @@ class Row:
         paper: the paper's own figures, title of the column -> figure as printed there.
         seeds: of each seed, its scores and what else is worth keeping, ready for JSON; empty as
             long as the row has not been run. "standard_errors", where they are known, are of the
-            scores of the same names.
-        trained: whether there is something of it that depends on the seed. A row that is not has
-            seed 0 only, which stands for all.
+            scores of the same names; `keras_pixdt.reproduce.settings` says what it was trained
+            with.
+        trained: whether its scores depend on a training, and so on the seed. Of a row that does
+            not, one seed stands for all.
     """
 
     key: str
@@ -106,6 +108,10 @@ class Row:
             return statistics.stdev(values[seed] for seed in seeds)
         first = seeds[0] if self.trained else next(iter(values))
         return self.seeds[first].get("standard_errors", {}).get(score)
+
+    def settings(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What it was trained with, and what the paper's row was; see `settings.of_row`."""
+        return row_settings.of_row(next(iter(self.seeds.values()), {}))
 
 
 @dataclasses.dataclass
@@ -219,6 +225,10 @@ class Result:
         ahead = f"ahead in {verdict['seeds']} of {verdict['of']} seeds"
         return f"{word}: {lead}, noise {verdict['noise']:{form}} ({ahead})"
 
+    def setting_cells(self) -> list[list[str]]:
+        """Beside each other, the settings of the rows that have been run; see `settings.table`."""
+        return row_settings.table([(row.title, *row.settings()) for row in self.rows])
+
     def as_json(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
         return {
@@ -231,6 +241,7 @@ class Result:
                     "key": row.key,
                     "title": row.title,
                     "paper": dict(row.paper),
+                    **dict(zip(("settings", "paper_settings"), row.settings(), strict=True)),
                     "seeds": {str(seed): scores for seed, scores in row.seeds.items()},
                 }
                 for row in self.rows
@@ -249,6 +260,9 @@ class Result:
         lines += [f"- {verdict['claim']}: {self._told(verdict, '**')}" for verdict in verdicts]
         lines += ["", LEGEND, ""] if verdicts else []
         lines += self.notes
+        cells = self.setting_cells()
+        if cells:
+            lines += ["", "#### Settings", "", markdown_table(cells), "", row_settings.LEGEND]
         settings = "; ".join(f"{name}: {value}" for name, value in self.settings.items())
         return "\n".join([*lines, "", f"`pixdt reproduce {self.name}`, {settings}.", ""])
 
@@ -269,6 +283,11 @@ class Result:
             report.heading("What the paper's table says, and this one")
             report.table(["claim", "here"], [[v["claim"], self._told(v)] for v in verdicts])
             report.paragraph(LEGEND)
+        cells = self.setting_cells()
+        if cells:
+            report.heading("Settings")
+            report.table(cells[0], cells[1:])
+            report.paragraph(row_settings.LEGEND)
         if self.curves:
             report.heading("Over the training")
             report.curves(self.curves)

@@ -114,12 +114,13 @@ def run_workdir(
         settings={"run": pathlib.Path(workdir).name},
         made_with=environment.made_with(),
     )
-    return _run(result, pathlib.Path(out), lambda seed: (model, {}), images, 1, rows)
+    found = {"preset": trained.preset.options()}
+    return _run(result, pathlib.Path(out), lambda seed: (model, found), images, 1, rows)
 
 
 def _rows() -> list[Row]:
     rows = [Row(key, title, PAPER.get(key, {})) for key, title in ROWS.items()]
-    return [*rows, Row(T, "(as many images of T)")]
+    return [*rows, Row(T, "(as many images of T)", trained=False)]
 
 
 def _run(

@@ -37,7 +37,7 @@ from keras_pixdt.data import files
 from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import retrieval, standard_error
-from keras_pixdt.reproduce import OUT, common, environment, pictures
+from keras_pixdt.reproduce import OUT, common, environment, pictures, settings
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.training.run import EMBEDDERS, Run, load_run
 
@@ -308,9 +308,9 @@ def find(
         What was found: "photos", how many; "distractors", how many, and "gallery", what a photo's
         gallery consists of, in words, with its "gallery_size"; "measures": for "converted",
         "drawn", "photo" and "chance" the `measures`; "names" of the photos and, for all of these
-        but chance, their "ranks"; "left_out", files by reason, and the first of each. And the
-        picture, a row for each of the first 32 photos: x, the drawn image, G(x), the nearest of the
-        gallery to G(x).
+        but chance, their "ranks"; "left_out", files by reason, and the first of each; "preset", the
+        options of the run's preset. And the picture, a row for each of the first 32 photos: x, the
+        drawn image, G(x), the nearest of the gallery to G(x).
 
     Raises:
         FileNotFoundError: there is nothing at a path.
@@ -380,6 +380,7 @@ def find(
             "names": [person["photo"] for person in people],
             "ranks": {role: result.rank.tolist() for role, result in ranked.items()},
             "left_out": {"counts": skipped.counts, "examples": skipped.examples},
+            "preset": trained.preset.options(),
         }
         nearest = [
             person["counterpart"] if rank == 1 else others[row]
@@ -427,6 +428,8 @@ def run_workdir(
                 ranks = found["ranks"][row.key]
                 row.seeds[0]["standard_errors"] = standard_errors(np.array(ranks))
                 row.seeds[0]["ranks"] = dict(zip(found["names"], ranks, strict=True))
+            if row.trained:
+                row.seeds[0]["preset"] = found["preset"]
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     data.write_image(folder / f"{NAME}.png", picture)
@@ -639,6 +642,10 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
             **measures(ranked.rank),
             "standard_errors": standard_errors(ranked.rank),
             "ranks": ranked.rank.tolist(),
+            "preset": preset.options(),
+            "epochs": length.epochs * length.passes,
+            "samples": length.samples,
+            "steps": settings.steps(preset, length.epochs, length.samples),
         }
 
     common.fill(result, out, ["converted"], seeds, score)

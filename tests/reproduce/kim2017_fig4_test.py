@@ -152,6 +152,7 @@ def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatc
     assert resumed == (tmp_path / "cut" / "kim2017-fig4.md").read_text()
     # "standard" and "disco" have 8 and 5 letters.
     assert "DiscoGAN is better than (b) standard GAN in Modes covered, of 10: **does not" in resumed
+    assert "(paper: 50,000)" in resumed and "| coupled" in resumed
     count = len(trained)
     alone = fig4.run(tmp_path / "cut", **{**options, "rows": ["disco"]})
     assert alone.markdown() == resumed and len(trained) == count  # the other row is kept

@@ -168,7 +168,10 @@ def test_an_interrupted_table_goes_on_and_prints_the_same(
     assert "| C+MSE" in whole.markdown() and "paper: RMSE" in whole.markdown()
     assert written.with_suffix(".png").exists()
     for row in json.loads(written.read_text("utf-8"))["rows"]:
-        assert row["seeds"]["0"]["samples"] == again.rows[0].seeds[0]["samples"]
+        found = row["seeds"]["0"]
+        assert found["samples"] == again.rows[0].seeds[0]["samples"]
+        assert row["settings"]["steps"] == found["steps"] == found["samples"] // 8
+        assert row["paper_settings"]["batch_size"] == 128
 
     # One row alone: what is kept of the others is in the table still.
     trained.clear()

@@ -291,6 +291,7 @@ def test_command_writes_the_table(folders, workdir, said, tmp_path):
     converted = written["rows"][1]
     assert converted["seeds"]["0"]["ranks"] == {"anna.png": 3, "ben.png": 1}
     assert converted["paper"]["Rank-1 accuracy"] == "22.88%"
+    assert converted["settings"]["image_size"] == SIZE
     assert written["settings"]["gallery"] == "4 (distractors and the photo's counterpart)"
     assert "1 unreadable" in written["settings"]["left out"]
     # Drawn images have ranks 4 and 2, converted ones 3 and 1: both means have an error of 1, the
@@ -343,7 +344,7 @@ class OneNetwork:
         return "digest"
 
     def length(self, preset, samples):
-        return types.SimpleNamespace(samples=samples)
+        return types.SimpleNamespace(samples=samples, epochs=2, passes=3)
 
     def run(self, preset, length, seed):
         self.asked.append((preset.name, length.samples, seed))
@@ -396,6 +397,9 @@ def test_the_stand_in_by_hand(by_color, tmp_path):
     assert found["chance"][0]["median_rank"] == 2.5
     assert not result.verdicts() and table4.GARMENTS_NOTE in result.markdown()
     written = json.loads((tmp_path / "taigman2017-table4.json").read_text())
+    by_key = {row["key"]: row for row in written["rows"]}
+    assert by_key["converted"]["settings"]["epochs"] == 6 and by_key["photo"]["settings"] == {}
+    assert "| gamma " in result.markdown()
     assert written["settings"]["photos"] == 2 and written["settings"]["gallery"] == 4
     assert data.read_image(tmp_path / "taigman2017-table4.png").shape[0] == 4 * (SIZE + 2) - 2
     with pytest.raises(ValueError, match="`seeds` must be at least 1. Received: 0"):

@@ -85,6 +85,11 @@ def test_all_is_trained_once_and_kept(trained, tmp_path):
     written = json.loads((tmp_path / "taigman2017-table1.json").read_text())
     assert written["rows"][1]["paper"] == {"Accuracy": "90.66%"}
     assert list(written["rows"][1]["seeds"]) == ["0", "1"]
+    settings = written["rows"][1]["settings"]
+    assert (settings["epochs"], settings["samples"], settings["steps"]) == (1, 48, 48 // 8)
+    assert (settings["width"], settings["beta"]) == (1 / 32, 15)
+    assert written["rows"][1]["paper_settings"]["width"] == 1
+    assert written["rows"][-1]["settings"] == {}  # the judge
     assert written["settings"] == {"budget": "", "data": "drawn", "samples": 48, "seeds": 2}
     picture = data.read_image(tmp_path / "taigman2017-table1.png")
     assert picture.shape[0] == (rows + 1) * (SIZE + 2) - 2
