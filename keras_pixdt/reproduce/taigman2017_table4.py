@@ -4,18 +4,24 @@
     pixdt reproduce taigman2017-table4 --budget cpu
 
 Each photo x has a gallery: another photo x' of the same person, and distractors. The query is G(x);
-with `--drawn` also an image that people drew of x, and in any case x itself, which the paper
-leaves out: no converted image can be expected to do better. Images that belong together have the
-same file name without its ending. Images of the gallery that no photo belongs to are the
-distractors; the counterparts of other photos are in no photo's gallery (Sec. 5.2: s' and x').
-
-The paper has 118 photos of CelebA and 100,000 distractors. It searches by the VGG face descriptor,
-not by f, for which G was trained. Any Keras model serves here (`--embedder`), and any run.
+with `--drawn` also an image that people drew of x, and in any case x itself. Images that belong
+together have the same file name without its ending. Images of the gallery that no photo belongs to
+are the distractors; the counterparts of other photos are in no photo's gallery (Sec. 5.2: s' and
+x').
 
 Without `--workdir` garments stand in for faces: a Domain Transfer Network from persons to products,
 whose f knows categories, converts a photo of each test product; x' is another photo of the same
 product, and photos of the validation products are the distractors. What searches is an embedder of
 the training products and photos, which knows neither f nor G.
+
+Differs from the paper of Taigman et al., whose faces are not at hand:
+- The paper has 118 photos of CelebA, emoji that people drew of them, and 100,000 distractors. Here
+  any folders serve (`--photos`, `--drawn`, `--gallery`), and drawn garments without these.
+- The paper searches by the VGG face descriptor, not by f, for which G was trained. Its weights are
+  not at hand here: any Keras model serves (`--embedder`), and by default it is an embedder that the
+  run trains on its own targets.
+- The paper's queries are the drawn image and G(x). Here x itself is one too: no converted image can
+  be expected to do better.
 """
 
 from __future__ import annotations

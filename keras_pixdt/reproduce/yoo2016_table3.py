@@ -5,6 +5,12 @@
 People scored the paper's results for being realistic (Real), for the garment's attributes (Att) and
 for its category (Cat). Here machines do: a distance between the distributions of drawn and of real
 products, and a classifier of real products. `pixdt study` asks people.
+
+Differs from the paper of Yoo et al., who ask people:
+- "Real" of Table 3 is how realistic 25 people found drawings of 100 photos (Sec. 5.4). Here it is
+  the distance (KID, FID) between all drawn and all real products over the features of an embedder,
+  since people are not at hand for each table. It sees a lack of variety too, and says nothing of a
+  single drawing. `pixdt study` asks people.
 """
 
 from __future__ import annotations

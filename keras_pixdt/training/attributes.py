@@ -1,8 +1,10 @@
 """A classifier of what products are: whether a converted image has the right category and colour.
 
-Yoo et al. 2016 (Table 3) have people say it ("Att", "Cat"). Here a network
-that was trained on images of real products says it, so that it is as good as its accuracy on
-products that it has not seen, and its figures are not those of the papers' tables.
+Differs from the paper of Yoo et al., who ask people:
+- "Att" and "Cat" of Table 3 are what 25 people answered about 100 photos (Sec. 5.4). Here a network
+  that was trained on images of real products says it, since people are not at hand for each table.
+  It is as good as its accuracy on products that it has not seen, and its figures are on another
+  scale than the paper's. `pixdt study` asks people.
 """
 
 from __future__ import annotations

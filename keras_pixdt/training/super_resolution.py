@@ -51,9 +51,15 @@ def train_upscaler(
     interpolation.
 
     Differs from the paper:
-      - Patches of 32 px and fewer, from images made smaller as a whole, borders included.
-      - 800 batches of 16 patches and Adam, about a minute on one core; the paper has 8 * 10^8
-        backpropagations and plain SGD.
+      - The paper cuts sub-images of 33 px out and makes them smaller one by one. Here whole images
+        are made smaller and patches of 32 px and fewer cut out, borders included: these are what
+        the network enlarges later.
+      - The paper has 8 * 10^8 backpropagations by plain SGD. Here 800 batches of 16 patches and
+        Adam have to do, which take about a minute on one core.
+
+    Differs from the paper of Taigman et al., who enlarge by it:
+      - The paper takes the published network as it is (Sec. 5.2). Its weights are not at hand here,
+        so the network is trained, on the images of the target domain.
 
     Args:
         targets: uint8 (m, size, size, 3), images of the kind that are to be enlarged.
