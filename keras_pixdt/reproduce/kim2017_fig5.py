@@ -504,11 +504,12 @@ class _World:
         translated = np.asarray(network.predict(self._inputs, batch_size=64, verbose=0))
         of_translated = predict_azimuths(self._regressor_of_target, translated)
         relation = relate(self._of_inputs, of_translated)
+        objects = len(self._domains.test)
         found = {
             **relation._asdict(),
             CORRELATION.key: abs(relation.correlation),
             "standard_errors": standard_errors(
-                *(a.reshape(self._domains.test.shape[:2]) for a in (self._of_inputs, of_translated))
+                self._of_inputs.reshape(objects, -1), of_translated.reshape(objects, -1)
             ),
             "steps": int(keras.ops.convert_to_numpy(network.optimizer.iterations)),
             "preset": preset.options(),

@@ -277,7 +277,7 @@ def test_coverage_puts_objects_on_any_ground():
     np.testing.assert_array_equal(covered[..., :3], plain)
     cover = covered[..., 3]
     assert (plain[cover == 0] == 255).all() and (plain[cover == 255] < 255).all()
-    ninths = cover * 9 / 255  # nine samples per pixel
+    ninths = cover / 255 * 9  # nine samples per pixel
     np.testing.assert_allclose(ninths, np.rint(ninths), atol=0.02)
     assert len(np.unique(cover)) > 5
 

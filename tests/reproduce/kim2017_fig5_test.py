@@ -122,7 +122,7 @@ def test_size_of_the_regressor():
 def regressed():
     """A regressor that was trained for seconds, and test views of its kind."""
     views, _ = azimuth.render_views("chair", 48, 16, processes=1, coverage=True)
-    return kim2017_fig5.train_regressor(views[:40], epochs=25), views[40:]
+    return kim2017_fig5.train_regressor(views[:40], epochs=12), views[40:]
 
 
 def test_regressor_learns_the_azimuth_of_other_objects(regressed):
@@ -131,7 +131,7 @@ def test_regressor_learns_the_azimuth_of_other_objects(regressed):
     predicted = kim2017_fig5.predict_azimuths(regressor, images)
     found = kim2017_fig5.relate(np.tile(ANGLES, 8), predicted)
     assert found.relation == "same"
-    assert found.correlation > 0.8
+    assert found.correlation > 0.9 and found.rmse < 20  # 0.98 and 10 of 40 objects in 16 px
     assert kim2017_fig5.errors_of(regressor, test)["unchanged"] == pytest.approx(found.rmse)
 
 

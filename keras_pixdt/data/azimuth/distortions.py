@@ -185,13 +185,13 @@ def _blurred(views: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _checkered(views: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    images = _on(views, 1)
-    return images + np.float32(0.05) * _checkers(*images.shape[:2], rng)
+    count, size = views.shape[:2]
+    return _on(views, 1) + np.float32(0.05) * _checkers(count, size, rng)
 
 
 def _patchy(views: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    images = _on(views, 1)
-    return images + np.float32(0.05) * _smooth(*images.shape[:2], rng)
+    count, size = views.shape[:2]
+    return _on(views, 1) + np.float32(0.05) * _smooth(count, size, rng)
 
 
 _DISTORTIONS: Mapping[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
