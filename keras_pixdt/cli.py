@@ -118,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         train.add_argument(f"--{field}", type=of, help=f"{what}; default: the preset's")
     train.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="other values of any fields of the preset, such as selection=sample mirror=false",
+    )
+    train.add_argument(
         "--function",
         metavar="FILE",
         help="f of a Domain Transfer Network: a .keras model of images in [-1, 1]; default: one is "
@@ -197,8 +204,9 @@ def _parser() -> argparse.ArgumentParser:
         "--super-resolution",
         type=int,
         choices=(2, 3, 4),
-        help="enlarge the product images so many times, by a network that is trained, once, on "
-        "the training products of the run: about a minute",
+        help="draw product images so many times larger than the model draws them (64 px for "
+        "taigman2017-faces), by a network that is trained, once, on the training products of the "
+        "run: about a minute",
     )
     convert.add_argument(
         "--best-of-folder",
@@ -440,7 +448,7 @@ def _train(options: argparse.Namespace) -> int:
         "dtype": options.precision,
         "ema_momentum": options.ema,
     }
-    preset = presets.get(options.preset)
+    preset = presets.get(options.preset).changed(options.set)
     if options.function is not None:
         if not isinstance(preset, DomainTransferPreset):
             raise ValueError(
@@ -517,13 +525,15 @@ def _of_floats(path: str, preset: presets.Preset) -> Callable[[Any], Any]:
 
 
 def _table(scores: dict[str, Any]) -> str:
-    width = max(len(name) for name in scores)
+    about = ("notes", "standard_errors")  # the other scores
+    width = max(len(name) for name in scores if name not in about)
     rows = []
     for name, value in scores.items():
-        if name == "notes":
+        if name in about:
             continue
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
-        note = scores["notes"].get(name)
+        error, note = (scores[part].get(name) for part in ("standard_errors", "notes"))
+        text += "" if error is None else f" ± {error:.4f}"
         rows.append(f"{name:{width}}  {text}" + (f" ({note})" if note else ""))
     return "\n".join(rows)
 
@@ -587,9 +597,10 @@ def _converter(
         _check_constancy(model, path)
     converter = getattr(model, "converter", model)
     upscaler = None if factor is None else opened.upscaler(factor)
+    drawing = model if factor is None else model.drawing()
 
     def convert(images: Any) -> Any:
-        products = converter.predict_on_batch(data.to_float(images))
+        products = drawing.predict_on_batch(data.to_float(images))
         if upscaler is not None:
             products = upscaler.predict(products, batch_size=4, verbose=0)  # its maps are large
         return data.to_uint8(products)

@@ -21,3 +21,54 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     """
     # Not relu(logits) - t * logits + softplus(-|logits|): the slope of that is wrong at 0.
     return ops.mean(labels * ops.softplus(-logits) + (1 - labels) * ops.softplus(logits))
+
+
+# Distances. Each takes x and y, of one shape (batch, ...), to a scalar, which is 0 for equal ones.
+
+# in none of the papers
+HUBER_DELTA = 1.0  # where the square ends and the line begins
+HINGE_MARGIN = 0.1  # what the hinge forgives, of a range from -1 to 1
+
+
+def mean_absolute_error(x: Tensor, y: Tensor) -> Tensor:
+    """L1: mean of |x - y|."""
+    return ops.mean(ops.abs(x - y))
+
+
+def mean_squared_error(x: Tensor, y: Tensor) -> Tensor:
+    """L2: mean of (x - y)^2."""
+    return ops.mean(ops.square(x - y))
+
+
+def huber(x: Tensor, y: Tensor) -> Tensor:
+    """Mean of e^2 / 2 for errors e up to `HUBER_DELTA`, and of a line beyond."""
+    error = ops.abs(x - y)
+    near = ops.minimum(error, HUBER_DELTA)
+    return ops.mean(near * (error - 0.5 * near))
+
+
+def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
+    """1 - cosine of the angle between x and y, each sample one vector; mean over samples.
+
+    It does not see lengths. Of vectors of features that is their strength; of images in [-1, 1],
+    whose 0 is a middle gray, it is their contrast: a fainter image is as near as the image itself.
+    """
+    x, y = (ops.normalize(ops.reshape(values, (ops.shape(values)[0], -1))) for values in (x, y))
+    return 1.0 - ops.mean(ops.sum(x * y, axis=-1))
+
+
+def hinge(x: Tensor, y: Tensor) -> Tensor:
+    """Mean of |x - y| beyond `HINGE_MARGIN`.
+
+    The hinge of regression: max(0, 1 - x y), that of classification, is not least at y = x.
+    """
+    return ops.mean(ops.relu(ops.abs(x - y) - HINGE_MARGIN))
+
+
+DISTANCES = {
+    "mae": mean_absolute_error,
+    "mse": mean_squared_error,
+    "huber": huber,
+    "cosine": cosine_distance,
+    "hinge": hinge,
+}

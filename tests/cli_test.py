@@ -153,12 +153,13 @@ def test_options_reach_the_training(monkeypatch, tmp_path):
     monkeypatch.setattr(distribution, "start", start)
     monkeypatch.setattr(run, "train", train)
     arguments = "--strategy mirrored --precision mixed_bfloat16 --replicas 2 --worker-timeout 9"
-    more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3"
+    more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3 --set selection=sample width=0.5"
     command = ["train", "--workdir", str(tmp_path), *arguments.split(), *more.split()]
     assert cli.main(command) == 1  # a lost worker is told in one line
     assert given["start"] == ("mirrored", "mixed_bfloat16", {"replicas": 2, "worker_timeout_s": 9})
     preset, options = given["train"]
     assert (preset.dtype, preset.ema_momentum) == ("mixed_bfloat16", 0.999)
+    assert (preset.selection, preset.width) == ("sample", 0.5)
     assert (options["save_every"], options["best"], options["epochs"]) == (50, "val_ssim", 3)
     assert options["distribution"] == "devices"
 
@@ -255,10 +256,11 @@ def test_evaluate_in_a_process_of_its_own(small_run):
 def test_evaluate_prints_a_table_with_reasons(small_run, capsys):
     assert cli.main(["evaluate", "--workdir", str(small_run), "--split", "validation"]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert float(rows["rmse"]) > 0
+    rmse, error = map(float, rows["rmse"].split(" ± "))
+    assert 0 < error < rmse
     assert rows["split"] == "validation"
     assert rows["kid_mean"].startswith("None (needs ")
-    assert "notes" not in rows
+    assert "notes" not in rows and "standard_errors" not in rows
 
 
 def test_evaluate_names_what_is_missing(small_run, tmp_path, caplog):

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -196,6 +198,9 @@ class FakeModel:
         assert images.dtype == np.float32
         return -images
 
+    def drawing(self):
+        return self
+
 
 class FakeDTN(FakeModel):
     def constancy(self, inputs):
@@ -255,6 +260,69 @@ def test_command_enlarges_with_any_model(command):
     assert {name: image.shape[0] for name, image in written.items()} == dict.fromkeys(
         ("a.png", "b.png", "c.png"), 2 * SIZE
     )
+
+
+@pytest.fixture
+def opened(monkeypatch, tmp_path):
+    """Has `pixdt convert` open a model of ours as a run; returns what the command wrote."""
+    from keras_pixdt import cli, presets
+    from keras_pixdt.data.pairs import DomainSet
+    from keras_pixdt.training import run, super_resolution
+
+    photos = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "run").mkdir()
+    for i, photo in enumerate(photos):
+        data.write_image(tmp_path / "photos" / f"{i}.png", photo)
+    upscale = functools.partial(super_resolution.train_upscaler, steps=2, width=1 / 16)
+    monkeypatch.setattr(super_resolution, "train_upscaler", upscale)
+
+    def convert_with(model, *options):
+        splits = {"train": DomainSet(photos, photos)}
+        opened = run.Run(tmp_path / "run", presets.get("kim2017"), {}, 0, model, _splits=splits)
+        monkeypatch.setattr(run, "load_run", lambda path, checkpoint: opened)
+        arguments = ["convert", str(tmp_path / "photos"), *options]
+        arguments += ["--model", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+        assert cli.main(arguments) == 0
+        written = [read(tmp_path / "out" / f"{i}.png") for i in range(3)]
+        return data.to_float(photos), np.stack(written), opened
+
+    return convert_with
+
+
+def test_super_resolution_takes_what_g_draws_not_what_was_enlarged(opened):
+    """Sec. 5.2 of Taigman et al. 2017: g draws 64 px, of which G(x) has 152 for D."""
+    import keras
+
+    from keras_pixdt.models.domain_transfer import DomainTransferNetwork, build_function
+
+    keras.utils.set_random_seed(0)
+    function = build_function(32, 1 / 16)
+    model = DomainTransferNetwork(function, 32, 1 / 32, generated_size=16)
+    for variable in model.generator.trainable_variables:
+        variable.assign(10 * np.asarray(variable))
+    assert (model.drawn_size, model.generated_shape()[1]) == (16, 32)
+    x, written, run = opened(model, "--super-resolution", "2")
+    drawn = np.asarray(model.generator(model.function(x, training=False), training=False))
+    assert drawn.std() > 0.1 and drawn.shape[1] == 16
+    upscaler = keras.models.load_model(run.workdir / "upscaler_x2.keras")
+    assert upscaler.image_size == 16
+    expected = data.to_uint8(np.asarray(upscaler(drawn)))
+    assert written.shape == expected.shape == (3, 32, 32, 3)
+    assert np.abs(written.astype(int) - expected).max() <= 1
+    enlarged = data.to_uint8(np.asarray(model(x)))  # which has the same size here
+    assert np.abs(written.astype(int) - enlarged).max() > 1
+
+
+def test_a_network_with_stages_converts_by_its_last(opened):
+    """Its `converter` draws one image for each stage."""
+    from keras_pixdt.models.rough_to_detail import RoughToDetailGAN
+
+    model = RoughToDetailGAN(image_size=32, stages=2, width=1 / 16, seed=0)
+    x, written, _ = opened(model)
+    expected = data.to_uint8(np.asarray(model(x, training=False)))
+    assert expected.shape == (3, 32, 32, 3)
+    assert np.abs(written.astype(int) - expected).max() <= 1
 
 
 def test_best_of_folder_needs_a_model_with_f(command, caplog, tmp_path):

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_pixdt import losses
 from keras_pixdt.losses import binary_cross_entropy
+from tests.samples import images
 
 
 def test_is_eq_2_of_yoo2016():
@@ -43,3 +45,39 @@ def test_a_discriminator_that_cannot_tell_learns(label):
         loss = binary_cross_entropy(tf.constant([[label]]), logits)
     assert float(loss) == pytest.approx(np.log(2), rel=1e-6)
     assert tape.gradient(loss, logits).numpy().item() == 0.5 - label
+
+
+def test_distances_against_hand_calculations():
+    x = np.array([[3.0, 4.0], [0.0, 1.0]], "float32")
+    y = np.array([[3.0, 2.0], [1.0, 0.95]], "float32")  # errors 0, 2, 1 and 0.05
+    cosines = [(9 + 8) / (5 * 13**0.5), 0.95 / (1 + 0.95**2) ** 0.5]
+    expected = {
+        "mae": 3.05 / 4,
+        "mse": (4 + 1 + 0.0025) / 4,
+        "huber": (1.5 + 0.5 + 0.00125) / 4,
+        "cosine": 1 - sum(cosines) / 2,
+        "hinge": (1.9 + 0.9) / 4,
+    }
+    found = {name: float(fn(x, y)) for name, fn in losses.DISTANCES.items()}
+    assert found == pytest.approx(expected, rel=1e-5)
+    for fn in losses.DISTANCES.values():
+        assert float(fn(x, x)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_cosine_is_that_of_whole_images():
+    x, y = images(3), images(3, seed=1)
+    flat = [v.reshape(3, -1).astype("float64") for v in (x, y)]
+    cosines = np.sum(flat[0] * flat[1], 1) / np.prod(np.linalg.norm(flat, axis=2), axis=0)
+    assert float(losses.cosine_distance(x, y)) == pytest.approx(1 - cosines.mean(), rel=1e-5)
+
+
+def test_the_cosine_does_not_see_lengths_and_has_a_slope_everywhere():
+    x = tf.constant([[3.0, 4.0], [0.0, 0.0]])
+    y = tf.constant([[0.6, 0.8], [1.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        distance = losses.cosine_distance(x, y)
+    assert float(distance) == pytest.approx(0.5)  # of a vector of no length, 1
+    slope = tape.gradient(distance, x).numpy()
+    np.testing.assert_allclose(slope[0], 0.0, atol=1e-7)
+    assert np.isfinite(slope).all()

@@ -1,4 +1,14 @@
-"""Splits by product: train, validation and test share no product and no duplicate of one."""
+"""Splits by product: train, validation and test share no product and no duplicate of one.
+
+Differs from the paper of Yoo et al., whose split is not published:
+- The paper chooses 487 products at random for validation and as many for test (Sec. 5.2). Here a
+  hash of each product decides, so that it is the same split everywhere and the shares of 5% are met
+  on average; and duplicates stay in one split, so that no test product has been seen.
+
+Differs from the paper of Kwon et al., whose split is not published:
+- The paper removes test images that are in both splits, which leaves 939 products and 7,307 photos
+  (Sec. 4). Here duplicates are put into one split beforehand, so that none is lost.
+"""
 
 from __future__ import annotations
 

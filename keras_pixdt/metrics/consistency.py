@@ -43,12 +43,26 @@ def consistency_share(
     Raises:
         ValueError: the shapes differ or there is no triplet.
     """
+    return float(np.mean(triplet_shares(first, second, other, similarity)))
+
+
+def triplet_shares(
+    first: np.ndarray,
+    second: np.ndarray,
+    other: np.ndarray,
+    similarity: Callable[[np.ndarray, np.ndarray], np.ndarray] = cosine,
+) -> np.ndarray:
+    """Of each triplet the share of its two comparisons that hold; see `consistency_share`.
+
+    Returns:
+        float64 `(n,)`: 0, 0.5 or 1.
+    """
     shapes = [np.shape(x) for x in (first, second, other)]
     if len(set(shapes)) != 1 or len(first) == 0:
         raise ValueError(f"Consistency needs triplets of features (n, d). Received: {shapes}.")
     same = similarity(first, second) - TOLERANCE
     holds = same > similarity(first, other), same > similarity(second, other)
-    return float(np.mean(holds))
+    return np.mean(holds, axis=0)
 
 
 def sample_triplets(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:

@@ -158,6 +158,11 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         return cls(optimizers, config["name"])
 
 
+def train_pass(network: keras.Model, inputs: Tensor) -> Tensor:
+    """Runs a network in training mode."""
+    return network(inputs, training=True)
+
+
 def check_batch_size(batch_size: int, replicas: int, what: str = "batch size") -> None:
     """Refuses a global batch that replicas cannot share equally.
 
@@ -199,6 +204,9 @@ class _TensorFlowEngine(keras.Model):
     def _workers(self) -> int:
         extended = self.distribute_strategy.extended
         return getattr(extended, "_num_workers", 1)
+
+    def _attach_state(self):
+        pass  # variables always have it
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass  # all is built; Keras' own breaks under MultiWorkerMirroredStrategy (issue 20585)
@@ -353,6 +361,10 @@ class _JAXEngine(keras.Model):
     def _workers(self) -> int:
         return jax.process_count()
 
+    def _attach_state(self):
+        """Within `fit`, gives the variables their values, and has the next step take these."""
+        self.jax_state_sync()
+
     def _weigh(self, loss):
         return loss, loss  # keras.distribution shards one program; nothing is summed by hand
 
@@ -486,9 +498,28 @@ class AdversarialModel(
         """Those of them that the step uses now; the others get gradients of zero."""
         return self.player_variables(name)
 
+    @property
+    def at_last_stage(self) -> bool:
+        """Whether the model is trained as a whole, so that the scores of epochs compare."""
+        return True
+
     def plain_converter(self) -> keras.Model:
         """The converter as it is exported: a functional model without what only training needs."""
         return self.converter
+
+    @property
+    def drawn_size(self) -> int:
+        """Side in px of what `drawing` draws."""
+        return self.generated_shape()[1]  # type: ignore[return-value]
+
+    def drawing(self) -> keras.Model:
+        """What converts images, in the size that is drawn: before any mere enlargement.
+
+        Returns:
+            A model of float32 images in [-1, 1] as `call` takes them, to (batch, `drawn_size`,
+            `drawn_size`, 3); the model itself where it does not enlarge what it draws.
+        """
+        return self
 
     def _retrace(self) -> None:
         """Has the functions of `fit`, `evaluate` and `predict` traced anew: the step changed."""
@@ -628,6 +659,24 @@ class AdversarialModel(
     def generated_shape(self) -> tuple[int | None, ...]:
         """Shape of the images of `evaluation_pair`, with None for the batch."""
         raise NotImplementedError
+
+    def converter_passes(
+        self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
+    ) -> list[Tensor]:
+        """The passes in which a training step normalizes what the model converts.
+
+        BatchNorm's statistics of averaged weights are measured in them. Here it is one pass, of the
+        converter on `source`. A model whose networks see other images too overrides it.
+
+        Args:
+            batch: as for `adversarial_step`.
+            run: takes a network of the model and its input, and returns what the network draws of
+                it in training mode. Whoever measures gives one that runs copies of the networks.
+
+        Returns:
+            What each pass draws.
+        """
+        return [run(self.converter, batch["source"])]
 
     def _train(self, data: Any) -> dict[str, Tensor]:
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]

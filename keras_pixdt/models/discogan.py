@@ -8,15 +8,15 @@ other domain and back shall be what it was: this makes the relation of the domai
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization
-from keras_pixdt.losses import binary_cross_entropy
-from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
+from keras_pixdt.losses import DISTANCES, binary_cross_entropy
+from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor, train_pass
 
 # not in the paper: sizes of filters and the leak, from the authors' code.
 FILTER_SIZE_PX = 4
@@ -171,53 +171,9 @@ def build_mlp(
 
 
 # Reconstruction: the distance d of Eq. 3. Sec. 2.1 names L1, L2 and Huber, Sec. 2.3 MSE, cosine
-# distance and hinge loss. Each takes x and its reconstruction, (batch, ...), to a scalar.
+# distance and hinge loss.
 
-HUBER_DELTA = 1.0  # not in the paper: where the square ends and the line begins
-HINGE_MARGIN = 0.1  # not in the paper: what the hinge forgives, of a range from -1 to 1
-
-
-def mean_absolute_error(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """L1: mean of |x - reconstruction|."""
-    return ops.mean(ops.abs(x - reconstruction))
-
-
-def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """L2: mean of (x - reconstruction)^2."""
-    return ops.mean(ops.square(x - reconstruction))
-
-
-def huber(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean of e^2 / 2 for errors e up to `HUBER_DELTA`, and of a line beyond."""
-    error = ops.abs(x - reconstruction)
-    near = ops.minimum(error, HUBER_DELTA)
-    return ops.mean(near * (error - 0.5 * near))
-
-
-def cosine_distance(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """1 - cosine of the angle between a sample and its reconstruction, mean over the samples."""
-    x, reconstruction = (
-        ops.normalize(ops.reshape(values, (ops.shape(values)[0], -1)))
-        for values in (x, reconstruction)
-    )
-    return 1.0 - ops.mean(ops.sum(x * reconstruction, axis=-1))
-
-
-def hinge(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean of |x - reconstruction| beyond `HINGE_MARGIN`.
-
-    The hinge of regression: max(0, 1 - x y), that of classification, is not least at y = x.
-    """
-    return ops.mean(ops.relu(ops.abs(x - reconstruction) - HINGE_MARGIN))
-
-
-RECONSTRUCTIONS = {
-    "mae": mean_absolute_error,
-    "mse": mean_squared_error,
-    "huber": huber,
-    "cosine": cosine_distance,
-    "hinge": hinge,
-}
+RECONSTRUCTIONS = DISTANCES
 
 
 # Objective and step: Secs. 2.3 and 2.4
@@ -320,7 +276,7 @@ class CrossDomainGAN(AdversarialModel):
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step on the discriminators, then one on the generators."""
         x_a, x_b = batch["source"], batch["target"]
-        forward = self.forward("converter", lambda: self._translations(x_a, x_b))
+        forward = self.forward("converter", lambda: ops.stack(self.converter_passes(batch)))
 
         # Update D_A and D_B (Eq. 8).
         translations = ops.stop_gradient(forward.outputs)
@@ -339,16 +295,34 @@ class CrossDomainGAN(AdversarialModel):
         )
         return {"discriminator": discriminator, "converter": converter}
 
-    def _translations(self, x_a: Tensor, x_b: Tensor) -> Tensor:
-        """x_AB, x_ABA, x_BA and x_BAB, as far as the model has them, as one tensor."""
-        x_ab = self.converter(x_a, training=True)
+    def converter_passes(
+        self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
+    ) -> list[Tensor]:
+        """x_AB, x_ABA, x_BA and x_BAB, as far as the model has them.
+
+        Each generator normalizes samples of its domain and translations to it, as batches of their
+        own: G_AB x_A and x_BA, G_BA x_B and x_AB.
+
+        Args:
+            batch: samples of domain A under "source", and of domain B under "target".
+            run: as in `AdversarialModel.converter_passes`.
+
+        Raises:
+            ValueError: a coupled model has no samples of domain B.
+        """
+        if self.coupled and "target" not in batch:
+            raise ValueError(
+                "A coupled model translates samples of both domains: give those of the second as "
+                f"`target`. Received: {', '.join(batch)}"
+            )
+        x_ab = run(self.converter, batch["source"])
         translations = [x_ab]
         if self.reconstruction_weight:
-            translations.append(self.reverse_converter(x_ab, training=True))
+            translations.append(run(self.reverse_converter, x_ab))
         if self.coupled:
-            x_ba = self.reverse_converter(x_b, training=True)
-            translations += [x_ba, self.converter(x_ba, training=True)]
-        return ops.stack(translations)
+            x_ba = run(self.reverse_converter, batch["target"])
+            translations += [x_ba, run(self.converter, x_ba)]
+        return translations
 
     def discriminator_loss(self, x_a: Tensor, x_b: Tensor, translations: Tensor) -> Tensor:
         """L_D (Eq. 8), or L_D_B (Eq. 6) of a model that is not coupled.

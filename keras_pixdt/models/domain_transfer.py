@@ -15,6 +15,7 @@ import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization, moving_statistics
+from keras_pixdt.losses import DISTANCES
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 # f: Sec. 5.1.
@@ -29,6 +30,7 @@ INNERMOST_PX = 4  # side of the map that the first block of g draws
 INNERMOST_FILTERS = 512
 LEAK = 0.2  # of the faces' discriminator (Sec. 5.2)
 STDDEV = 0.02
+CONVERTER_OBJECTIVES = ("non_saturating", "saturating")
 
 
 # Networks: Sec. 5.1 for digits, 5.2 for faces
@@ -172,9 +174,7 @@ def build_generator(
     return keras.Model(code, x, name=name)
 
 
-def _strided(
-    x: Tensor, filters: list[int], leak: float, dtype: Any, first_norm: bool = True
-) -> Tensor:
+def _strided(x: Tensor, filters: list[int], leak: float, dtype: Any, first_norm: bool) -> Tensor:
     """Convolutions of stride 2, each with BatchNorm and a ReLU that may leak."""
     for i, count in enumerate(filters, start=1):
         norm = first_norm or i > 1
@@ -205,14 +205,16 @@ def build_discriminator(
     blocks: int = 4,
     leak: float = 0.0,
     classes: int = 3,
+    first_norm: bool = False,
     dtype: Any = None,
     name: str = "discriminator",
 ) -> keras.Model:
     """D: blocks of strided convolution, BatchNorm and ReLU, and a linear layer to the classes.
 
-    The first block has no BatchNorm, as Radford et al. 2015 advise. Images of T and what G makes
-    are batches of their own: normalized at once, dark grounds and gray ones, strong strokes and
-    faint ones were the same to D, and without L_TID G drew digits in gray on gray.
+    All blocks are batch-normalized in the paper. Here the first is not, unless `first_norm` says
+    so, as Radford et al. 2015 advise. Images of T and what G makes are batches of their own:
+    normalized at once, dark grounds and gray ones, strong strokes and faint ones were the same to
+    D, and without L_TID G drew digits in gray on gray.
 
     Args:
         image_size: side of the square images, px.
@@ -220,6 +222,7 @@ def build_discriminator(
         blocks: 4 for digits (Sec. 5.1), 6 for faces (Sec. 5.2).
         leak: slope of the ReLUs below 0; 0.2 for faces.
         classes: 3, or 2 for the baseline (Sec. 3).
+        first_norm: whether the first block has a BatchNorm too.
         dtype: dtype policy of the layers; the logits are float32 in any case.
         name: of the model.
 
@@ -228,7 +231,7 @@ def build_discriminator(
         (batch, classes), of which the last is that of images of T.
     """
     image = keras.Input((image_size, image_size, 3), name="image")
-    x = _strided(image, _filters(blocks, width), leak, dtype, first_norm=False)
+    x = _strided(image, _filters(blocks, width), leak, dtype, first_norm)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     x = layers.Dense(classes, kernel_initializer=_normal(), dtype=dtype, name="classes")(x)
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
@@ -255,18 +258,13 @@ def build_encoder(
     """
     blocks = (image_size // INNERMOST_PX).bit_length() - 1
     image = keras.Input((image_size, image_size, 3), name="image")
-    x = _strided(image, _filters(blocks, width), 0.0, dtype)
+    x = _strided(image, _filters(blocks, width), 0.0, dtype, first_norm=True)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     code = layers.Dense(features, kernel_initializer=_normal(), dtype=dtype, name="code")(x)
     return keras.Model(image, code, name=name)
 
 
 # Objective and step: Secs. 3 and 4
-
-
-def mean_squared_error(a: Tensor, b: Tensor) -> Tensor:
-    """The distance d and d_2: "MSE is used for both" (Sec. 4); mean over samples and numbers."""
-    return ops.mean(ops.square(a - b))
 
 
 def total_variation(images: Tensor) -> Tensor:
@@ -298,12 +296,22 @@ def _halves(x_t: Tensor, transfers: Tensor) -> tuple[Tensor, Tensor]:
     return transfers[:count], transfers[count:]
 
 
-def _without_dropout(layer: keras.Layer) -> keras.Layer:
-    """A copy of a layer of f: where G is in training mode, f would be too, and draw noise."""
-    config = layer.get_config()
-    if isinstance(layer, layers.Dropout):
-        config["rate"] = 0.0
-    return type(layer).from_config(config)
+@keras.saving.register_keras_serializable("keras_pixdt")
+class Transfer(keras.Model):
+    """G = g after f: a functional model of f, g and, after it, what enlarges.
+
+    A plain functional model would run f, too, in the mode that it is called in, whatever its graph
+    says: its noise, augmentation and statistics would be active where G is in training. Here f is
+    a constant function, in inference mode always; in copies and in saved models as well.
+    """
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        """Images of S to what g draws of them."""
+        _, function, *others = self.layers
+        x = function(inputs, training=False)
+        for layer in others:
+            x = layer(x, training=training)
+        return x
 
 
 @keras.saving.register_keras_serializable("keras_pixdt")
@@ -315,7 +323,8 @@ class DomainTransferNetwork(AdversarialModel):
 
     | row | |
     | --- | --- |
-    | baseline (Sec. 3) | `through_f=False, ternary=False, beta=0.0` |
+    | baseline (Sec. 3) | `through_f=False, ternary=False, beta=0.0,` |
+    | | `converter_objective="saturating"` |
     | DTN | |
     | without L_TID | `beta=0.0` |
     | without L_CONST | `alpha=0.0` |
@@ -335,9 +344,14 @@ class DomainTransferNetwork(AdversarialModel):
         of f, the pixels and the channels. L_TV is of G(x) for x of S.
       - BatchNorm in g and D sees images of S and of T as batches of their own. The moving
         statistics of g are those of S, from which images are transferred.
-      - D's first layer has no BatchNorm (see `build_discriminator`).
+      - All layers of D are batch-normalized in the paper. Here the first is not, unless
+        `discriminator_first_norm` says so: with it and without L_TID, G drew digits in gray on
+        gray.
+      - Of what the paper tried for d, besides MSE and the cosine distance, metric learning (hinge
+        and triplet losses) is not here, nor is the second GAN that it tried for d_2: it found
+        performance mostly unchanged, and no noticeable improvement. "hinge" here is that of
+        regression, which compares f(x) with f(G(x)) alone.
       - D is updated first, and g through the updated one.
-      - The baseline's G minimizes -log D(G(x)), as Eq. 4 does, not log(1 - D(G(x))) of Eq. 1.
       - For faces D takes 152 px and g draws 64: there G enlarges what g draws (bilinearly), and
         L_TID compares the enlarged image.
 
@@ -349,15 +363,24 @@ class DomainTransferNetwork(AdversarialModel):
         alpha: weight of L_CONST (Eq. 5).
         beta: weight of L_TID (Eq. 6).
         gamma: weight of L_TV (Eq. 7).
+        distance: d of L_CONST, between vectors of f: a key of `keras_pixdt.losses.DISTANCES`,
+            "mse" (the paper's, Sec. 4), "mae", "huber", "cosine" or "hinge". The cosine distance
+            leaves the length of f free.
+        target_distance: d_2 of L_TID, between images: the same keys, "mse" in the paper. The cosine
+            distance leaves the contrast of G(x) free.
         through_f: whether G contains f; else it has trained layers there.
         ternary: whether D has three classes and sees G(x) for x of T; else two.
         adversarial: whether there is a D.
+        converter_objective: what g minimizes of D: "non_saturating" is -log D(G(x)), as Eq. 4 has
+            it; "saturating" is log(1 - D(G(x))), as Eq. 1 has it for the baseline, with two classes
+            only. Its gradient vanishes where D is sure that G(x) is not of T.
         gray: whether g draws one channel.
         generated_size: side of what g draws in px, a power of two from 16; None is `image_size`.
         pointwise: whether g has 1x1 convolutions (Sec. 5.2).
         discriminator_blocks: strided layers of D: 4 for digits, 6 for faces.
         discriminator_leak: slope of D's ReLUs below 0: 0.2 for faces.
         discriminator_width: the same as `width` for D; None takes `width`.
+        discriminator_first_norm: whether D's first layer has a BatchNorm, as all of the paper's do.
         **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
 
     Raises:
@@ -384,15 +407,19 @@ class DomainTransferNetwork(AdversarialModel):
         alpha: float = 15.0,
         beta: float = 15.0,
         gamma: float = 0.0,
+        distance: str = "mse",
+        target_distance: str = "mse",
         through_f: bool = True,
         ternary: bool = True,
         adversarial: bool = True,
+        converter_objective: str = "non_saturating",
         gray: bool = False,
         generated_size: int | None = None,
         pointwise: bool = False,
         discriminator_blocks: int = 4,
         discriminator_leak: float = 0.0,
         discriminator_width: float | None = None,
+        discriminator_first_norm: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -402,10 +429,26 @@ class DomainTransferNetwork(AdversarialModel):
         for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
             if weight < 0:
                 raise ValueError(f"`{name}` must not be negative. Received: {weight}")
+        for name, key in (("distance", distance), ("target_distance", target_distance)):
+            if key not in DISTANCES:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(DISTANCES)}. Received: {key!r}"
+                )
         if not adversarial and not alpha and not beta:
             raise ValueError(
                 "Without a discriminator G needs `alpha` or `beta` above 0: nothing else says "
                 "what it shall draw. Received: adversarial=False, alpha=0, beta=0"
+            )
+        if converter_objective not in CONVERTER_OBJECTIVES:
+            raise ValueError(
+                f"`converter_objective` must be one of {CONVERTER_OBJECTIVES}. "
+                f"Received: {converter_objective!r}"
+            )
+        if converter_objective == "saturating" and (ternary or not adversarial):
+            raise ValueError(
+                '`converter_objective="saturating"` minimizes log(1 - D(G(x))), which needs a D of '
+                "two classes (Eq. 1): set ternary=False and adversarial=True, or leave it out. "
+                f"Received: ternary={ternary}, adversarial={adversarial}"
             )
         if discriminator_blocks < 1:
             raise ValueError(
@@ -416,15 +459,18 @@ class DomainTransferNetwork(AdversarialModel):
         self.image_size = image_size
         self.width = width
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        self.distance, self.target_distance = distance, target_distance
         self.through_f = through_f
         self.ternary = ternary
         self.adversarial = adversarial
+        self.converter_objective = converter_objective
         self.gray = gray
         self.generated_size = generated_size
         self.pointwise = pointwise
         self.discriminator_blocks = discriminator_blocks
         self.discriminator_leak = discriminator_leak
         self.discriminator_width = discriminator_width
+        self.discriminator_first_norm = discriminator_first_norm
         self.function = self._frozen(function)
         self._build_networks()
 
@@ -440,14 +486,13 @@ class DomainTransferNetwork(AdversarialModel):
                 f"{expected} and gives one vector for each, (None, features). "
                 f"Received one that takes {takes} and gives {gives}"
             )
-        copy = keras.models.clone_model(function, clone_function=_without_dropout, recursive=True)
+        copy = keras.models.clone_model(function)
         copy.set_weights(function.get_weights())
         copy.trainable = False
         return copy
 
     def _build_networks(self) -> None:
         policy = self.dtype_policy
-        shape = (self.image_size, self.image_size, 3)
         features = self.function.output_shape[-1]
         drawn_size = self.generated_size or self.image_size
         self.generator = build_generator(
@@ -465,9 +510,7 @@ class DomainTransferNetwork(AdversarialModel):
         self.enlarge = layers.Resizing(
             self.image_size, self.image_size, dtype="float32", name="enlarged"
         )
-        source = keras.Input(shape, name="source")
-        code = self.function(source, training=False) if self.through_f else self.encoder(source)
-        self.converter = keras.Model(source, self._drawn(self.generator(code)), name="converter")
+        self.converter = self._converter(enlarged=True, name="converter")
         players = {"converter": learnt}
         if self.adversarial:
             width = self.width if self.discriminator_width is None else self.discriminator_width
@@ -477,10 +520,28 @@ class DomainTransferNetwork(AdversarialModel):
                 blocks=self.discriminator_blocks,
                 leak=self.discriminator_leak,
                 classes=3 if self.ternary else 2,
+                first_norm=self.discriminator_first_norm,
                 dtype=policy,
             )
             players = {"discriminator": ["discriminator"], **players}
         self.set_players(players)
+
+    @property
+    def drawn_size(self) -> int:
+        """Side in px of what g draws: 64 for faces, of which G(x) has 152 (Sec. 5.2)."""
+        return self.generator.output_shape[1]
+
+    def drawing(self) -> keras.Model:
+        """G up to g's own output, which is what Sec. 5.2 enlarges by super-resolution."""
+        return self._converter(enlarged=False, name="drawing")
+
+    def _converter(self, enlarged: bool, name: str) -> keras.Model:
+        """G, with or without what brings g's images to the size of T's."""
+        source = keras.Input((self.image_size, self.image_size, 3), name="source")
+        code = self.function(source, training=False) if self.through_f else self.encoder(source)
+        image = self.generator(code)
+        kind = Transfer if self.through_f else keras.Model
+        return kind(source, self._drawn(image) if enlarged else image, name=name)
 
     def _drawn(self, image: Tensor) -> Tensor:
         """What g draws, in the size of T's images."""
@@ -596,6 +657,8 @@ class DomainTransferNetwork(AdversarialModel):
     def converter_loss(self, x_t: Tensor, f_s: Tensor, transfers: Tensor) -> Tensor:
         """L_G = L_GANG + alpha L_CONST + beta L_TID + gamma L_TV (Eqs. 4 to 7).
 
+        With a saturating objective, the first is the first term of Eq. 1.
+
         Args:
             x_t: images of T, (batch, ...).
             f_s: f(x) of as many images of S.
@@ -606,14 +669,18 @@ class DomainTransferNetwork(AdversarialModel):
         """
         of_s, of_t = _halves(x_t, transfers)
         loss = ops.zeros((), transfers.dtype)
-        if self.adversarial:
+        if self.converter_objective == "saturating":
+            loss -= _cross_entropy(self.discriminator(of_s, training=True), 0)
+        elif self.adversarial:
             loss += _cross_entropy(self.discriminator(of_s, training=True), -1)
             if self.ternary:
                 loss += _cross_entropy(self.discriminator(of_t, training=True), -1)
         if self.alpha:
-            loss += self.alpha * mean_squared_error(f_s, self.function(of_s, training=False))
+            d = DISTANCES[self.distance]
+            loss += self.alpha * d(f_s, self.function(of_s, training=False))
         if self.beta:
-            loss += self.beta * mean_squared_error(x_t, of_t)
+            d_2 = DISTANCES[self.target_distance]
+            loss += self.beta * d_2(x_t, of_t)
         if self.gamma:
             loss += self.gamma * total_variation(of_s)
         return loss
@@ -625,9 +692,10 @@ class DomainTransferNetwork(AdversarialModel):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         arguments = (
-            "image_size", "width", "alpha", "beta", "gamma", "through_f", "ternary", "adversarial",
-            "gray", "generated_size", "pointwise", "discriminator_blocks", "discriminator_leak",
-            "discriminator_width",
+            "image_size", "width", "alpha", "beta", "gamma", "distance", "target_distance",
+            "through_f", "ternary", "adversarial", "converter_objective", "gray", "generated_size",
+            "pointwise", "discriminator_blocks", "discriminator_leak", "discriminator_width",
+            "discriminator_first_norm",
         )  # fmt: skip
         config = {name: getattr(self, name) for name in arguments}
         function = keras.saving.serialize_keras_object(self.function)

@@ -152,19 +152,23 @@ class Pix2Pix(AdversarialModel):
     (batch, image_size, image_size, 3); `predict` takes such dicts or source images.
 
     Differs from the paper:
-      - At test time BatchNorm uses its moving statistics, where Sec. 3.3 takes those of the test
-        batch: on a phone there is one photo at a time, and its result must not depend on others.
-      - At test time the noise is that of a fixed seed, the same for all images
-        (`keras_pixdt.layers.Dropout`), so that scores and pictures can be repeated.
-        `plain_converter` has none.
-      - No random jitter (resize to 286 px, crop of 256 px).
-      - The discriminator is updated first, and the converter through the updated one, as in
-        Algorithm 1 of Goodfellow et al. (2014); the authors' code takes the verdicts of before.
-      - "same" padding. For the strided layers that is the 1 px of the authors' code; the
-        discriminator's last two get 1 px before and 2 px after, so that at 256 px it has 32x32
-        verdicts in the place of 30x30, those at the border with more padding in their patch.
-      - The sizes 64 and 128 px are not in the paper: the U-Net has two layers and one layer less
-        between 512 and 512 filters, and the first three layers of the decoder are the noisy ones.
+      - The paper runs the generator at test time as in training, so that BatchNorm takes the
+        statistics of the test batch (Sec. 3.3). Here it uses its moving statistics: a phone
+        converts one photo at a time, and its result must not depend on others.
+      - The paper draws the noise, which is dropout, at test time too. Here it is then that of a
+        fixed seed, the same for all images (`keras_pixdt.layers.Dropout`), so that scores and
+        pictures can be repeated. `plain_converter`, which is exported, has none.
+      - The paper jitters its images: resized to 286 px, cropped to 256 px at random (Sec. 6.2).
+        Here they are not: the pairs of all rows of a table are the same images.
+      - The paper alternates one step of D and one of G, without saying which verdicts G learns
+        from; its authors' code takes those of before. Here the converter is updated through the
+        updated discriminator, as in Algorithm 1 of Goodfellow et al. (2014).
+      - The authors' code pads by 1 px on all sides. "same" padding does too where layers stride;
+        the discriminator's last two, which do not, get 1 px before and 2 px after. So it has 32x32
+        verdicts at 256 px instead of 30x30, those at the border with more padding in their patch.
+      - The paper's images have 256 px. At 64 and 128 px, for machines that cannot train these, the
+        U-Net has two layers and one layer less, between those of 512 filters, and its decoder's
+        first three layers are the noisy ones.
 
     The converter is run once a step; discriminator and converter are updated from this pass
     (no weight of the converter changes in between), so that its BatchNorm statistics move once.

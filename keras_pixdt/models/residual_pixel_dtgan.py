@@ -184,20 +184,24 @@ class ResidualPixelDTGAN(AdversarialModel):
     (batch, image_size, image_size, 3); `predict` takes such dicts or source images.
 
     Differs from the paper, where it cannot be followed to the letter:
-      - As printed in Sec. 3.2, the discriminators minimize E[log D(x)] + E[1 - log D(G(z))],
-        which would teach them that real images are false. The text labels real images true and
-        generated ones false: the losses here are the cross entropies of these labels, which has
-        log(1 - D) in the place of 1 - log D, and the opposite sign.
-      - Algorithm 1 lets the generator ascend the discriminators' losses. This gradient vanishes
+      - Printed in Sec. 3.2, the discriminators minimize E[log D(x)] + E[1 - log D(G(z))]. This
+        would teach them that real images are false, against the text, which labels real images
+        true and generated ones false. Here they minimize the cross entropies of these labels: with
+        log(1 - D) instead of 1 - log D, and the opposite sign.
+      - In Algorithm 1 the generator ascends the discriminators' losses. That gradient vanishes
         where a discriminator is sure, so the converter minimizes the cross entropy of the label
-        "true" for its images, as "the generator try to [...] give generated image a True label"
-        (Sec. 3.1.2) has it, with the paper's weight of 1/2 for each discriminator.
-      - The "fully connected layer with 7x7x3 filter" is a transposed convolution of 7x7 with 3
-        outputs and stride 2: the reverse of conv1, which alone gives the 64 px of the output.
-      - The discriminators' "binary output" is the 4x4 convolution to one logit of PixelDTGAN, the
-        paper's base, after the 4 convolutional layers of 128 to 1024 filters.
-      - How the reversed blocks upsample is not said: transposed convolutions, and on their
-        shortcuts a 1x1 convolution before nearest neighbours.
+        "true" for its images, as Sec. 3.1.2 says ("the generator try to [...] give generated image
+        a True label"), with the paper's weight of 1/2 for each discriminator.
+      - The generator ends with a "fully connected layer with 7x7x3 filter". A filter of 7x7 is
+        that of a convolution: here the last layer is a transposed one of 7x7 with 3 outputs and
+        stride 2, the reverse of the encoder's first, which alone gives 64 px.
+      - The discriminators have "4 convolutional layers with a binary output" from 128 to 1024
+        filters; what makes one number of the last map of 4x4 is not said. Here it is a convolution
+        of 4x4, as in PixelDTGAN, which the paper builds on.
+      - The decoder is "ResNet-34 in a reversed way"; how it upsamples is not said. Here a
+        transposed convolution doubles the map, and a 1x1 convolution before nearest neighbours its
+        shortcut: the reverse of ResNet's strided shortcut would leave three of four pixels without
+        one.
 
     Real and converted images go through a discriminator in two calls, so that BatchNorm has the
     statistics of each kind. The converter is updated through a batch of converted images alone:

@@ -120,17 +120,18 @@ def build_converter(
         if j > 1:
             x = layers.Concatenate(dtype=dtype, name=f"decoder{j}_concat")([x, maps[-j]])
         stage = j - blocks + stages  # the one that adds this block; from 1
-        x = _decoder_block(x, count, f"decoder{j}", fade and stage >= 1, width, dtype)
+        x = _decoder_block(
+            x, count, f"decoder{j}", fade and stage >= 1, last=j == blocks, width=width, dtype=dtype
+        )
         if stage >= 1:
             images.append(_to_rgb(x, stage, stages, width, dtype))
     return keras.Model(source, images, name="converter")
 
 
 def _decoder_block(
-    x: Tensor, count: int, name: str, fade: bool, width: float, dtype: Any
+    x: Tensor, count: int, name: str, fade: bool, *, last: bool, width: float, dtype: Any
 ) -> Tensor:
-    """Fig. 2b: doubles the size on two paths, and adds them."""
-    last = count == 3
+    """Fig. 2b: doubles the size on two paths, and adds them; the last block gives the image."""
     # Skip: upsampling by 2 and 1x1 convolution. The two commute; this order has a quarter of the
     # work.
     skip = layers.Conv2D(count, 1, kernel_initializer=_normal(), dtype=dtype, name=f"{name}_skip")(
@@ -269,25 +270,31 @@ class RoughToDetailGAN(AdversarialModel):
     `RoughToDetailGAN()` is the model with three stages for 256 px. As it is built it stands at the
     last stage with alpha 1, and `fit` trains it as a whole. The curriculum is set by `on_phase`,
     which `keras_pixdt.training.Schedule` calls: `fit` with this callback and the preset `kwon2019`
-    goes through all stages, and so does `pixdt train`. When a stage begins, the optimizers forget
-    their moments, as in the progressive growing of Karras et al. (2017) that the paper builds on.
+    goes through all stages, and so does `pixdt train`.
 
     Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
     (batch, image_size, image_size, 3), at all stages; `predict` takes such dicts or source images,
     and gives images of the same size: those of earlier stages are enlarged.
 
-    Where the paper leaves choices, or is not followed to the letter:
-      - Its supplement, which has the sizes of the networks, was not at hand: filters and kernels
-        are those of pix2pix, which it builds on. The encoder goes down to 1x1.
-      - The penalty is on the gradient of the sum of an image's patch scores, Eq. 1 has their mean,
-        as in the public code of pix2pix's authors. With weights of 1 the two images terms and the
-        critic's then are of a size: at 256 px the gradient of the mean absolute error has the norm
-        1/443, that of the mean of 1024 scores about 1/1024. Of the mean score's gradient, which
-        the penalty would hold at 1, the other terms would be drowned.
-      - The gradient is taken by the image alone: the source is a condition, by which the critic
-        need not be Lipschitz.
-      - Eq. 2 and 3 are means over pixels and channels.
-      - alpha is the share of the fade-in that is over when an epoch begins, so 0 in its first.
+    Differs from the paper, or chooses where it leaves a choice:
+      - The paper has the sizes of its networks in a supplement, which was not available. Here
+        filters and kernels are those of pix2pix, which it builds on, and the encoder goes down to
+        1x1.
+      - The paper does not say what its gradient penalty is taken of. Here it is the gradient of
+        the sum of an image's patch scores, while Eq. 1 has their mean, as in the public code of
+        pix2pix's authors. The terms of Eq. 4 then are of one size with weights of 1: at 256 px the
+        gradient of the mean absolute error has the norm 1/443, that of the mean of 1024 scores
+        about 1/1024. A penalty on the mean would hold its gradient at 1 and drown the other terms.
+      - The paper does not say by what the penalty's gradient is taken. Here it is the image
+        alone: the source is a condition, and the critic need not be Lipschitz in it.
+      - Eqs. 2 and 3 are norms, sums over pixels and channels. Here they are means, so that their
+        weights do not depend on the image's size.
+      - The paper's text raises alpha every epoch, its Algorithm 1 every iteration. Here it rises
+        with every step, before the update as in Algorithm 1: from 1 / steps to 1, never 0, at
+        which the new block has no gradient.
+      - The paper does not say what becomes of Adam's moments when a stage begins. Here they are
+        forgotten, as in the progressive growing of Karras et al. (2017): the blocks that join
+        would else be corrected for the bias of steps that they did not take.
 
     The converter is run once a step; converter and discriminator are updated from this pass, in
     this order (Algorithm 1).
@@ -369,6 +376,7 @@ class RoughToDetailGAN(AdversarialModel):
             self.discriminator = build_discriminator(narrowed, policy)
             players["discriminator"] = ["discriminator"]
         self.stage = stages
+        self._alpha: float | None = None  # what `set_stage` set last
         self.set_players(players)
 
     # The curriculum: Sec. 3.3
@@ -378,7 +386,10 @@ class RoughToDetailGAN(AdversarialModel):
 
         Args:
             index: of the phase, from 0.
-            progress: share of it that is over, in [0, 1].
+            progress: share of it that is over after the step that comes, above 0 and at most 1.
+                In a fade-in it is alpha. With 0 the new block would have no gradient, while Adam
+                counts its steps: the first ones that it then takes would be up to
+                1 / sqrt(1 - beta_2) times too large.
 
         Raises:
             ValueError: there are more phases than that.
@@ -398,6 +409,9 @@ class RoughToDetailGAN(AdversarialModel):
             stage: from 1 to `stages`.
             alpha: of the block that the stage added, in [0, 1].
         """
+        if stage == self.stage and alpha == self._alpha:
+            return
+        self._attach_state()
         if stage != self.stage:
             self.stage = stage
             self._retrace()
@@ -405,6 +419,12 @@ class RoughToDetailGAN(AdversarialModel):
                 self.optimizer.restart()
         for i, fade_in in enumerate(self._fade_ins(), start=1):
             fade_in.alpha.assign(alpha if i == stage else 1.0)
+        self._alpha = alpha
+
+    @property
+    def at_last_stage(self) -> bool:
+        """Whether the images have their full size: those of earlier stages are enlarged."""
+        return self.stage == self.stages
 
     def _fade_ins(self) -> list[FadeIn]:
         """Of each stage's block."""
@@ -424,7 +444,7 @@ class RoughToDetailGAN(AdversarialModel):
     def load_own_variables(self, store: Any) -> None:
         """Restores what `save_own_variables` saved."""
         super().load_own_variables(store)
-        self.stage = int(np.array(store["stage"]))
+        self.stage, self._alpha = int(np.array(store["stage"])), None
         self._retrace()
 
     # Images

@@ -27,14 +27,15 @@ class SuperResolution(keras.Model):
     interpolation. It has 20,099 parameters at width 1, whatever the size of the images.
 
     Differs from the paper:
-      - The convolutions predict what bicubic interpolation lacks, not the image: that starts as
-        good as bicubic, and surpasses it within seconds of training.
-      - All three channels. The paper's main network has luminance only; its RGB variant (Sec. 4.5,
-        Table 5) is this one.
-      - Borders are mirrored before the convolutions, in training as well, where the paper has no
-        padding and compares the middle of each patch.
-      - Initial weights follow He et al. 2015, and zeros in the last layer; the paper draws all from
-        N(0, 0.001), from which a network of residuals would start slowly.
+      - The paper's network predicts the image. Here it predicts what bicubic interpolation lacks:
+        that starts as good as bicubic, and surpasses it within seconds of training.
+      - The paper's main network takes luminance only, and enlarges the colours by bicubic
+        interpolation. This one takes all three channels, as its RGB variant (Sec. 4.5, Table 5),
+        since drawn garments and faces have their edges in colour too.
+      - The paper has no padding in training, and compares the middle of each patch. Here borders
+        are mirrored before the convolutions, so that training and use are the same computation.
+      - The paper draws all initial weights from N(0, 0.001). Here they follow He et al. 2015, with
+        zeros in the last layer: a network of residuals would start slowly from 0.001.
 
     Example:
         >>> upscaler = SuperResolution(64, factor=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from keras_pixdt.presets import kwon2019
 from keras_pixdt.presets.preset import Phase, Preset
 
 if TYPE_CHECKING:
@@ -58,6 +59,5 @@ class Pix2PixPreset(Preset):
 PRESETS = (
     Pix2PixPreset(name="pix2pix-64", image_size=64),
     Pix2PixPreset(name="pix2pix-128", image_size=128),
-    # Kwon et al., Sec. 4: "we resize all images to 256 x 256".
-    Pix2PixPreset(name="pix2pix-256", image_size=256, resize="stretch"),
+    Pix2PixPreset(name="pix2pix-256", image_size=256, resize=kwon2019.RESIZE),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
@@ -143,3 +144,44 @@ class Preset(abc.ABC):
     def options(self) -> dict[str, Any]:
         """All fields, as JSON can hold them."""
         return dataclasses.asdict(self)
+
+    def changed(self, settings: Iterable[str]) -> Preset:
+        """The preset with other values of some fields, given as text.
+
+        Args:
+            settings: such as "selection=sample", "mirror=false", "discriminator_width=null" or
+                "phases=[[2, 0.001], [1, 0.0001]]": values are JSON, strings without their quotes.
+
+        Raises:
+            ValueError: no such field, or a value that is not of its type.
+        """
+        fields = {field.name: str(field.type) for field in dataclasses.fields(self)}
+        del fields["name"], fields["reference"]
+        values = {}
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            if name not in fields or not equals:
+                raise ValueError(
+                    f"Preset {self.name!r} takes FIELD=VALUE of the fields {', '.join(fields)}. "
+                    f"Received: {setting!r}"
+                )
+            try:
+                value = json.loads(text)
+            except ValueError:
+                value = text
+            kinds = fields[name].split(" | ")
+            if not any(_is_of(value, kind) for kind in kinds):
+                raise ValueError(
+                    f"Preset {self.name!r}: `{name}` must be {' or '.join(kinds)}, in JSON: true, "
+                    f"1, 0.5, null. Received: {text!r}"
+                )
+            values[name] = value
+        return dataclasses.replace(self, **values)
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    """Whether what JSON gave is of a field's type."""
+    if isinstance(value, bool) or value is None:
+        return kind == {True: "bool", False: "bool", None: "None"}[value]
+    types: dict[str, Any] = {"int": int, "float": (int, float), "str": str}
+    return isinstance(value, types.get(kind, list if kind.startswith("tuple") else ()))

@@ -23,7 +23,8 @@ class DomainTransferPreset(Preset):
     `reverse=True` too, where images of T are converted).
 
     The fields that `Preset` does not describe are arguments of `DomainTransferNetwork`, but for
-    `function_width`, the `width` of `keras_pixdt.training.train_classifier`.
+    `function_width` and `function_plain`, the `width` and `plain` of
+    `keras_pixdt.training.train_classifier`.
     """
 
     paired: ClassVar[bool] = False
@@ -35,19 +36,24 @@ class DomainTransferPreset(Preset):
     phases: tuple[Phase, ...] = (Phase(50, 1e-3), Phase(25, 3e-4), Phase(25, 1e-4))
     function: str | None = None
     function_width: float = 1.0
+    function_plain: bool = False
     width: float = 1.0
     discriminator_width: float | None = None
     alpha: float = 15.0
     beta: float = 15.0
     gamma: float = 0.0
+    distance: str = "mse"
+    target_distance: str = "mse"
     through_f: bool = True
     ternary: bool = True
     adversarial: bool = True
+    converter_objective: str = "non_saturating"
     gray: bool = False
     generated_size: int | None = None
     pointwise: bool = False
     discriminator_blocks: int = 4
     discriminator_leak: float = 0.0
+    discriminator_first_norm: bool = False
 
     def model(self, seed: int | None = None) -> DomainTransferNetwork:
         """The network of the row, not compiled; nothing in it is drawn but the first weights.
@@ -71,8 +77,9 @@ class DomainTransferPreset(Preset):
             name: getattr(self, name)
             for name in (
                 "image_size", "width", "discriminator_width", "alpha", "beta", "gamma",
-                "through_f", "ternary", "adversarial", "gray", "generated_size", "pointwise",
-                "discriminator_blocks", "discriminator_leak", "dtype",
+                "distance", "target_distance", "through_f", "ternary", "adversarial",
+                "converter_objective", "gray", "generated_size", "pointwise",
+                "discriminator_blocks", "discriminator_leak", "discriminator_first_norm", "dtype",
             )
         }  # fmt: skip
         return DomainTransferNetwork(keras.models.load_model(self.function), **arguments)
@@ -92,7 +99,12 @@ EMA_MOMENTUM = 0.998
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "-baseline": (
         "Baseline method (Sec. 3)",
-        {"through_f": False, "ternary": False, "beta": 0.0},
+        {
+            "through_f": False,
+            "ternary": False,
+            "beta": 0.0,
+            "converter_objective": "saturating",  # Eq. 1
+        },
     ),
     "": ("DTN", {}),
     "-no-tid": ("DTN w/o L_TID", {"beta": 0.0}),

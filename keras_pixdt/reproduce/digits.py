@@ -25,8 +25,9 @@ import numpy as np
 
 from keras_pixdt import data, presets
 from keras_pixdt.data import drawn_digits
+from keras_pixdt.metrics import standard_error_of_share
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
-from keras_pixdt.reproduce import common, environment, pictures, unpaired
+from keras_pixdt.reproduce import common, environment, pictures, settings, unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.training.classifier import classify, train_classifier
 
@@ -222,30 +223,32 @@ class Experiment:
         return {name: common.fingerprint(*images) for name, images in sets.items()}
 
     def _classifier(
-        self, name: str, images: Images, digest: str, epochs: int, **parts: Any
+        self, name: str, images: Images, digest: str, epochs: int, plain: bool = False, **parts: Any
     ) -> common.Kept:
         width = self.given.function_width
+        options: dict[str, Any] = {"epochs": epochs, "width": width, "plain": plain}
 
         def train() -> tuple[keras.Model, dict[str, Any]]:
-            classes = len(self.digits.names)
-            return train_classifier(*images, classes, epochs=epochs, width=width), {}
+            return train_classifier(*images, len(self.digits.names), **options), {}
 
-        return self.cache.model(name, train, data=digest, epochs=epochs, width=width, **parts)
+        return self.cache.model(name, train, data=digest, **options, **parts)
 
-    def classifier(self, without: int | None = None) -> common.Kept:
+    def classifier(self, without: int | None = None, plain: bool = False) -> common.Kept:
         """The classifier that f is taken from.
 
         Args:
             without: a digit that is left out of its training images.
+            plain: see `keras_pixdt.training.train_classifier`.
         """
         s = self.digits.s if without is None else _without(self.digits.s, without)
+        epochs = self.given.function_epochs
         return self._classifier(
-            "digits-classifier", s, self._digests["s"], self.given.function_epochs, without=without
+            "digits-classifier", s, self._digests["s"], epochs, plain, without=without
         )
 
-    def function(self, without: int | None = None) -> common.Kept:
-        """f; `without` as of `classifier`."""
-        whole = self.classifier(without)
+    def function(self, without: int | None = None, plain: bool = False) -> common.Kept:
+        """f; arguments are those of `classifier`."""
+        whole = self.classifier(without, plain)
         return self.cache.model(
             "digits-f", lambda: (whole.load().get_layer("f"), {}), classifier=whole.path.name
         )
@@ -273,10 +276,14 @@ class Experiment:
             seed: of weights and batches.
             without: a digit that is left out.
             left_out_of: where it is left out: "s", "t", "f".
+
+        Returns:
+            The network; `found` also says with what it was trained
+            (`keras_pixdt.reproduce.settings`).
         """
         places = sorted(left_out_of)
-        function = self.function(without if "f" in places else None)
-        row, (epochs, _) = self._preset(preset), self._epochs_and_samples()
+        row, (epochs, samples) = self._preset(preset), self._epochs_and_samples()
+        function = self.function(without if "f" in places else None, row.function_plain)
 
         def train() -> tuple[keras.Model, dict[str, Any]]:
             s, t = (
@@ -292,7 +299,7 @@ class Experiment:
             )
             return model, {}
 
-        return self.cache.model(
+        kept = self.cache.model(
             f"{preset}-seed{seed}",
             train,
             preset=row.options(),
@@ -302,13 +309,20 @@ class Experiment:
             epochs=epochs,
             seed=seed,
         )
+        trained = {
+            "preset": row.options(),
+            "epochs": epochs,
+            "samples": samples,
+            "steps": settings.steps(row, epochs, samples),
+        }
+        return kept._replace(found={**kept.found, **trained})
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self) -> dict[str, dict[str, Any]]:
         """How good the classifiers are, and what the judge says of images as they are.
 
         Returns:
-            Accuracies in %: `f` and `original` on S's test images, `f-on-t` and `judge` on the set
-            t.
+            What `accuracy` says: `f` and `original` on S's test images, `f-on-t` and `judge` on the
+            set t.
         """
         s_test, t = self.digits.s_test, self.digits.t
         f = self.classifier().load()
@@ -319,8 +333,8 @@ class Experiment:
             "judge": accuracy(self.judge, t),
         }
 
-    def judged(self, model: keras.Model, digit: int | None = None) -> float:
-        """The judge's accuracy in % on S's test images, transferred.
+    def judged(self, model: keras.Model, digit: int | None = None) -> dict[str, Any]:
+        """The judge's accuracy on S's test images, transferred; see `accuracy`.
 
         Args:
             model: the network.
@@ -363,10 +377,24 @@ def transfer(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     return data.to_uint8(model.predict(data.to_float(pixels), batch_size=256, verbose=0))
 
 
-def accuracy(classifier: keras.Model, images: Images) -> float:
-    """Share of the images that a classifier knows, in %."""
-    known = classify(classifier, data.to_float(images.pixels)) == images.labels
-    return 100 * float(known.mean())
+def accuracy(classifier: keras.Model, images: Images) -> dict[str, Any]:
+    """The share of the images that a classifier knows; see `share_of`."""
+    return share_of(classify(classifier, data.to_float(images.pixels)) == images.labels)
+
+
+def share_of(right: np.ndarray) -> dict[str, Any]:
+    """The scores of a row.
+
+    Args:
+        right: bool `(n,)`, of each image whether its class is right.
+
+    Returns:
+        "accuracy" in %, and its entry of "standard_errors", of images that are independent.
+    """
+    share = float(right.mean())
+    error = standard_error_of_share(share, len(right))
+    errors = {} if error is None else {ACCURACY.key: 100 * error}
+    return {ACCURACY.key: 100 * share, "standard_errors": errors}
 
 
 # The picture: a line of inputs, then one of each network, the same images above each other.

@@ -27,6 +27,7 @@ import numpy as np
 from keras import ops
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_pixdt.metrics import standard_error_of_share
 from keras_pixdt.models.discogan import PointDiscoGAN
 from keras_pixdt.reproduce import OUT, common, environment
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
@@ -236,8 +237,9 @@ def summary(measured: Sequence[tuple[int, Measured]]) -> dict[str, Any]:
     """One training, ready for JSON.
 
     Returns:
-        "covered", "collisions" and "stray" at the end; "one_to_one_from", the iterations after
-        which each measurement found all modes covered and no collision (None without);
+        "covered", "collisions" and "stray" at the end; in "standard_errors" that of "stray", the
+        only one that is a share of samples; "one_to_one_from", the iterations after which each
+        measurement found all modes covered and no collision (None without);
         "one_to_one_share", the share of the measurements of the second half that did; the
         "history" of all of them.
     """
@@ -246,6 +248,9 @@ def summary(measured: Sequence[tuple[int, Measured]]) -> dict[str, Any]:
     second_half = [m.one_to_one for _, m in measured[len(measured) // 2 :]]
     return {
         **last._asdict(),
+        "standard_errors": {
+            "stray": standard_error_of_share(last.stray, MODES_A * MEASURED_SAMPLES)
+        },
         "one_to_one_from": held[-1][0] if held else None,
         "one_to_one_share": sum(second_half) / len(second_half),
         "history": [{"iterations": done, **m._asdict()} for done, m in measured],
@@ -310,7 +315,12 @@ def run(
             measuring=measuring,
             seed=seed,
         )
-        return models[row.key].found
+        options = {"coupled": True, "reconstruction_weight": 1.0, **MODELS[row.key]}
+        return {
+            **models[row.key].found,
+            "settings": {"steps": steps, **options},
+            "paper_settings": {"steps": ITERATIONS, **options},
+        }
 
     def draw(seed: int) -> None:
         shown = shown_samples(np.random.default_rng(seed))

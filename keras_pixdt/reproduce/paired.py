@@ -17,7 +17,7 @@ import numpy as np
 from keras_pixdt import data, presets
 from keras_pixdt.data.load import NUM_PRODUCTS
 from keras_pixdt.data.pairs import PairSet
-from keras_pixdt.reproduce import common, environment, pictures
+from keras_pixdt.reproduce import common, environment, pictures, settings
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.reproduce.rows import Length, Rows
 from keras_pixdt.training.run import Run
@@ -83,6 +83,8 @@ class Method:
         small: the same for budgets of minutes on two cores.
         paper: the paper's figures, title of the column -> figure.
         convert: makes what is scored of the trained run and the pairs; by default its own.
+        more: further scores of the trained run and the pairs.
+        trained: whether what is scored depends on the run.
     """
 
     key: str
@@ -91,6 +93,8 @@ class Method:
     small: presets.Preset
     paper: Mapping[str, str] = dataclasses.field(default_factory=dict)
     convert: Callable[[Run, Mapping[str, PairSet]], Convert] | None = None
+    more: Callable[[Run, Mapping[str, PairSet]], Mapping[str, float]] | None = None
+    trained: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +214,7 @@ def run_table(
         table.name,
         table.title,
         table.scores,
-        [Row(method.key, method.title, method.paper) for method in table.methods],
+        [Row(m.key, m.title, m.paper, trained=m.trained) for m in table.methods],
         table.claims,
         settings={
             "budget": budget,
@@ -234,11 +238,18 @@ def run_table(
                 convert = method.convert(run, rows.pairs(preset))
             shown.append(Trained(method, run, convert))
         options = json.loads((run.workdir / "run.json").read_text("utf-8"))
+        scores = rows.scores(run, table.gallery, method.key, method.convert, method.more)
+        if not method.trained:
+            return scores
+        size = lengths[row.key]
         return {
-            **rows.scores(run, table.gallery, method.key, method.convert),
-            "samples": lengths[row.key].samples,
-            "minutes": options.get("trained_minutes", 0.0),
+            **scores,
             "preset": preset.options(),
+            "paper_preset": method.preset.options(),
+            "epochs": size.epochs * size.passes,
+            "samples": size.samples,
+            "steps": settings.steps(preset, size.epochs, size.samples),
+            "minutes": options.get("trained_minutes", 0.0),
             "run": str(run.workdir.relative_to(out)),
         }
 
@@ -274,7 +285,7 @@ def references(result: Result) -> list[Row]:
             found = {column: scores.get(name.format(column)) for column in columns}
             given = {column: value for column, value in found.items() if value is not None}
             if given:
-                rows.append(Row(key, title, seeds={seed: given}))
+                rows.append(Row(key, title, seeds={seed: given}, trained=False))
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,14 @@ from typing import Any
 
 from keras_pixdt.atomic import replacing, write_json
 from keras_pixdt.report import Report, markdown_table
+from keras_pixdt.reproduce import settings as row_settings
+
+LEGEND = (
+    "Noise: the standard deviations over the seeds, or with one seed the standard errors over the "
+    "test images, of both rows (the root of the sum of squares): a low bar, which with one seed a "
+    "sixth of all pairs of equal rows pass, and which then leaves out how another training ends."
+)
+_VERDICTS = {True: "holds", False: "does not hold", None: "not decided"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,18 +70,48 @@ class Row:
         title: as the paper calls it.
         paper: the paper's own figures, title of the column -> figure as printed there.
         seeds: of each seed, its scores and what else is worth keeping, ready for JSON; empty as
-            long as the row has not been run.
+            long as the row has not been run. "standard_errors", where they are known, are of the
+            scores of the same names; `keras_pixdt.reproduce.settings` says what it was trained
+            with.
+        trained: whether its scores depend on a training, and so on the seed. Of a row that does
+            not, one seed stands for all.
     """
 
     key: str
     title: str
     paper: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seeds: dict[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    trained: bool = True
 
     def values(self, score: str) -> list[float]:
         """A score of all seeds that have it."""
-        found = (scores.get(score) for scores in self.seeds.values())
-        return [value for value in found if value is not None]
+        return list(self.by_seed(score).values())
+
+    def by_seed(self, score: str) -> dict[int, float]:
+        """A score of each seed that has it."""
+        found = ((seed, scores.get(score)) for seed, scores in self.seeds.items())
+        return {seed: value for seed, value in found if value is not None}
+
+    def noise(self, score: str, seeds: Sequence[int]) -> float | None:
+        """How far another training, or other photos, might move a score.
+
+        Args:
+            score: its key.
+            seeds: of trainings.
+
+        Returns:
+            Of several seeds their standard deviation; of one, and where nothing is trained, the
+            score's standard error, None where it is not known.
+        """
+        values = self.by_seed(score)
+        if self.trained and len(seeds) > 1:
+            return statistics.stdev(values[seed] for seed in seeds)
+        first = seeds[0] if self.trained else next(iter(values))
+        return self.seeds[first].get("standard_errors", {}).get(score)
+
+    def settings(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What it was trained with, and what the paper's row was; see `settings.of_row`."""
+        return row_settings.of_row(next(iter(self.seeds.values()), {}))
 
 
 @dataclasses.dataclass
@@ -125,39 +164,70 @@ class Result:
     def verdicts(self) -> list[dict[str, Any]]:
         """Of each claim whose rows have been run: does it hold here?
 
+        The lead is that of the row that is said to be better, the difference of the means over the
+        seeds that both rows have. The claim holds where it is larger than the noise of both rows,
+        the root of the sum of the squares of `Row.noise`, and does not hold where the other row
+        leads by more than that. Otherwise nothing is decided.
+
+        This is a low bar. With one seed, the noise is one standard error over the test images: a
+        sixth of all pairs of equal rows lead by more, and how differently another training would
+        end is not in it.
+
         Returns:
-            Dicts with "claim", a sentence; "holds", of the means over the seeds, None where these
-            are equal; "seeds", the number of seeds in which it holds, and "of", of how many.
+            Dicts with "claim", a sentence, and the key of its "score"; "verdict": "holds", "does
+            not hold" or "not decided"; "holds", the same as True, False or None; "lead"; "noise",
+            None where it is not known; "seeds", the number of seeds in which it leads, and "of", of
+            how many.
         """
         rows = {row.key: row for row in self.rows}
         scores = {score.key: score for score in self.scores}
         verdicts = []
         for claim in self.claims:
             score, better, worse = scores[claim.score], rows[claim.better], rows[claim.worse]
-            ours, others = better.values(score.key), worse.values(score.key)
-            if not ours or not others:
+            ours, others = better.by_seed(score.key), worse.by_seed(score.key)
+            if ours and not better.trained:
+                ours = dict.fromkeys(others, next(iter(ours.values())))
+            elif others and not worse.trained:
+                others = dict.fromkeys(ours, next(iter(others.values())))
+            seeds = sorted(set(ours) & set(others))
+            if not seeds:
                 continue
-            sign = 1 if score.better == "higher" else -1
-            both = sorted(
-                seed
-                for seed in set(better.seeds) & set(worse.seeds)
-                if better.seeds[seed].get(score.key) is not None
-                and worse.seeds[seed].get(score.key) is not None
-            )
-            ahead = [
-                sign * (better.seeds[seed][score.key] - worse.seeds[seed][score.key]) > 0
-                for seed in both
-            ]
-            difference = sign * (statistics.fmean(ours) - statistics.fmean(others))
+            high, low = (ours, others) if score.better == "higher" else (others, ours)
+            mean_high, mean_low = (statistics.fmean(v[seed] for seed in seeds) for v in (high, low))
+            lead = mean_high - mean_low
+            noises = [row.noise(score.key, seeds) for row in (better, worse)]
+            known = [noise for noise in noises if noise is not None]
+            noise = math.hypot(*known) if len(known) == 2 else None
+            holds = None if noise is None or abs(lead) <= noise else lead > 0
             verdicts.append(
                 {
                     "claim": f"{better.title} is better than {worse.title} in {score.title}",
-                    "holds": difference > 0 if difference else None,
-                    "seeds": sum(ahead),
-                    "of": len(ahead),
+                    "score": score.key,
+                    "verdict": _VERDICTS[holds],
+                    "holds": holds,
+                    "lead": lead,
+                    "noise": noise,
+                    "seeds": sum(high[seed] > low[seed] for seed in seeds),
+                    "of": len(seeds),
                 }
             )
         return verdicts
+
+    def _told(self, verdict: Mapping[str, Any], bold: str = "") -> str:
+        """A verdict with its figures; `bold` is around what speaks against the paper."""
+        form = next(score.form for score in self.scores if score.key == verdict["score"])
+        word, lead = verdict["verdict"], f"lead {verdict['lead']:{form}}"
+        if verdict["noise"] is None:
+            seed = "one seed, and " if verdict["of"] == 1 else ""
+            return f"{word} ({seed}no standard error of this score is known): {lead}"
+        if verdict["holds"] is False:
+            word = f"{bold}{word}{bold}"
+        ahead = f"ahead in {verdict['seeds']} of {verdict['of']} seeds"
+        return f"{word}: {lead}, noise {verdict['noise']:{form}} ({ahead})"
+
+    def setting_cells(self) -> list[list[str]]:
+        """Beside each other, the settings of the rows that have been run; see `settings.table`."""
+        return row_settings.table([(row.title, *row.settings()) for row in self.rows])
 
     def as_json(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -171,6 +241,7 @@ class Result:
                     "key": row.key,
                     "title": row.title,
                     "paper": dict(row.paper),
+                    **dict(zip(("settings", "paper_settings"), row.settings(), strict=True)),
                     "seeds": {str(seed): scores for seed, scores in row.seeds.items()},
                 }
                 for row in self.rows
@@ -185,9 +256,13 @@ class Result:
     def markdown(self) -> str:
         """The table, what holds of it, and its settings; the same whenever it was made."""
         lines = [f"### {self.title}", "", markdown_table(self.cells()), ""]
-        for verdict in self.verdicts():
-            lines.append(f"- {verdict['claim']}: {_verdict(verdict)}")
-        lines += [*([""] if self.claims else []), *self.notes]
+        verdicts = self.verdicts()
+        lines += [f"- {verdict['claim']}: {self._told(verdict, '**')}" for verdict in verdicts]
+        lines += ["", LEGEND, ""] if verdicts else []
+        lines += self.notes
+        cells = self.setting_cells()
+        if cells:
+            lines += ["", "#### Settings", "", markdown_table(cells), "", row_settings.LEGEND]
         settings = "; ".join(f"{name}: {value}" for name, value in self.settings.items())
         return "\n".join([*lines, "", f"`pixdt reproduce {self.name}`, {settings}.", ""])
 
@@ -203,12 +278,16 @@ class Result:
         head, *rows = self.cells()
         report = Report(self.title, " ".join(self.notes))
         report.table(head, rows)
-        if self.verdicts():
+        verdicts = self.verdicts()
+        if verdicts:
             report.heading("What the paper's table says, and this one")
-            report.table(
-                ["claim", "here"],
-                [[v["claim"], _verdict(v).replace("*", "")] for v in self.verdicts()],
-            )
+            report.table(["claim", "here"], [[v["claim"], self._told(v)] for v in verdicts])
+            report.paragraph(LEGEND)
+        cells = self.setting_cells()
+        if cells:
+            report.heading("Settings")
+            report.table(cells[0], cells[1:])
+            report.paragraph(row_settings.LEGEND)
         if self.curves:
             report.heading("Over the training")
             report.curves(self.curves)
@@ -217,7 +296,7 @@ class Result:
             report.picture(folder / picture, caption)
         report.heading("How it was made")
         made = {**self.settings, **self.made_with}
-        report.table(["", ""], [[name, _told(value)] for name, value in made.items()])
+        report.table(["", ""], [[name, _shown_setting(value)] for name, value in made.items()])
         report.heading("Each seed")
         report.table(
             ["", "seed", *(score.title for score in self._defined()), "minutes"],
@@ -234,7 +313,7 @@ class Result:
             report.write(unfinished)
 
 
-def _told(value: Any) -> str:
+def _shown_setting(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {version}" for name, version in value.items())
     return str(value)
@@ -246,8 +325,3 @@ def _shown(values: Sequence[float], form: str) -> str:
         return "-"
     mean = format(statistics.fmean(values), form)
     return mean if len(values) < 2 else f"{mean} ± {format(statistics.stdev(values), form)}"
-
-
-def _verdict(verdict: Mapping[str, Any]) -> str:
-    word = {True: "holds", False: "**does not hold**", None: "equal here"}[verdict["holds"]]
-    return f"{word} (ahead in {verdict['seeds']} of {verdict['of']} seeds)"

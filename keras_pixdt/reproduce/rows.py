@@ -211,6 +211,7 @@ class Rows:
         gallery: str = "split",
         method: str = "convert",
         convert: Callable[[Run, Mapping[str, PairSet]], Any] | None = None,
+        more: Callable[[Run, Mapping[str, PairSet]], Mapping[str, float]] | None = None,
     ) -> dict[str, Any]:
         """The scores of a run on the test split, computed once.
 
@@ -219,6 +220,7 @@ class Rows:
             gallery: as of `keras_pixdt.training.evaluation.evaluate`.
             method: name of what is scored, for the file.
             convert: makes what is scored of the run and the pairs; by default its `convert`.
+            more: further scores of the run and the pairs.
         """
         preset, reverse = run.preset, run.preset.reverse
         path = self._scores_path(run.workdir, gallery, method)
@@ -232,6 +234,8 @@ class Rows:
                 attribute_classifier=None if reverse else self.attribute_classifier(preset),
                 reverse=reverse,
             )
+            if more is not None:
+                scores |= more(run, pairs)
             write_json(path, scores)
         return json.loads(path.read_text("utf-8"))
 

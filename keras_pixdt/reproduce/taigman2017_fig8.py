@@ -14,6 +14,13 @@ nothing in training and draws much the same. The second row gives the basis the 
 f has on test images of S.
 
 Without `--workdir`, g is that of `taigman2017-table1`'s DTN.
+
+Differs from the paper of Taigman et al., whose faces are not at hand:
+- Fig. 8 draws the 256 basis vectors of DeepFace's representation as emoji. Here they are by default
+  those of an f of digits, 128 at full width; `--workdir` takes any run.
+- The paper draws vectors of length 1, the length of all that its f gives. Here a second row draws
+  them with the mean length that the f at hand gives, since an f of other lengths makes nothing of
+  unit vectors.
 """
 
 from __future__ import annotations
@@ -114,12 +121,13 @@ def run_workdir(
         settings={"run": pathlib.Path(workdir).name},
         made_with=environment.made_with(),
     )
-    return _run(result, pathlib.Path(out), lambda seed: (model, {}), images, 1, rows)
+    found = {"preset": trained.preset.options()}
+    return _run(result, pathlib.Path(out), lambda seed: (model, found), images, 1, rows)
 
 
 def _rows() -> list[Row]:
     rows = [Row(key, title, PAPER.get(key, {})) for key, title in ROWS.items()]
-    return [*rows, Row(T, "(as many images of T)")]
+    return [*rows, Row(T, "(as many images of T)", trained=False)]
 
 
 def _run(

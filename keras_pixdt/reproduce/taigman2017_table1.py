@@ -70,7 +70,10 @@ def run(
         NAME,
         "Table 1 of Taigman et al. 2017",
         [Row(name, ROWS[suffix][0], {"Accuracy": PAPER[name]}) for name, suffix in SUFFIXES.items()]
-        + [Row(name, title, {"Accuracy": paper}) for name, (title, paper) in BASELINES.items()],
+        + [
+            Row(name, title, {"Accuracy": paper}, trained=False)
+            for name, (title, paper) in BASELINES.items()
+        ],
         CLAIMS,
         notes=("Rows in brackets are of classifiers: f's, and the judge.",),
     )
@@ -78,7 +81,7 @@ def run(
     shares = experiment.baselines()
     for row in result.rows:
         if row.key in shares:
-            row.seeds[0] = {"accuracy": shares[row.key]}
+            row.seeds[0] = shares[row.key]
     shown: list[tuple[str, keras.Model]] = []
 
     def score(row: Row, seed: int) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def run(
         model = kept.load()
         if seed == 0:
             shown.append((row.title, model))
-        return {"accuracy": experiment.judged(model), **kept.found}
+        return {**experiment.judged(model), **kept.found}
 
     draw = digits.lines_drawer(result, experiment.out, experiment.digits.s_test, shown)
     common.fill(result, experiment.out, names, seeds, score, draw, SUFFIXES, experiment.cache)

@@ -38,15 +38,18 @@ CLAIMS = (
 )
 
 
-def nearest_neighbor(neighbors: digits.Images, queries: digits.Images) -> float:
-    """Accuracy in % of a 1-nearest-neighbour classifier in the space of gray pixels.
+def nearest_neighbor(neighbors: digits.Images, queries: digits.Images) -> dict[str, Any]:
+    """Accuracy of a 1-nearest-neighbour classifier in the space of gray pixels.
 
     Args:
         neighbors: labelled images.
         queries: images that are classified.
+
+    Returns:
+        As `digits.share_of`.
     """
     rows = nearest_rows(_vectors(queries.pixels), _vectors(neighbors.pixels))
-    return 100 * float((neighbors.labels[rows] == queries.labels).mean())
+    return digits.share_of(neighbors.labels[rows] == queries.labels)
 
 
 def _vectors(pixels: np.ndarray) -> np.ndarray:
@@ -76,7 +79,7 @@ def run(
         NAME,
         "Table 2 of Taigman et al. 2017",
         [
-            Row(key, title, {"Accuracy": paper} if paper else {})
+            Row(key, title, {"Accuracy": paper} if paper else {}, trained=key in OURS)
             for key, (title, paper) in ROWS.items()
         ],
         CLAIMS,
@@ -94,7 +97,7 @@ def run(
     }
     for row in result.rows:
         if row.key in known:
-            row.seeds[0] = {"accuracy": known[row.key]}
+            row.seeds[0] = known[row.key]
     shown: list[tuple[str, keras.Model]] = []
 
     def score(row: Row, seed: int) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def run(
         if not shown:
             shown.append(("DTN", model))
         transferred = digits.Images(digits.transfer(model, images.pixels), images.labels)
-        return {"accuracy": nearest_neighbor(transferred, t), **kept.found}
+        return {**nearest_neighbor(transferred, t), **kept.found}
 
     draw = digits.lines_drawer(result, experiment.out, experiment.digits.s_test, shown)
     common.fill(result, experiment.out, names, seeds, score, draw)

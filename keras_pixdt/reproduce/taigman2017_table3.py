@@ -76,7 +76,7 @@ def run(
         model = kept.load()
         if seed == 0:
             shown.append((row.title, model))
-        return {"accuracy": experiment.judged(model, digit), **kept.found}
+        return {**experiment.judged(model, digit), **kept.found}
 
     s_test = experiment.digits.s_test
     of_digit = s_test.select(s_test.labels == digit)

@@ -4,18 +4,24 @@
     pixdt reproduce taigman2017-table4 --budget cpu
 
 Each photo x has a gallery: another photo x' of the same person, and distractors. The query is G(x);
-with `--drawn` also an image that people drew of x, and in any case x itself, which the paper
-leaves out: no converted image can be expected to do better. Images that belong together have the
-same file name without its ending. Images of the gallery that no photo belongs to are the
-distractors; the counterparts of other photos are in no photo's gallery (Sec. 5.2: s' and x').
-
-The paper has 118 photos of CelebA and 100,000 distractors. It searches by the VGG face descriptor,
-not by f, for which G was trained. Any Keras model serves here (`--embedder`), and any run.
+with `--drawn` also an image that people drew of x, and in any case x itself. Images that belong
+together have the same file name without its ending. Images of the gallery that no photo belongs to
+are the distractors; the counterparts of other photos are in no photo's gallery (Sec. 5.2: s' and
+x').
 
 Without `--workdir` garments stand in for faces: a Domain Transfer Network from persons to products,
 whose f knows categories, converts a photo of each test product; x' is another photo of the same
 product, and photos of the validation products are the distractors. What searches is an embedder of
 the training products and photos, which knows neither f nor G.
+
+Differs from the paper of Taigman et al., whose faces are not at hand:
+- The paper has 118 photos of CelebA, emoji that people drew of them, and 100,000 distractors. Here
+  any folders serve (`--photos`, `--drawn`, `--gallery`), and drawn garments without these.
+- The paper searches by the VGG face descriptor, not by f, for which G was trained. Its weights are
+  not at hand here: any Keras model serves (`--embedder`), and by default it is an embedder that the
+  run trains on its own targets.
+- The paper's queries are the drawn image and G(x). Here x itself is one too: no converted image can
+  be expected to do better.
 """
 
 from __future__ import annotations
@@ -36,8 +42,8 @@ from keras_pixdt import data, presets, search
 from keras_pixdt.data import files
 from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
 from keras_pixdt.data.pairs import PairSet
-from keras_pixdt.metrics import retrieval
-from keras_pixdt.reproduce import OUT, common, environment, pictures
+from keras_pixdt.metrics import retrieval, standard_error
+from keras_pixdt.reproduce import OUT, common, environment, pictures, settings
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.training.run import EMBEDDERS, Run, load_run
 
@@ -142,6 +148,13 @@ def measures(rank: np.ndarray) -> dict[str, float]:
         "rank_1_accuracy": retrieval.recall_at_k(rank, 1),
         "rank_5_accuracy": retrieval.recall_at_k(rank, 5),
     }
+
+
+def standard_errors(rank: np.ndarray) -> dict[str, float]:
+    """Those of `measures` but the median, of photos of different persons; none of one photo."""
+    values = {"mean_rank": rank, "rank_1_accuracy": rank <= 1, "rank_5_accuracy": rank <= 5}
+    errors = {name: standard_error(v) for name, v in values.items()}
+    return {name: error for name, error in errors.items() if error is not None}
 
 
 # The files
@@ -301,9 +314,9 @@ def find(
         What was found: "photos", how many; "distractors", how many, and "gallery", what a photo's
         gallery consists of, in words, with its "gallery_size"; "measures": for "converted",
         "drawn", "photo" and "chance" the `measures`; "names" of the photos and, for all of these
-        but chance, their "ranks"; "left_out", files by reason, and the first of each. And the
-        picture, a row for each of the first 32 photos: x, the drawn image, G(x), the nearest of the
-        gallery to G(x).
+        but chance, their "ranks"; "left_out", files by reason, and the first of each; "preset", the
+        options of the run's preset. And the picture, a row for each of the first 32 photos: x, the
+        drawn image, G(x), the nearest of the gallery to G(x).
 
     Raises:
         FileNotFoundError: there is nothing at a path.
@@ -373,6 +386,7 @@ def find(
             "names": [person["photo"] for person in people],
             "ranks": {role: result.rank.tolist() for role, result in ranked.items()},
             "left_out": {"counts": skipped.counts, "examples": skipped.examples},
+            "preset": trained.preset.options(),
         }
         nearest = [
             person["counterpart"] if rank == 1 else others[row]
@@ -417,9 +431,11 @@ def run_workdir(
         if row.key in found["measures"]:
             row.seeds[0] = dict(found["measures"][row.key])
             if row.key in found["ranks"]:
-                row.seeds[0]["ranks"] = dict(
-                    zip(found["names"], found["ranks"][row.key], strict=True)
-                )
+                ranks = found["ranks"][row.key]
+                row.seeds[0]["standard_errors"] = standard_errors(np.array(ranks))
+                row.seeds[0]["ranks"] = dict(zip(found["names"], ranks, strict=True))
+            if row.trained:
+                row.seeds[0]["preset"] = found["preset"]
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     data.write_image(folder / f"{NAME}.png", picture)
@@ -434,7 +450,10 @@ def _result(settings: Mapping[str, Any], notes: Sequence[str]) -> Result:
         NAME,
         TITLE,
         SCORES,
-        [Row(role, title, PAPER.get(role, {})) for role, title in TITLES.items()],
+        [
+            Row(role, title, PAPER.get(role, {}), trained=role == "converted")
+            for role, title in TITLES.items()
+        ],
         CLAIMS,
         settings=settings,
         made_with=environment.made_with(),
@@ -602,9 +621,8 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
         (GARMENTS_NOTE,),
     )  # fmt: skip
     lines = {row.key: row for row in result.rows}
-    lines["photo"].seeds[0] = dict(
-        measures(retrieve(features(images.photos), counterparts, distractors).rank)
-    )
+    rank = retrieve(features(images.photos), counterparts, distractors).rank
+    lines["photo"].seeds[0] = {**measures(rank), "standard_errors": standard_errors(rank)}
     lines["chance"].seeds[0] = measures(np.arange(1, len(distractors) + 2))
 
     def score(row: Row, seed: int) -> dict[str, Any]:
@@ -626,7 +644,15 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
                 "Photos, what the network of seed 0 makes of them, the nearest photo of the "
                 "gallery, and the one that should be found"
             )
-        return {**measures(ranked.rank), "ranks": ranked.rank.tolist()}
+        return {
+            **measures(ranked.rank),
+            "standard_errors": standard_errors(ranked.rank),
+            "ranks": ranked.rank.tolist(),
+            "preset": preset.options(),
+            "epochs": length.epochs * length.passes,
+            "samples": length.samples,
+            "steps": settings.steps(preset, length.epochs, length.samples),
+        }
 
     common.fill(result, out, ["converted"], seeds, score)
     return result

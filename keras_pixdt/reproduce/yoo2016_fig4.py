@@ -41,7 +41,12 @@ TABLE = paired.Table(
     title="Fig. 4 and Eq. 4 of Yoo et al. 2016",
     methods=(
         dataclasses.replace(
-            _OURS, key="photo", title="the photos themselves", paper={}, convert=unconverted
+            _OURS,
+            key="photo",
+            title="the photos themselves",
+            paper={},
+            convert=unconverted,
+            trained=False,
         ),
         *(dataclasses.replace(m, paper={}) for m in yoo2016_table3.METHODS if m.key in _KEYS),
     ),

@@ -178,6 +178,11 @@ def train_embedder(
     to tell which belong together. With `generated` images, the strong view of about half of the
     products that have one is of such an image instead.
 
+    Differs from the paper of Kwon et al., who search by another network:
+      - The paper searches by a pre-trained DenseNet (Sec. 5). Its weights are not at hand
+        everywhere, so searches are by default by this small network, which only training products
+        have trained; `densenet121_embedder` is the paper's.
+
     Args:
         targets: uint8 `(m, size, size, 3)`, product images on white, of training products only:
             those that the embedder is to be judged on must not be among them.
@@ -407,9 +412,10 @@ def inception_v3_features(
     Nothing is downloaded. The weights are the file that `keras.applications.InceptionV3(
     weights="imagenet", include_top=False)` stores on a machine that has a network.
 
-    Differs from the papers: Heusel et al. 2017 take the pool3 features of another training of
-    this network, on images that are resized by another filter. Compare figures of this function
-    with one another, not with published ones.
+    Differs from the paper of Heusel et al., whose distance it serves:
+      - The paper takes the pool3 features of another training of this network, on images that are
+        resized by another filter. Here the weights are those that Keras has. Compare figures of
+        this function with one another, not with published ones.
 
     Args:
         weights: path of the weights; None for the place where Keras keeps them.

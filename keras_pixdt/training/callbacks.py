@@ -131,23 +131,25 @@ class AveragedWeights(keras.callbacks.Callback):
 
     BatchNorm's moving statistics are those of the raw weights, and neither they nor an average of
     them fit the averaged weights while these still move. So they are measured anew, on images in
-    training mode. RMSE on validation images of a demo-like preset (32 px, 150 products, momentum
-    0.999) after 600, 1000, 2000 and 3000 steps: with the raw statistics 0.279, 0.231, 0.166,
-    0.155; with averaged ones 0.334, 0.267, 0.182, 0.154; measured anew 0.188, 0.159, 0.147, 0.151;
-    of the raw weights 0.162, 0.166, 0.161, 0.161. So an average pays once training is longer than
-    the 1 / (1 - momentum) steps that it spans.
+    training mode: in every pass that a training step makes (`AdversarialModel.converter_passes`),
+    each with the same weight. RMSE on validation images of a demo-like preset (32 px, 150 products,
+    momentum 0.999) after 600, 1000, 2000 and 3000 steps: with the raw statistics 0.279, 0.231,
+    0.166, 0.155; with averaged ones 0.334, 0.267, 0.182, 0.154; measured anew 0.188, 0.159, 0.147,
+    0.151; of the raw weights 0.162, 0.166, 0.161, 0.161. So an average pays once training is longer
+    than the 1 / (1 - momentum) steps that it spans.
 
     Args:
         source: images to measure with, (n, size, size, 3) in [-1, 1].
+        target: of a model that converts in both directions, images of the second domain too.
     """
 
     _BATCH = 64
 
-    def __init__(self, source: np.ndarray) -> None:
+    def __init__(self, source: np.ndarray, target: np.ndarray | None = None) -> None:
         super().__init__()
-        self._source = source
+        self._images = {"source": source} | ({} if target is None else {"target": target})
         self._context: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        self._measured: list[np.ndarray] | None = None
+        self._measured: list[tuple[keras.Variable, np.ndarray]] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Forgets the statistics: the weights will change."""
@@ -168,27 +170,25 @@ class AveragedWeights(keras.callbacks.Callback):
         averages = self._averages()
         for weight, average in averages:  # on JAX, Keras has let the two share their memory
             weight.assign(_copy(average))
-        if averages:
-            for variable, value in zip(self._statistics(), self._measure(), strict=True):
-                variable.assign(value)
+        for variable, value in self._measure() if averages else []:
+            variable.assign(value)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """Context in which the model has the averages and their statistics."""
         averages = self._averages()
-        statistics = self._statistics() if averages else []
-        variables = [*(weight for weight, _ in averages), *statistics]
-        raw = [_copy(variable) for variable in variables]
+        raw = [(weight, _copy(weight)) for weight, _ in averages]
         try:
             for weight, average in averages:
                 weight.assign(_copy(average))
-            if statistics and self._measured is None:
+            if averages and self._measured is None:
                 self._measured = self._measure()
-            for variable, value in zip(statistics, self._measured or [], strict=True):
+            for variable, value in self._measured or []:
+                raw.append((variable, _copy(variable)))
                 variable.assign(value)
             yield
         finally:
-            for variable, value in zip(variables, raw, strict=True):
+            for variable, value in raw:
                 variable.assign(value)
 
     def _averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
@@ -200,44 +200,52 @@ class AveragedWeights(keras.callbacks.Callback):
         averages = optimizer._model_variables_moving_average
         return list(zip(optimizer._trainable_variables, averages, strict=True))
 
-    def _networks(self) -> list[keras.Model]:
-        """Those that convert: each takes what the one before it draws."""
-        back = [self.model.reverse_converter] if has_reconstruction(self.model) else []
-        return [self.model.converter, *back]
+    def _measure(self) -> list[tuple[keras.Variable, np.ndarray]]:
+        """BatchNorm's statistics, with what they are under the weights that the networks have."""
+        networks: dict[keras.Model, _Measured] = {}
 
-    def _statistics(self) -> list[keras.Variable]:
-        return [variable for network in self._networks() for variable in moving_statistics(network)]
+        def run(network: keras.Model, inputs: Any) -> Any:
+            if network not in networks:
+                networks[network] = _Measured(network)
+            return networks[network](inputs)
 
-    def _measure(self) -> list[np.ndarray]:
-        """BatchNorm's statistics under the weights that the networks have now."""
-        measured = []
-        batches = np.array_split(self._source, max(1, len(self._source) // self._BATCH))
-        for network in self._networks():
-            means, batches = _measure(network, batches)
-            measured += means
-        return measured
+        parts = max(1, min(map(len, self._images.values())) // self._BATCH)
+        for part in range(parts):  # each over all of the images, which may be sorted by class
+            batch = {key: images[part::parts] for key, images in self._images.items()}
+            self.model.converter_passes(batch, run)
+        return [pair for measured in networks.values() for pair in measured.means()]
 
 
-def _measure(network: keras.Model, batches: list[Any]) -> tuple[list[np.ndarray], list[Any]]:
-    """Means of BatchNorm's statistics over batches, and what the network draws of these."""
-    # On one device, whatever the strategy; a new one each time, with its random generators as a
-    # resumed run would have them.
-    clone = keras.models.clone_model(network)
-    clone.set_weights([_copy(weight) for weight in network.weights])
-    layers = normalizations(clone)
-    sums = [np.zeros(variable.shape) for variable in moving_statistics(clone)]
-    drawn = []
-    for batch in batches:
-        for variable in moving_statistics(clone):
+class _Measured:
+    """A copy of a network that adds up BatchNorm's statistics of the passes that it makes."""
+
+    def __init__(self, network: keras.Model) -> None:
+        self._variables = moving_statistics(network)
+        # On one device, whatever the strategy; a new one each time, with its random generators as a
+        # resumed run would have them.
+        self._network = keras.models.clone_model(network)
+        self._network.set_weights([_copy(weight) for weight in network.weights])
+        self._sums = [np.zeros(variable.shape) for variable in self._variables]
+        self._passes = 0
+
+    def __call__(self, inputs: Any) -> Any:
+        """What the network draws in training mode."""
+        for variable in moving_statistics(self._network):
             variable.assign(np.zeros(variable.shape))
-        drawn.append(clone(batch, training=True))  # of a network with stages, a list
+        drawn = self._network(inputs, training=True)
         found = [
             _copy(variable) / (1 - layer.momentum)
-            for layer in layers
+            for layer in normalizations(self._network)
             for variable in (layer.moving_mean, layer.moving_variance)
         ]
-        sums = [total + value for total, value in zip(sums, found, strict=True)]
-    return [total / len(batches) for total in sums], drawn
+        self._sums = [total + value for total, value in zip(self._sums, found, strict=True)]
+        self._passes += 1
+        return drawn
+
+    def means(self) -> list[tuple[keras.Variable, np.ndarray]]:
+        """Each statistic of the network itself, with its mean over the passes."""
+        means = (total / self._passes for total in self._sums)
+        return list(zip(self._variables, means, strict=True))
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:

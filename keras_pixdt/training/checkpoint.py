@@ -88,6 +88,7 @@ class Checkpoint(keras.callbacks.Callback):
             epochs to `history.json`.
         progress: where the run stands, kept up to date by a `Schedule` that comes before.
         best: the score that decides on `best.keras`, one of `SCORES`; None keeps no best model.
+            Of a model with stages, only epochs of the last one are compared.
         save_every: batches between two saves within an epoch; None saves at its end only.
         averages: whose weights `best.keras` has; by default, the model's own.
 
@@ -146,7 +147,7 @@ class Checkpoint(keras.callbacks.Callback):
             )
         for name, value in logs.items():
             self._progress.history.setdefault(name, []).append(float(value))
-        if self._best is not None:
+        if self._best is not None and self.model.at_last_stage:
             self._keep_best(epoch, self._best, float(logs[self._best]))
         save(self.model, last_path(self._workdir), self._progress)
         self._write_history()

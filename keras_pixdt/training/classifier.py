@@ -34,6 +34,7 @@ def train_classifier(
     epochs: int = EPOCHS,
     batch_size: int = BATCH_SIZE,
     width: float = 1.0,
+    plain: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """Trains a classifier of the architecture of Taigman et al. 2016, Sec. 5.1.
@@ -42,15 +43,23 @@ def train_classifier(
     scaled to a standard deviation of `DEVIATION` over the training images, since the weight of
     L_CONST means nothing without a scale; the classifier stays the same.
 
+    Differs from the paper:
+      - The paper says of f's training that it is on labels, "e.g., by using the cross entropy
+        loss". Here labels are smoothed, f's numbers and the last kernel decay, images are moved by
+        some pixels, and f is scaled: with cross entropy alone, f(x) told less of the class.
+        `plain` leaves all of these out.
+
     It sets Keras' global seed, so that it is trained alike whatever came before.
 
     Args:
         images: uint8 `(n, size, size, 3)`.
         labels: int `(n,)` in [0, classes).
         classes: how many there are; classes without an image are fine.
-        epochs: how often it sees each image, moved at random each time.
+        epochs: how often it sees each image; unless `plain`, moved at random each time.
         batch_size: images in a batch.
         width: factor on the numbers of filters.
+        plain: whether the loss is cross entropy and nothing else, of the images as they are, and f
+            keeps the scale that it gets by that.
         seed: of weights, order and movements.
 
     Returns:
@@ -72,13 +81,14 @@ def train_classifier(
         )
     keras.utils.set_random_seed(seed)
     function = domain_transfer.build_function(images.shape[1], width)
-    classifier = domain_transfer.build_classifier(function, classes, DECAY)
+    decay, smoothing, shift = (0.0, 0.0, 0.0) if plain else (DECAY, LABEL_SMOOTHING, SHIFT)
+    classifier = domain_transfer.build_classifier(function, classes, decay)
     one_hot = np.eye(classes, dtype=np.float32)[labels]
-    batches = _Moved(images, one_hot, min(batch_size, len(images)), seed)
+    batches = _Moved(images, one_hot, min(batch_size, len(images)), seed, shift)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * len(batches))
     classifier.compile(
         keras.optimizers.Adam(rate),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
         jit_compile=False,
     )
     # Keras would shuffle the batches by Python's global generator.
@@ -87,7 +97,8 @@ def train_classifier(
         "Classifier trained on %d images for %d epochs: loss %.3f",
         len(images), epochs, history.history["loss"][-1],
     )  # fmt: skip
-    _scale(classifier, images)
+    if not plain:
+        _scale(classifier, images)
     return classifier
 
 
@@ -136,9 +147,16 @@ def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256)
 class _Moved(keras.utils.PyDataset):
     """Batches of images that are moved by some pixels; their borders are continued."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int,
+        shift: float = SHIFT,
+    ) -> None:
         super().__init__()
-        self._most = round(SHIFT * images.shape[1])
+        self._most = round(shift * images.shape[1])
         self._images, self._labels = images, labels
         self._batch_size, self._seed = batch_size, seed
         self._epoch = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from keras import ops
 
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
-from keras_pixdt.metrics import consistency, distribution, pixel, retrieval
+from keras_pixdt.metrics import consistency, distribution, pixel, retrieval, uncertainty
 from keras_pixdt.training import attributes
 from keras_pixdt.training.classifier import classify
 
@@ -94,6 +95,12 @@ def evaluate(
           is what a perfect converter would get; and the chances, `chance_*`.
         - `consistency`: share of the comparisons of Yoo et al. 2016, Eq. 4, that hold among
           10,000 random triplets of converted images.
+        - `standard_errors` (score -> its standard error), how far the score might be from that of
+          all photos of the kind; how far from that of another training, they do not say. Scores
+          that are means over photos have that of `metrics.standard_error`, with the photos of a
+          product as one group; `consistency`, where a product is in two places of a triplet, that
+          of both together; `kid_mean` has `kid_std`, how much it varies between halves of the
+          images. Median ranks and `fid` have none.
         - `num_images`, `split`, `gallery`, `notes` (score -> reason).
 
     Raises:
@@ -140,11 +147,10 @@ def evaluate(
         if inception is not None:
             drawn.append(to_uint8(converted[np.isin(np.arange(len(pairs))[rows], one_each)]))
 
-    scores: dict[str, Any] = {
-        name: float(np.concatenate(values).mean(dtype=np.float64))
-        for name, values in pixel_scores.items()
-    }
+    means = {name: np.concatenate(values) for name, values in pixel_scores.items()}
+    scores: dict[str, Any] = {name: float(v.mean(dtype=np.float64)) for name, v in means.items()}
     notes: dict[str, str] = {}
+    errors: dict[str, float | None] = {}
     # Duplicates never straddle splits, so each split is made distinct by itself.
     others = [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
     every_product = [products, *others]
@@ -165,6 +171,7 @@ def evaluate(
         entries = _in_batches(embed.embeddings, galleries, batch_size)
         rank = retrieval.ranks(queries, entries, truth)
         scores |= {f"recall@{k}": retrieval.recall_at_k(rank, k) for k in _RECALL_AT if k < size}
+        means |= {f"recall@{k}": rank <= k for k in _RECALL_AT if k < size}
         scores |= {
             "median_rank": retrieval.median_rank(rank),
             "gallery_size": size,
@@ -172,11 +179,12 @@ def evaluate(
         }
         rank = retrieval.ranks(np.concatenate(photo_embeddings), entries, truth)
         scores |= {f"photo_recall@{k}": retrieval.recall_at_k(rank, k) for k in photo_recall_at}
+        means |= {f"photo_recall@{k}": rank <= k for k in photo_recall_at}
         scores["photo_median_rank"] = retrieval.median_rank(rank)
         fake = np.concatenate(features)[one_each]
         real = _in_batches(embed.features, every_product, batch_size)
         scores |= _kid(fake, real, seed, notes, "products") | _fid(fake, real, notes)
-        scores["consistency"] = _consistency(queries, truth, seed, notes)
+        scores["consistency"], errors["consistency"] = _consistency(queries, truth, seed, notes)
     if inception is not None:
         fake, real = (
             _in_batches(inception.predict_on_batch, images, batch_size)
@@ -185,8 +193,19 @@ def evaluate(
         scores |= _kid(fake, real, seed, notes, "products", "kid_inception")
         scores |= _fid(fake, real, notes, "fid_inception")
     if attribute_classifier is not None:
-        scores |= _classified(attribute_classifier, np.concatenate(predicted), pairs, notes)
-    return scores | {"num_images": len(pairs), "split": split, "gallery": gallery, "notes": notes}
+        seen = np.concatenate(predicted)
+        found, of_photos = _classified(attribute_classifier, seen, pairs, truth, notes)
+        scores |= found
+        errors |= of_photos
+    errors |= {name: uncertainty.standard_error(values, truth) for name, values in means.items()}
+    errors |= _kid_errors(scores)
+    return scores | {
+        "standard_errors": _known(errors),
+        "num_images": len(pairs),
+        "split": split,
+        "gallery": gallery,
+        "notes": notes,
+    }
 
 
 def evaluate_domains(
@@ -211,7 +230,8 @@ def evaluate_domains(
 
     Returns:
         Plain Python values, ready for JSON: `kid_mean` and `kid_std`, as of `evaluate`, between
-        the converted images and the target images of all splits; `num_images`, `split`, `notes`.
+        the converted images and the target images of all splits; `standard_errors`, as of
+        `evaluate`; `num_images`, `split`, `notes`.
 
     Raises:
         ValueError: as of `evaluate`.
@@ -231,12 +251,15 @@ def evaluate_domains(
         fake = np.concatenate(features)
         targets = [domains.targets for domains in domain_sets.values()]
         scores = _kid(fake, _in_batches(embed.features, targets, batch_size), seed, notes, "images")
-    return scores | {"num_images": len(sources), "split": split, "notes": notes}
+    errors = _known(_kid_errors(scores))
+    return scores | {
+        "standard_errors": errors, "num_images": len(sources), "split": split, "notes": notes,
+    }  # fmt: skip
 
 
 def evaluate_reconstruction(
     reconstruct: Callable[[np.ndarray], np.ndarray], sources: np.ndarray, batch_size: int = 128
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Scores what is converted and converted back by what it was.
 
     Args:
@@ -246,7 +269,7 @@ def evaluate_reconstruction(
 
     Returns:
         `reconstruction_rmse` and `reconstruction_ssim`: means over the images (see
-        `metrics.pixel`).
+        `metrics.pixel`); `standard_errors` of both, of images that are independent.
 
     Raises:
         ValueError: `reconstruct` returns what `convert` of `evaluate` may not.
@@ -258,10 +281,9 @@ def evaluate_reconstruction(
         back = _converted(reconstruct, source, start)
         for name in names:
             scores[name].append(ops.convert_to_numpy(_PIXEL_SCORES[name](source, back)))
-    return {
-        f"reconstruction_{name}": float(np.concatenate(values).mean(dtype=np.float64))
-        for name, values in scores.items()
-    }
+    return _means_and_errors(
+        {f"reconstruction_{name}": np.concatenate(values) for name, values in scores.items()}
+    )
 
 
 def evaluate_labels(
@@ -272,7 +294,7 @@ def evaluate_labels(
     *,
     split: str = "test",
     batch_size: int = 128,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Judges converted images by the labels of what they were converted from.
 
     Taigman et al. 2017, Table 1: the accuracy of a classifier of the second domain.
@@ -288,7 +310,8 @@ def evaluate_labels(
     Returns:
         `accuracy`, of the target classifier on converted images; `accuracy_unconverted`, on the
         images as they were; `accuracy_targets`, on the split's targets, which it should know; and
-        `accuracy_source_classifier`, of the source classifier on the images as they were.
+        `accuracy_source_classifier`, of the source classifier on the images as they were;
+        `standard_errors` of all, of images that are independent.
 
     Raises:
         ValueError: as of `evaluate`, or labels are missing.
@@ -313,7 +336,24 @@ def evaluate_labels(
         rows = slice(start, start + batch_size)
         labels = domains.target_labels.index[rows]
         judge("accuracy_targets", target_classifier, to_float(domains.targets[rows]), labels)
-    return {name: float(np.concatenate(parts).mean()) for name, parts in right.items()}
+    return _means_and_errors({name: np.concatenate(parts) for name, parts in right.items()})
+
+
+def _means_and_errors(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The means of scores of independent images, and their standard errors."""
+    errors = {name: uncertainty.standard_error(v) for name, v in values.items()}
+    means = {name: float(v.mean(dtype=np.float64)) for name, v in values.items()}
+    return means | {"standard_errors": _known(errors)}
+
+
+def _kid_errors(scores: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the means of KID have instead of standard errors."""
+    kinds = ("kid", "kid_inception")
+    return {f"{kind}_mean": scores.get(f"{kind}_std") for kind in kinds}
+
+
+def _known(errors: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: error for name, error in errors.items() if error is not None}
 
 
 def _check(sets: Mapping[str, Any], split: str, batch_size: int) -> None:
@@ -426,9 +466,13 @@ def _classified(
     classifier: attributes.AttributeClassifier,
     predicted: np.ndarray,
     pairs: PairSet,
+    truth: np.ndarray,
     notes: dict[str, str],
-) -> dict[str, float | None]:
-    """What the classifier sees in converted images, and beside it in the products themselves."""
+) -> tuple[dict[str, float | None], dict[str, float]]:
+    """What the classifier sees in converted images, and beside it in the products themselves.
+
+    With the standard errors of the former.
+    """
     known = pairs.attributes or ({},) * len(pairs.targets)
     shown = [known[row] for row in pairs.target_index]
     scores = attributes.score_classes(classifier, predicted, shown)
@@ -440,16 +484,19 @@ def _classified(
     }
     for name in (name for name, share in scores.items() if share is None):
         notes[name] = "the products, or the training products, have no such attribute"
-    return scores
+    return scores, attributes.standard_errors(classifier, predicted, shown, truth)
 
 
 def _consistency(
     queries: np.ndarray, truth: np.ndarray, seed: int, notes: dict[str, str]
-) -> float | None:
-    """Eq. 4 over random triplets, where the split has any."""
+) -> tuple[float | None, float | None]:
+    """Eq. 4 over random triplets, where the split has any, and its standard error."""
     counts = np.bincount(truth)
     if counts.max() < 2 or np.count_nonzero(counts) < 2:
         notes["consistency"] = "needs two photos of one product and a photo of another"
-        return None
+        return None, None
     triplets = consistency.sample_triplets(truth, _TRIPLETS, seed)
-    return consistency.consistency_share(*(queries[rows] for rows in triplets.T))
+    shares = consistency.triplet_shares(*(queries[rows] for rows in triplets.T))
+    errors = (uncertainty.standard_error(shares, truth[triplets[:, i]]) for i in (0, 2))
+    both = [error for error in errors if error is not None]
+    return float(shares.mean()), math.hypot(*both) if len(both) == 2 else None

@@ -4,10 +4,10 @@
 | --- | --- |
 | `run.json` | preset, data, seed, versions: what `load_run` needs to build it again |
 | `model.keras` | the trained model with its optimizers; with averages of weights in their place |
-| `checkpoints/best.keras` | the model after the epoch with the best validation score, of pairs |
+| `checkpoints/best.keras` | the model after the epoch with the best validation score (below) |
 | `checkpoints/last.keras` | what an interrupted run continues from |
 | `history.json` | losses and validation scores of each epoch |
-| `grids/epoch_NNN.png` | source, converted, target of the same validation images after each epoch |
+| `grids/epoch_NNN.png` | source, converted, target of the same images after each epoch (below) |
 | `logs/` | TensorBoard |
 | `embedder.keras` | the embedder that `evaluate` compares images with |
 | `search_embedder.keras` | the embedder that `index`, `search` and `export` take |
@@ -16,8 +16,10 @@
 | `source_classifier.keras` | the classifier that this f was taken from |
 | `target_classifier.keras` | the classifier that `evaluate` judges converted images by |
 
-Presets that learn from two domains without pairs have no validation scores, and so no best model;
-their grids show source, converted, and what is converted back.
+The best model is chosen on the validation split. There is none where the data have no such split
+(Kwon et al.'s 90/10), and for presets that learn from two domains without pairs. With stages, only
+the epochs of the last one are compared. Grids show images of the validation split, else of the
+training split; without pairs, source, converted, and what is converted back.
 """
 
 from __future__ import annotations
@@ -65,8 +67,6 @@ TARGET_CLASSIFIER = "target_classifier.keras"
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 _ENDLESS = 1_000_000  # epochs
-# Fields of a preset that run.json lacks if it is older than they are, and what runs did then.
-_BEFORE = {"resize": "letterbox"}
 CLASSIFIER_SEED = 0
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
 
@@ -180,17 +180,26 @@ class Run:
         return embedder
 
     def upscaler(self, factor: int = 2) -> keras.Model:
-        """The network that enlarges converted images, trained once on the training targets.
+        """The network that enlarges what the model draws, trained once on the training targets.
+
+        It takes images of the model's `drawn_size`, as `drawing` gives them: what has been enlarged
+        before has no more detail, and would be sharpened as if it had.
 
         Args:
             factor: how many times larger images become.
         """
-        path = self.workdir / f"upscaler_x{factor}.keras"
+        path, size = self.workdir / f"upscaler_x{factor}.keras", self.model.drawn_size
         if path.exists():
-            return keras.models.load_model(path)
+            upscaler = keras.models.load_model(path)
+            if upscaler.image_size == size:
+                return upscaler
+            logging.warning(
+                "%s was trained for images of %d px, and the model draws %d: another is trained",
+                path, upscaler.image_size, size,
+            )  # fmt: skip
         logging.info("Training super-resolution on the training targets: about a minute")
         targets = self.domains()["train"].targets
-        upscaler = super_resolution.train_upscaler(targets, factor, seed=self.seed)
+        upscaler = super_resolution.train_upscaler(targets, factor, size, seed=self.seed)
         with atomic.replacing(path) as unfinished:
             upscaler.save(unfinished)
         return upscaler
@@ -235,12 +244,19 @@ class Run:
             scores = evaluation.evaluate_domains(
                 converts, domains, split=split, embedder=self.embedder(embedder)
             )
+        parts = [scores]
         classifiers = self._classifiers(domains)
         if classifiers:
-            scores |= evaluation.evaluate_labels(converts, domains, *classifiers, split=split)
+            parts.append(evaluation.evaluate_labels(converts, domains, *classifiers, split=split))
         if convert is None and callbacks_module.has_reconstruction(self.model):
-            scores |= evaluation.evaluate_reconstruction(self.reconstruct, domains[split].sources)
-        return scores | {"embedder": embedder}
+            sources = domains[split].sources
+            parts.append(evaluation.evaluate_reconstruction(self.reconstruct, sources))
+        errors = [part.pop("standard_errors") for part in parts]
+        return {
+            **{name: value for part in parts for name, value in part.items()},
+            "standard_errors": {name: e for part in errors for name, e in part.items()},
+            "embedder": embedder,
+        }
 
     def _classifiers(
         self, domains: Mapping[str, DomainSet]
@@ -313,7 +329,7 @@ def train(
         seed: of weights, batches and random draws.
         distribution: the devices, from `training.distribution.start`; by default one.
         best: the score that decides on `checkpoints/best.keras`: val_rmse (the default), val_ssim
-            or val_c_ssim. Presets without pairs have none.
+            or val_c_ssim. Data without a validation split and presets without pairs have none.
         save_every: batches between two checkpoints within an epoch, besides those at its end.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
@@ -331,9 +347,7 @@ def train(
     if epochs is None and minutes is None:
         epochs = preset.epochs
     check_length(epochs, minutes)
-    if preset.paired:
-        best = best or "val_rmse"
-    elif best is not None:
+    if best is not None and not preset.paired:
         raise ValueError(
             f"`best` is a score of pairs, and preset {preset.name!r} learns without: leave it out. "
             f"Received: {best!r}"
@@ -361,7 +375,15 @@ def train(
     progress = checkpoint_module.read_progress(last) if last.exists() else Progress()
     loaded: dict[str, Any] = dict(splits or _load(preset, options["data"]))
     parts: dict[str, Any] = loaded if preset.paired else _domains(loaded, preset)
-    held_out = parts.get("validation", parts["test"])
+    held_out = parts.get("validation")  # never the test split, which would choose what it scores
+    if preset.paired and held_out is not None:
+        best = best or "val_rmse"
+    elif best is not None:
+        raise ValueError(
+            "`best` is chosen on the validation split, and these data have none, only "
+            f"{', '.join(parts)}. Leave it out, or take splits='yoo2016' (--splits yoo2016). "
+            f"Received: {best!r}"
+        )
 
     ready = preset
     if isinstance(preset, DomainTransferPreset):
@@ -370,7 +392,8 @@ def train(
     batches = _batches(parts["train"], preset, seed)
     validation = scores = None
     if preset.paired:
-        validation = distribution.feed(_in_order(held_out, preset))
+        if held_out is not None:
+            validation = distribution.feed(_in_order(held_out, preset))
         scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
     with distribution.scope():
         model = ready.model(seed)
@@ -418,7 +441,7 @@ def train(
                     callbacks_module.StopOnDivergence(),
                     *([averages] if averages else []),
                     callbacks_module.ImageGrid(
-                        _examples(held_out, preset, GRID_IMAGES),
+                        _examples(held_out or parts["train"], preset, GRID_IMAGES),
                         folder / "grids",
                         averages=averages,
                     ),
@@ -461,11 +484,12 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
         if not needed.exists():
             raise FileNotFoundError(
                 f"{workdir} holds no finished run: {needed.relative_to(workdir)} is missing. "
-                f"`pixdt train --workdir {workdir}` makes one. (Without pairs there is no best.)"
+                f"`pixdt train --workdir {workdir}` makes one. (A best model needs pairs with a "
+                "validation split and, with stages, an epoch of the last one.)"
             )
     options = json.loads((workdir / "run.json").read_text())
-    fields = {k: _tuples(v) for k, v in {**_BEFORE, **options["preset"]}.items()}
-    preset = presets.get(fields["name"])
+    preset = presets.get(options["preset"]["name"])
+    fields = {k: _tuples(v) for k, v in _completed(options["preset"]).items()}
     unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
     if unknown:
         raise ValueError(
@@ -523,6 +547,7 @@ def _with_function(
             labels.index,
             len(labels.names),
             width=preset.function_width,
+            plain=preset.function_plain,
             seed=seed,
         )
         workdir.mkdir(parents=True, exist_ok=True)
@@ -610,7 +635,8 @@ def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
         )
     if path.exists():
         now = _fields(json.loads(json.dumps(options)))  # tuples as JSON has them
-        there = _fields(json.loads(path.read_text()))
+        kept = json.loads(path.read_text())
+        there = _fields({**kept, "preset": _completed(kept["preset"])})
         different = [
             f"{field}: {there.get(field)} there, {now.get(field)} here"
             for field in {**there, **now}
@@ -623,9 +649,19 @@ def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
             )
 
 
+def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset's fields as a run kept them, with those that its version did not have.
+
+    Their defaults are what that version did; its row may have another value by now.
+    """
+    known = dataclasses.fields(presets.get(kept["name"]))
+    defaults = {f.name: f.default for f in known if f.default is not dataclasses.MISSING}
+    return {**defaults, **kept}
+
+
 def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides on the result of a run, in one level."""
-    fields = {**_BEFORE, **options["preset"], **options["data"]}
+    fields = {**options["preset"], **options["data"]}
     fields["preset"] = fields.pop("name")
     fields["data_seed"] = options["data"].get("seed")
     return fields | {key: options.get(key) for key in ("seed", "epochs", "minutes")}
@@ -651,22 +687,29 @@ def averaged_weights(train: Any, preset: presets.Preset) -> callbacks_module.Ave
     """
     if preset.ema_momentum is None:
         return None
-    return callbacks_module.AveragedWeights(_examples(train, preset, _STATISTICS_IMAGES)["source"])
+    if preset.paired:
+        source = _examples(train, preset, _STATISTICS_IMAGES)["source"]
+        return callbacks_module.AveragedWeights(source)
+    count = min(_STATISTICS_IMAGES, len(train))  # the smaller domain is repeated, as in training
+    domains = (train.sources, train.targets)
+    images = (data_module.to_float(domain[_spread(len(domain), count)]) for domain in domains)
+    return callbacks_module.AveragedWeights(*images)
 
 
 def _examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
     """Sources spread evenly over a split, so that they are of many products; of pairs, targets."""
-
-    def spread(length: int) -> np.ndarray:
-        return np.linspace(0, length - 1, min(count, length)).astype(int)
-
+    rows = _spread(len(part.sources), min(count, len(part.sources)))
     if not preset.paired:
-        return {"source": data_module.to_float(part.sources[spread(len(part.sources))])}
-    rows = spread(len(part))
+        return {"source": data_module.to_float(part.sources[rows])}
     persons = data_module.to_float(part.sources[rows])
     products = data_module.to_float(part.targets[part.target_index[rows]])
     source, target = (products, persons) if preset.reverse else (persons, products)
     return {"source": source, "target": target}
+
+
+def _spread(length: int, count: int) -> np.ndarray:
+    """So many of the rows from 0 to `length`, evenly."""
+    return np.linspace(0, length - 1, count).astype(int)
 
 
 def _tensorboard(directory: pathlib.Path) -> list[keras.callbacks.Callback]:

@@ -11,6 +11,8 @@ import keras
 from keras_pixdt.data.batches import Batches
 from keras_pixdt.presets import Preset
 
+_SMALLEST_SHARE = 1e-3  # of a phase, where the clock says how much of it is over
+
 
 @dataclasses.dataclass
 class Progress:
@@ -38,10 +40,12 @@ class Progress:
 class Schedule(keras.callbacks.Callback):
     """Follows a preset's phases: learning rate, batch size, and the model's own stages.
 
-    At the beginning of each epoch it sets the rate of all players and the size of the batches,
-    and tells a model that has a method `on_phase(index, progress)` the phase's index and the
-    share of it that is over, from 0 to 1. With a time limit the rate changes within epochs too,
-    and training ends with the first batch that begins when the time is over.
+    Before each step it sets the rate of all players, and tells a model that has a method
+    `on_phase(index, progress)` the phase's index and the share of it that is over once the step is
+    done, above 0 and at most 1. A phase begins with the step that it begins with, within an epoch
+    too: however short the run is, no phase is left out. The size of the batches is that of the
+    phase in which an epoch begins. With a time limit, training ends with the first batch that
+    begins when the time is over.
 
     Example:
         ```python
@@ -79,36 +83,34 @@ class Schedule(keras.callbacks.Callback):
         self._minutes_before = self.progress.minutes
         self._start: float | None = None
         self._rate: float | None = None
+        self._steps = 1  # of the epoch at hand
         self._first_batch = self.progress.batch
         if self._first_batch:  # `fit` asks how many there are before it begins the epoch
             batches.start_epoch(self.progress.epoch, self.progress.batch_size, self._first_batch)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Sets rate and batch size, and tells the model its phase."""
+        """Sets the batch size, the rate and the model's phase."""
         progress = self.progress
         if progress.epoch != epoch:
             progress.epoch, progress.batch = epoch, 0
-        index, share = self._preset.phase_at(self._share())
         if not progress.batch:
+            index, _ = self._preset.phase_at(self._share())
             progress.batch_size = self._preset.batch_sizes[index]
         self._first_batch = progress.batch
         self._batches.start_epoch(epoch, progress.batch_size, progress.batch)
-        self._set_rate()
-        on_phase = getattr(self.model, "on_phase", None)
-        if on_phase is not None:
-            on_phase(index, share)
+        self._steps = progress.batch + len(self._batches)
+        self._follow()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Counts; with a time limit, sets the rate, and stops when the time is over."""
+        """Counts, sets the rate and the model's phase, and stops when the time is over."""
         self.progress.batch = self._first_batch + batch
         if self._start is not None:
             self.progress.minutes = self._minutes_before + (time.monotonic() - self._start) / 60
         elif batch > 0:
             self._start = time.monotonic()
-        if self._minutes is not None:
-            self._set_rate()
-            if self._share() >= 1:
-                self._model.stop_training = True  # after this batch
+        self._follow()
+        if self._minutes is not None and self._share() >= 1:
+            self._model.stop_training = True  # after this batch
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Counts."""
@@ -119,12 +121,23 @@ class Schedule(keras.callbacks.Callback):
         if self._minutes is not None:
             return min(self.progress.minutes / self._minutes, 1.0)
         assert self._epochs is not None
-        return self.progress.epoch / self._epochs
+        return (self.progress.epoch + self.progress.batch / self._steps) / self._epochs
 
-    def _set_rate(self) -> None:
-        rate = self._preset.learning_rate(self._share())
+    def _follow(self) -> None:
+        """Sets what the phases say about the step that comes."""
+        preset = self._preset
+        index, over = preset.phase_at(self._share())
+        rate = preset.phases[index].learning_rate
         if rate != self._rate:  # assigning on a device is not free
             self.model.optimizer.learning_rate = self._rate = rate
+        if not hasattr(self._model, "on_phase"):
+            return
+        if self._minutes is None:
+            assert self._epochs is not None
+            over += preset.epochs / (self._epochs * self._steps * preset.phases[index].epochs)
+        # How long a step will take is not known; a share of 0 would leave what fades in without a
+        # gradient.
+        self._model.on_phase(index, min(max(over, _SMALLEST_SHARE), 1.0))
 
 
 def check_length(epochs: int | None, minutes: float | None) -> None:

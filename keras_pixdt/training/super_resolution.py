@@ -36,6 +36,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def train_upscaler(
     targets: np.ndarray,
     factor: int = 2,
+    image_size: int | None = None,
     *,
     seed: int = 0,
     steps: int = 800,
@@ -45,19 +46,27 @@ def train_upscaler(
 ) -> SuperResolution:
     """Trains a `SuperResolution` to draw images as sharp as given ones from images made smaller.
 
-    Dong et al. 2015, Sec. 3.3 and 4: random patches, mean square error. From images of `size` px
-    it learns to go from size / factor to size, to be applied to images of size. A tenth of them, at
-    most 64, is held out, and the network's PSNR on these logged beside that of bicubic
-    interpolation.
+    Dong et al. 2015, Sec. 3.3 and 4: random patches, mean square error. It learns on targets that
+    are as large as what it will make, factor * image_size; larger ones are brought to that first.
+    Where targets are smaller, as those of a size that is itself to be enlarged, it learns to go
+    from size / factor to size, to be applied to images of image_size. A tenth of them, at most 64,
+    is held out, and the network's PSNR on these logged beside that of bicubic interpolation.
 
     Differs from the paper:
-      - Patches of 32 px and fewer, from images made smaller as a whole, borders included.
-      - 800 batches of 16 patches and Adam, about a minute on one core; the paper has 8 * 10^8
-        backpropagations and plain SGD.
+      - The paper cuts sub-images of 33 px out and makes them smaller one by one. Here whole images
+        are made smaller and patches of 32 px and fewer cut out, borders included: these are what
+        the network enlarges later.
+      - The paper has 8 * 10^8 backpropagations by plain SGD. Here 800 batches of 16 patches and
+        Adam have to do, which take about a minute on one core.
+
+    Differs from the paper of Taigman et al., who enlarge by it:
+      - The paper takes the published network as it is (Sec. 5.2). Its weights are not at hand here,
+        so the network is trained, on the images of the target domain.
 
     Args:
         targets: uint8 (m, size, size, 3), images of the kind that are to be enlarged.
         factor: see `SuperResolution`.
+        image_size: side in px of the images that are to be enlarged; by default that of targets.
         seed: of the weights, patches and held-out images.
         steps: optimizer steps.
         batch_size: patches per step.
@@ -65,7 +74,7 @@ def train_upscaler(
         learning_rate: of Adam at the start; it falls to 0 along a cosine.
 
     Returns:
-        The trained network, for images of size.
+        The trained network, for images of image_size.
 
     Raises:
         ValueError: `targets` are not such images, too small for the factor, or fewer than two; or
@@ -86,12 +95,14 @@ def train_upscaler(
             f"`targets` must be of {MIN_PX * factor} px or more, to be made {factor} times "
             f"smaller. Received: {targets.dtype} of shape {shape}"
         )
+    image_size = shape[1] if image_size is None else image_size
+    size = min(shape[1], factor * image_size)
     rows = np.random.default_rng(seed).permutation(len(targets))
     held_out = min(MAX_HELD_OUT, -(-len(targets) // 10))
-    low, high = shrink(targets[rows[:held_out]], factor)
+    low, high = shrink(targets[rows[:held_out]], factor, size)
 
-    low_px = min(PATCH_PX, shape[1]) // factor
-    patches = _Patches(targets, rows[held_out:], factor, low_px, batch_size, steps, seed)
+    low_px = min(PATCH_PX, size) // factor
+    patches = _Patches(targets, rows[held_out:], factor, low_px, batch_size, steps, seed, size)
     upscaler = SuperResolution(low_px, factor, width, seed=seed)
     before = _psnr_of(upscaler, low, high)  # bicubic interpolation, which it starts as
     trainer = upscaler.unclipped()
@@ -109,7 +120,7 @@ def train_upscaler(
         _psnr_of(upscaler, low, high),
         before,
     )
-    return upscaler.for_size(shape[1])
+    return upscaler.for_size(image_size)
 
 
 def _psnr_of(upscaler: SuperResolution, low: np.ndarray, high: np.ndarray) -> float:
@@ -118,17 +129,22 @@ def _psnr_of(upscaler: SuperResolution, low: np.ndarray, high: np.ndarray) -> fl
     return psnr(sized.predict(data.to_float(low), batch_size=4, verbose=0), data.to_float(high))
 
 
-def shrink(images: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+def shrink(
+    images: np.ndarray, factor: int, size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of low and high resolution.
 
     Args:
-        images: uint8 (n, size, size, 3).
+        images: uint8 (n, side, side, 3).
         factor: how many times smaller.
+        size: side in px that images are brought to first; by default their own.
 
     Returns:
         uint8 images of size // factor px, by Pillow's bicubic filter, which averages over what it
         leaves out; and those of `factor` times as many, where rows and columns may be cut off.
     """
+    if size is not None:
+        images = np.stack([data.letterbox(image, size) for image in images])
     low_px = images.shape[1] // factor
     high = images[:, : low_px * factor, : low_px * factor]
     return np.stack([data.letterbox(image, low_px) for image in high]), high
@@ -146,6 +162,7 @@ class _Patches(keras.utils.PyDataset):
         batch_size: int,
         steps: int,
         seed: int,
+        size: int | None = None,
     ) -> None:
         super().__init__()
         self.images = images
@@ -155,13 +172,15 @@ class _Patches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.steps = steps
         self.seed = seed
+        self.size = size
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((self.seed, index))
-        low, high = shrink(self.images[rng.choice(self.rows, self.batch_size)], self.factor)
+        images = self.images[rng.choice(self.rows, self.batch_size)]
+        low, high = shrink(images, self.factor, self.size)
         corners = rng.integers(0, low.shape[1] - self.low_px + 1, (self.batch_size, 2))
         return tuple(
             data.to_float(_cut(images, scale * corners, scale * self.low_px))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt.data import azimuth
-from keras_pixdt.data.azimuth import mesh, render
+from keras_pixdt.data.azimuth import distortions, mesh, render
 
 GREY = (0.5, 0.5, 0.5)
 
@@ -266,6 +266,129 @@ def test_drawing_needs_numpy_only():
     loaded = set(done.stdout.split())
     assert "keras_pixdt.data.azimuth.head" in loaded
     assert not loaded & {"keras", "tensorflow", "jax", "PIL"}
+
+
+def test_coverage_puts_objects_on_any_ground():
+    # A gray plate on black is what is left of it on white without the ground's share.
+    plate = model_of(mesh.box((0, 0, 0), (0.9, 0.1, 0.7), GREY))
+    plain = azimuth.render_model(plate, 20, 32)
+    covered = azimuth.render_model(plate, 20, 32, coverage=True)
+    assert covered.shape == (32, 32, 4)
+    np.testing.assert_array_equal(covered[..., :3], plain)
+    cover = covered[..., 3]
+    assert (plain[cover == 0] == 255).all() and (plain[cover == 255] < 255).all()
+    ninths = cover / 255 * 9  # nine samples per pixel
+    np.testing.assert_allclose(ninths, np.rint(ninths), atol=0.02)
+    assert len(np.unique(cover)) > 5
+
+
+def test_white_objects_cover_too():
+    bright = mesh.box((0, 0, 0), (1, 1, 1), (3.0, 3.0, 3.0))
+    covered = azimuth.render_model(model_of(bright), 0, 32, coverage=True)
+    assert (covered[..., :3] == 255).all()
+    assert (covered[14:18, 14:18, 3] == 255).all() and (covered[0, ..., 3] == 0).all()
+    views, _ = azimuth.render_views("car", 2, 16, (0,), processes=1, coverage=True)
+    again = azimuth.render_model(azimuth.sample_model("car", 1), 0, 16, coverage=True)
+    np.testing.assert_array_equal(views[1, 0], again)
+
+
+@pytest.fixture(scope="module")
+def views():
+    pictures, _ = azimuth.render_views("car", 6, 32, processes=1, coverage=True)
+    return pictures.reshape(-1, 32, 32, 4)
+
+
+@pytest.mark.parametrize("name", ["random", *azimuth.DISTORTIONS])
+def test_distortions_are_images_that_depend_on_the_seed_only(views, name):
+    def distorted(seed):
+        if name == "random":
+            return azimuth.distort(views, np.random.default_rng(seed))
+        return azimuth.distort_by(name, views, seed)
+
+    images = distorted(0)
+    assert images.shape == (66, 32, 32, 3) and images.dtype == np.float32
+    assert images.min() >= -1 and images.max() <= 1
+    np.testing.assert_array_equal(images, distorted(0))
+    plain = 2 * views[..., :3].astype(float) / 255 - 1
+    change = np.abs(images - plain).mean(axis=(1, 2, 3))
+    assert change.max() > 0.02 and np.median(change) > 0.005
+    # The objects are still there, where they were.
+    cover = views[..., 3] > 127
+    inside = np.array([
+        np.corrcoef(a[c].ravel(), b[c].ravel())[0, 1]
+        for a, b, c in zip(images, plain, cover, strict=True)
+    ])  # fmt: skip
+    assert np.median(inside) > 0.6
+
+
+def test_distortions_are_drawn_anew(views):
+    rng = np.random.default_rng(0)
+    assert (azimuth.distort(views, rng) != azimuth.distort(views, rng)).mean() > 0.9
+
+
+def test_grounds_change_and_objects_stay(views):
+    images = azimuth.distort_by("gray ground", views)
+    cover = views[..., 3]
+    np.testing.assert_allclose(images[cover == 0], 2 * 225 / 255 - 1, atol=1e-6)
+    whole = cover == 255
+    np.testing.assert_allclose(images[whole], views[whole][:, :3] / 127.5 - 1, atol=1e-6)
+    # An edge has its share of the ground: between white and gray lie 30 levels.
+    edge = (cover > 0) & (cover < 255)
+    expected = views[edge][:, :3] - 30 * (1 - cover[edge][:, None] / 255)
+    np.testing.assert_allclose(images[edge], expected / 127.5 - 1, atol=0.01)
+
+
+def test_random_grounds_are_of_all_kinds(views):
+    many = np.concatenate([views] * 8)
+    images = azimuth.distort(many, np.random.default_rng(0))
+    corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]]  # without objects
+    level = corners.mean(axis=(1, 2))
+    assert (level > 0.9).mean() > 0.1 and (level < 0.3).mean() > 0.1 and level.min() < 0
+    assert (np.ptp(corners, axis=2).mean(axis=1) > 0.3).mean() > 0.1  # coloured
+    assert (np.ptp(corners.mean(axis=2), axis=1) > 0.3).mean() > 0.1  # uneven
+
+
+def test_shifts_and_blur_by_hand():
+    image = np.zeros((1, 32, 32, 3), np.float32)
+    image[0, 10, 20] = 1
+
+    class Most:
+        """Draws the largest number."""
+
+        def uniform(self, low, high, shape):
+            return np.full(shape, high)
+
+    def constant(value):
+        return np.full((1, 1, 1, 1), value, np.float32)
+
+    still = constant(0)
+    moved = distortions._resample(image, still, constant(2), still, Most())
+    assert np.unravel_index(moved[0, ..., 0].argmax(), (32, 32)) == (8, 18)
+    blurred = distortions._resample(image, constant(1), still, still, Most())
+    bell = np.exp(-0.5 * np.arange(-10, 11) ** 2)
+    bell /= bell.sum()
+    np.testing.assert_allclose(blurred[0, 10, 10:31, 1], bell * bell.max(), atol=1e-4)
+    np.testing.assert_allclose(blurred[0, 0:21, 20, 1], bell * bell.max(), atol=1e-4)
+
+
+def test_chequerboards_repeat_and_have_no_mean():
+    pattern = distortions._checkers(3, 32, np.random.default_rng(0))
+    np.testing.assert_array_equal(pattern[:, 4:], pattern[:, :-4])
+    np.testing.assert_array_equal(pattern[:, :, 4:], pattern[:, :, :-4])
+    assert pattern.std() > 0.5 and np.abs(pattern.mean(axis=(1, 2))).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda v: azimuth.distort_by("fog", v), "`name` must be one of .*Received: 'fog'"),
+        (lambda v: azimuth.distort_by("blur", v[..., :3]), "`views` must be uint8 .*32, 3"),
+        (lambda v: azimuth.distort(v / 255.0, np.random.default_rng(0)), "float64"),
+    ],
+)
+def test_bad_distortions(views, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(views)
 
 
 def test_azimuths_of_the_paper():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt.metrics import consistency_share, cosine, sample_triplets
+from keras_pixdt.metrics.consistency import triplet_shares
 
 
 def test_comparisons_by_hand():
@@ -11,6 +12,7 @@ def test_comparisons_by_hand():
     # Row 0: 0.949 > 0 and 0.949 > 0.316: both hold. Row 1: 0 > 0.707 twice: none.
     # Row 2: 0.707 > 0.994 does not, 0.707 > 0.781 does not.
     assert consistency_share(first, second, other) == pytest.approx(2 / 6)
+    np.testing.assert_array_equal(triplet_shares(first, second, other), [1, 0, 0])
     # One comparison of two: s(+, (+)) = 0.6 is above s(+, -) = 0 and below s((+), -) = 0.8.
     assert consistency_share([[1.0, 0.0]], [[0.6, 0.8]], [[0.0, 1.0]]) == 0.5
 

@@ -1,5 +1,6 @@
 import functools
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -22,10 +23,16 @@ from tests.models.pix2pix_test import numpy_strided, numpy_transposed
 from tests.samples import batch_of as full_batch_of
 from tests.samples import images
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "domain_transfer"
 SIZE = 16
 TINY = {"image_size": SIZE, "width": 1 / 32}  # filters 16, 8 of g, and 2, 4, 8, 16 of D
 TABLE_1 = {
-    "baseline": {"through_f": False, "ternary": False, "beta": 0.0},
+    "baseline": {
+        "through_f": False,
+        "ternary": False,
+        "beta": 0.0,
+        "converter_objective": "saturating",
+    },
     "dtn": {},
     "no_tid": {"beta": 0.0},
     "no_const": {"alpha": 0.0},
@@ -260,6 +267,16 @@ def test_layers_and_parameters_of_the_discriminator_of_faces():
     assert trainable(network) == kernels + 4 + 2 * sum(counts[1:]) + 3 * 3 * 32 * 3 + 3
 
 
+def test_all_layers_of_the_discriminator_may_be_normalized():
+    """As all of Sec. 5.1's are, and those of the six blocks of Sec. 5.2."""
+    model = DomainTransferNetwork(plain_function(), **TINY, discriminator_first_norm=True)
+    counts = [2, 4, 8, 16]
+    rows = [f"{n} 4x4 /2 norm leaky 0.0" for n in counts]
+    assert described(model.discriminator) == [*rows, "dense 3 linear"]
+    kernels = 16 * (3 * 2 + 2 * 4 + 4 * 8 + 8 * 16)
+    assert trainable(model.discriminator) == kernels + 2 * sum(counts) + 16 * 3 + 3
+
+
 def test_the_baseline_has_a_discriminator_of_two_classes():
     assert build_discriminator(SIZE, 1 / 32, classes=2).output_shape == (None, 2)
 
@@ -389,18 +406,83 @@ def test_without_f_the_converter_is_g_after_the_encoder():
     assert_draws(model(images(3), training=False), numpy_generator(model.generator, code))
 
 
-def test_f_is_in_inference_mode_where_g_is_in_training_mode():
-    """The mode of the converter would reach the layers of f: its noise, and its statistics."""
-    model = uneven_model(function=free_function())
-    before = values_of(model.function.weights)
-    x = images(4)
-    first, second = (np.asarray(model(x, training=True)) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    code = model.function(x, training=False)
-    np.testing.assert_allclose(first, model.generator(code, training=True), atol=1e-5)
-    assert np.abs(first - np.asarray(model(x))).max() > 0.1  # g's own mode has changed
-    for a, b in zip(before, model.function.weights, strict=True):
+class Noise(layers.Layer):
+    """A layer whose own layer is not told the mode: Keras hands it down."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = layers.GaussianNoise(1.0)
+
+    def call(self, x):
+        return self.inner(x)
+
+
+# What is another in training than in inference.
+ACTIVE = {
+    "noise": lambda: layers.GaussianNoise(1.0),
+    "alpha dropout": lambda: layers.AlphaDropout(0.5),
+    "spatial dropout": lambda: layers.SpatialDropout2D(0.5),
+    "statistics": layers.BatchNormalization,
+    "spectral norm": lambda: layers.SpectralNormalization(layers.Conv2D(6, 3)),
+    "augmentation": lambda: layers.RandomTranslation(0.5, 0.5),
+    "nested": lambda: keras.Sequential(
+        [keras.Input((None, None, 6)), layers.RandomFlip(), layers.Dropout(0.5)]
+    ),
+    "nested twice": lambda: keras.Sequential(
+        [keras.Input((None, None, 6)), keras.Sequential([layers.Dropout(0.5)])]
+    ),
+    "within": Noise,
+}
+
+
+def active_function(name):
+    """An f that has such a layer, and weights that differ from what training would make of them."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((None, None, 3))
+    x = ACTIVE[name]()(layers.Conv2D(6, 3, strides=2, activation="relu")(image))
+    function = keras.Model(image, layers.Flatten()(layers.Resizing(2, 2)(x)))
+    # The flattened map tells where things are, so that moved images differ.
+    return uneven(function)
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_f_is_in_inference_mode_where_g_is_in_training_mode(name, tmp_path):
+    """In calls, in copies as `AveragedWeights` and exports make them, and in loaded models."""
+    with keras.saving.custom_object_scope({"Noise": Noise}):
+        function, x = active_function(name), images(4)
+        model = uneven_model(function=function)
+        code = np.asarray(model.function(x, training=False))
+        assert np.abs(np.asarray(function(x, training=True)) - code).max() > 0.01  # it is active
+        before = values_of(model.function.variables)
+        expected = np.asarray(model.generator(code, training=True))
+        clone = keras.models.clone_model(model.converter)
+        clone.set_weights(model.converter.get_weights())
+        model.save(tmp_path / "model.keras")
+        model.plain_converter().save(tmp_path / "converter.keras")
+        drawers = [model, model.converter, clone, model.drawing()]
+        for path in ("model.keras", "converter.keras"):
+            drawers.append(keras.models.load_model(tmp_path / path))
+        drawers.append(drawers[-2].converter)
+        for drawer in drawers:
+            np.testing.assert_allclose(drawer(x, training=True), expected, atol=1e-5)
+        assert np.abs(expected - np.asarray(model(x))).max() > 0.1  # g's own mode has changed
+        traced = tf.function(lambda x: model.converter(x, training=True))
+        np.testing.assert_allclose(traced(x), expected, atol=1e-5)
+        step(model, batch_of(4))
+    for a, b in zip(before, model.function.variables, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_copy_in_another_precision_has_a_constant_f_too():
+    """What `export` makes of a model of half precision."""
+    from export import verification
+
+    model = uneven_model(function=active_function("noise"), dtype="mixed_bfloat16")
+    copy = verification.in_precision(model.plain_converter(), "float32")
+    assert copy is not model.converter
+    code = model.function(images(4), training=False)
+    drawn = np.asarray(copy(images(4), training=True))
+    np.testing.assert_allclose(drawn, copy.layers[2](code, training=True), atol=1e-5)
 
 
 def numpy_enlarged(x, size):
@@ -502,8 +584,11 @@ def softmax(logits):
 
 @pytest.mark.parametrize("ternary", [True, False])
 def test_losses_are_eqs_3_to_7(ternary):
-    """And, with two classes, those of Sec. 3, of which G's is -log D(G(x))."""
-    model = uneven_model(ternary=ternary, alpha=3.0, beta=5.0, gamma=1.0)
+    """And, with two classes, those of Sec. 3, of which G's is log(1 - D(G(x)))."""
+    objective = "non_saturating" if ternary else "saturating"
+    model = uneven_model(
+        ternary=ternary, converter_objective=objective, alpha=3.0, beta=5.0, gamma=1.0
+    )
     x_t, x_s, of_s, of_t = (images(4, seed=i) for i in range(4))
     of_s, of_t = 0.9 * of_s, 0.5 * of_t
     transfers = np.concatenate([of_s, of_t])
@@ -512,10 +597,10 @@ def test_losses_are_eqs_3_to_7(ternary):
     real = 2 if ternary else 1
     assert d_s.shape == (4, real + 1)
     d_loss = -np.log(d_s[:, 0]).mean() - np.log(d_real[:, real]).mean()
-    gan = -np.log(d_s[:, real]).mean()
+    gan = np.log(1 - d_s[:, 1]).mean()
     if ternary:
         d_loss -= np.log(d_t[:, 1]).mean()
-        gan -= np.log(d_t[:, 2]).mean()
+        gan = -np.log(d_s[:, 2]).mean() - np.log(d_t[:, 2]).mean()
     assert float(model.discriminator_loss(x_t, transfers)) == pytest.approx(d_loss, rel=1e-4)
     f_s, f_of_s = (numpy_function(model.function, x) for x in (x_s, of_s))
     const = np.square(f_s - f_of_s).mean()
@@ -523,8 +608,85 @@ def test_losses_are_eqs_3_to_7(ternary):
     tv = float(total_variation(of_s))
     found = model.converter_loss(x_t, f_s.astype("float32"), transfers)
     expected = gan + 3.0 * const + 5.0 * tid + tv
-    assert min(gan, 3.0 * const, 5.0 * tid, tv) > 0.02 * expected
+    assert min(abs(gan), 3.0 * const, 5.0 * tid, tv) > 0.02 * expected
     assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def numpy_cosine(x, y):
+    x, y = (np.asarray(v, "float64").reshape(len(v), -1) for v in (x, y))
+    return 1 - np.mean((x * y).sum(1) / (np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)))
+
+
+def test_the_distances_of_f_and_of_images_are_what_was_chosen():
+    """d of L_CONST, d_2 of L_TID; by default MSE, see above."""
+    x_t, x_s, of_s, of_t = (images(4, seed=i) for i in range(4))
+    transfers = np.concatenate([of_s, of_t])
+
+    def terms(distance, target_distance):
+        chosen = {"distance": distance, "target_distance": target_distance}
+        model = uneven_model(adversarial=False, alpha=3.0, beta=5.0, **chosen)
+        f_s, f_of_s = (numpy_function(model.function, x) for x in (x_s, of_s))
+        return float(model.converter_loss(x_t, f_s.astype("float32"), transfers)), f_s, f_of_s
+
+    found, f_s, f_of_s = terms("cosine", "mae")
+    expected = 3 * numpy_cosine(f_s, f_of_s), 5 * np.abs(x_t.astype("float64") - of_t).mean()
+    assert min(expected) > 0.1
+    assert found == pytest.approx(sum(expected), rel=1e-4)
+    found, _, _ = terms("hinge", "cosine")
+    const = np.maximum(np.abs(f_s - f_of_s) - 0.1, 0).mean()
+    assert found == pytest.approx(3 * const + 5 * numpy_cosine(x_t, of_t), rel=1e-4)
+
+
+class Logits(layers.Layer):
+    """A D whose logits are the first two numbers of each image, for the calculation by hand."""
+
+    def call(self, x, training=False):
+        return x[:, 0, 0, :2]
+
+
+def adversarial_term(objective, logits):
+    """The value of g's term of D, and its gradient with respect to D's logits."""
+    model = DomainTransferNetwork(
+        plain_function(),
+        **TINY,
+        ternary=False,
+        alpha=0.0,
+        beta=0.0,
+        converter_objective=objective,
+    )
+    model.discriminator = Logits()
+    transfers = np.zeros((len(logits), SIZE, SIZE, 3), "float32")
+    transfers[:, 0, 0, :2] = logits
+    x = tf.constant(transfers)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = model.converter_loss(images(len(logits)), None, x)
+    return float(value), tape.gradient(value, x).numpy()[:, 0, 0, :2]
+
+
+def test_the_saturating_objective_against_a_hand_calculation():
+    """Eq. 1: log(1 - D(G(x))), whose slope -D vanishes where D is sure, and which has no log(0).
+
+    D, the probability of the last of two classes, is 1/4, and then as good as 0 and 1.
+    """
+    logits = np.array([[np.log(3.0), 0.0], [200.0, 0.0], [0.0, 200.0]])
+    value, slope = adversarial_term("saturating", logits)
+    assert value == pytest.approx((np.log(3 / 4) + 0 - 200) / 3, rel=1e-5)
+    expected = np.array([[1 / 4, -1 / 4], [0, 0], [1, -1]]) / 3
+    np.testing.assert_allclose(slope, expected, atol=1e-6)
+    # The other objective, -log D, learns most where this one does not.
+    value, slope = adversarial_term("non_saturating", logits)
+    assert value == pytest.approx((np.log(4) + 200 + 0) / 3, rel=1e-5)
+    expected = np.array([[3 / 4, -3 / 4], [1, -1], [0, 0]]) / 3
+    np.testing.assert_allclose(slope, expected, atol=1e-6)
+
+
+def test_with_two_classes_g_can_still_minimize_minus_log_d():
+    """What a model without `converter_objective` did, and does."""
+    model = uneven_model(ternary=False, alpha=0.0, beta=0.0)
+    d = softmax(model.discriminator(images(4), training=True))
+    found = float(model.converter_loss(images(4, seed=1), None, images(4)))
+    assert found == pytest.approx(-np.log(d[:, 1]).mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize("row", TABLE_1)
@@ -574,7 +736,9 @@ def reference_step(twin, row, batch, rate):
             update(twin, "discriminator", own, d_loss, rate)
             losses["discriminator_loss"] = float(d_loss)
         g_loss = 0.0
-        if d is not None:
+        if row == "baseline":
+            g_loss += tf.reduce_mean(tf.math.log(1 - tf.nn.softmax(d(of_s, training=True))[:, 1]))
+        elif d is not None:
             g_loss += d_term(of_s, real_class)
             if uses_t:
                 g_loss += d_term(of_t, real_class)
@@ -622,7 +786,7 @@ def test_each_update_moves_the_weights_of_its_player_only(player):
 
 
 def test_f_stays_as_it_is_given():
-    """Neither a step nor a later training of the user's f reaches the other's; noise is off."""
+    """Neither a step nor a later training of the user's f reaches the other's."""
     function = keras.models.clone_model(free_function())
     function.set_weights(free_function().get_weights())
     model = uneven_model(function=function)
@@ -707,12 +871,27 @@ def test_a_saved_model_continues_bit_for_bit(row, function, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_file_that_was_saved_long_ago_draws_what_it_drew():
+    """`golden/domain_transfer/make_golden.py`; and goes on from the step where it ended."""
+    model = keras.models.load_model(GOLDEN / "model.keras")
+    with np.load(GOLDEN / "golden.npz") as file:
+        golden = dict(file)
+    assert golden["drawn"].std() > 0.1
+    for found in (model.predict_on_batch(golden["x"]), model.converter(golden["x"])):
+        np.testing.assert_allclose(found, golden["drawn"], rtol=0, atol=1e-5)
+    found = model.function(golden["x"], training=False)
+    np.testing.assert_allclose(found, golden["f"], rtol=0, atol=1e-5)
+    assert int(model.optimizer.iterations) == 2
+    assert all(np.any(model.optimizer[name]._momentums[-1]) for name in model.players)
+
+
 def test_config_mirrors_the_arguments():
     arguments = {
         "image_size": 24, "width": 1 / 16, "alpha": 2.0, "beta": 0.0, "gamma": 0.1,
         "through_f": False, "ternary": False, "gray": True, "generated_size": 16,
         "pointwise": True, "discriminator_blocks": 2, "discriminator_leak": 0.3,
-        "discriminator_width": 1 / 32, "adversarial": True,
+        "discriminator_width": 1 / 32, "adversarial": True, "converter_objective": "saturating",
+        "distance": "cosine", "target_distance": "huber", "discriminator_first_norm": True,
     }  # fmt: skip
     model = DomainTransferNetwork(free_function(), **arguments, name="mine", dtype="mixed_bfloat16")
     config = json.loads(json.dumps(model.get_config()))
@@ -723,7 +902,7 @@ def test_config_mirrors_the_arguments():
     assert again.generator.get_layer("up2").compute_dtype == "bfloat16"
     assert again.encoder.get_layer("conv1").compute_dtype == "bfloat16"
     assert trainable(again.discriminator) == trainable(
-        build_discriminator(24, 1 / 32, blocks=2, classes=2)
+        build_discriminator(24, 1 / 32, blocks=2, classes=2, first_norm=True)
     )
     assert [tuple(w.shape) for w in again.weights] == [tuple(w.shape) for w in model.weights]
 
@@ -732,6 +911,9 @@ def test_defaults_are_those_of_the_paper_for_digits():
     model = DomainTransferNetwork(build_function(32, 1 / 64), width=1 / 64)
     assert (model.image_size, model.alpha, model.beta, model.gamma) == (32, 15.0, 15.0, 0.0)
     assert model.through_f and model.ternary and model.adversarial
+    assert model.converter_objective == "non_saturating"
+    assert model.distance == model.target_distance == "mse"
+    assert not model.discriminator_first_norm
     assert (model.discriminator_blocks, model.discriminator_leak) == (4, 0.0)
 
 
@@ -832,10 +1014,24 @@ def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
         ({"alpha": -1.0}, r"`alpha` must not be negative\. Received: -1\.0"),
         ({"beta": -2}, r"`beta` must not be negative\. Received: -2"),
         ({"gamma": -3}, r"`gamma` must not be negative\. Received: -3"),
+        ({"distance": "l2"}, r"`distance` must be one of mae, mse, .*Received: 'l2'"),
+        ({"target_distance": "gan"}, r"`target_distance` must be one of mae.*Received: 'gan'"),
         ({"discriminator_blocks": 0}, r"`discriminator_blocks` must be at least 1\. Received: 0"),
         (
             {"adversarial": False, "alpha": 0, "beta": 0, "gamma": 1.0},
             r"Without a discriminator G needs `alpha` or `beta`.*adversarial=False, alpha=0",
+        ),
+        (
+            {"converter_objective": "saturated"},
+            r"`converter_objective` must be one of .*'saturating'.*Received: 'saturated'",
+        ),
+        (
+            {"converter_objective": "saturating"},
+            r"needs a D of two classes.*set ternary=False and.*Received: ternary=True",
+        ),
+        (
+            {"converter_objective": "saturating", "ternary": False, "adversarial": False},
+            r"needs a D of two classes.*Received: ternary=False, adversarial=False",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from keras import layers, ops
 from keras_pixdt.data.batches import Triplets
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import RootMeanSquaredError
-from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+from keras_pixdt.models.pixel_dtgan import PixelDTGAN, Selection
 from tests.models import checks
 from tests.models.checks import step, trainable, values_of
 from tests.samples import batch_of, images
@@ -293,6 +293,96 @@ def test_domain_loss_weighs_kinds_alike(irrelevant, expected):
     assert float(loss) == pytest.approx(expected)
 
 
+# Algorithm 1 and Eq. 6 as printed
+
+PRINTED = {"selection": "sample", "converter_objective": "saturating"}
+KINDS = {"converted": 0, "target": 1, "irrelevant": 2}
+
+
+def selection_of(kinds, target, irrelevant):
+    """What `select` would return had it drawn these kinds."""
+    one_hot = np.eye(3, dtype="float32")[[KINDS[kind] for kind in kinds]]
+    others = np.where(one_hot[:, 1, None, None, None] > 0, target, irrelevant)
+    return Selection(others, one_hot[:, :1], one_hot[:, 1:2])
+
+
+@pytest.mark.parametrize("irrelevant_pairs", [True, False])
+def test_each_sample_gets_one_image_with_equal_probability(irrelevant_pairs):
+    model = PixelDTGAN(**TINY, **PRINTED, irrelevant_pairs=irrelevant_pairs, seed=3)
+    target, irrelevant = (np.full((6000, 1, 1, 3), level, "float32") for level in (0.2, 0.4))
+    converted = np.full((6000, 1, 1, 3), 0.6, "float32")
+
+    def shares(model):
+        selected = model.select(target, irrelevant if irrelevant_pairs else None)
+        images = np.asarray(selected.images(converted))[:, 0, 0, 0]
+        assert set(np.unique(images)) <= {np.float32(x) for x in (0.2, 0.4, 0.6)}
+        np.testing.assert_array_equal(selected.is_converted[:, 0] == 1, images == np.float32(0.6))
+        np.testing.assert_array_equal(selected.is_target[:, 0] == 1, images == np.float32(0.2))
+        return images
+
+    first, second = shares(model), shares(model)
+    counts = [np.mean(first == np.float32(level)) for level in (0.2, 0.4, 0.6)]
+    expected = [1 / 3] * 3 if irrelevant_pairs else [1 / 2, 0, 1 / 2]
+    np.testing.assert_allclose(counts, expected, atol=0.02)  # three standard errors
+    assert 0.2 < np.mean(first == second) < 0.6  # drawn anew in each step
+    again = PixelDTGAN(**TINY, **PRINTED, irrelevant_pairs=irrelevant_pairs, seed=3)
+    np.testing.assert_array_equal(shares(again), first)
+
+
+def test_printed_losses_are_means_over_the_selected_images():
+    model = PixelDTGAN(**TINY, **PRINTED)
+    for name in PLAYERS[:2]:
+        judge_by_brightness(getattr(model, name))
+    calls = {name: calls_of(getattr(model, name)) for name in PLAYERS[:2]}
+    target, irrelevant, converted = map(plain_images, (TARGET, IRRELEVANT, CONVERTED))
+    selected = selection_of(["irrelevant", "converted", "target"], target, irrelevant)
+    irrelevant_yes = np.log1p(np.exp(-IRRELEVANT))
+    real_fake = (irrelevant_yes + CONVERTED_NO + TARGET_YES) / 3
+    domain = (IRRELEVANT_NO + CONVERTED_NO + TARGET_YES) / 3
+    loss = model.real_fake_loss(target, converted, selected)
+    assert float(loss) == pytest.approx(real_fake)
+    loss = model.domain_loss(images(3), target, irrelevant, converted, selected)
+    assert float(loss) == pytest.approx(domain)
+    # Eq. 6: half of each, with the other sign, on the same batch.
+    loss = model.converter_loss(images(3), target, converted, selected)
+    assert float(loss) == pytest.approx(-(real_fake + domain) / 2)
+    # The converter's image alone counts where the objective does not saturate.
+    model.converter_objective = "non_saturating"
+    loss = model.converter_loss(images(3), target, converted, selected)
+    assert float(loss) == pytest.approx(np.log1p(np.exp(-CONVERTED)) / 3)
+    levels = np.float32([IRRELEVANT, CONVERTED, TARGET])
+    for seen in calls.values():
+        assert len(seen) == 3
+        for shown, _ in seen:
+            np.testing.assert_array_equal(shown[:, 0, 0, -1], levels)
+
+
+@pytest.mark.parametrize(
+    ("objective", "slope"),
+    [
+        # d/dx -log(1 + exp(x)) = -sigmoid(x), the discriminator's gradient with the other sign.
+        ("saturating", lambda x: -1 / (1 + np.exp(-x))),
+        ("non_saturating", lambda x: -1 / (1 + np.exp(x))),
+    ],
+)
+@pytest.mark.parametrize("logit", [-9.0, 0.0])
+def test_only_converted_images_carry_a_gradient_and_it_saturates_as_printed(
+    objective, slope, logit
+):
+    model = PixelDTGAN(**TINY, selection="sample", converter_objective=objective)
+    for name in PLAYERS[:2]:
+        judge_by_brightness(getattr(model, name))
+    target, irrelevant = plain_images(TARGET), plain_images(IRRELEVANT)
+    selected = selection_of(["target", "converted", "irrelevant"], target, irrelevant)
+    converted = tf.constant(plain_images(logit))
+    with tf.GradientTape() as tape:
+        tape.watch(converted)
+        loss = model.converter_loss(images(3), target, converted, selected)
+    gradient = tape.gradient(loss, converted).numpy().sum(axis=(1, 2, 3))
+    # Halves of two equal discriminators, one of three samples.
+    np.testing.assert_allclose(gradient, [0, slope(logit) / 3, 0], rtol=1e-4, atol=1e-9)
+
+
 def calls_of(network):
     """A list to which each call of a network adds its images and the logits that it gave them."""
     calls, call = [], network.call
@@ -404,6 +494,78 @@ class Reference:
         self.sgd(tape, loss, self.c)
         losses["converter_loss"] = float(loss)
         return losses
+
+
+class Printed(Reference):
+    """The same as printed, with the kinds that are given."""
+
+    def step(self, batch, kinds):
+        source = batch["source"]
+        place = np.array([KINDS[kind] for kind in kinds])[:, None, None, None]
+        real, associated = (
+            tf.constant(np.float32(values))[:, None]
+            for values in (place[:, 0, 0, 0] > 0, place[:, 0, 0, 0] == 1)
+        )
+
+        def selected():
+            converted = self.c(source, training=True)
+            others = np.where(place == 1, batch["target"], batch["irrelevant"])
+            return tf.where(place == 0, converted, others)
+
+        def loss_rf(images):
+            return self.cross_entropy(real, self.rf(images, training=True))
+
+        def loss_dd(images):
+            pair = tf.concat([source, images], axis=3)
+            return self.cross_entropy(associated, self.dd(pair, training=True))
+
+        fixed, losses = selected().numpy(), {}
+        for name, network, loss_of in (
+            (PLAYERS[0], self.rf, loss_rf),
+            (PLAYERS[1], self.dd, loss_dd),
+        ):
+            with tf.GradientTape() as tape:
+                loss = loss_of(fixed)
+            self.sgd(tape, loss, network)
+            losses[f"{name}_loss"] = float(loss)
+        with tf.GradientTape() as tape:
+            images = selected()
+            loss = -0.5 * loss_rf(images) - 0.5 * loss_dd(images)
+        self.sgd(tape, loss, self.c)
+        return {**losses, "converter_loss": float(loss)}
+
+
+def test_two_printed_steps_equal_an_independent_implementation(monkeypatch):
+    model = compiled(**PRINTED)
+    reference = Printed(model, rate=0.05, momentum=0.5)
+    before = values_of(model.trainable_variables)
+    for i, kinds in enumerate(
+        (
+            ["converted", "target", "irrelevant", "converted", "target", "converted"],
+            ["irrelevant", "irrelevant", "converted", "target", "converted", "target"],
+        )
+    ):
+        batch = batch_of(seed=i)
+        monkeypatch.setattr(model, "select", lambda t, u, kinds=kinds: selection_of(kinds, t, u))
+        model.reset_metrics()
+        assert step(model, batch) == pytest.approx(reference.step(batch, kinds), rel=1e-5)
+    for name, theirs in zip(PLAYERS, (reference.rf, reference.dd, reference.c), strict=True):
+        mine = getattr(model, name)
+        for a, b in zip(mine.trainable_variables, theirs.trainable_variables, strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-6, rtol=1e-5, err_msg=a.path)
+    moved = [np.abs(a - b).max() for a, b in zip(before, model.trainable_variables, strict=True)]
+    assert min(moved) > 1e-7
+
+
+def test_the_real_fake_discriminator_alone_needs_no_irrelevant_targets():
+    """A target of another source is as real as one of its own: two of three images are real."""
+    model = compiled(**PRINTED, domain_weight=0.0, seed=0)
+    seen = calls_of(model.real_fake_discriminator)
+    batch = batch_of(300, keys=("source", "target"))
+    step(model, batch)
+    targets = {image.tobytes() for image in batch["target"]}
+    shares = [np.mean([image.tobytes() in targets for image in shown]) for shown, _ in seen]
+    assert shares == pytest.approx([2 / 3] * 2, abs=0.1) and shares[0] == shares[1]
 
 
 VARIANTS = {
@@ -622,6 +784,25 @@ def test_a_saved_model_continues_bit_for_bit(tmp_path, dtype):
     assert scores[0] == scores[1]
 
 
+def test_a_saved_model_goes_on_with_its_selection(tmp_path):
+    model = compiled(keras.optimizers.Adam(1e-2), **PRINTED, seed=5)
+    train(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for continued in (model, loaded):
+        continued.run_eagerly = True
+        train(continued, epochs=2, initial_epoch=1)
+    assert_same_state(loaded, model)
+
+
+def test_a_model_that_was_saved_without_these_choices_keeps_its_step():
+    config = PixelDTGAN(**TINY).get_config()
+    for name in ("selection", "converter_objective", "seed"):
+        del config[name]
+    model = PixelDTGAN.from_config(config)
+    assert (model.selection, model.converter_objective) == ("kinds", "non_saturating")
+
+
 def test_weights_files_hold_the_statistics_and_the_optimizers(tmp_path):
     model = compiled(keras.optimizers.Adam(1e-2))
     train(model, epochs=1)
@@ -683,6 +864,7 @@ def test_config_mirrors_the_arguments():
     arguments = {
         "image_size": 32, "width": 1 / 16, "discriminator_width": 1 / 32, "real_fake_weight": 0.1,
         "domain_weight": 0.2, "irrelevant_pairs": False, "mse_weight": 0.3, "l1_weight": 0.4,
+        "selection": "sample", "converter_objective": "saturating", "seed": 7,
     }  # fmt: skip
     config = PixelDTGAN(**arguments, name="mine", dtype="mixed_bfloat16").get_config()
     again = PixelDTGAN.from_config(config)
@@ -725,6 +907,22 @@ def test_float16_overflow_of_one_player_leaves_the_others_learning():
     assert len(set(scales.values())) == 1
 
 
+def replicated():
+    model = PixelDTGAN(**TINY, **PRINTED, seed=0)
+    model.compile(keras.optimizers.SGD(0.05))
+    return model
+
+
+def fit_replicated(model):
+    return list(model.fit(batch_of(14), batch_size=8, shuffle=False, verbose=0).history.values())
+
+
+@pytest.mark.slow
+def test_two_replicas_take_the_printed_steps_of_one():
+    """The selection is that of the whole batch, and so are BatchNorm's statistics."""
+    checks.assert_replicas_equal_one_device(__name__)
+
+
 # Errors
 
 
@@ -741,6 +939,8 @@ def test_float16_overflow_of_one_player_leaves_the_others_learning():
             {"real_fake_weight": 0, "domain_weight": 0},
             r"not all 0.*'real_fake_weight': 0, 'domain_weight': 0, 'mse_weight': 0\.0",
         ),
+        ({"selection": "all"}, r"`selection` must be one of .*'sample'.*Received: 'all'"),
+        ({"converter_objective": "hinge"}, r"`converter_objective` must be one of.*'hinge'"),
     ],
 )
 def test_arguments_out_of_range_are_named(arguments, message):

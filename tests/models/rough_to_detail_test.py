@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_pixdt import presets
+from keras_pixdt import data, presets
 from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.rough_to_detail import (
     FadeIn,
@@ -17,6 +17,7 @@ from keras_pixdt.models.rough_to_detail import (
     pyramid,
 )
 from keras_pixdt.training import run
+from keras_pixdt.training.schedule import Schedule
 from tests.models import checks
 from tests.models.checks import step, values_of
 from tests.samples import images
@@ -30,6 +31,15 @@ def batch_of(count=4, seed=0):
     return {
         key: images(count, SIZE, seed=10 * seed + i) for i, key in enumerate(("source", "target"))
     }
+
+
+def pair_batches(count):
+    """Batches of 2 pairs of noise."""
+    rng = np.random.default_rng(0)
+    sources, targets = rng.integers(0, 256, (2, count, SIZE, SIZE, 3), dtype="uint8")
+    ids = np.arange(count)
+    pairs = data.PairSet(sources, targets, ids, ids, ids)
+    return data.triplets(pairs, 2, seed=0, irrelevant=False)
 
 
 def compiled(optimizer=None, **kwargs):
@@ -103,6 +113,19 @@ def test_discriminator_judges_patches_of_70_px_of_any_image():
     assert not any(isinstance(x, layers.BatchNormalization) for x in critic.layers)
 
 
+@pytest.mark.parametrize("width", [3 / 64, 0.05])
+def test_a_narrow_block_with_three_filters_is_not_taken_for_the_last(width):
+    """At this width the block before the last has as many filters as an image has channels."""
+    converter = build_converter(16, stages=1, width=width)
+    names = {layer.name for layer in converter.layers}
+    assert converter.get_layer("decoder3_conv2").filters == 3
+    assert isinstance(converter.get_layer("decoder3_detail"), layers.BatchNormalization)
+    assert converter.get_layer("decoder4_detail").use_bias
+    assert {name for name in names if name.endswith("_conv2")} == {
+        f"decoder{j}_conv2" for j in (1, 2, 3)
+    }
+
+
 # Images
 
 
@@ -147,6 +170,15 @@ def test_a_new_model_stands_at_the_last_stage_with_all_blocks_faded_in():
     model = RoughToDetailGAN(**TINY)
     assert model.stage == 3
     assert [float(x.alpha) for x in model._fade_ins()] == [1.0, 1.0, 1.0]
+
+
+def test_only_the_last_stage_is_the_last():
+    model = RoughToDetailGAN(**TINY)
+    found = []
+    for stage in (1, 2, 3):
+        model.set_stage(stage)
+        found.append(model.at_last_stage)
+    assert found == [False, False, True]
 
 
 def test_phases_are_a_fade_in_and_a_stabilization_of_each_stage():
@@ -232,6 +264,50 @@ def test_a_stage_that_begins_forgets_moments_and_keeps_weights():
     alphas = {x.alpha.path for x in model._fade_ins()}
     assert moved(weights, model.converter.weights) <= alphas
     assert not moved(critic, model.discriminator.weights)
+
+
+class Moves(keras.callbacks.Callback):
+    """How far each step moves the converter's weights, in units of the rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.alphas, self.every, self.block = [], [], []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.variables = self.model.active_variables("converter")
+        self.before = values_of(self.variables)
+
+    def on_train_batch_end(self, batch, logs=None):
+        rate = float(self.model.optimizer["converter"].learning_rate)
+        moves = [
+            np.abs(a - b).ravel() / rate
+            for a, b in zip(self.before, values_of(self.variables), strict=True)
+        ]
+        fade_in = self.model._fade_ins()[self.model.stage - 1]
+        block = fade_in.name.removesuffix("add")
+        added = [
+            move
+            for move, variable in zip(moves, self.variables, strict=True)
+            if block in variable.path and "skip" not in variable.path  # what alpha weighs
+        ]
+        self.alphas.append((self.model.stage, round(float(fade_in.alpha), 6)))
+        self.every.append(np.concatenate(moves).max())
+        self.block.append(np.median(np.concatenate(added)))
+
+
+def test_no_step_of_adam_exceeds_its_rate_when_a_stage_begins_or_has_been_faded_in():
+    """With a beta_2 of 0.99, six steps without a gradient would make the next 2.6 times as large.
+
+    While alpha rises, a gradient is up to sqrt(3) times the root mean square of those before it.
+    """
+    preset = tiny_preset(stages=2, batch_size=2, phases=[(1, 1e-3)] * 4)
+    model, batches, moves = compiled(stages=2), pair_batches(12), Moves()
+    schedule = Schedule(preset, batches, epochs=4)
+    model.fit(batches, epochs=4, shuffle=False, verbose=0, callbacks=[schedule, moves])
+    rising = [round(k / 6, 6) for k in (1, 2, 3, 4, 5, 6)] + [1.0] * 6
+    assert moves.alphas == [(stage, alpha) for stage in (1, 2) for alpha in rising]
+    assert max(moves.every[0], moves.every[12]) < 1.5  # each weight, in a stage's first step
+    assert 0.5 < min(moves.block) and max(moves.block) < 1.8
 
 
 # The step
@@ -373,8 +449,8 @@ def test_the_curriculum_is_one_run_also_when_it_is_interrupted(small_lookbook, t
     pairs = len(whole.pairs()["train"])
     first, second, third = pairs // 60, pairs // 40, pairs // 30
     assert recorder.seen == [
-        (1, 0.0, first), (1, 0.5, 2 * first), (1, 1.0, 3 * first),
-        (2, 0.0, second), (2, 0.5, 2 * second), (2, 1.0, 2 * second + third),
+        (1, 0.5, first), (1, 1.0, 2 * first), (1, 1.0, 3 * first),
+        (2, 0.5, second), (2, 1.0, 2 * second), (2, 1.0, 2 * second + third),
     ]  # fmt: skip
     assert all(np.isfinite(values).all() for values in whole.history().values())
 
@@ -404,7 +480,7 @@ def test_saved_and_loaded_it_goes_on_at_its_stage(stage, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-CURRICULUM = """
+CURRICULUM = '''
 import sys
 import keras
 import numpy as np
@@ -414,6 +490,12 @@ class Portable(RoughToDetailGAN):
     def draw(self, sample, like):  # backends draw different random numbers
         places = keras.ops.arange(keras.ops.shape(like)[0], dtype="float32") / 4.0
         return places[:, None, None, None]
+
+class Grows(keras.callbacks.Callback):
+    """The last stage begins with the second batch; on JAX, state is not in the variables then."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._model.on_phase(3 + batch, 0.5)
 
 def trained(stored, **options):
     keras.utils.set_random_seed(0)
@@ -426,6 +508,7 @@ def trained(stored, **options):
         model.on_phase(index, 0.5)
         history = model.fit(batch, batch_size=4, shuffle=False, verbose=0).history
         losses.append([history[key][0] for key in sorted(history)])
+    model.fit(batch, batch_size=4, shuffle=False, verbose=0, callbacks=[Grows()])
     return model, losses
 
 if __name__ == "__main__":
@@ -434,7 +517,7 @@ if __name__ == "__main__":
     weights = {f"after_{i}": w for i, w in enumerate(model.get_weights())}
     drawn = model.predict(np.load(sys.argv[1])["source"])
     np.savez(sys.argv[2], losses=losses, drawn=drawn, **weights)
-"""
+'''
 
 
 @pytest.mark.slow

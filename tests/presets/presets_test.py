@@ -28,6 +28,8 @@ SECTION_5_2 = {
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
+    "selection": "sample",  # Algorithm 1
+    "converter_objective": "saturating",  # Eq. 6
 }
 ROWS = {
     "yoo2016": {
@@ -51,6 +53,11 @@ def test_rows_of_the_paper(name):
     expected = {**SECTION_5_2, **ROWS[name], "name": name}
     assert {key: options[key] for key in expected} == expected
     assert options["reference"].startswith("Yoo et al. 2016")
+
+
+def test_the_demo_takes_the_step_that_works_in_minutes():
+    demo = presets.get("demo")
+    assert (demo.selection, demo.converter_objective) == ("kinds", "non_saturating")
 
 
 def test_there_is_a_preset_for_every_row_and_the_demo():
@@ -170,3 +177,37 @@ def test_resizes_are_those_of_the_images():
 def test_presets_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         presets.get("yoo2016").batch_size = 3
+
+
+def test_fields_are_changed_by_text_as_json_has_it():
+    demo = presets.get("demo")
+    settings = [
+        "selection=sample", "mirror=false", "l1_weight=3", "discriminator_width=null",
+        "phases=[[2, 0.001, 64], [1, 1e-4]]", "ema_momentum=0.5",
+    ]  # fmt: skip
+    changed = demo.changed(settings)
+    assert changed == dataclasses.replace(
+        demo, selection="sample", mirror=False, l1_weight=3, discriminator_width=None,
+        phases=((2, 0.001, 64), (1, 1e-4)), ema_momentum=0.5,
+    )  # fmt: skip
+    assert demo.changed([]) is not None and demo.changed([]) == demo
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("size=3", r"FIELD=VALUE of the fields image_size, .*Received: 'size=3'"),
+        ("mirror", r"FIELD=VALUE.*Received: 'mirror'"),
+        ("name=other", r"FIELD=VALUE.*Received: 'name=other'"),
+        ("mirror=yes", r"`mirror` must be bool, in JSON.*Received: 'yes'"),
+        ("mirror=1", r"`mirror` must be bool"),
+        ("batch_size=2.5", r"`batch_size` must be int"),
+        ("batch_size=true", r"`batch_size` must be int"),
+        ("width=null", r"`width` must be float"),
+        ("ema_momentum=high", r"`ema_momentum` must be float or None.*Received: 'high'"),
+        ("batch_size=1", r"`batch_size` must be at least 2"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(setting, message):
+    with pytest.raises(ValueError, match=message):
+        presets.get("demo").changed([setting])

@@ -22,12 +22,15 @@ SECTION_5_1 = {
     "discriminator_leak": 0.0,
     "width": 1.0,
     "function_width": 1.0,
+    "distance": "mse",
+    "target_distance": "mse",
     "alpha": 15.0,
     "beta": 15.0,
     "gamma": 0.0,
     "through_f": True,
     "ternary": True,
     "adversarial": True,
+    "converter_objective": "non_saturating",
     "function": None,
     "reverse": False,
     "mirror": False,
@@ -37,7 +40,12 @@ SECTION_5_1 = {
 }
 TABLE_1 = {
     "taigman2017": {},
-    "taigman2017-baseline": {"through_f": False, "ternary": False, "beta": 0.0},
+    "taigman2017-baseline": {
+        "through_f": False,
+        "ternary": False,
+        "beta": 0.0,
+        "converter_objective": "saturating",
+    },
     "taigman2017-no-tid": {"beta": 0.0},
     "taigman2017-no-const": {"alpha": 0.0},
     "taigman2017-no-f": {"through_f": False},
@@ -102,7 +110,8 @@ def test_every_field_reaches_the_model_and_the_optimizers(function):
         "image_size": 16, "width": 1 / 32, "discriminator_width": 1 / 16, "alpha": 2.0,
         "beta": 3.0, "gamma": 0.5, "through_f": False, "ternary": False, "gray": True,
         "pointwise": True, "generated_size": 32, "discriminator_blocks": 2,
-        "discriminator_leak": 0.1,
+        "discriminator_leak": 0.1, "converter_objective": "saturating",
+        "distance": "cosine", "target_distance": "mae", "discriminator_first_norm": True,
     }  # fmt: skip
     preset = dataclasses.replace(
         PRESETS["taigman2017"],
@@ -123,6 +132,13 @@ def test_every_field_reaches_the_model_and_the_optimizers(function):
         assert type(adam) is keras.optimizers.Adam
         assert float(adam.learning_rate) == pytest.approx(1e-3)
         assert (adam.beta_1, adam.beta_2, adam.weight_decay) == (0.5, 0.999, None)
+
+
+def test_presets_of_before_have_what_was_not_an_option_then():
+    """`run.json` of an earlier version has no such fields."""
+    for preset in PRESETS.values():
+        assert (preset.distance, preset.target_distance) == ("mse", "mse")
+        assert not preset.discriminator_first_norm and not preset.function_plain
 
 
 def test_faces_take_any_f(tmp_path):

@@ -78,6 +78,8 @@ def test_summary_tells_from_when_on_it_is_one_to_one():
     assert found["one_to_one_from"] == 5000
     assert found["one_to_one_share"] == pytest.approx(2 / 3)
     assert (found["covered"], found["collisions"], found["stray"]) == (10, 0, 0.1)
+    # Of 200 samples of each of five modes.
+    assert found["standard_errors"] == {"stray": pytest.approx(np.sqrt(0.1 * 0.9 / 999))}
     assert found["history"][0] == {
         "iterations": 1000, "covered": 9, "collisions": 1, "stray": 0.2,
     }  # fmt: skip
@@ -150,6 +152,7 @@ def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatc
     assert resumed == (tmp_path / "cut" / "kim2017-fig4.md").read_text()
     # "standard" and "disco" have 8 and 5 letters.
     assert "DiscoGAN is better than (b) standard GAN in Modes covered, of 10: **does not" in resumed
+    assert "(paper: 50,000)" in resumed and "| coupled" in resumed
     count = len(trained)
     alone = fig4.run(tmp_path / "cut", **{**options, "rows": ["disco"]})
     assert alone.markdown() == resumed and len(trained) == count  # the other row is kept

@@ -3,11 +3,15 @@ import functools
 import importlib
 import json
 import shutil
+import types
 
 import keras
+import numpy as np
 import pytest
 
-from keras_pixdt import presets, reproduce, search
+from keras_pixdt import data, presets, reproduce, search
+from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.reproduce import kwon2019_table1, paired, rows, yoo2016_fig4, yoo2016_table3
 from keras_pixdt.reproduce.paired import Budget, Method, Table
 from keras_pixdt.reproduce.result import Claim, Result, Row
@@ -60,6 +64,41 @@ def test_the_papers_figures_are_those_that_it_prints():
     assert rows_of["retrieval"] == {"RMSE": "0.44", "C-SSIM": "0.19"}
     ours = kwon2019_table1.METHODS[-1].paper
     assert ours == {"RMSE": "0.2590", "SSIM": "0.5967", "Recall@60": "0.3373"}
+
+
+def test_table_3_shows_the_printed_step_beside_the_faster_one():
+    methods = {method.key: method for method in yoo2016_table3.METHODS}
+    for key in ("c-rf-dd", "retrieval"):
+        ours, printed = methods[key], methods[f"{key}-printed"]
+        changed = {"selection": "sample", "converter_objective": "saturating"}
+        assert dataclasses.replace(ours.small, **changed) == printed.small != ours.small
+        # The paper's budget has the printed step alone.
+        assert printed.preset == ours.preset == presets.get("yoo2016")
+
+
+def test_the_right_product_is_ranked_among_those_of_the_test_split():
+    """By hand: four products; the right one is above all others, ties with one, is below all."""
+    logits = {0: [9, 1, 2, 3], 1: [5, 5, 2, 7], 2: [1, 2, 3, 0]}  # photo -> product -> logit
+
+    class Judge:
+        def predict_on_batch(self, pairs):
+            photo = round((pairs[0, 0, 0, 0] + 1) * 127.5)
+            products = np.rint((pairs[:, 0, 0, 3] + 1) * 127.5).astype(int)
+            return np.array([[logits[photo][p - 10]] for p in products], "float32")
+
+    def plain(*levels):
+        return np.stack([np.full((16, 16, 3), level, "uint8") for level in levels])
+
+    ids = np.arange(4)
+    pairs = PairSet(plain(0, 1, 2), plain(10, 11, 12, 13), np.array([0, 1, 3]), ids, ids)
+    model = PixelDTGAN(16, width=1 / 32)
+    model.domain_discriminator = Judge()
+    run = types.SimpleNamespace(model=model)
+    found = yoo2016_table3.rank_of_the_right(run, {"test": pairs})
+    # 3 of 3 below; 1 below and 1 tie, which counts half; none.
+    assert found == {"dd_percentile": pytest.approx((3 + 1.5 + 0) / 3 / 3)}
+    drawn = yoo2016_table3.retrieve(run, {"train": pairs})(data.to_float(pairs.sources))
+    np.testing.assert_array_equal(data.to_uint8(drawn), plain(10, 13, 12))
 
 
 def test_a_length_is_whole_passes_in_few_epochs():
@@ -195,7 +234,10 @@ def test_an_interrupted_table_goes_on_and_prints_the_same(
     assert "| C+MSE" in whole.markdown() and "paper: RMSE" in whole.markdown()
     assert written.with_suffix(".png").exists()
     for row in json.loads(written.read_text("utf-8"))["rows"]:
-        assert row["seeds"]["0"]["samples"] == again.rows[0].seeds[0]["samples"]
+        found = row["seeds"]["0"]
+        assert found["samples"] == again.rows[0].seeds[0]["samples"]
+        assert row["settings"]["steps"] == found["steps"] == found["samples"] // 8
+        assert row["paper_settings"]["batch_size"] == 128
 
     # One row alone: what is kept of the others is in the table still.
     trained.clear()

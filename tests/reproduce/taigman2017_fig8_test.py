@@ -93,7 +93,9 @@ def test_command_draws_the_basis_of_a_run(model, workdir, tmp_path):
     assert unit["paper"] == {"variability": "a large amount"}
     assert unit["seeds"]["0"] == {
         "difference": fig8.mean_difference(drawn), "length": 1.0, "images": FEATURES,
+        "preset": json.loads((workdir / "run.json").read_text())["preset"],
     }  # fmt: skip
+    assert unit["settings"]["image_size"] == SIZE and unit["paper_settings"]["image_size"] == 32
 
 
 def test_rows(model, monkeypatch, tmp_path):

@@ -291,13 +291,16 @@ def test_command_writes_the_table(folders, workdir, said, tmp_path):
     converted = written["rows"][1]
     assert converted["seeds"]["0"]["ranks"] == {"anna.png": 3, "ben.png": 1}
     assert converted["paper"]["Rank-1 accuracy"] == "22.88%"
+    assert converted["settings"]["image_size"] == SIZE
     assert written["settings"]["gallery"] == "4 (distractors and the photo's counterpart)"
     assert "1 unreadable" in written["settings"]["left out"]
-    # Drawn images have ranks 4 and 2, converted ones 3 and 1.
-    assert [(v["claim"].rsplit(" in ")[-1], v["holds"]) for v in written["claims"]] == [
-        ("Median rank", True), ("Mean rank", True),
-        ("Rank-1 accuracy", True), ("Rank-5 accuracy", None),  # all ranks are below 5
+    # Drawn images have ranks 4 and 2, converted ones 3 and 1: both means have an error of 1, the
+    # half of rank 1 one of a half, and all ranks are below 5. Two photos decide nothing.
+    assert [(v["claim"].rsplit(" in ")[-1], v["lead"], v["noise"]) for v in written["claims"]] == [
+        ("Median rank", 1, None), ("Mean rank", 1, pytest.approx(np.sqrt(2))),
+        ("Rank-1 accuracy", 0.5, pytest.approx(0.5)), ("Rank-5 accuracy", 0, 0),
     ]  # fmt: skip
+    assert {v["verdict"] for v in written["claims"]} == {"not decided"}
     text = (out / "taigman2017-table4.md").read_text()
     assert any(text in line for line in said)
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n")]
@@ -341,7 +344,7 @@ class OneNetwork:
         return "digest"
 
     def length(self, preset, samples):
-        return types.SimpleNamespace(samples=samples)
+        return types.SimpleNamespace(samples=samples, epochs=2, passes=3)
 
     def run(self, preset, length, seed):
         self.asked.append((preset.name, length.samples, seed))
@@ -386,10 +389,17 @@ def test_the_stand_in_by_hand(by_color, tmp_path):
     # Red becomes magenta, to which magenta (1) and white (1/3) are nearer than a darker red (0.30).
     # Blue becomes black, to which a darker blue (0.64) is nearer than green (0.46).
     assert found["converted"][0]["ranks"] == found["converted"][1]["ranks"] == [3, 1]
-    assert found["photo"] == {0: table4.measures(np.array([1, 1]))}
+    assert found["photo"][0].items() >= table4.measures(np.array([1, 1])).items()
+    # Ranks 3 and 1: a deviation of sqrt(2) over sqrt(2), and of shares 1 and a half of two.
+    assert found["converted"][0]["standard_errors"] == {
+        "mean_rank": pytest.approx(1.0), "rank_1_accuracy": 0.5, "rank_5_accuracy": 0.0,
+    }  # fmt: skip
     assert found["chance"][0]["median_rank"] == 2.5
     assert not result.verdicts() and table4.GARMENTS_NOTE in result.markdown()
     written = json.loads((tmp_path / "taigman2017-table4.json").read_text())
+    by_key = {row["key"]: row for row in written["rows"]}
+    assert by_key["converted"]["settings"]["epochs"] == 6 and by_key["photo"]["settings"] == {}
+    assert "| gamma " in result.markdown()
     assert written["settings"]["photos"] == 2 and written["settings"]["gallery"] == 4
     assert data.read_image(tmp_path / "taigman2017-table4.png").shape[0] == 4 * (SIZE + 2) - 2
     with pytest.raises(ValueError, match="`seeds` must be at least 1. Received: 0"):

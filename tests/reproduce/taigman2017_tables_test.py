@@ -44,8 +44,8 @@ def trained(monkeypatch):
     """Networks and classifiers that are not trained, but ask for it: each request is recorded."""
     requests = []
 
-    def classifier(pixels, labels, classes, *, epochs, width):
-        requests.append(("classifier", sorted(set(labels)), epochs))
+    def classifier(pixels, labels, classes, *, epochs, width, plain):
+        requests.append((f"{'plain ' * plain}classifier", sorted(set(labels)), epochs))
         image = keras.Input((SIZE, SIZE, 3))
         f = keras.Model(image, keras.layers.Flatten()(image[:, 1::4, 8:9, :1]), name="f")
         # The bars' own places are the logits: right on black ground, and on what is copied.
@@ -85,6 +85,11 @@ def test_all_is_trained_once_and_kept(trained, tmp_path):
     written = json.loads((tmp_path / "taigman2017-table1.json").read_text())
     assert written["rows"][1]["paper"] == {"Accuracy": "90.66%"}
     assert list(written["rows"][1]["seeds"]) == ["0", "1"]
+    settings = written["rows"][1]["settings"]
+    assert (settings["epochs"], settings["samples"], settings["steps"]) == (1, 48, 48 // 8)
+    assert (settings["width"], settings["beta"]) == (1 / 32, 15)
+    assert written["rows"][1]["paper_settings"]["width"] == 1
+    assert written["rows"][-1]["settings"] == {}  # the judge
     assert written["settings"] == {"budget": "", "data": "drawn", "samples": 48, "seeds": 2}
     picture = data.read_image(tmp_path / "taigman2017-table1.png")
     assert picture.shape[0] == (rows + 1) * (SIZE + 2) - 2
@@ -92,6 +97,20 @@ def test_all_is_trained_once_and_kept(trained, tmp_path):
     # Another length is another network, of the same f.
     taigman2017_table1.run(experiment(tmp_path, samples=96), rows=["dtn"])
     assert trained[2 + 2 * rows :] == [("taigman2017", 48, 48, 2, 0)]
+
+
+def test_a_row_has_the_f_of_its_preset(trained, tmp_path, monkeypatch):
+    """`function_plain`, which none of the table has, trains an f of its own; the judge stays."""
+    tried = experiment(tmp_path)
+    tried.network("taigman2017")
+    plain = dataclasses.replace(digits.presets.get("taigman2017"), function_plain=True)
+    monkeypatch.setattr(digits.presets, "get", lambda name: plain)
+    tried.network("taigman2017")
+    classes = list(range(CLASSES))
+    network = ("taigman2017", 48, 48, 1, 0)
+    assert trained == [
+        ("classifier", classes, 1), network, ("plain classifier", classes, 1), network,
+    ]  # fmt: skip
 
 
 def test_a_table_goes_on_after_an_interruption(trained, tmp_path, monkeypatch):
@@ -121,6 +140,9 @@ def test_accuracies_are_those_of_the_judge(trained, tmp_path):
         "dtn": [100.0], "no-tid": [0.0],
         "original": [100.0], "f": [100.0], "f-on-t": [100.0], "judge": [100.0],
     }  # fmt: skip
+    # All right or none: no error.
+    by_key = {row.key: row for row in result.rows}
+    assert by_key["dtn"].seeds[0]["standard_errors"] == {"accuracy": 0.0}
     holds = {v["claim"]: v["holds"] for v in result.verdicts()}
     assert holds == {
         "DTN is better than DTN w/o L_TID in Accuracy, %": True,
@@ -143,7 +165,10 @@ def test_table_2_takes_the_labels_of_what_was_transferred(trained, tmp_path):
         (1, 2, 2, 3), np.uint8), np.array([5, 6, 7]))  # fmt: skip
     queries = Images(np.array([40, 50, 146, 255], np.uint8)[:, None, None, None] * np.ones(
         (1, 2, 2, 3), np.uint8), np.array([5, 6, 6, 7]))  # fmt: skip
-    assert taigman2017_table2.nearest_neighbor(neighbors, queries) == 75  # 146 is nearer to 200
+    assert taigman2017_table2.nearest_neighbor(neighbors, queries) == {
+        "accuracy": 75,  # 146 is nearer to 200
+        "standard_errors": {"accuracy": pytest.approx(25)},  # 100 * sqrt(3 / 4 * 1 / 4 / 3)
+    }
 
 
 def test_table_3_leaves_the_digit_out_where_it_says(trained, tmp_path):

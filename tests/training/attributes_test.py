@@ -179,8 +179,24 @@ def test_scores_are_shares_of_what_is_known(trained, monkeypatch):
         "chance_classified_pattern": 1 / 2,
         "chance_classified_color": 2 / 4,
     }
+    # Category: right, right, right, wrong: sqrt(3 / 4 * 1 / 4 / 3). Pattern: one of two known.
+    # Of `att`, what each image adds: (0, 1) - 1 / 2 of the pattern, doubled as two of four are
+    # known, and (1, 0, 1, 0) - 1 / 2 of the color, halved: residuals -1/4, 1/4, 1/4, -1/4.
+    errors = module.standard_errors(trained, predicted, attributes)
+    assert errors == {
+        "cat": pytest.approx(1 / 4),
+        "att": pytest.approx(np.sqrt(4 / 3 * 4 / 16) / 4),
+        "classified_category": pytest.approx(1 / 4),
+        "classified_pattern": pytest.approx(1 / 2),
+        "classified_color": pytest.approx(np.sqrt(1 / 4 / 3)),
+    }
+    # Two photos of each of two products: residuals of `cat` 1/4, 1/4, 1/4, -3/4.
+    grouped = module.standard_errors(trained, predicted, attributes, np.array([3, 3, 8, 8]))
+    assert grouped["cat"] == pytest.approx(np.sqrt(2 * (1 / 4 + 1 / 4)) / 4)
+    assert grouped["att"] == 0 and "classified_pattern" not in grouped  # of one product only
     unknown = module.score_classes(trained, predicted, [{}] * 4)
     assert set(unknown.values()) == {None} and len(unknown) == 10
+    assert module.standard_errors(trained, predicted, [{}] * 4) == {}
 
 
 def test_an_attribute_without_a_head_has_no_score():

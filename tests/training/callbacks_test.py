@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data, metrics, presets
+from keras_pixdt.layers import normalizations
+from keras_pixdt.models.discogan import DiscoGAN
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.training import callbacks, checkpoint, schedule
@@ -14,7 +16,7 @@ from keras_pixdt.training.callbacks import (
     PlayerDivergedError,
     StopOnDivergence,
 )
-from tests.samples import batch_of
+from tests.samples import batch_of, images
 
 PLAYERS = ["real_fake_discriminator", "domain_discriminator", "converter"]
 
@@ -187,12 +189,18 @@ def test_averages_are_those_of_the_hand_and_take_part_only_where_they_should(tmp
 
 
 def test_averages_reach_the_statistics_of_networks_within_the_converter_but_for_frozen_ones():
-    """The Domain Transfer Network's converter is two networks: f, which stays, and g."""
+    """The Domain Transfer Network's converter is two networks: f, which stays, and g.
+
+    f has noise, which would be in what is measured if it were in training mode there.
+    """
     image = keras.Input((16, 16, 3))
-    x = keras.layers.Conv2D(4, 3, strides=2)(image)
+    nested = keras.Sequential([keras.layers.RandomFlip(), keras.layers.Dropout(0.5)])
+    x = keras.layers.GaussianNoise(1.0)(nested(image))
+    x = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3, strides=2))(x)
     x = keras.layers.BatchNormalization(name="own")(x)
     function = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x), name="f")
     function.get_layer("own").moving_mean.assign([0.1, -0.2, 0.3, 0.0])
+    function.layers[-3].layer.kernel.assign(2 * np.array(function.layers[-3].layer.kernel))
     given = [np.array(w) for w in function.weights]
     model = DomainTransferNetwork(function, 16, 1 / 32)
     optimizer = keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.75)
@@ -217,6 +225,64 @@ def test_averages_reach_the_statistics_of_networks_within_the_converter_but_for_
     assert after[0].std() > 1e-3  # above the tolerance
     for a, b in zip(given, model.function.weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+def test_averages_have_the_statistics_of_all_that_a_network_sees_in_a_step(coupled):
+    """Kim et al. 2017, Fig. 2c: G_AB normalizes x_A and x_BA, G_BA x_B and x_AB; 2b: x_A and x_AB.
+
+    A is dark and B bright; an untrained generator draws gray.
+    """
+    keras.utils.set_random_seed(0)
+    model = DiscoGAN(image_size=16, width=1 / 16, coupled=coupled)
+    adam = keras.optimizers.Adam
+    model.compile({"discriminator": adam(1e-3), "converter": adam(1e-3, use_ema=True)})
+    x_a, x_b = images(140) * 0.25 - 0.75, images(140, seed=1) * 0.25 + 0.75  # two batches
+    x_a[:70] *= 0.5  # sorted: batches are of both kinds
+    averages = callbacks.AveragedWeights(x_a, x_b)
+    batch = {"source": x_a, "target": x_b}
+    model.fit(batch, batch_size=70, verbose=0, callbacks=[averages], shuffle=False)
+
+    def normalized(network, x):
+        """What each BatchNorm of a network takes in training, and what the network draws."""
+        twin = keras.models.clone_model(network)
+        twin.set_weights(network.get_weights())
+        inputs = [layer.input for layer in normalizations(twin)]
+        *values, drawn = keras.Model(twin.input, [*inputs, twin.output])(x, training=True)
+        return [np.asarray(v, "float64") for v in values], np.asarray(drawn)
+
+    passes = {model.converter: [], model.reverse_converter: []}
+
+    def run(network, x):
+        values, drawn = normalized(network, x)
+        passes[network].append(values)
+        return drawn
+
+    for rows in (slice(0, None, 2), slice(1, None, 2)):
+        x_ab = run(model.converter, x_a[rows])
+        run(model.reverse_converter, x_ab)
+        if coupled:
+            x_ba = run(model.reverse_converter, x_b[rows])
+            run(model.converter, x_ba)
+    first = [values[0].mean((0, 1, 2)) for values in passes[model.reverse_converter]]
+    assert not coupled or np.abs(first[1] - first[0]).max() > 0.1  # of x_B and of x_AB
+    for network, found in passes.items():
+        assert len(found) == (4 if coupled else 2)
+        for layer, *inputs in zip(normalizations(network), *found, strict=True):
+            mean = np.mean([x.mean((0, 1, 2)) for x in inputs], 0)
+            variance = np.mean([x.var((0, 1, 2)) for x in inputs], 0)
+            np.testing.assert_allclose(layer.moving_mean, mean, atol=1e-5, err_msg=layer.path)
+            np.testing.assert_allclose(layer.moving_variance, variance, rtol=1e-4, atol=1e-7)
+
+
+def test_a_model_of_both_directions_is_measured_on_both_domains():
+    model = DiscoGAN(image_size=16, width=1 / 16)
+    optimizer = keras.optimizers.Adam(1e-3, use_ema=True)
+    model.compile({"discriminator": keras.optimizers.Adam(1e-3), "converter": optimizer})
+    batch = {"source": images(4), "target": images(4, seed=1)}
+    with pytest.raises(ValueError, match="those of the second as `target`. Received: source"):
+        averages = callbacks.AveragedWeights(batch["source"])
+        model.fit(batch, batch_size=4, verbose=0, callbacks=[averages])
 
 
 def drawn_in_both_modes(model, source):

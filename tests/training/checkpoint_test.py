@@ -149,6 +149,20 @@ def test_a_score_that_the_logs_lack_is_answered_with_those_they_have(tmp_path):
         saver.on_epoch_end(0, {"converter_loss": 1.0, "val_rmse": 0.5})
 
 
+def test_best_is_compared_within_the_last_stage_only(tmp_path, monkeypatch):
+    """Images of earlier stages are enlarged: soft, which RMSE likes."""
+    model, progress = tiny_model(), Progress()
+    monkeypatch.setattr(type(model), "at_last_stage", False)
+    saver = checkpoint.Checkpoint(tmp_path, progress, best="val_rmse")
+    saver.set_model(model)
+    saver.on_epoch_end(0, {"val_rmse": 0.1})
+    assert progress.best is None and not checkpoint.best_path(tmp_path).exists()
+    monkeypatch.setattr(type(model), "at_last_stage", True)
+    for epoch, value in ((1, 0.5), (2, 0.4)):
+        saver.on_epoch_end(epoch, {"val_rmse": value})
+    assert progress.best == ("val_rmse", 0.4)
+
+
 @pytest.mark.parametrize(
     ("score", "values", "kept"),
     [("val_rmse", [0.5, 0.25, 0.75], 1), ("val_c_ssim", [0.5, 0.25, 0.75], 2)],

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data
+from keras_pixdt.models import domain_transfer
 from keras_pixdt.training import classifier
 from keras_pixdt.training.classifier import classify, train_classifier
 
@@ -130,6 +131,36 @@ def test_f_has_its_scale_and_the_classifier_does_not_change(monkeypatch):
     features, unscaled = (np.asarray(m.get_layer("f")(x)) for m in (scaled, plain))
     assert features.var(axis=0).mean() == pytest.approx(0.49, rel=1e-3)
     assert unscaled.var(axis=0).mean() != pytest.approx(0.49, rel=0.1)
+
+
+def test_a_plain_f_is_trained_by_cross_entropy_alone(caplog, monkeypatch):
+    """No smoothed labels, no decay, no moved images, no scale; at a rate of 0."""
+    monkeypatch.setattr(classifier, "LEARNING_RATE", 0.0)
+    images, labels = halves(8)
+    seen = []
+    batch = classifier._Moved.__getitem__
+    monkeypatch.setattr(
+        classifier._Moved, "__getitem__", lambda *at: seen.append(batch(*at)) or seen[-1]
+    )
+    options = {"epochs": 2, "batch_size": 8, "width": 1 / 16, "seed": 3}
+    with caplog.at_level("INFO", logger="absl"):
+        found = train_classifier(images, labels, 3, plain=True, **options)
+    x = data.to_float(images)
+    for shown, wanted in seen:
+        rows = [next(i for i in range(8) if np.array_equal(x[i], image)) for image in shown]
+        assert sorted(rows) == list(range(8))
+        np.testing.assert_array_equal(wanted, np.eye(3)[labels[rows]])
+    kernel, bias = (np.float64(w) for w in found.get_layer("logits").get_weights())
+    features = np.asarray(found.get_layer("f")(x), "float64")
+    logits = np.maximum(features, 0) @ kernel + bias
+    share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(share[np.arange(8), labels]).mean()
+    assert caplog.messages == [f"Classifier trained on 8 images for 2 epochs: loss {expected:.3f}"]
+    # Its weights are those that it was given first: nothing scaled them.
+    keras.utils.set_random_seed(3)
+    function = domain_transfer.build_function(SIZE, 1 / 16)
+    for a, b in zip(found.get_layer("f").get_weights(), function.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_the_loss_against_numpy(caplog, monkeypatch):

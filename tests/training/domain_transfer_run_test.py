@@ -86,6 +86,11 @@ def test_scores_are_those_of_a_classifier_of_the_second_domain(finished):
         ).mean(),
     }
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
+    errors, share = scores["standard_errors"], expected["accuracy_unconverted"]
+    assert errors["accuracy_unconverted"] == pytest.approx(
+        np.sqrt(share * (1 - share) / (len(x) - 1))
+    )
+    assert {*expected, "kid_mean"} == set(errors)
     assert scores["accuracy_targets"] > 0.9
     assert scores["kid_mean"] is not None
 
@@ -148,6 +153,17 @@ def test_without_labels_there_is_no_f(tmp_path):
             data.write_image(tmp_path / name / f"{i}.png", pixels)
     with pytest.raises(ValueError, match=r"have no labels.*a subfolder for each class.*--function"):
         train((tmp_path / "a", tmp_path / "b"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_f_is_trained_as_the_preset_says(plain, files, tmp_path, monkeypatch):
+    def trained(*arguments, **options):
+        raise Interrupted(options["plain"], options["width"])
+
+    monkeypatch.setattr(run.classifier, "train_classifier", trained)
+    with pytest.raises(Interrupted) as raised:
+        train(files, tmp_path / "run", dataclasses.replace(PRESET, function_plain=plain))
+    assert raised.value.args == (plain, 1 / 8)
 
 
 def test_f_of_presets_without_is_refused(caplog):

@@ -94,6 +94,68 @@ def test_one_image_for_every_photo_scores_at_chance_or_below(splits):
     assert scores["rmse"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_standard_errors_are_of_products_not_of_photos(splits):
+    """Of 24 products with 3 photos each, some are converted to gray: by hand from the scores."""
+    pairs = splits["test"]
+    wrong = np.random.default_rng(2).random(len(pairs)) < 0.4
+    done = []
+
+    def convert(images):
+        converted = -images
+        converted[wrong[len(done) : len(done) + len(images)]] = 0.5
+        done.extend(images)
+        return converted
+
+    scores = evaluate(convert, splits, embedder=Colors(), batch_size=50)
+    errors = scores["standard_errors"]
+    truth = pairs.target_index
+
+    def by_hand(values):
+        sums = np.array([(values - values.mean())[truth == row].sum() for row in range(24)])
+        return np.sqrt(24 / 23 * np.square(sums).sum()) / len(values)
+
+    targets = to_float(pairs.targets[truth])
+    rmse = np.where(wrong, np.sqrt(np.square(targets - 0.5).mean(axis=(1, 2, 3))), 0) / 2
+    assert scores["rmse"] == pytest.approx(rmse.mean(), rel=1e-5)
+    assert errors["rmse"] == pytest.approx(by_hand(rmse), rel=1e-4)
+    # An image of gray is as near to its product as gray is to the product's colour.
+    gray = np.full(3, 1 / np.sqrt(3))
+    colors = to_float(pairs.targets)[:, 0, 0]
+    unit = colors / np.linalg.norm(colors, axis=1, keepdims=True)
+    similar = unit @ gray
+    of_gray = np.array([np.sum(similar >= s - 1e-6) for s in similar])
+    rank = np.where(wrong, of_gray[truth], 1)
+    for k in (1, 5, 10, 20):
+        assert errors[f"recall@{k}"] == pytest.approx(by_hand(rank <= k))
+    assert errors["recall@10"] != pytest.approx(np.std(rank <= 10) / np.sqrt(72), rel=0.05)
+    assert errors["kid_mean"] == scores["kid_std"]
+    assert 0 < errors["consistency"] < 0.1
+    assert set(errors) == {
+        "rmse", "ssim", "c_ssim", "recall@1", "recall@5", "recall@10", "recall@20",
+        "photo_recall@10", "kid_mean", "consistency",
+    }  # fmt: skip
+
+
+def test_the_error_of_consistency_is_that_of_other_products():
+    """By simulation: how much it varies between splits of other products."""
+    found, errors = [], []
+    for seed in range(40):
+        pairs = {"test": pair_set(40, photos=4, seed=seed)}
+
+        def noisy(images):
+            noise = np.random.default_rng(len(found)).normal(0, 0.5, (len(images), 1, 1, 3))
+            return np.clip(noise - images, -1, 1).astype(np.float32)
+
+        scores = evaluate(noisy, pairs, embedder=Colors(), batch_size=160)
+        found.append(scores["consistency"])
+        errors.append(scores["standard_errors"]["consistency"])
+    assert 0.8 < np.mean(errors) / np.std(found) < 1.6
+
+
+def test_without_a_second_product_there_are_no_standard_errors():
+    assert evaluate(invert, {"test": pair_set(1)}, embedder=Colors())["standard_errors"] == {}
+
+
 def test_gallery_of_all_splits(splits):
     # Two of three converted images show a product of the training split.
     wrong = to_float(splits["train"].targets[:1])
@@ -212,6 +274,10 @@ def test_a_classifier_judges_converted_images_and_the_products_themselves(splits
     assert scores["chance_att"] == 0.5
     dark = np.mean([values["category"] == "dark" for values in known])
     assert scores["chance_cat"] == pytest.approx(dark)
+    # One product of 24 is wrong, in all of its photos; the pattern is known of 12 products.
+    errors = scores["standard_errors"]
+    assert errors["cat"] == pytest.approx(np.sqrt(23 / 24 * 1 / 24 / 23))
+    assert errors["att"] == errors["classified_pattern"] == pytest.approx(np.sqrt(1 / 4 / 11))
     # The photo, as it is, shows the opposite in all but the first product.
     unconverted = evaluate(lambda x: x, described, **options)
     assert unconverted["cat"] == pytest.approx(1 / 24)

@@ -71,6 +71,39 @@ def test_history_has_losses_and_scores_of_each_epoch(finished):
     assert history["val_rmse"][1] != history["val_rmse"][0]
 
 
+class Unread:
+    """A split that nothing may look at."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"the test split's {name} was read")
+
+    def __len__(self):
+        raise AssertionError("the test split was read")
+
+
+def test_training_never_looks_at_the_test_split(finished, small_lookbook, tmp_path):
+    """Without a validation split nothing is chosen, and the grid is of training photos."""
+    splits = {"train": finished.pairs()["train"], "test": Unread()}
+    own = train(small_lookbook, tmp_path / "own", splits=splits, epochs=1)
+    assert not (own.workdir / "checkpoints" / "best.keras").exists()
+    assert not [name for name in own.history() if name.startswith("val_")]
+    assert (own.workdir / "grids" / "epoch_001.png").exists()
+    with pytest.raises(FileNotFoundError, match=r"best\.keras is missing.*validation split"):
+        run.load_run(own.workdir, "best")
+    with pytest.raises(ValueError, match=r"`best` is chosen on the validation split.*'val_ssim'"):
+        train(small_lookbook, tmp_path / "best", splits=splits, best="val_ssim")
+    assert not (tmp_path / "best").exists()
+
+
+def test_fields_that_an_older_run_lacks_are_what_its_version_did():
+    kept = presets.get("yoo2016").options()
+    for name in ("selection", "converter_objective"):
+        del kept[name]
+    completed = run._completed(kept)
+    assert (completed["selection"], completed["converter_objective"]) == ("kinds", "non_saturating")
+    assert {**completed, **kept} == completed
+
+
 def test_folder_has_a_grid_for_each_epoch_and_the_best_model(finished):
     names = sorted(p.name for p in (finished.workdir / "grids").iterdir())
     assert names == ["epoch_001.png", "epoch_002.png"]

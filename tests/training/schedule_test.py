@@ -38,16 +38,26 @@ def started(preset, **length):
     return found, batches
 
 
-def by_epoch(preset, epochs):
-    """(rate, batch size) of each epoch."""
+def by_step(preset, epochs):
+    """Of each epoch, and within it of each step: (rate, batch size, phase, share of it)."""
     found, batches = started(preset, epochs=epochs)
     rows = []
     for epoch in range(epochs):
         found.on_epoch_begin(epoch)
-        rows.append((found.model.optimizer.learning_rate, batches.batch_size))
         assert batches.epoch == epoch
+        rows.append([])
+        for batch in range(len(batches)):
+            found.on_train_batch_begin(batch)
+            rate, size = found.model.optimizer.learning_rate, batches.batch_size
+            rows[-1].append((rate, size, *found.model.phases[-1]))
         found.on_epoch_end(epoch)
-    return rows, found.model.phases
+    return rows
+
+
+def by_epoch(preset, epochs):
+    """(rate, batch size) of each epoch, the same in all of its steps."""
+    rows = [{step[:2] for step in epoch} for epoch in by_step(preset, epochs)]
+    return [row for (row,) in rows]
 
 
 YOO = staged((25, 2e-4), (5, 2e-5))
@@ -55,24 +65,49 @@ YOO = staged((25, 2e-4), (5, 2e-5))
 
 def test_yoo2016_lowers_the_rate_after_25_of_30_epochs():
     assert presets.get("yoo2016").phases == YOO.phases
-    rows, phases = by_epoch(YOO, 30)
-    assert rows == [(2e-4, 30)] * 25 + [(2e-5, 30)] * 5
-    assert [index for index, _ in phases] == [0] * 25 + [1] * 5
+    assert by_epoch(YOO, 30) == [(2e-4, 30)] * 25 + [(2e-5, 30)] * 5
 
 
 def test_phases_stretch_over_a_run_of_other_length():
-    assert by_epoch(YOO, 60)[0] == [(2e-4, 30)] * 50 + [(2e-5, 30)] * 10
-    assert by_epoch(YOO, 6)[0] == [(2e-4, 30)] * 5 + [(2e-5, 30)]
+    assert by_epoch(YOO, 60) == [(2e-4, 30)] * 50 + [(2e-5, 30)] * 10
+    assert by_epoch(YOO, 6) == [(2e-4, 30)] * 5 + [(2e-5, 30)]
 
 
 def test_stages_have_batches_of_their_own_size_and_tell_the_model_how_far_they_are():
     """As Kwon et al. 2019 grow their network: batches of 60, 40, 20."""
     kwon = staged((2, 1e-3, 60), (4, 1e-3), (2, 1e-3, 20))
-    rows, phases = by_epoch(kwon, 8)
-    assert rows == [(1e-3, 60)] * 2 + [(1e-3, 30)] * 4 + [(1e-3, 20)] * 2
-    assert [index for index, _ in phases] == [0] * 2 + [1] * 4 + [2] * 2
-    shares = [0, 0.5, 0, 0.25, 0.5, 0.75, 0, 0.5]
-    np.testing.assert_allclose([share for _, share in phases], shares, atol=1e-9)
+    assert by_epoch(kwon, 8) == [(1e-3, 60)] * 2 + [(1e-3, 30)] * 4 + [(1e-3, 20)] * 2
+    steps = by_step(kwon, 8)
+    assert [{step[2] for step in epoch} for epoch in steps] == [{0}] * 2 + [{1}] * 4 + [{2}] * 2
+    # 60 pairs: 1 step in an epoch of the first phase, 2 of the second, 3 of the third.
+    shares = [[step[3] for step in epoch] for epoch in steps]
+    expected = [[1], [2]], [[1, 2], [3, 4], [5, 6], [7, 8]], [[1, 2, 3], [4, 5, 6]]
+    lengths = (2, 8, 6)
+    for found, step in zip(
+        sum(shares, []),
+        [k / length for phase, length in zip(expected, lengths, strict=True)
+         for k in sum(phase, [])],
+        strict=True,
+    ):  # fmt: skip
+        assert found == pytest.approx(step)
+
+
+def test_a_fade_in_of_one_epoch_rises_with_every_step_from_above_0_to_1():
+    (fade_in, stabilization) = by_step(staged((1, 1e-3, 6), (1, 1e-3, 6)), 2)
+    np.testing.assert_allclose([step[3] for step in fade_in], np.arange(1, 11) / 10)
+    assert [step[2] for step in fade_in + stabilization] == [0] * 10 + [1] * 10
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5, 7, 10])
+def test_no_phase_is_left_out_however_long_the_run_is(epochs):
+    """In steps, each has its share of the run; rates follow within epochs too."""
+    preset = staged((1, 1e-3), (1, 5e-4), (1, 3e-4), (3, 1e-4))
+    preset = dataclasses.replace(preset, batch_size=2)  # 30 steps in an epoch
+    steps = sum(by_step(preset, epochs), [])
+    counts = np.bincount([index for _, _, index, _ in steps])
+    np.testing.assert_allclose(counts, 30 * epochs * np.array([1, 1, 1, 3]) / 6, atol=1)
+    assert all(rate == preset.phases[index].learning_rate for rate, _, index, _ in steps)
+    assert all(0 < share <= 1 for *_, share in steps)
 
 
 def test_the_rate_reaches_every_player():
@@ -124,6 +159,18 @@ def test_with_minutes_the_batch_size_changes_at_the_first_epoch_after_its_time(c
     found.on_epoch_end(0)
     found.on_epoch_begin(1)
     assert batches.batch_size == 10
+
+
+def test_with_minutes_a_stage_begins_within_an_epoch_and_never_at_0(clock):
+    found, _ = started(staged((1, 1e-3, 20), (1, 1e-4, 10)), minutes=10)
+    found.on_epoch_begin(0)
+    seen = []
+    for batch, minutes in enumerate((0, 0, 2.5, 5, 7.5)):
+        clock.minutes = 1000 + minutes
+        found.on_train_batch_begin(batch)
+        seen.append(found.model.phases[-1])
+    assert [index for index, _ in seen] == [0, 0, 0, 1, 1]
+    assert [share for _, share in seen] == pytest.approx([1e-3, 1e-3, 0.5, 1e-3, 0.5])
 
 
 def test_an_interrupted_run_goes_on_with_its_clock_and_its_batch(clock):

@@ -1,6 +1,7 @@
 import dataclasses
 import logging
 import re
+import types
 
 import keras
 import numpy as np
@@ -82,6 +83,41 @@ def test_shrinking_averages_and_cuts_off_what_does_not_fit():
     assert np.abs(inner - 100).max() <= 1  # every second pixel would be all 0 or all 200
 
 
+def test_larger_images_are_first_brought_to_a_size():
+    images = drawings(2, size=19)
+    low, high = shrink(images, 2, 12)
+    np.testing.assert_array_equal(high, [data.letterbox(image, 12) for image in images])
+    np.testing.assert_array_equal(low, [data.letterbox(image, 6) for image in high])
+
+
+@pytest.mark.parametrize(
+    ("size", "learns_on"), [(6, 12), (10, 19), (None, 19)], ids=["drawn smaller", "larger", "as is"]
+)
+def test_it_learns_on_targets_as_large_as_what_it_will_make(size, learns_on, caplog, monkeypatch):
+    """Of 19 px; not larger than they are."""
+    sizes = []
+    patches = super_resolution._Patches.__getitem__
+
+    def recorded(self, index):
+        low, high = patches(self, index)
+        sizes.append((low.shape[1], high.shape[1]))
+        return low, high
+
+    monkeypatch.setattr(super_resolution._Patches, "__getitem__", recorded)
+    targets = drawings(12, size=19)
+    with caplog.at_level(logging.INFO):
+        upscaler = train_upscaler(targets, 2, size, **NARROW, seed=1)
+    size = size or 19
+    assert upscaler.output_shape == (None, 2 * size, 2 * size, 3)
+    assert set(sizes) == {(learns_on // 2, learns_on // 2 * 2)}
+    rows = np.random.default_rng(1).permutation(12)[:2]
+    brought = np.stack([data.letterbox(image, learns_on) for image in targets[rows]])
+    low, high = shrink(brought, 2)
+    bicubic = psnr(data.to_float(pillow_bicubic(low, 2)), data.to_float(high))
+    found = re.search(r"of bicubic interpolation (\S+) dB", caplog.text)
+    assert float(found[1]) == pytest.approx(bicubic, abs=0.05)  # Pillow's is rounded to 8 bits
+
+
 def test_patches_are_of_one_place_in_low_and_high_resolution():
     images = np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3)).astype(np.uint8)
     rows = np.array([1, 3, 4])
@@ -150,24 +186,32 @@ def test_training_follows_the_seed_and_says_what_it_reached(caplog):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_run_trains_it_once_on_what_it_draws(tmp_path, monkeypatch, reverse):
+def test_run_trains_it_once_on_what_it_draws(tmp_path, monkeypatch, caplog, reverse):
     calls = []
 
-    def train(targets, factor, seed):
-        calls.append((targets, factor, seed))
-        return train_upscaler(targets, factor, seed=seed, **NARROW)
+    def train(targets, factor, size, seed):
+        calls.append((targets, factor, size, seed))
+        return train_upscaler(targets, factor, size, seed=seed, **NARROW)
 
     monkeypatch.setattr(super_resolution, "train_upscaler", train)
+    model = types.SimpleNamespace(drawn_size=12)
     persons, products = drawings(4, size=16, seed=1), drawings(4, size=16, seed=2)
     preset = dataclasses.replace(presets.get("kim2017"), reverse=reverse)
     finished = run.Run(
-        tmp_path, preset, {}, 3, model=None, _splits={"train": DomainSet(persons, products)}
+        tmp_path, preset, {}, 3, model, _splits={"train": DomainSet(persons, products)}
     )
     upscaler = finished.upscaler(2)
     assert [p.name for p in tmp_path.iterdir()] == ["upscaler_x2.keras"]
     again = finished.upscaler()
     finished.upscaler(3)
-    assert [call[1:] for call in calls] == [(2, 3), (3, 3)]
+    assert [call[1:] for call in calls] == [(2, 12, 3), (3, 12, 3)]
     np.testing.assert_array_equal(calls[0][0], persons if reverse else products)
     for a, b in zip(upscaler.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+    # Earlier versions trained for images of the run's size, whatever the model draws.
+    model.drawn_size = 8
+    with caplog.at_level(logging.WARNING):
+        assert finished.upscaler(2).image_size == 8
+    assert calls[2][1:] == (2, 8, 3)
+    assert "upscaler_x2.keras was trained for images of 12 px, and the model draws 8" in caplog.text
+    assert finished.upscaler(2).image_size == 8 and len(calls) == 3

@@ -114,6 +114,25 @@ def test_loaded_run_is_the_finished_one(finished):
     np.testing.assert_array_equal(loaded.reconstruct(source), finished.reconstruct(source))
 
 
+def test_statistics_of_averages_are_of_both_domains(finished):
+    """54 images of the first domain and 36 of the second, which is repeated as in training."""
+    train = finished.domains()["train"]
+    x_a, x_b = (
+        data.to_float(x[np.linspace(0, len(x) - 1, len(train.sources)).astype(int)])
+        for x in (train.sources, train.targets)
+    )
+    assert len(train.targets) < len(train.sources) < 64  # one batch
+    twin = type(finished.model).from_config(finished.model.get_config())
+    twin.set_weights(finished.model.get_weights())
+    x_ab, x_ba = twin.converter(x_a, training=True), twin.reverse_converter(x_b, training=True)
+    for network, inputs in ((twin.converter, (x_a, x_ba)), (twin.reverse_converter, (x_b, x_ab))):
+        before = keras.Model(network.input, network.get_layer("encoder2").output)
+        means = [np.mean(before(x), (0, 1, 2), dtype="float64") for x in inputs]
+        found = getattr(finished.model, network.name).get_layer("encoder2_bn").moving_mean
+        np.testing.assert_allclose(found, np.mean(means, 0), atol=1e-5)
+        assert np.abs(means[1] - means[0]).max() > 1e-3
+
+
 class InterruptWithin(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -175,6 +194,11 @@ def test_evaluate_scores_distribution_and_reconstruction(finished, monkeypatch):
     for name, score in (("rmse", pixel.rmse), ("ssim", pixel.ssim)):
         expected = float(np.mean(keras.ops.convert_to_numpy(score(source, back))))
         assert scores[f"reconstruction_{name}"] == pytest.approx(expected, rel=1e-4)
+        values = keras.ops.convert_to_numpy(score(source, back))
+        assert scores["standard_errors"][f"reconstruction_{name}"] == pytest.approx(
+            values.std(ddof=1) / np.sqrt(len(values)), rel=1e-3
+        )
+    assert scores["standard_errors"]["kid_mean"] == scores["kid_std"]
     assert scores["kid_mean"] > 0.01 and scores["kid_std"] >= 0
     assert (scores["num_images"], scores["split"], scores["notes"]) == (len(source), "train", {})
     assert "rmse" not in scores and "recall@1" not in scores
@@ -225,6 +249,7 @@ def test_pairs_are_used_without_their_pairing_and_scored_with_it(small_lookbook,
     source, target = (data.to_float(x) for x in (pairs.sources, pairs.targets[pairs.target_index]))
     expected = np.mean(pixel.rmse(result.convert(source), target))
     assert scores["rmse"] == pytest.approx(float(expected), rel=1e-4)
+    assert {"rmse", "reconstruction_rmse"} < set(scores["standard_errors"])  # of both parts
     assert scores["gallery_size"] == 44 and 0 < scores["reconstruction_rmse"] < 1
 
 

@@ -12,6 +12,7 @@ Example:
     ```
 """
 
+from keras_pixdt.data.azimuth.distortions import DISTORTIONS, distort, distort_by
 from keras_pixdt.data.azimuth.mesh import Mesh
 from keras_pixdt.data.azimuth.render import (
     AZIMUTHS,
@@ -24,9 +25,12 @@ from keras_pixdt.data.azimuth.render import (
 
 __all__ = [
     "AZIMUTHS",
+    "DISTORTIONS",
     "KINDS",
     "Mesh",
     "Model",
+    "distort",
+    "distort_by",
     "render_model",
     "render_views",
     "sample_model",

@@ -72,7 +72,9 @@ def sample_model(kind: str, index: int, seed: int = 0) -> Model:
     return Model(kind, index, seed, dataclasses.replace(built, corners=centred / radius))
 
 
-def render_model(model: Model, azimuth_degrees: float, image_size: int = 64) -> np.ndarray:
+def render_model(
+    model: Model, azimuth_degrees: float, image_size: int = 64, coverage: bool = False
+) -> np.ndarray:
     """Draws an object on white, seen slightly from above.
 
     Args:
@@ -80,9 +82,11 @@ def render_model(model: Model, azimuth_degrees: float, image_size: int = 64) -> 
         azimuth_degrees: how far it is turned: at 0 it looks at the camera, at 90 to the right of
             the picture.
         image_size: height and width in pixels, 16 to 512.
+        coverage: whether there is a fourth channel: how much of a pixel the object covers, 0 to
+            255. With it the object can be put on other grounds.
 
     Returns:
-        uint8 (image_size, image_size, 3).
+        uint8 (image_size, image_size, 3), or 4 channels with `coverage`.
 
     Raises:
         ValueError: if `image_size` or `azimuth_degrees` is outside its range.
@@ -104,7 +108,8 @@ def render_model(model: Model, azimuth_degrees: float, image_size: int = 64) -> 
     light = _AMBIENT + np.maximum(model.mesh.normals @ turn.T @ _LIGHTS.T, 0).sum(axis=-1)
     colors = np.minimum(model.mesh.colors * light[..., None], 1)
     fine = _rasterize(pixels, nearness, colors, side)
-    coarse = fine.reshape(image_size, _SAMPLES, image_size, _SAMPLES, 3).mean(axis=(1, 3))
+    fine = fine if coverage else fine[..., :3]
+    coarse = fine.reshape(image_size, _SAMPLES, image_size, _SAMPLES, -1).mean(axis=(1, 3))
     return np.rint(255 * coarse).astype(np.uint8)
 
 
@@ -129,7 +134,7 @@ def _rasterize(
         side: of the picture in pixels.
 
     Returns:
-        float64 (side, side, 3) in [0, 1].
+        float64 (side, side, 4) in [0, 1]: RGB, and 1 where there is a triangle.
     """
     first = corners[:, 0]
     a, b = corners[:, 1] - first, corners[:, 2] - first
@@ -173,9 +178,10 @@ def _rasterize(
     nearest = np.zeros(side * side)
     np.maximum.at(nearest, pixel, near)
     shown = np.flatnonzero(near == nearest[pixel])
-    picture = np.ones((side * side, 3))
-    picture[pixel[shown]] = np.clip(interpolate(colors, shown), 0, 1)
-    return picture.reshape(side, side, 3)
+    picture = np.ones((side * side, 4))
+    picture[:, 3] = nearest > 0
+    picture[pixel[shown], :3] = np.clip(interpolate(colors, shown), 0, 1)
+    return picture.reshape(side, side, 4)
 
 
 def _ranges(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -192,6 +198,7 @@ def render_views(
     azimuths: Sequence[float] = AZIMUTHS,
     seed: int = 0,
     processes: int | None = None,
+    coverage: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws the first objects of a set from around them.
 
@@ -204,10 +211,11 @@ def render_views(
         processes: how many processes draw; None takes one per core. The pictures do not depend on
             it. More than one starts new Python processes, so that a script which calls this needs
             `if __name__ == "__main__":` around its main part.
+        coverage: whether the pictures have a fourth channel; see `render_model`.
 
     Returns:
-        The pictures, uint8 (count, len(azimuths), image_size, image_size, 3), and the azimuths,
-        float32 (len(azimuths),).
+        The pictures, uint8 (count, len(azimuths), image_size, image_size, 3 or 4), and the
+        azimuths, float32 (len(azimuths),).
 
     Raises:
         ValueError: if an argument is outside its range.
@@ -224,9 +232,12 @@ def render_views(
     for name, value in (("count", count), ("processes", processes)):
         if value is not None and value < 1:
             raise ValueError(f"`{name}` must be 1 or more. Received: {name}={value}")
-    draw = functools.partial(_render_one, kind, image_size=image_size, azimuths=angles, seed=seed)
+    draw = functools.partial(
+        _render_one, kind, image_size=image_size, azimuths=angles, seed=seed, coverage=coverage
+    )
     workers = min(processes or os.cpu_count() or 1, count)
-    pictures = np.empty((count, len(angles), image_size, image_size, 3), np.uint8)
+    channels = 4 if coverage else 3
+    pictures = np.empty((count, len(angles), image_size, image_size, channels), np.uint8)
     if workers == 1:
         for index in range(count):
             pictures[index] = draw(index)
@@ -238,10 +249,10 @@ def render_views(
 
 
 def _render_one(
-    kind: str, index: int, *, image_size: int, azimuths: Sequence[float], seed: int
+    kind: str, index: int, *, image_size: int, azimuths: Sequence[float], seed: int, coverage: bool
 ) -> np.ndarray:
     model = sample_model(kind, index, seed)
-    return np.stack([render_model(model, azimuth, image_size) for azimuth in azimuths])
+    return np.stack([render_model(model, azimuth, image_size, coverage) for azimuth in azimuths])
 
 
 def _check_kind(kind: str) -> None:
