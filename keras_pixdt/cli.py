@@ -223,6 +223,13 @@ def _parser() -> argparse.ArgumentParser:
         default=("float32", "dynamic"),
         help="TFLite files to write (default: float32 dynamic)",
     )
+    export.add_argument(
+        "--reverse",
+        action="store_true",
+        help="write the way back of a DiscoGAN too, from the second domain to the first, as the "
+        "signature `reverse`. (A run whose preset has reverse=True converts B to A, and back A to "
+        "B)",
+    )
 
     index = _command(
         commands,
@@ -599,7 +606,7 @@ def _export(options: argparse.Namespace) -> int:
     finished = run.load_run(options.workdir, options.checkpoint)
     out = options.out or pathlib.Path(options.workdir) / "export"
     try:
-        report = export.export_run(finished, out, options.variants)
+        report = export.export_run(finished, out, options.variants, reverse=options.reverse)
     except export.ExportError as error:
         logging.error("%s. Nothing was written to %s", error, out)
         if len(options.variants) > 1:

@@ -321,6 +321,13 @@ def test_export_writes_the_variants_that_were_asked_for(small_run, tmp_path):
     assert [p.name for p in tmp_path.glob("*.tflite")] == ["converter_dynamic.tflite"]
 
 
+def test_a_run_without_a_way_back_has_none_to_export(small_run, tmp_path, caplog):
+    arguments = ["export", "--workdir", str(small_run), "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--reverse"]) == 1
+    assert "this PixelDTGAN has none. A DiscoGAN has one (presets kim2017" in caplog.text
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["missing", "missing.keras", "missing.tflite"])
 def test_convert_names_a_missing_model(photos, tmp_path, caplog, name):
     arguments = ["convert", str(photos), "--model", str(tmp_path / name)]
