@@ -193,6 +193,13 @@ def _parser() -> argparse.ArgumentParser:
     _checkpoint_argument(convert)
     convert.add_argument("--out", default="converted", help="folder for the product images")
     convert.add_argument(
+        "--reverse",
+        action="store_true",
+        help="convert images of the second domain to the first, by a DiscoGAN, or by a file that "
+        "was exported from one with --reverse. (A run whose preset has reverse=True converts B to "
+        "A, and by this option A to B)",
+    )
+    convert.add_argument(
         "--super-resolution",
         type=int,
         choices=(2, 3, 4),
@@ -265,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--query", required=True, metavar="PHOTO", help="an image file")
     search.add_argument("--top", type=int, default=10, help="products (default: %(default)s)")
     search.add_argument("--html", metavar="FILE", help="write a page with the pictures too")
-    search.set_defaults(super_resolution=None, best_of_folder=False)
+    search.set_defaults(super_resolution=None, best_of_folder=False, reverse=False)
 
     serve = _command(
         commands,
@@ -488,7 +495,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.split,
         options.gallery,
         options.embedder,
-        convert=None if options.model is None else _of_floats(options.model),
+        **({} if options.model is None else _of_floats(options.model)),
     )
     if options.json:
         sys.stdout.write(json.dumps(scores, indent=1) + "\n")
@@ -497,13 +504,16 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _of_floats(path: str) -> Callable[[Any], Any]:
-    """Opens a TFLite file as a function of floats, as a run's model is one."""
+def _of_floats(path: str) -> dict[str, Callable[[Any], Any]]:
+    """Opens a TFLite file as functions of floats: `convert`, and `reverse` if it has that."""
     import export
     from keras_pixdt.data.images import to_float, to_uint8
 
     tflite = export.load_tflite(path)
-    return lambda source: to_float(tflite(to_uint8(source)))
+    functions = {"convert": lambda source: to_float(tflite(to_uint8(source)))}
+    if tflite.reversible:
+        functions["reverse"] = lambda target: to_float(tflite.reverse(to_uint8(target)))
+    return functions
 
 
 def _table(scores: dict[str, Any]) -> str:
@@ -547,19 +557,30 @@ def _converter(
             "--super-resolution is trained on the products of a run, which a file does not know. "
             f"Give the folder of the run as --model. Received: {path}"
         )
+    if factor is not None and options.reverse:
+        raise ValueError(
+            "--super-resolution enlarges images of the second domain, on which it is trained, and "
+            "--reverse draws those of the first. Leave one of the two out."
+        )
     if path.suffix == ".tflite":
         import export
 
         model = export.load_tflite(path)
         if options.best_of_folder:
             _check_constancy(model, path)
-        return model, model.image_size, None
+        if options.reverse and not model.reversible:
+            raise ValueError(
+                f"--reverse needs a file with the way back, and {path} has no signature `reverse`. "
+                "`pixdt export --reverse` writes it, of the run of a DiscoGAN."
+            )
+        return model.reverse if options.reverse else model, model.image_size, None
 
     _import_keras()
     import keras
 
     import keras_pixdt.registered  # noqa: F401
     from keras_pixdt import data
+    from keras_pixdt.models.adversarial_model import reverse_network
     from keras_pixdt.training import run
 
     opened: Any = None
@@ -574,11 +595,11 @@ def _converter(
         )
     if options.best_of_folder:
         _check_constancy(model, path)
-    converter = getattr(model, "converter", model)
+    network = reverse_network(model) if options.reverse else model
     upscaler = None if factor is None else opened.upscaler(factor)
 
     def convert(images: Any) -> Any:
-        products = converter.predict_on_batch(data.to_float(images))
+        products = network.predict_on_batch(data.to_float(images))
         if upscaler is not None:
             products = upscaler.predict(products, batch_size=4, verbose=0)  # its maps are large
         return data.to_uint8(products)
@@ -586,7 +607,8 @@ def _converter(
     def distance(images: Any) -> Any:
         return keras.ops.convert_to_numpy(model.constancy(data.to_float(images)))
 
-    return convert, converter.input_shape[1], distance if options.best_of_folder else None
+    image_size = getattr(model, "converter", model).input_shape[1]
+    return convert, image_size, distance if options.best_of_folder else None
 
 
 def _check_constancy(model: Any, path: pathlib.Path) -> None:

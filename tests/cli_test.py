@@ -228,7 +228,13 @@ def test_evaluate_compares_the_search_by_the_drawn_image_with_that_by_the_photo(
 def test_evaluate_scores_a_file_in_the_place_of_the_model(small_run, monkeypatch, capsys):
     import export
 
-    monkeypatch.setattr(export, "load_tflite", {"black.tflite": np.zeros_like}.__getitem__)
+    class Black:
+        reversible = False
+
+        def __call__(self, images):
+            return np.zeros_like(images)
+
+    monkeypatch.setattr(export, "load_tflite", {"black.tflite": Black()}.__getitem__)
     arguments = ["evaluate", "--workdir", str(small_run), "--model", "black.tflite", "--json"]
     assert cli.main(arguments) == 0
     scores = json.loads(capsys.readouterr().out)
