@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -23,10 +23,11 @@ from absl import logging
 
 from export import metadata, verification
 from export.metadata import ModelCard
-from export.runtime import EMBED, EMBEDDING, IMAGE, SIGNATURE, load_tflite
-from export.verification import LEVELS_PER_UNIT, VARIANTS, ExportError
+from export.runtime import EMBED, EMBEDDING, IMAGE, REVERSE, SIGNATURE, load_tflite
+from export.verification import LEVELS_PER_UNIT, VARIANTS, ExportError, Reference
 from keras_pixdt import search
 from keras_pixdt.data.images import to_float
+from keras_pixdt.models.adversarial_model import reverse_network
 
 if TYPE_CHECKING:
     from keras_pixdt.training.run import Run
@@ -39,6 +40,20 @@ DEFAULT_VARIANTS = ("float32", "dynamic")
 LATENCY_ROUNDS = 9
 
 
+class _Direction(NamedTuple):
+    """A signature that draws images: its network, and what that is verified with."""
+
+    signature: str
+    network: keras.Model  # in float32
+    images: np.ndarray
+    representative: np.ndarray | None
+    reference: Reference
+
+    def part(self, report: dict[str, Any]) -> dict[str, Any]:
+        """What a report, or that of a variant, tells of this direction."""
+        return report if self.signature == SIGNATURE else report.setdefault(self.signature, {})
+
+
 def export_converter(
     converter: keras.Model,
     directory: str | os.PathLike[str],
@@ -48,6 +63,9 @@ def export_converter(
     name: str = "converter",
     embedder: keras.Model | None = None,
     representative: np.ndarray | None = None,
+    reverse_converter: keras.Model | None = None,
+    reverse_images: np.ndarray | None = None,
+    reverse_representative: np.ndarray | None = None,
     card: ModelCard | None = None,
 ) -> dict[str, Any]:
     """Writes `saved_model/`, one `NAME_VARIANT.tflite` per variant, and `export.json`.
@@ -56,11 +74,12 @@ def export_converter(
     uint8 RGB `(1, size, size, 3)`: the scaling to [-1, 1] and back, the clip and the
     rounding (halves up) are in the graph; in `int8`, the quantization of input and output is the
     scaling. With an embedder there is a second signature, `embed`, from such an image to
-    `embedding`, float32 `(1, dimensions)`, in all variants. The batch is fixed to 1, in the
-    SavedModel too: with a free batch the transposed convolutions would leave the fast path of
-    TFLite (XNNPACK). Convert batches with the Keras model. BatchNorm uses its moving statistics,
-    and a model under a mixed-precision policy is exported in float32. Only TFLite's builtin
-    operations are used. The files say what they are (`read_metadata`).
+    `embedding`, float32 `(1, dimensions)`, in all variants. With a converter back there is the
+    signature `reverse`, which has the form of `convert` and is verified like it. The batch is fixed
+    to 1, in the SavedModel too: with a free batch the transposed convolutions would leave the fast
+    path of TFLite (XNNPACK). Convert batches with the Keras model. BatchNorm uses its moving
+    statistics, and a model under a mixed-precision policy is exported in float32. Only TFLite's
+    builtin operations are used. The files say what they are (`read_metadata`).
 
     | variant | weights | size | |
     | --- | --- | --- | --- |
@@ -95,12 +114,17 @@ def export_converter(
             the same by a product of matrices; TFLite's own resizing does not average.
         representative: uint8 `(m, size, size, 3)`: photos that the converter was trained on, from
             which `int8` takes the ranges of the activations. 100 tell enough.
+        reverse_converter: Keras model from the images that `converter` draws to those that it
+            takes, of the same shapes.
+        reverse_images: as `images`, of the second domain; needed with `reverse_converter`.
+        reverse_representative: as `representative`, of the second domain.
         card: where the model comes from, for the metadata.
 
     Returns:
         What `export.json` holds: files with bytes, SHA-256, differences from Keras, the floor that
         they reach, the share of the graph inside XNNPACK, peak memory, and median milliseconds per
-        image with the ratio to Keras; what goes in and out, and the versions that made them.
+        image with the ratio to Keras; what goes in and out, and the versions that made them. What
+        is measured of `reverse` stands under this name, in each variant and beside them.
         `format_report` makes a table of it.
 
     Raises:
@@ -109,39 +133,69 @@ def export_converter(
             lacks, or a file failed its verification.
     """
     directory = Path(directory)
-    _check_arguments(converter, directory, images, variants, name, representative)
+    _check_arguments(directory, variants, name)
+    _check_network(converter, images, representative, variants)
+    given: list[tuple[str, keras.Model, Any, Any]] = [
+        (SIGNATURE, converter, images, representative)
+    ]
+    if reverse_converter is not None:
+        back = (reverse_converter, reverse_images, reverse_representative)
+        _check_network(*back, variants, prefix="reverse_", size=converter.input_shape[1])
+        given.append((REVERSE, *back))
     card = card or ModelCard()
-    converter = verification.in_precision(converter, "float32")
     size = images.shape[1]
     embed = None if embedder is None else _embed_function(embedder, size)
-    reference = verification.compute_reference(converter, images, embedder)
+    directions = []
+    for signature, network, photos, representatives in given:
+        network = verification.in_precision(network, "float32")
+        reference = verification.compute_reference(
+            network, photos, embedder if signature == SIGNATURE else None
+        )
+        directions.append(_Direction(signature, network, photos, representatives, reference))
+    embeddings = directions[0].reference.embeddings
+    parameters = sum(d.network.count_params() for d in directions)
 
     directory.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         made = stage / "made"
         made.mkdir()
-        network = _upsampled_by_xnnpack(converter)
-        functions: dict[str, Callable] = {SIGNATURE: functools.partial(_convert_bytes, network)}
-        if embed is not None:
-            functions[EMBED] = embed
+        networks = {d.signature: _upsampled_by_xnnpack(d.network) for d in directions}
+        functions: dict[str, Callable] = {
+            signature: functools.partial(_convert_bytes, network)
+            for signature, network in networks.items()
+        }
+        if embed is not None:  # in the second place, with and without the way back
+            functions = {SIGNATURE: functions.pop(SIGNATURE), EMBED: embed, **functions}
         _write_saved_model(functions, size, "uint8", made / SAVED_MODEL)
-        verification.verify_saved_model(made / SAVED_MODEL, images, reference)
+        for d in directions:
+            verification.verify_saved_model(made / SAVED_MODEL, d.images, d.reference, d.signature)
         if "int8" in variants:
-            floats = {SIGNATURE: functools.partial(_convert_floats, network)}
+            floats = {
+                signature: functools.partial(_convert_floats, network)
+                for signature, network in networks.items()
+            }
             _write_saved_model(floats, size, "float32", stage / "floats")
         report: dict[str, Any] = {
             "name": name,
             "signature": SIGNATURE,
             "input": _describe(images.shape[1:], f"photo, {card.photo()}"),
-            "output": _describe(reference.levels.shape[1:], "converted image, RGB"),
-            "embedding_dimensions": None
-            if reference.embeddings is None
-            else reference.embeddings.shape[1],
+            "output": _describe(directions[0].reference.levels.shape[1:], "converted image, RGB"),
+            "embedding_dimensions": None if embeddings is None else embeddings.shape[1],
             "card": {**dataclasses.asdict(card), "categories": list(card.categories)},
-            "parameters": converter.count_params(),
-            "verified_images": len(images),
-            "keras_float32_difference_levels": reference.float32_difference_levels,
+        }
+        for d in directions[1:]:
+            d.part(report).update(
+                input=_describe(d.images.shape[1:], "image of the second domain, RGB"),
+                output=_describe(d.reference.levels.shape[1:], "image of the first domain, RGB"),
+            )
+        for d in directions:
+            d.part(report).update(
+                parameters=d.network.count_params(),
+                verified_images=len(d.images),
+                keras_float32_difference_levels=d.reference.float32_difference_levels,
+            )
+        report |= {
             "saved_model": {"file": SAVED_MODEL, "bytes": _size(made / SAVED_MODEL)},
             "variants": {},
             "versions": {
@@ -149,38 +203,42 @@ def export_converter(
                 for package in ("keras", "tensorflow", "ai-edge-litert")
             },
         }
+        calibration = {d.signature: d.representative for d in directions}
         for variant in variants:
             path = made / f"{name}_{variant}.tflite"
             parts = [
-                _to_tflite(made / SAVED_MODEL, signature, variant)
-                if (signature, variant) != (SIGNATURE, "int8")
-                else _to_tflite(stage / "floats", signature, variant, representative)
+                _to_tflite(stage / "floats", signature, variant, calibration[signature])
+                if variant == "int8" and signature != EMBED
+                else _to_tflite(made / SAVED_MODEL, signature, variant)
                 for signature in functions
             ]
             content = metadata.assemble(parts, name=name, variant=variant, card=card)
             path.write_bytes(content)
-            measured = verification.verify_tflite(
-                path, variant, converter.count_params(), images, reference
-            )
-            report["variants"][variant] = {
+            of = report["variants"][variant] = {
                 "file": path.name,
                 "bytes": len(content),
                 "sha256": hashlib.sha256(content).hexdigest(),
-                **measured,
-                "xnnpack": {
-                    signature: verification.delegation(content, graph)
-                    for graph, signature in enumerate(functions)
-                },
-                "peak_memory_mb": verification.peak_memory_mb(path),
             }
-            if measured["floor"] == "reduced":
-                logging.warning(
-                    "%s does not reach the floor of a trained network of full width (%s). That is "
-                    "usual for narrow or briefly trained ones",
-                    path.name,
-                    VARIANTS[variant].full,
+            for d in directions:
+                measured = verification.verify_tflite(
+                    path, variant, parameters, d.images, d.reference, d.signature
                 )
-        _add_latencies(report, converter, made, images[0])
+                d.part(of).update(measured)
+                if measured["floor"] == "reduced":
+                    logging.warning(
+                        "%r of %s does not reach the floor of a trained network of full width "
+                        "(%s). That is usual for narrow or briefly trained ones",
+                        d.signature,
+                        path.name,
+                        VARIANTS[variant].full,
+                    )
+            of["xnnpack"] = {
+                signature: verification.delegation(content, graph)
+                for graph, signature in enumerate(functions)
+            }
+            for d in directions:
+                d.part(of)["peak_memory_mb"] = verification.peak_memory_mb(path, d.signature)
+        _add_latencies(report, directions, made)
         (made / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         _install(stage, directory, name)
     finally:
@@ -194,22 +252,37 @@ def export_run(
     directory: str | os.PathLike[str],
     variants: Sequence[str] = DEFAULT_VARIANTS,
     *,
+    reverse: bool = False,
     licence: str = metadata.LICENCE,
 ) -> dict[str, Any]:
     """Exports the converter and search embedder of a run, verified on photos of its test split.
 
     A run of a preset in reverse, from products to persons, has no embedder of what it draws.
+    That field of the preset exchanges the domains for training; `reverse` here writes the way back
+    into the files, beside the way that was asked for.
 
     Args:
         run: what `keras_pixdt.load_run` returns.
         directory: as of `export_converter`.
         variants: as of `export_converter`.
+        reverse: whether the files have the signature `reverse` too.
         licence: of the files, for the metadata.
 
     Returns:
         What `export_converter` returns.
+
+    Raises:
+        ValueError: `reverse`, and the run's model has no way back.
+        ExportError: as of `export_converter`.
     """
     domains = run.domains()
+    back: dict[str, Any] = {}
+    if reverse:
+        back = {
+            "reverse_converter": reverse_network(run.model),
+            "reverse_images": _spread(domains["test"].targets, VERIFIED_PHOTOS),
+            "reverse_representative": _spread(domains["train"].targets, REPRESENTATIVE_PHOTOS),
+        }
     labels = domains["train"].target_labels
     embedder = None if run.preset.reverse else run.search_embedder()
     card = ModelCard(
@@ -227,6 +300,7 @@ def export_run(
         variants=variants,
         embedder=embedder,
         representative=_spread(domains["train"].sources, REPRESENTATIVE_PHOTOS),
+        **back,
         card=card,
     )
 
@@ -238,33 +312,39 @@ def format_report(report: Mapping[str, Any]) -> str:
         report: what `export_converter` returned, or an `export.json`.
 
     Returns:
-        One line for each variant, under a header, then Keras.
+        One line for each variant, and one for its way back if there is one, under a header, then
+        Keras.
     """
     rows = [
         ["variant", "floor", "MB", "max", "mean", "PSNR", "min", "cosine", "XNNPACK", "outside"]
         + ["1 thread", "2 threads", "memory"]
     ]
-    for variant, of in report["variants"].items():
-        graphs = of["xnnpack"].values()
-        outside = sorted({name for graph in graphs for name in graph["outside"]})
-        share = sum(g["inside"] for g in graphs) / sum(g["operations"] for g in graphs)
-        rows.append(
-            [
-                variant,
-                of["floor"],
-                f"{of['bytes'] / 1e6:.2f}",
-                f"{of['max_difference_levels']:.3g}",
-                f"{of['mean_difference_levels']:.2g}",
-                f"{of['psnr_mean_db']:.1f}",
-                f"{of['psnr_min_db']:.1f}",
-                f"{of['embedding_cosine_min']:.5f}" if "embedding_cosine_min" in of else "-",
-                f"{share:.0%}",
-                " ".join(outside) or "-",
-                f"{of['one_thread_ms']:.1f} ms ({of['one_thread_speedup']:.1f}x)",
-                f"{of['two_threads_ms']:.1f} ms ({of['two_threads_speedup']:.1f}x)",
-                f"{of['peak_memory_mb']:.0f} MB",
-            ]
-        )
+    for variant, whole in report["variants"].items():
+        graphs = dict(whole["xnnpack"])
+        back = [graphs.pop(REVERSE)] if REVERSE in graphs else []
+        directions = [(variant, f"{whole['bytes'] / 1e6:.2f}", whole, list(graphs.values()))]
+        if back:
+            directions.append((f"{variant}, {REVERSE}", "-", whole[REVERSE], back))
+        for label, megabytes, of, own in directions:
+            outside = sorted({name for graph in own for name in graph["outside"]})
+            share = sum(g["inside"] for g in own) / sum(g["operations"] for g in own)
+            rows.append(
+                [
+                    label,
+                    of["floor"],
+                    megabytes,
+                    f"{of['max_difference_levels']:.3g}",
+                    f"{of['mean_difference_levels']:.2g}",
+                    f"{of['psnr_mean_db']:.1f}",
+                    f"{of['psnr_min_db']:.1f}",
+                    f"{of['embedding_cosine_min']:.5f}" if "embedding_cosine_min" in of else "-",
+                    f"{share:.0%}",
+                    " ".join(outside) or "-",
+                    f"{of['one_thread_ms']:.1f} ms ({of['one_thread_speedup']:.1f}x)",
+                    f"{of['two_threads_ms']:.1f} ms ({of['two_threads_speedup']:.1f}x)",
+                    f"{of['peak_memory_mb']:.0f} MB",
+                ]
+            )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join(
@@ -288,14 +368,7 @@ def _data_name(data: Mapping[str, Any]) -> str:
     return " and ".join(names)
 
 
-def _check_arguments(
-    converter: keras.Model,
-    directory: Path,
-    images: np.ndarray,
-    variants: Sequence[str],
-    name: str,
-    representative: np.ndarray | None,
-) -> None:
+def _check_arguments(directory: Path, variants: Sequence[str], name: str) -> None:
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
             "TFLite files are made with TensorFlow: export with KERAS_BACKEND=tensorflow. "
@@ -313,20 +386,42 @@ def _check_arguments(
         )
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"directory must be a folder, but {str(directory)!r} is a file")
-    size = converter.input_shape[1:]
-    if None in size or size != (size[0], size[0], 3):
+
+
+def _check_network(
+    network: keras.Model,
+    images: np.ndarray | None,
+    representative: np.ndarray | None,
+    variants: Sequence[str],
+    prefix: str = "",
+    size: int | None = None,
+) -> None:
+    """Checks a converter and its photos; `prefix` is how its arguments' names start."""
+    shape = network.input_shape[1:]
+    if None in shape or shape != (shape[0], shape[0], 3):
         raise ExportError(
-            "the converter must take square RGB images of a fixed size: build it with "
-            f"keras.Input((64, 64, 3)), or 128 or 256. Received the shape {converter.input_shape}"
+            f"the {prefix}converter must take square RGB images of a fixed size: build it with "
+            f"keras.Input((64, 64, 3)), or 128 or 256. Received the shape {network.input_shape}"
         )
-    _check_images("images", images, size)
+    if size is not None and shape[0] != size:
+        raise ValueError(
+            f"the {prefix}converter must take images of the side {size}, as the converter does. "
+            f"Received the shape {network.input_shape}"
+        )
+    if images is None:
+        raise ValueError(
+            f"{prefix}images must be given with a {prefix}converter: the photos to verify it with. "
+            "Received: None"
+        )
+    _check_images(f"{prefix}images", images, shape)
     if representative is None and "int8" in variants:
         raise ValueError(
-            "representative must be given for the variant 'int8': photos that the converter was "
-            "trained on, from which it takes the ranges of the activations. Received: None"
+            f"{prefix}representative must be given for the variant 'int8': photos that the "
+            "converter was trained on, from which it takes the ranges of the activations. "
+            "Received: None"
         )
     if representative is not None:
-        _check_images("representative", representative, size)
+        _check_images(f"{prefix}representative", representative, shape)
 
 
 def _check_images(argument: str, images: np.ndarray, size: tuple[int, ...]) -> None:
@@ -484,18 +579,21 @@ def _size(directory: Path) -> int:
 
 
 def _add_latencies(
-    report: dict[str, Any], converter: keras.Model, directory: Path, image: np.ndarray
+    report: dict[str, Any], directions: Sequence[_Direction], directory: Path
 ) -> None:
     """Median milliseconds of an image, in turns, so that other work of the machine hits all."""
-    photo = to_float(image[None])
-    contenders: dict[tuple[str, str], Callable[[], object]] = {
-        ("keras", ""): lambda: converter.predict(photo, verbose=0)
-    }
+    contenders: dict[tuple[str, str, str], Callable[[], object]] = {}
+    for d in directions:
+        contenders["keras", "", d.signature] = functools.partial(
+            d.network.predict, to_float(d.images[:1]), verbose=0
+        )
     for variant, of in report["variants"].items():
         for num_threads, threads in ((1, "one_thread"), (2, "two_threads")):
             model = load_tflite(directory / of["file"], num_threads)
-            contenders[variant, threads] = functools.partial(model, image)
-    seconds: dict[tuple[str, str], list[float]] = {contender: [] for contender in contenders}
+            for d in directions:
+                convert = model if d.signature == SIGNATURE else model.reverse
+                contenders[variant, threads, d.signature] = functools.partial(convert, d.images[0])
+    seconds: dict[tuple[str, str, str], list[float]] = {contender: [] for contender in contenders}
     for repeat in range(LATENCY_ROUNDS + 1):
         for contender, run in contenders.items():
             start = time.perf_counter()
@@ -503,11 +601,14 @@ def _add_latencies(
             if repeat:  # the first call compiles or allocates
                 seconds[contender].append(time.perf_counter() - start)
     median = {contender: 1e3 * statistics.median(of) for contender, of in seconds.items()}
-    keras_ms = median.pop(("keras", ""))
-    report["keras_predict_ms"] = round(keras_ms, 3)
-    for (variant, threads), ms in median.items():
-        report["variants"][variant][f"{threads}_ms"] = round(ms, 3)
-        report["variants"][variant][f"{threads}_speedup"] = round(keras_ms / ms, 2)
+    for d in directions:
+        keras_ms = median.pop(("keras", "", d.signature))
+        d.part(report)["keras_predict_ms"] = round(keras_ms, 3)
+        for (variant, threads, signature), ms in median.items():
+            if signature == d.signature:
+                of = d.part(report["variants"][variant])
+                of[f"{threads}_ms"] = round(ms, 3)
+                of[f"{threads}_speedup"] = round(keras_ms / ms, 2)
 
 
 def _install(stage: Path, directory: Path, name: str) -> None:

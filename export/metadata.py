@@ -30,7 +30,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers.table import Table
 
-from export.runtime import CARD, EMBED, EMBEDDING, IMAGE, SIGNATURE
+from export.runtime import CARD, EMBED, EMBEDDING, IMAGE, REVERSE
 
 BUFFER = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -225,10 +225,11 @@ def _model_fields(
     """The table `ModelMetadata`, by field numbers of the schema, as are all tables here."""
     facts = [("preset", card.preset), ("data", card.data)]
     description = (
-        "From a photo of a dressed person to the product image of the garment"
-        + "".join(f"; {fact}: {value}" for fact, value in facts if value)
-        + "."
+        "Between two domains of images, both ways"
+        if REVERSE in signatures
+        else "From a photo of a dressed person to the product image of the garment"
     )
+    description += "".join(f"; {fact}: {value}" for fact, value in facts if value) + "."
     about = {
         CARD: "What made the model, as JSON",
         LABELS: "The categories of the products, one a line",
@@ -237,21 +238,28 @@ def _model_fields(
         0: name,
         1: description,
         2: importlib.metadata.version("keras-pixdt"),
-        3: [_graph_fields(signature, quantized, card) for signature in signatures],
+        3: [_graph_fields(s, REVERSE in signatures, quantized, card) for s in signatures],
         5: card.licence,
         6: [{0: file, 1: about[file], 2: _DESCRIPTIONS} for file in files],
         7: _PARSER,
     }
 
 
-def _graph_fields(signature: str, quantized: bool, card: ModelCard) -> dict[int, Any]:
+def _graph_fields(
+    signature: str, both_ways: bool, quantized: bool, card: ModelCard
+) -> dict[int, Any]:
     """`SubGraphMetadata`: what goes in and what comes out."""
-    product = "Product image, RGB, white around the garment"
+    source = f"Photo of a dressed person, {card.photo()}"
+    target = "Product image, RGB, white around the garment"
+    about = "From a photo to the product image"
+    if both_ways:
+        source, target = (f"Image of the {domain} domain, RGB" for domain in ("first", "second"))
+        about = "From an image of the first domain to one of the second"
     if signature == EMBED:
         return {
             0: EMBED,
             1: "From a product image to the vector that products are searched with.",
-            2: [_image_fields(product, quantized=False)],
+            2: [_image_fields(target, quantized=False)],
             3: [
                 {
                     0: EMBEDDING,
@@ -261,11 +269,14 @@ def _graph_fields(signature: str, quantized: bool, card: ModelCard) -> dict[int,
                 }
             ],
         }
+    if signature == REVERSE:
+        source, target = target, source
+        about = "From an image of the second domain to one of the first"
     return {
-        0: SIGNATURE,
-        1: "From a photo to the product image. Bytes go in and bytes come out.",
-        2: [_image_fields(f"Photo of a dressed person, {card.photo()}", quantized)],
-        3: [_image_fields(product, quantized)],
+        0: signature,
+        1: f"{about}. Bytes go in and bytes come out.",
+        2: [_image_fields(source, quantized)],
+        3: [_image_fields(target, quantized)],
     }
 
 

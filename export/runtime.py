@@ -17,6 +17,7 @@ IMAGE = "image"  # the name of the signature's input, and of its output
 EMBED = "embed"  # the second signature, of files with an embedder: from such an image
 EMBEDDING = "embedding"  # to this
 CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
+REVERSE = "reverse"  # of files with the way back: from such an image to one as `convert` takes
 
 
 class TFLiteConverter:
@@ -28,6 +29,7 @@ class TFLiteConverter:
         resize: how photos of other shapes are made square for it, "letterbox" or "stretch".
         image_details: how the interpreter describes the input and the output of `convert`.
         dimensions: length of the vectors of `embed`; None for a file without an embedder.
+        reversible: whether the file has the way back, for `reverse`.
     """
 
     def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
@@ -38,9 +40,9 @@ class TFLiteConverter:
         try:
             self.interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
             signatures = self.interpreter.get_signature_list()
-            for name, outputs in ((SIGNATURE, [IMAGE]), (EMBED, [EMBEDDING])):
+            for name, outputs in ((SIGNATURE, [IMAGE]), (EMBED, [EMBEDDING]), (REVERSE, [IMAGE])):
                 expected = {"inputs": [IMAGE], "outputs": outputs}
-                if signatures.get(name, expected if name == EMBED else None) != expected:
+                if signatures.get(name, None if name == SIGNATURE else expected) != expected:
                     raise ValueError(
                         f"it must have the signature {name!r} from {IMAGE!r} to {outputs[0]!r}. "
                         f"Received: {signatures}"
@@ -49,6 +51,9 @@ class TFLiteConverter:
             self._embed = None
             if EMBED in signatures:
                 self._embed = self.interpreter.get_signature_runner(EMBED)
+            self._reverse = None
+            if REVERSE in signatures:
+                self._reverse = self.interpreter.get_signature_runner(REVERSE)
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{str(path)!r} is not a converter that this package exported: {error}"
@@ -59,6 +64,7 @@ class TFLiteConverter:
         )
         self.image_size = int(self.image_details[0]["shape"][1])
         self.resize = _resize(self._path)
+        self.reversible = self._reverse is not None
         self.dimensions = None
         if self._embed is not None:
             self.dimensions = int(self._embed.get_output_details()[EMBEDDING]["shape"][1])
@@ -97,6 +103,26 @@ class TFLiteConverter:
             )
         return self._each(images, self._embed, EMBEDDING)
 
+    def reverse(self, images: np.ndarray) -> np.ndarray:
+        """Converts images as the file draws them back to such as it takes.
+
+        Args:
+            images: as of a call; images of the second domain.
+
+        Returns:
+            uint8 images of the first domain, with the leading dimension of `images`.
+
+        Raises:
+            ValueError: another dtype or shape, or the file has no way back.
+        """
+        if self._reverse is None:
+            raise ValueError(
+                f"{str(self._path)!r} has no signature {REVERSE!r}: export it with the way back, "
+                "of a model that has one, such as a DiscoGAN (`pixdt export --reverse`, "
+                "export_run(..., reverse=True))"
+            )
+        return self._each(images, self._reverse, IMAGE)
+
     def _each(self, images: np.ndarray, run: Callable[..., Any], output: str) -> np.ndarray:
         images = np.asarray(images)
         shape = (self.image_size, self.image_size, 3)
@@ -130,6 +156,7 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         photo = keras_pixdt.data.read_image("me.jpg")
         product = convert(keras_pixdt.data.resize(photo, convert.image_size, convert.resize))
         vector = convert.embed(product)  # of a file with an embedder
+        photo = convert.reverse(product)  # of a file with the way back
         ```
 
     Args:
@@ -140,7 +167,7 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         A callable with the attributes `image_size` and `resize`: uint8
         `(image_size, image_size, 3)`, or `(n, image_size, image_size, 3)`, to uint8 of the same
         shape; RGB in [0, 255]. Its method `embed` takes what it returns to vectors, if the file
-        has an embedder.
+        has an embedder, and its method `reverse` converts that back, if the file has the way back.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -222,8 +222,16 @@ def _is_float(dtype: Any) -> bool:
     return isinstance(dtype, str) and "float" in dtype
 
 
-def verify_saved_model(path: Path, images: np.ndarray, reference: Reference) -> None:
-    """Runs the signatures of a SavedModel and compares them with the reference.
+def verify_saved_model(
+    path: Path, images: np.ndarray, reference: Reference, signature: str = SIGNATURE
+) -> None:
+    """Runs a signature of a SavedModel that draws, and `embed`, and compares with the reference.
+
+    Args:
+        path: the SavedModel.
+        images: uint8 (n, s, s, 3).
+        reference: what `compute_reference` returned for them and the signature's network.
+        signature: which draws the images.
 
     Raises:
         ExportError: a byte is not the rounding of a value as near to Keras' as a float32 file's
@@ -239,11 +247,11 @@ def verify_saved_model(path: Path, images: np.ndarray, reference: Reference) -> 
         return np.concatenate([row[output].numpy() for row in rows])
 
     limit = 0.5 + least.max_difference_levels
-    difference = float(np.abs(run(SIGNATURE, images, IMAGE) - reference.levels).max())
+    difference = float(np.abs(run(signature, images, IMAGE) - reference.levels).max())
     if difference > limit:
         raise ExportError(
-            f"{path.name} differs from Keras by {difference:.4f} levels before rounding; at most "
-            f"{limit:.4f} is allowed (half a level is the rounding)"
+            f"{_place(path, signature)} differs from Keras by {difference:.4f} levels before "
+            f"rounding; at most {limit:.4f} is allowed (half a level is the rounding)"
         )
     if reference.embeddings is not None:
         cosine = _cosines(run(EMBED, reference.products, EMBEDDING), reference.embeddings).min()
@@ -254,17 +262,28 @@ def verify_saved_model(path: Path, images: np.ndarray, reference: Reference) -> 
             )
 
 
+def _place(path: Path, signature: str) -> str:
+    """What a message is about."""
+    return path.name if signature == SIGNATURE else f"{path.name} ({signature!r})"
+
+
 def verify_tflite(
-    path: Path, variant: str, parameter_count: int, images: np.ndarray, reference: Reference
+    path: Path,
+    variant: str,
+    parameter_count: int,
+    images: np.ndarray,
+    reference: Reference,
+    signature: str = SIGNATURE,
 ) -> dict[str, Any]:
     """Runs a TFLite file on photos and compares it with the reference.
 
     Args:
         path: the file.
         variant: a key of `VARIANTS`.
-        parameter_count: how many weights the converter has.
+        parameter_count: how many weights the networks have that draw.
         images: uint8 (n, s, s, 3).
-        reference: what `compute_reference` returned for them.
+        reference: what `compute_reference` returned for them and the signature's network.
+        signature: which draws the images.
 
     Returns:
         `max_difference_levels`, `mean_difference_levels`, `psnr_mean_db`, `psnr_min_db`
@@ -286,16 +305,16 @@ def verify_tflite(
         )
     _refuse_what_phones_lack(content, path.name)
 
-    model = TFLiteConverter(path, num_threads=2)
-    converted, levels = _convert(model, content, images, variant)
+    model, place = TFLiteConverter(path, num_threads=2), _place(path, signature)
+    converted, levels = _convert(model, content, images, variant, signature)
     if not np.isfinite(levels).all():
         raise ExportError(
-            f"{path.name} draws NaN or infinity for {_count_not_finite(levels)} of {len(images)} "
+            f"{place} draws NaN or infinity for {_count_not_finite(levels)} of {len(images)} "
             "images, where Keras does not"
         )
     # That the bytes are these levels, rounded, also proves that the right tensor was read.
     if np.abs(converted - levels).max() > 0.5:
-        raise ExportError(f"{path.name}: the output is not what the network drew, rounded")
+        raise ExportError(f"{place}: the output is not what the network drew, rounded")
 
     difference = np.abs(levels.astype(np.float64) - reference.levels)
     mse = np.mean(difference**2, axis=(1, 2, 3))
@@ -317,7 +336,7 @@ def verify_tflite(
     least, full = reference.floors(variant)
     if not least.is_met(measured):
         raise ExportError(
-            f"{path.name} does not draw what Keras draws on {len(images)} images. The variant "
+            f"{place} does not draw what Keras draws on {len(images)} images. The variant "
             f"{variant!r} is refused beyond {least}. Received: {measured}"
         )
     return {**measured, "floor": "full" if full.is_met(measured) else "reduced"}
@@ -351,11 +370,13 @@ def _refuse_what_phones_lack(content: bytes, name: str) -> None:
 
 
 def _convert(
-    model: TFLiteConverter, content: bytes, images: np.ndarray, variant: str
+    model: TFLiteConverter, content: bytes, images: np.ndarray, variant: str, signature: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The bytes that a file draws, and the levels before they are rounded to these."""
+    convert = model if signature == SIGNATURE else model.reverse
     if variant == "int8":
-        for details in model.image_details:
+        runner = model.interpreter.get_signature_runner(signature)
+        for details in (runner.get_input_details()[IMAGE], runner.get_output_details()[IMAGE]):
             scale, zero_point = details["quantization"]
             ends = scale * (np.array([0, 255]) - zero_point)
             if np.abs(ends - (-1.0, 1.0)).max() > 0.01:  # tanh ends at 127/128
@@ -363,16 +384,24 @@ def _convert(
                     "the bytes 0 and 255 of an int8 file must stand for -1 and 1, but stand for "
                     f"{ends[0]:.3f} and {ends[1]:.3f}: let the converter end in tanh"
                 )
-        converted = model(images)
+        converted = convert(images)
         return converted, converted.astype(np.float32)
-    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
+    index = _subgraph(content, signature)
+    graph = schema.Model.GetRootAs(content, 0).Subgraphs(index)
     # The last operation casts to bytes, which truncates: half a level was added before.
     last = int(graph.Operators(graph.OperatorsLength() - 1).Inputs(0))
     converted, levels = np.empty(images.shape, np.uint8), np.empty(images.shape, np.float32)
     for row, image in enumerate(images):
-        converted[row] = model(image)
-        levels[row] = np.clip(model.interpreter.get_tensor(last)[0] - 0.5, 0.0, 255.0)
+        converted[row] = convert(image)
+        levels[row] = np.clip(model.interpreter.get_tensor(last, index)[0] - 0.5, 0.0, 255.0)
     return converted, levels
+
+
+def _subgraph(content: bytes, signature: str) -> int:
+    """Which subgraph of a file a signature runs."""
+    model = schema.Model.GetRootAs(content, 0)
+    signatures = map(model.SignatureDefs, range(model.SignatureDefsLength()))
+    return next(s.SubgraphIndex() for s in signatures if s.SignatureKey().decode() == signature)
 
 
 def delegation(content: bytes, graph: int = 0) -> dict[str, Any]:
@@ -442,13 +471,13 @@ print(peak)
 """
 
 
-def peak_memory_mb(path: Path) -> float:
-    """Most memory that a process takes that does nothing but convert with a file, in MB.
+def peak_memory_mb(path: Path, signature: str = SIGNATURE) -> float:
+    """Most memory that a process takes that does nothing but run a signature of a file, in MB.
 
     With Python, NumPy and the interpreter, which are about 40 MB. Linux tells it for the process
     itself; what `getrusage` says there includes the process that started it.
     """
-    command = [sys.executable, "-c", _MEMORY, str(path), SIGNATURE]
+    command = [sys.executable, "-c", _MEMORY, str(path), signature]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ExportError(f"{path.name} does not run in a process of its own: {done.stderr[-500:]}")

@@ -201,6 +201,13 @@ def _parser() -> argparse.ArgumentParser:
     _resize_argument(convert)
     convert.add_argument("--out", default="converted", help="folder for the product images")
     convert.add_argument(
+        "--reverse",
+        action="store_true",
+        help="convert images of the second domain to the first, by a DiscoGAN, or by a file that "
+        "was exported from one with --reverse. (A run whose preset has reverse=True converts B to "
+        "A, and by this option A to B)",
+    )
+    convert.add_argument(
         "--super-resolution",
         type=int,
         choices=(2, 3, 4),
@@ -231,6 +238,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("float32", "float16", "dynamic", "int8"),
         default=("float32", "dynamic"),
         help="TFLite files to write (default: float32 dynamic)",
+    )
+    export.add_argument(
+        "--reverse",
+        action="store_true",
+        help="write the way back of a DiscoGAN too, from the second domain to the first, as the "
+        "signature `reverse`. (A run whose preset has reverse=True converts B to A, and back A to "
+        "B)",
     )
 
     index = _command(
@@ -268,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--query", required=True, metavar="PHOTO", help="an image file")
     search.add_argument("--top", type=int, default=10, help="products (default: %(default)s)")
     search.add_argument("--html", metavar="FILE", help="write a page with the pictures too")
-    search.set_defaults(super_resolution=None, best_of_folder=False)
+    search.set_defaults(super_resolution=None, best_of_folder=False, reverse=False)
 
     serve = _command(
         commands,
@@ -501,7 +515,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.split,
         options.gallery,
         options.embedder,
-        convert=None if options.model is None else _of_floats(options.model, opened.preset),
+        **({} if options.model is None else _of_floats(options.model, opened.preset)),
     )
     if options.json:
         sys.stdout.write(json.dumps(scores, indent=1) + "\n")
@@ -510,8 +524,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _of_floats(path: str, preset: presets.Preset) -> Callable[[Any], Any]:
-    """Opens a TFLite file of a preset as a function of floats, as a run's model is one."""
+def _of_floats(path: str, preset: presets.Preset) -> dict[str, Callable[[Any], Any]]:
+    """Opens a TFLite file of a preset as functions of floats: `convert`, `reverse` if it has it."""
     import export
     from keras_pixdt.data.images import to_float, to_uint8
 
@@ -521,7 +535,10 @@ def _of_floats(path: str, preset: presets.Preset) -> Callable[[Any], Any]:
             f"--model must be exported from the run, whose photos are resized by {preset.resize}. "
             f"Received: {path}, which takes photos resized by {tflite.resize}"
         )
-    return lambda source: to_float(tflite(to_uint8(source)))
+    functions = {"convert": lambda source: to_float(tflite(to_uint8(source)))}
+    if tflite.reversible:
+        functions["reverse"] = lambda target: to_float(tflite.reverse(to_uint8(target)))
+    return functions
 
 
 def _table(scores: dict[str, Any]) -> str:
@@ -568,19 +585,31 @@ def _converter(
             "--super-resolution is trained on the products of a run, which a file does not know. "
             f"Give the folder of the run as --model. Received: {path}"
         )
+    if factor is not None and options.reverse:
+        raise ValueError(
+            "--super-resolution enlarges images of the second domain, on which it is trained, and "
+            "--reverse draws those of the first. Leave one of the two out."
+        )
     if path.suffix == ".tflite":
         import export
 
         model = export.load_tflite(path)
         if options.best_of_folder:
             _check_constancy(model, path)
-        return model, model.image_size, _known_resize(options, model.resize), None
+        if options.reverse and not model.reversible:
+            raise ValueError(
+                f"--reverse needs a file with the way back, and {path} has no signature `reverse`. "
+                "`pixdt export --reverse` writes it, of the run of a DiscoGAN."
+            )
+        resize = _known_resize(options, model.resize)
+        return model.reverse if options.reverse else model, model.image_size, resize, None
 
     _import_keras()
     import keras
 
     import keras_pixdt.registered  # noqa: F401
     from keras_pixdt import data
+    from keras_pixdt.models.adversarial_model import reverse_network
     from keras_pixdt.training import run
 
     opened: Any = None
@@ -595,12 +624,13 @@ def _converter(
         )
     if options.best_of_folder:
         _check_constancy(model, path)
-    converter = getattr(model, "converter", model)
-    upscaler = None if factor is None else opened.upscaler(factor)
-    drawing = model if factor is None else model.drawing()
+    network = reverse_network(model) if options.reverse else model
+    upscaler = None
+    if factor is not None:
+        network, upscaler = model.drawing(), opened.upscaler(factor)
 
     def convert(images: Any) -> Any:
-        products = drawing.predict_on_batch(data.to_float(images))
+        products = network.predict_on_batch(data.to_float(images))
         if upscaler is not None:
             products = upscaler.predict(products, batch_size=4, verbose=0)  # its maps are large
         return data.to_uint8(products)
@@ -611,7 +641,7 @@ def _converter(
     resize = options.resize or "letterbox"
     if opened is not None:
         resize = _known_resize(options, opened.preset.resize)
-    size = converter.input_shape[1]
+    size = getattr(model, "converter", model).input_shape[1]
     return convert, size, resize, distance if options.best_of_folder else None
 
 
@@ -641,7 +671,7 @@ def _export(options: argparse.Namespace) -> int:
     finished = run.load_run(options.workdir, options.checkpoint)
     out = options.out or pathlib.Path(options.workdir) / "export"
     try:
-        report = export.export_run(finished, out, options.variants)
+        report = export.export_run(finished, out, options.variants, reverse=options.reverse)
     except export.ExportError as error:
         logging.error("%s. Nothing was written to %s", error, out)
         if len(options.variants) > 1:

@@ -231,11 +231,13 @@ def test_evaluate_compares_the_search_by_the_drawn_image_with_that_by_the_photo(
 def test_evaluate_scores_a_file_in_the_place_of_the_model(small_run, monkeypatch, capsys):
     import export
 
-    def black(images):
-        return np.zeros_like(images)
+    class Black:
+        resize, reversible = "letterbox", False
 
-    black.resize = "letterbox"
-    monkeypatch.setattr(export, "load_tflite", {"black.tflite": black}.__getitem__)
+        def __call__(self, images):
+            return np.zeros_like(images)
+
+    monkeypatch.setattr(export, "load_tflite", {"black.tflite": Black()}.__getitem__)
     arguments = ["evaluate", "--workdir", str(small_run), "--model", "black.tflite", "--json"]
     assert cli.main(arguments) == 0
     scores = json.loads(capsys.readouterr().out)
@@ -430,6 +432,13 @@ def test_export_writes_the_variants_that_were_asked_for(small_run, tmp_path):
     arguments = ["export", "--workdir", str(small_run), "--out", str(tmp_path)]
     assert cli.main([*arguments, "--variants", "dynamic"]) == 0
     assert [p.name for p in tmp_path.glob("*.tflite")] == ["converter_dynamic.tflite"]
+
+
+def test_a_run_without_a_way_back_has_none_to_export(small_run, tmp_path, caplog):
+    arguments = ["export", "--workdir", str(small_run), "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--reverse"]) == 1
+    assert "this PixelDTGAN has none. A DiscoGAN has one (presets kim2017" in caplog.text
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["missing", "missing.keras", "missing.tflite"])

@@ -325,6 +325,58 @@ def test_a_network_with_stages_converts_by_its_last(opened):
     assert np.abs(written.astype(int) - expected).max() <= 1
 
 
+def test_command_draws_what_the_model_draws_where_its_converter_has_several_sizes(command):
+    """The rough-to-detail GAN's converter gives an image of each stage."""
+    from keras_pixdt.models.rough_to_detail import RoughToDetailGAN
+
+    model = RoughToDetailGAN(image_size=32, stages=2, width=1 / 16)
+    status, written = command(model)
+    assert status == 0 and sorted(written) == ["a.png", "b.png", "c.png"]
+    photo = np.full((1, 32, 32, 3), 40, np.uint8)
+    expected = data.to_uint8(model.predict_on_batch(data.to_float(photo)))[0]
+    np.testing.assert_allclose(written["a.png"].astype(int), expected.astype(int), atol=1)
+
+
+class FakeDiscoGAN(FakeModel):
+    """Draws negatives one way, and black the other."""
+
+    class Black(FakeModel):
+        def predict_on_batch(self, images):
+            return np.full_like(images, -1)
+
+    reverse_converter = Black()
+
+
+def test_command_converts_back(command):
+    status, written = command(FakeDiscoGAN(), "--reverse")
+    assert status == 0 and sorted(written) == ["a.png", "b.png", "c.png"]
+    assert all((image == 0).all() for image in written.values())
+    status, written = command(FakeDiscoGAN())
+    assert (written["a.png"] == 215).all()
+
+
+def test_converting_back_needs_a_model_with_a_way_back(command, monkeypatch, tmp_path, caplog):
+    import export
+    from keras_pixdt import cli
+    from keras_pixdt.models.discogan import DiscoGAN
+    from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+
+    standard = DiscoGAN(16, 1 / 16, coupled=False, reconstruction_weight=0.0)
+    for model in (PixelDTGAN(image_size=16, width=1 / 32), standard):
+        assert command(model, "--reverse") == (1, {})
+        assert f"this {type(model).__name__} has none. A DiscoGAN has one" in caplog.text
+    assert "but for the standard GAN" in caplog.text
+    assert command(FakeDiscoGAN(), "--reverse", "--super-resolution", "2") == (1, {})
+    assert "Leave one of the two out" in caplog.text
+
+    class OneWay(FakeModel):
+        reversible = False
+
+    monkeypatch.setattr(export, "load_tflite", lambda path: OneWay())
+    assert cli.main(["convert", str(tmp_path), "--reverse", "--model", "converter.tflite"]) == 1
+    assert "converter.tflite has no signature `reverse`. `pixdt export --reverse`" in caplog.text
+
+
 def test_best_of_folder_needs_a_model_with_f(command, caplog, tmp_path):
     assert command(FakeModel(), "--best-of-folder") == (1, {})
     assert "is a FakeModel, which has none" in caplog.text

@@ -53,6 +53,7 @@ def write_model(path, *, batch=1, signatures=("convert", "embed")):
     made = {
         "convert": signature("convert", 0, "image", 0),
         "embed": signature("embed", 1, "embedding", 3),
+        "reverse": signature("reverse", 0, "image", 0),
     }
     model = schema.ModelT(
         version=3,
@@ -153,6 +154,11 @@ def test_refuses_a_model_of_other_signatures(folder, tmp_path):
     model = write_model(tmp_path / "batches.tflite", batch=None)
     with pytest.raises(ValueError, match=r"Received: 'convert' from \(-1, 8, 8, 3\)"):
         collect(folder, model=model)
+
+
+def test_takes_a_model_with_the_way_back_like_one_without(folder, tmp_path):
+    model = write_model(tmp_path / "both.tflite", signatures=("convert", "embed", "reverse"))
+    assert collect(folder, model=model)["/model.tflite"].size == model.stat().st_size
 
 
 def test_refuses_an_index_of_other_vectors(folder, tmp_path):

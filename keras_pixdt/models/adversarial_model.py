@@ -752,3 +752,19 @@ class AdversarialModel(
     def gradient(self, fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Computes d sum(fn(x)) / dx, itself differentiable: for gradient penalties."""
         return self._gradients(lambda x: (ops.sum(fn(x)), None), None, x)[0]
+
+
+def reverse_network(model: keras.Model) -> keras.Model:
+    """The network of a model that converts images of the second domain back to the first.
+
+    Raises:
+        ValueError: the model has none.
+    """
+    network = getattr(model, "reverse_converter", None)
+    if network is None:
+        raise ValueError(
+            "Only a model with a network for the way back converts back, and this "
+            f"{type(model).__name__} has none. A DiscoGAN has one (presets kim2017, kim2017-small "
+            "and their -reconstruction), but for the standard GAN (reconstruction_weight=0)."
+        )
+    return network

@@ -402,16 +402,31 @@ class DiscoGAN(CrossDomainGAN):
     with row i of the other. `predict` takes such dicts or images of domain A, and gives x_AB.
 
     Differs from the paper:
-      - tanh in the place of "followed by a ReLU" after the last layer: images are in [-1, 1].
+      - The paper's decoder ends in a ReLU. Here it ends in tanh, because images are in [-1, 1].
         (The authors' code has a sigmoid, for images in [0, 1].)
-      - At test time BatchNorm uses its moving statistics; the authors' code takes those of the test
-        batch. G_AB's are of x_A and x_BA alike, since it translates both in training.
-      - The paper's sums have no weights. The authors' code weighs the terms, adds a loss on the
-        discriminator's features that the paper does not mention, and updates the discriminators in
-        every third iteration only; here both players are updated in each.
-      - The discriminators are updated first, and the generators through the updated ones.
-      - The paper's images have 64 px. The sizes 16, 32, 128, ... have fewer or more strided layers,
-        so that they too end at 4x4.
+      - The paper adds its losses without weights (Eqs. 5 and 7), and so do the presets `kim2017*`.
+        A squared error in [-1, 1] is four times that in [0, 1], so that the reconstruction weighs
+        more here than it would there. The presets `kim2017-small*` have reconstruction_weight=10,
+        because with 1 all cars became one of four pictures in 1,500 steps. (The authors' code
+        weighs the reconstruction 10 times as much as the GAN's loss for photos, a tenth as much in
+        the first 10,000 iterations, and 90 times for cars, chairs and faces that turn. In [-1, 1]
+        these are weights of 2.5, 0.025 and 22.5.)
+      - The authors' code has a loss on the discriminators' features as well. Here there is none,
+        because the paper does not mention it.
+      - The paper's networks "are trained simultaneously", in an order that it does not give. Here a
+        step updates the discriminators, then the generators through the updated discriminators, as
+        in Goodfellow et al. 2014. (The authors' code updates the discriminators in every third
+        iteration, and the generators in the two others.)
+      - The paper does not say which weights decay, nor how. Here it is all of them, those of
+        BatchNorm too, by a term of the gradient that goes through Adam's moments, because PyTorch's
+        Adam, which the authors used, does this. (Their code has a coefficient of 1e-5, the paper
+        1e-4.)
+      - The paper does not say which statistics BatchNorm has at test time. Here they are moving
+        averages, so that an image's translation does not depend on the images beside it; the
+        authors' code takes those of the test batch. Each generator has the statistics of both
+        batches that it normalizes in training: G_AB of x_A and x_BA, G_BA of x_B and x_AB.
+      - The paper's images have 64 px. Other sizes (16, 32, 128, ...) are taken too: they have fewer
+        or more strided layers, so that the encoder ends at 4x4 as it does with 64 px.
 
     The four translations of a step are computed once; both players are updated from this pass.
 
@@ -419,9 +434,9 @@ class DiscoGAN(CrossDomainGAN):
         image_size: side of the images in px, a power of two from 16.
         width: factor on all numbers of filters but the outputs'.
         discriminator_width: the same for the discriminators; None takes `width`.
-        extra_layer: whether the generators have five layers each way in the place of four ("from
-            four to five depending on the domain"); the authors' code has five for cars, chairs and
-            faces that turn.
+        extra_layer: whether the generators have five layers each way instead of four ("from four to
+            five depending on the domain"); the authors' code has five for cars, chairs and faces
+            that turn.
         coupled: whether it is DiscoGAN, with both directions.
         reconstruction: "mse" (L2), "mae" (L1), "huber", "cosine" or "hinge".
         reconstruction_weight: factor on the reconstruction loss of each domain.
@@ -496,8 +511,9 @@ class PointDiscoGAN(CrossDomainGAN):
 
     Batches for `fit` are dicts `{source, target}` of float32 points (batch, 2).
 
-    Differs from the paper: its generator is "three linear layers each followed by a ReLU"; here
-    none follows the last, which otherwise could not reach three quarters of the plane.
+    Differs from the paper:
+      - The paper's generator of points is "three linear layers each followed by a ReLU". Here none
+        follows the last, because three quarters of the plane could not be reached otherwise.
 
     Args:
         units: outputs of the hidden layers; not in the paper.

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -45,7 +46,7 @@ from keras_pixdt import atomic, metrics, presets, search
 from keras_pixdt import data as data_module
 from keras_pixdt.data.batches import Batches, Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
-from keras_pixdt.models.adversarial_model import AdversarialModel
+from keras_pixdt.models.adversarial_model import AdversarialModel, reverse_network
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 from keras_pixdt.training import callbacks as callbacks_module
 from keras_pixdt.training import checkpoint as checkpoint_module
@@ -114,8 +115,23 @@ class Run:
         """The run's images by split, first those that are converted."""
         return _domains(self.splits(), self.preset)
 
-    def convert(self, source: np.ndarray) -> np.ndarray:
-        """Converts images, (n, size, size, 3) float32 in [-1, 1], to the same."""
+    def convert(self, source: np.ndarray, reverse: bool = False) -> np.ndarray:
+        """Converts images.
+
+        Args:
+            source: (n, size, size, 3), float32 in [-1, 1], of the first domain.
+            reverse: whether to go the way back: from images of the second domain to the first.
+                (The preset's field `reverse` says which domain is the first.)
+
+        Returns:
+            Images of the other domain, of the same shape and range.
+
+        Raises:
+            ValueError: `reverse`, and the model has no way back.
+        """
+        if reverse:
+            back = reverse_network(self.model)(source, training=False)
+            return keras.ops.convert_to_numpy(back)
         return np.asarray(self.model.predict_on_batch(source))
 
     def reconstruct(self, source: np.ndarray) -> np.ndarray:
@@ -211,6 +227,7 @@ class Run:
         embedder: str = "trained",
         *,
         convert: Callable[[np.ndarray], np.ndarray] | None = None,
+        reverse: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> dict[str, Any]:
         """The scores of the run; `keras_pixdt.training.evaluation` defines them.
 
@@ -220,6 +237,8 @@ class Run:
             embedder: as of `embedder`.
             convert: what is scored in the place of the run's `convert`, such as a file that was
                 exported from it.
+            reverse: the same for the way back. With `convert` alone, what is converted there and
+                back is not scored.
 
         Raises:
             ValueError: an argument is not one of the choices.
@@ -248,9 +267,15 @@ class Run:
         classifiers = self._classifiers(domains)
         if classifiers:
             parts.append(evaluation.evaluate_labels(converts, domains, *classifiers, split=split))
-        if convert is None and callbacks_module.has_reconstruction(self.model):
-            sources = domains[split].sources
-            parts.append(evaluation.evaluate_reconstruction(self.reconstruct, sources))
+        if convert is None and reverse is None and callbacks_module.has_reconstruction(self.model):
+            reverse = functools.partial(self.convert, reverse=True)
+        if reverse is not None:
+            back = reverse
+            parts.append(
+                evaluation.evaluate_reconstruction(
+                    lambda source: back(converts(source)), domains[split].sources
+                )
+            )
         errors = [part.pop("standard_errors") for part in parts]
         return {
             **{name: value for part in parts for name, value in part.items()},

@@ -20,7 +20,12 @@ import export  # noqa: E402
 from export import exporter, metadata, verification  # noqa: E402
 from export.verification import Reference  # noqa: E402
 from keras_pixdt.data.images import to_float, to_uint8  # noqa: E402
-from tests.export.samples import CARD, photos, pixel_dtgan_converter  # noqa: E402
+from tests.export.samples import (  # noqa: E402
+    CARD,
+    discogan_converters,
+    photos,
+    pixel_dtgan_converter,
+)
 
 FILES = [
     "converter_dynamic.tflite",
@@ -579,3 +584,163 @@ def test_load_tflite_needs_no_training_framework(exported):
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# The way back
+
+
+@pytest.fixture(scope="module")
+def both_ways(tmp_path_factory):
+    """Two generators, an export of both in all variants, with an embedder, and its report."""
+    from keras_pixdt.search import ProductEmbedder
+
+    there, back = discogan_converters()
+    directory = tmp_path_factory.mktemp("both_ways")
+    report = export.export_converter(
+        there,
+        directory,
+        images=photos(5, 32),
+        variants=VARIANTS,
+        embedder=ProductEmbedder(image_size=32, width=0.25, dimensions=8, seed=3),
+        representative=photos(8, 32, seed=3),
+        reverse_converter=back,
+        reverse_images=photos(4, 32, seed=1) // 2,  # darker: a domain of its own
+        reverse_representative=photos(8, 32, seed=4) // 2,
+        card=CARD,
+    )
+    return there, back, directory, report
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_file_with_the_way_back_draws_what_each_network_draws(both_ways, variant):
+    there, back, directory, report = both_ways
+    path = directory / f"converter_{variant}.tflite"
+    model = export.load_tflite(path)
+    assert model.reversible
+    signatures = model.interpreter.get_signature_list()
+    assert signatures["reverse"] == signatures["convert"]
+    assert list(export.read_metadata(path)["signatures"]) == ["convert", "embed", "reverse"]
+    images = photos(4, 32, seed=8) // 2
+    drawn = []
+    for network, convert in ((there, model), (back, model.reverse)):
+        expected = to_uint8(network.predict(to_float(images), verbose=0)).astype(int)
+        difference = np.abs(convert(images) - expected)
+        if variant in ("float32", "float16"):
+            assert difference.max() <= 1 and np.mean(difference > 0) < 0.02  # ties of the rounding
+        assert difference.mean() < 5
+        drawn.append(expected)
+    assert np.abs(drawn[0] - drawn[1]).mean() > 20  # networks that are told apart
+    np.testing.assert_array_equal(model.reverse(images[1]), model.reverse(images)[1])
+    with pytest.raises(ValueError, match="images must .*Received: float32"):
+        model.reverse(to_float(images))
+
+    whole = report["variants"][variant]
+    measured = whole["reverse"]
+    assert whole["floor"] in ("full", "reduced") and measured["floor"] in ("full", "reduced")
+    if variant == "float32":
+        assert whole["max_difference_levels"] < 0.0128 > measured["max_difference_levels"]
+    assert measured["psnr_min_db"] > 25 and measured["one_thread_ms"] > 0
+    assert "embedding_cosine_min" in whole and "embedding_cosine_min" not in measured
+    assert list(whole["xnnpack"]) == ["convert", "embed", "reverse"]
+    assert set(whole["xnnpack"]["reverse"]["outside"]) <= {"CAST", "QUANTIZE"}
+
+
+def test_the_saved_model_has_the_way_back(both_ways):
+    _, back, directory, _ = both_ways
+    serve = tf.saved_model.load(str(directory / "saved_model")).signatures["reverse"]
+    image = photos(1, 32, seed=8)
+    expected = to_uint8(back.predict(to_float(image), verbose=0)).astype(int)
+    assert np.abs(serve(image=tf.constant(image))["image"].numpy() - expected).max() <= 1
+
+
+def test_the_report_tells_of_both_ways(both_ways):
+    there, back, directory, report = both_ways
+    assert json.loads((directory / "export.json").read_text()) == report
+    assert (report["verified_images"], report["reverse"]["verified_images"]) == (5, 4)
+    assert report["reverse"]["parameters"] == back.count_params()
+    assert report["reverse"]["keras_predict_ms"] > 0
+    # Each network once.
+    weights = 4 * (there.count_params() + back.count_params())
+    alone = 4 * there.count_params()
+    for path in (directory / "converter_float32.tflite", directory / "saved_model"):
+        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+        assert weights < sum(p.stat().st_size for p in files) < weights + alone / 2 + 500_000
+    lines = export.format_report(report).splitlines()
+    assert [line.split("  ")[0] for line in lines[1:9]] == [
+        name for variant in VARIANTS for name in (variant, f"{variant}, reverse")
+    ]
+
+
+def test_convert_and_embed_are_the_same_bytes_beside_the_way_back(both_ways, tmp_path):
+    """What is drawn, and how the graphs are numbered, does not depend on what stands beside."""
+    there, _, directory, _ = both_ways
+    export.export_converter(there, tmp_path, images=photos(2, 32), variants=["dynamic"])
+    images = photos(2, 32, seed=4)
+    alone, beside = (
+        export.load_tflite(folder / "converter_dynamic.tflite") for folder in (tmp_path, directory)
+    )
+    np.testing.assert_array_equal(alone(images), beside(images))
+    assert not alone.reversible and "reverse" not in alone.interpreter.get_signature_list()
+    with pytest.raises(ValueError, match="dynamic.tflite' has no signature 'reverse'.*--reverse"):
+        alone.reverse(images)
+
+
+def test_refuses_a_way_back_that_differs(tmp_path, monkeypatch):
+    compute_reference = verification.compute_reference
+    there, back = tiny(), tiny()
+
+    def wrong(network, images, embedder):
+        return compute_reference(network, 255 - images if network is back else images, embedder)
+
+    monkeypatch.setattr(verification, "compute_reference", wrong)
+    arguments = {"images": photos(2, 16), "variants": ["dynamic"], "reverse_converter": back}
+    arguments["reverse_images"] = photos(2, 16, seed=1)
+    with pytest.raises(export.ExportError, match=r"saved_model \('reverse'\) differs from Keras"):
+        export.export_converter(there, tmp_path / "o", **arguments)
+    monkeypatch.setattr(verification, "verify_saved_model", lambda *_: None)
+    with pytest.raises(export.ExportError, match=r"dynamic.tflite \('reverse'\) does not draw"):
+        export.export_converter(there, tmp_path / "o", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"reverse_images": None}, "reverse_images must be given with a reverse_converter"),
+        (
+            {"reverse_images": photos(2, 24)},
+            r"reverse_images must be uint8 of shape \(n, 16, 16, 3",
+        ),
+        (
+            {"variants": ["int8"], "representative": photos(2, 16)},
+            "reverse_representative must be given.*Received: None",
+        ),
+        (
+            {"reverse_converter": lambda: tiny(size=32), "reverse_images": photos(2, 32)},
+            r"reverse_converter must take images of the side 16.*\(None, 32, 32, 3\)",
+        ),
+    ],
+)
+def test_names_the_wrong_argument_of_the_way_back(arguments, message, tmp_path):
+    given = {"images": photos(2, 16), "reverse_images": photos(2, 16), **arguments}
+    given["reverse_converter"] = given.get("reverse_converter", tiny)()
+    with pytest.raises(ValueError, match=message):
+        export.export_converter(tiny(), tmp_path / "o", **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_metadata_name_the_domains_of_a_file_with_the_way_back(both_ways):
+    read = export.read_metadata(both_ways[2] / "converter_int8.tflite")
+    assert read["description"].startswith("Between two domains of images, both ways; preset: demo")
+    texts = {
+        name: (signature["description"], signature["inputs"][0], signature["outputs"][0])
+        for name, signature in read["signatures"].items()
+    }
+    first, second = (f"Image of the {domain} domain, RGB" for domain in ("first", "second"))
+    about, given, drawn = texts["convert"]
+    assert "From an image of the first domain to one of the second." in about
+    assert (given["description"], drawn["description"]) == (first, second)
+    about, given, drawn = texts["reverse"]
+    assert "From an image of the second domain to one of the first." in about
+    assert (given["description"], drawn["description"]) == (second, first)
+    assert (given["mean"], given["std"]) == ([127.5], [127.5])  # quantized like `convert`

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import export
+from keras_pixdt.models.discogan import DiscoGAN
 from keras_pixdt.models.pixel_dtgan import build_converter
 
 CARD = export.ModelCard(
@@ -24,15 +25,25 @@ def photos(count, size=64, seed=0):
 
 
 def pixel_dtgan_converter(dtype=None):
-    """A narrow converter with weights as large and statistics as moved as after training."""
+    """A narrow converter."""
     keras.utils.set_random_seed(0)
-    converter = build_converter(64, 1 / 16, dtype)
-    rng = np.random.default_rng(1)
-    for weight in converter.weights:
+    return trained(build_converter(64, 1 / 16, dtype))
+
+
+def discogan_converters(size=32):
+    """The two generators of a narrow model, of different weights."""
+    model = DiscoGAN(size, 1 / 8)
+    return trained(model.converter), trained(model.reverse_converter, seed=2)
+
+
+def trained(network, seed=1):
+    """A network with weights as large and statistics as moved as after training."""
+    rng = np.random.default_rng(seed)
+    for weight in network.weights:
         kind = weight.path.split("/")[-1]
         if kind == "kernel":
             weight.assign(rng.normal(0, 1.2 / np.sqrt(np.prod(weight.shape[:-1])), weight.shape))
         else:
             low, high = (-0.2, 0.2) if kind in ("bias", "beta", "moving_mean") else (0.5, 1.5)
             weight.assign(rng.uniform(low, high, weight.shape))
-    return converter
+    return network

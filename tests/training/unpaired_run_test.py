@@ -305,6 +305,71 @@ def test_edges_of_one_folder_from_the_command_to_a_tflite_file(folders, tmp_path
         assert np.abs(image - expected).max() <= 1
 
 
+def test_the_way_back_from_the_command_and_in_a_file(finished, tmp_path, capsys):
+    assert cli.main([
+        "export", "--workdir", str(finished.workdir), "--out", str(tmp_path / "export"),
+        "--variants", "float32", "--reverse",
+    ]) == 0  # fmt: skip
+    test = finished.domains()["test"]
+    report = json.loads((tmp_path / "export" / "export.json").read_text())
+    assert report["verified_images"] == len(test.sources)
+    assert report["reverse"]["verified_images"] == len(test.targets)
+    assert report["variants"]["float32"]["reverse"]["max_difference_levels"] < 0.0128
+    file = tmp_path / "export" / "converter_float32.tflite"
+
+    targets = data.to_float(test.targets)
+    expected = np.asarray(finished.model.reverse_converter(targets, training=False))
+    np.testing.assert_allclose(finished.convert(targets, reverse=True), expected, atol=1e-5)
+    assert np.abs(finished.convert(targets) - expected).max() > 0.01  # the other way is another
+    (tmp_path / "targets").mkdir()
+    for index, image in enumerate(test.targets):
+        data.write_image(tmp_path / "targets" / f"{index}.png", image)
+    for model in (finished.workdir, finished.workdir / "model.keras", file):
+        out = tmp_path / model.name
+        arguments = ["convert", str(tmp_path / "targets"), "--model", str(model), "--out", str(out)]
+        assert cli.main([*arguments, "--reverse"]) == 0
+        for index, image in enumerate(data.to_uint8(expected)):
+            converted = data.read_image(out / f"{index}.png").astype(int)
+            assert np.abs(converted - image).max() <= 1
+
+    capsys.readouterr()
+    scores = []
+    for model in ([], ["--model", str(file)]):
+        with samples.narrow_embedders():
+            assert cli.main(["evaluate", "--workdir", str(finished.workdir), "--json", *model]) == 0
+        scores.append(json.loads(capsys.readouterr().out))
+    for name in ("reconstruction_rmse", "reconstruction_ssim"):
+        assert scores[0][name] == pytest.approx(scores[1][name], abs=0.01)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_files_are_verified_and_calibrated_on_the_domain_that_goes_in(
+    finished, monkeypatch, reverse
+):
+    """A preset in reverse exchanges the domains; the way back is from its second to its first."""
+    from export import exporter
+
+    given = {}
+    monkeypatch.setattr(exporter, "export_converter", lambda *_, **options: given.update(options))
+    preset = dataclasses.replace(finished.preset, reverse=reverse)
+    changed = dataclasses.replace(finished, preset=preset)
+    with samples.narrow_embedders():
+        exporter.export_run(changed, "out", reverse=True)
+    straight = finished.domains()
+    for split, there, back in (
+        ("test", "images", "reverse_images"),
+        ("train", "representative", "reverse_representative"),
+    ):
+        domains = straight[split].exchanged() if reverse else straight[split]
+        np.testing.assert_array_equal(given[there], domains.sources)
+        np.testing.assert_array_equal(given[back], domains.targets)
+    assert given["reverse_converter"] is finished.model.reverse_converter
+    with samples.narrow_embedders():
+        given.clear()
+        exporter.export_run(changed, "out")
+    assert not {"reverse_converter", "reverse_images", "reverse_representative"} & set(given)
+
+
 def test_two_folders_reach_the_training(monkeypatch, tmp_path, caplog):
     given = {}
 
