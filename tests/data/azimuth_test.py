@@ -392,4 +392,10 @@ def test_bad_distortions(views, call, message):
 
 
 def test_azimuths_of_the_paper():
-    assert azimuth.AZIMUTHS == (-75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75)
+    assert azimuth.AZIMUTHS["car"] == (-75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75)
+    assert azimuth.AZIMUTHS["head"] == (-90, *azimuth.AZIMUTHS["car"], 90)
+    for kind, angles in azimuth.AZIMUTHS.items():
+        pictures, azimuths = azimuth.render_views(kind, 1, 16, processes=1)
+        assert tuple(azimuths) == angles and pictures.shape[1] == len(angles)
+        last = azimuth.render_model(azimuth.sample_model(kind, 0), angles[-1], 16)
+        np.testing.assert_array_equal(pictures[0, -1], last)

@@ -9,7 +9,7 @@ from keras_pixdt import data, presets
 from keras_pixdt.data import azimuth
 from keras_pixdt.reproduce import kim2017_fig5, kim2017_fig8
 
-ANGLES = np.array(azimuth.AZIMUTHS, float)
+ANGLES = np.array(azimuth.AZIMUTHS["car"], float)
 # Root mean square of 0, 15, 15, 30, 30, ... 75, 75, which is also their standard deviation.
 RMS = 15 * np.sqrt(2 * (1 + 4 + 9 + 16 + 25) / 11)
 
@@ -122,7 +122,7 @@ def test_size_of_the_regressor():
 def regressed():
     """A regressor that was trained for seconds, and test views of its kind."""
     views, _ = azimuth.render_views("chair", 48, 16, processes=1, coverage=True)
-    return kim2017_fig5.train_regressor(views[:40], epochs=12), views[40:]
+    return kim2017_fig5.train_regressor("chair", views[:40], epochs=12), views[40:]
 
 
 def test_regressor_learns_the_azimuth_of_other_objects(regressed):
@@ -132,22 +132,25 @@ def test_regressor_learns_the_azimuth_of_other_objects(regressed):
     found = kim2017_fig5.relate(np.tile(ANGLES, 8), predicted)
     assert found.relation == "same"
     assert found.correlation > 0.9 and found.rmse < 20  # 0.98 and 10 of 40 objects in 16 px
-    assert kim2017_fig5.errors_of(regressor, test)["unchanged"] == pytest.approx(found.rmse)
+    assert kim2017_fig5.errors_of(regressor, "chair", test)["unchanged"] == pytest.approx(
+        found.rmse
+    )
 
 
 def test_regressor_does_not_measure_the_ground(regressed):
-    errors = kim2017_fig5.errors_of(*regressed)
+    regressor, test = regressed
+    errors = kim2017_fig5.errors_of(regressor, "chair", test)
     assert list(errors) == ["unchanged", *azimuth.DISTORTIONS]
     for name in ("gray ground", "noise", "noise on gray"):
         assert errors[name] < 1.2 * errors["unchanged"], name
 
 
 def test_regressor_depends_on_the_seed_only():
-    views, _ = azimuth.render_views("chair", 2, 16, processes=1, coverage=True)
-    one, two, other = (kim2017_fig5.train_regressor(views, 2, seed) for seed in (1, 1, 2))
+    views, _ = azimuth.render_views("head", 2, 16, processes=1, coverage=True)
+    one, two = (kim2017_fig5.train_regressor("head", views, 2, seed=1) for _ in range(2))
     for a, b in zip(one.weights, two.weights, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert np.abs(one.weights[0].numpy() - other.weights[0].numpy()).max() > 0.01
+    assert kim2017_fig5.errors_of(one, "head", views)["unchanged"] > 0  # of 13 azimuths
 
 
 def test_standard_errors_of_objects_not_of_views():
@@ -171,13 +174,30 @@ def test_standard_errors_are_zero_where_objects_do_not_differ():
     assert found == pytest.approx({"rmse": 0, "abs_correlation": 0}, abs=1e-9)
 
 
-def test_note_adds_the_errors_on_inputs_and_outputs():
+def test_yardsticks_by_hand():
     errors = {
-        "chair": {"unchanged": 3.0, "blur": 9.0},
-        "car": {"unchanged": 1.0, "blur": 4.0, "noise": 2.0},
+        "car": {"unchanged": 3.0, "blur": 9.0},
+        "head": {"unchanged": 1.0, "blur": 4.0, "noise": 2.0},
     }
-    assert "up to 5.0 degrees" in kim2017_fig5._floor(("chair", "car"), errors)
-    assert "at worst: blur" in kim2017_fig5._floor(("chair", "car"), errors)
+    told = kim2017_fig5._yardsticks(("car", "head"), errors)
+    assert told.startswith("Car to head: ") and "RMSE of 5.0 degrees" in told  # 3 and 4
+    assert "(at worst: blur)" in told
+    # Root mean squares of 0, 15, ... 75 and of 0, 15, ... 90 to both sides: 47.4, 56.1.
+    assert "look ahead have 47 and no spread; drawn objects have a spread of 56." in told
+    assert told.endswith("have 9.5.")  # a fifth of 47.4
+    told = kim2017_fig5._yardsticks(("head", "head"), errors)
+    assert "look ahead have 56 and no spread; drawn objects have a spread of 56." in told
+    assert "stretch" not in told
+
+
+def test_heads_are_seen_from_both_sides():
+    domains = kim2017_fig5.draw_domains("car", "head", 2, 1, 16, seed=7, processes=1)
+    assert domains.train.sources.shape == (22, 16, 16, 3)
+    assert domains.train.targets.shape == (26, 16, 16, 3)
+    np.testing.assert_array_equal(domains.train.targets[13], view("head", 1, -90))
+    np.testing.assert_array_equal(domains.train.targets[25], view("head", 1, 90))
+    angles = kim2017_fig5._angles("head", 2)
+    assert angles.tolist() == 2 * list(range(-90, 91, 15))
 
 
 def test_models_are_the_papers():
@@ -193,12 +213,12 @@ def test_models_are_the_papers():
     assert paper == presets.get("kim2017")
 
 
-def panel_of(inputs, translated, relation="same"):
+def panel_of(inputs, translated, relation="same", pair=("car", "car")):
     views = np.full((2, 11, 16, 16, 3), 200, np.uint8)
     outputs = np.full_like(views, 100)
     numbers = kim2017_fig5.Relation(relation, 12.3, 0.9, 40.0)
     return kim2017_fig5.Panel(
-        "title", np.array(inputs), np.array(translated), numbers, views, outputs
+        "title", pair, np.array(inputs), np.array(translated), numbers, views, outputs
     )
 
 
@@ -217,6 +237,25 @@ def test_plot_shows_points_and_ground_truth(relation, sign):
     assert color_at(plot, 40, sign * 40) == kim2017_fig5._BLUE
     assert color_at(plot, 40, -sign * 40) == (255, 255, 255)
     assert color_at(plot, 90, sign * 90) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("pair", "across", "up"), [(("car", "head"), 75, 90), (("head", "car"), 90, 75)]
+)
+def test_plot_has_the_range_of_each_kind(pair, across, up):
+    plot = kim2017_fig5._plot(panel_of([0.0], [0.0], pair=pair))
+
+    def shows(x, y, color):
+        return color in [
+            color_at(plot, x + i, y + j) for i in (-0.5, 0, 0.5) for j in (-0.5, 0, 0.5)
+        ]
+
+    for angle in (75, 90):
+        assert shows(angle, -35, kim2017_fig5._GRID) == (angle == across)
+        assert shows(-35, angle, kim2017_fig5._GRID) == (angle == up)
+    # The truth is the same angle, for all azimuths of the inputs.
+    assert shows(74, 74, kim2017_fig5._BLUE)
+    assert shows(85, 85, kim2017_fig5._BLUE) == (across == 90)
 
 
 def test_picture_has_inputs_above_translations():
@@ -239,8 +278,8 @@ def test_the_command_writes_a_table(tiny, tmp_path):
     errors = found["settings"]["RMSE of regressors on test objects"]
     assert errors.startswith("chair unchanged ") and "; car unchanged " in errors
     assert all(errors.count(f"{name} ") >= 2 for name in azimuth.DISTORTIONS)
-    (note,) = [note for note in found["notes"] if "regressor's own error" in note]
-    assert note.startswith("chair to car: ")  # heads were not drawn
+    (note,) = [note for note in found["notes"] if "regressors' own errors" in note]
+    assert note.startswith("Chair to car: ")  # heads were not drawn
     assert list(found["pictures"]) == ["kim2017-fig8-chair-to-car.png"]  # heads were not drawn
     with Image.open(tmp_path / "kim2017-fig8-chair-to-car.png") as figure:
         assert figure.width == kim2017_fig5.PLOT_PX

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,8 +16,13 @@ from keras_pixdt.data.processes import drawing_pool
 
 _BUILDERS = {"car": car.build, "chair": chair.build, "head": head.build}
 KINDS = tuple(_BUILDERS)
-# Kim et al. 2017, Sec. 3.2.1: "at 15° intervals", "from -75° to 75°".
-AZIMUTHS = tuple(range(-75, 76, 15))
+# Kim et al. 2017, Sec. 3.2.1: cars "at 15° intervals", "from -75° to 75°", faces "from -90° to
+# +90°"; of chairs it does not say.
+AZIMUTHS: Mapping[str, tuple[int, ...]] = {
+    "car": tuple(range(-75, 76, 15)),
+    "chair": tuple(range(-75, 76, 15)),
+    "head": tuple(range(-90, 91, 15)),
+}
 MIN_SIZE, MAX_SIZE = 16, 512
 
 # not in the paper, which has sets of renderings: camera and light.
@@ -195,7 +200,7 @@ def render_views(
     kind: str,
     count: int,
     image_size: int = 64,
-    azimuths: Sequence[float] = AZIMUTHS,
+    azimuths: Sequence[float] | None = None,
     seed: int = 0,
     processes: int | None = None,
     coverage: bool = False,
@@ -206,7 +211,8 @@ def render_views(
         kind: "car", "chair" or "head".
         count: number of objects, at least 1.
         image_size: height and width in pixels, 16 to 512.
-        azimuths: of the views, in degrees; see `render_model`.
+        azimuths: of the views, in degrees; see `render_model`. By default those of the paper,
+            `AZIMUTHS[kind]`.
         seed: seed of the set.
         processes: how many processes draw; None takes one per core. The pictures do not depend on
             it. More than one starts new Python processes, so that a script which calls this needs
@@ -228,7 +234,7 @@ def render_views(
     """
     _check_kind(kind)
     _check_size(image_size)
-    angles = _check_azimuths(azimuths)
+    angles = _check_azimuths(AZIMUTHS[kind] if azimuths is None else azimuths)
     for name, value in (("count", count), ("processes", processes)):
         if value is not None and value < 1:
             raise ValueError(f"`{name}` must be 1 or more. Received: {name}={value}")
