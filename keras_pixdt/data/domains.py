@@ -19,6 +19,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt.data import duplicates, images
+from keras_pixdt.data.crops import cutter
 from keras_pixdt.data.files import HIDDEN, Skipped, decode, is_hidden, open_files, skip_unreadable
 from keras_pixdt.data.load import TFDS, open_tfds
 from keras_pixdt.data.pairs import DomainSet, Labels, allocate, take_rows
@@ -44,6 +45,8 @@ def load_domains(
     edges: bool = False,
     seed: int = 0,
     data_dir: str | os.PathLike[str] | None = None,
+    crop: str | os.PathLike[str] | None = None,
+    target_crop: str | os.PathLike[str] | None = None,
 ) -> dict[str, DomainSet]:
     """Loads two domains and splits them, 90/5/5, so that no duplicate is in two splits.
 
@@ -66,9 +69,19 @@ def load_domains(
     A set of TFDS with an attribute is split anew: of CelebA's persons, who have several photos
     each, one may be in two splits.
 
+    Of a folder or an archive, parts of the images can be taken, such as their faces: `crop` and
+    `target_crop` are JSON files like `{"anna/1.jpg": [40, 20, 192, 172]}`, with the left, top,
+    right and bottom edge in pixels of the upright image; images that are not named are taken whole.
+    `keras_pixdt.data.crops` has the rules. Splits are those of the whole images.
+
     Splits that a domain has of its own are kept, and no duplicates of its images are looked for,
     neither in it nor in the other domain. There is no validation split then, and a domain without
     splits beside it is split 90/10.
+
+    Differs from the paper:
+      - Taigman et al. 2017 (Sec. 5.2) find the irides and the nose of each emoji by heuristics,
+        and centre and scale it by these. Here faces are where the caller's `crop` and
+        `target_crop` say, since the heuristics are not given.
 
     Args:
         source: the first domain; with `edges`, the photos.
@@ -80,6 +93,8 @@ def load_domains(
             all photos, in the same order.
         seed: of the halves.
         data_dir: where TFDS sets were prepared; by default `~/tensorflow_datasets`.
+        crop: which parts of the first domain's images are taken; by default all are taken whole.
+        target_crop: the same of the second domain.
 
     Returns:
         Split name (train, validation, test; or train, test) -> domains, with the labels that are
@@ -89,7 +104,8 @@ def load_domains(
         FileNotFoundError: if there is nothing at a path, or nothing prepared under a TFDS name.
         ValueError: not exactly one of `target` and `edges`, an attribute, feature or split that the
             TFDS set does not have, an `.npz` file that is damaged or has other arrays, too few
-            images for the splits, or more than 1% that cannot be read.
+            images for the splits, more than 1% that cannot be read, or a crop that is of no image,
+            of several, or not within its image.
 
     Example:
     ```python
@@ -104,8 +120,15 @@ def load_domains(
             "Two domains are two folders, `source` and `target`, or one folder of photos with "
             f"edges=True. Received: target={target!r}, edges={edges}"
         )
+    if edges and target_crop is not None:
+        raise ValueError(
+            "`target_crop` is of a second domain: with edges=True give `crop`, for the photos. "
+            f"Received: {os.fspath(target_crop)}"
+        )
     names = [os.fspath(path) for path in (source, target) if path is not None]
-    parts = _split_domains(names, [_read(name, image_size, data_dir) for name in names])
+    crops = (crop, target_crop)
+    read = [_read(name, image_size, data_dir, crops[i]) for i, name in enumerate(names)]
+    parts = _split_domains(names, read)
     if edges:
         domains = _edges_and_photos(names[0], parts[0], seed)
     else:
@@ -137,20 +160,33 @@ class _Domain(NamedTuple):
 
 
 def _read(
-    name: str, image_size: int, data_dir: str | os.PathLike[str] | None
+    name: str,
+    image_size: int,
+    data_dir: str | os.PathLike[str] | None,
+    crop: str | os.PathLike[str] | None,
 ) -> dict[str, _Domain]:
     """The domain's own splits, or all its images under the name `_ALL`."""
+    of_files = not name.startswith(TFDS) and not _is_npz(name)
+    if crop is not None and not of_files:
+        raise ValueError(
+            f"A file of crops is for the images of a folder or an archive, and {name} is none. "
+            f"Leave it out. Received: {os.fspath(crop)}"
+        )
     if name.startswith(TFDS):
         dataset, colon, condition = name[len(TFDS) :].rpartition(":")
         if condition and not colon and "=" not in condition:
             return _read_tfds_splits(condition, image_size, data_dir)
         return {_ALL: _read_tfds_attribute(name, dataset, condition, image_size, data_dir)}
-    if name.lower().endswith(".npz") and not os.path.isdir(name):
+    if _is_npz(name):
         return _read_npz(name, image_size)
-    return {_ALL: _read_files(name, image_size)}
+    return {_ALL: _read_files(name, image_size, crop)}
 
 
-def _read_files(name: str, image_size: int) -> _Domain:
+def _is_npz(name: str) -> bool:
+    return name.lower().endswith(".npz") and not os.path.isdir(name)
+
+
+def _read_files(name: str, image_size: int, crop: str | os.PathLike[str] | None) -> _Domain:
     fix = f"Pass a folder or an archive of images, an .npz file, {_TFDS_NAMES}."
     with open_files(pathlib.Path(name), _is_image, "images", fix) as files:
         skipped = Skipped()
@@ -168,7 +204,8 @@ def _read_files(name: str, image_size: int) -> _Domain:
                 f"Found: {len(files.names)} file(s); left out: {str(skipped) or 'none'}"
             )
         found = ((file, functools.partial(files.read, file)) for file in listed)
-        return _decode(found, len(listed), image_size, name, skipped, _labels_of_files(listed))
+        labels, cut = _labels_of_files(listed), cutter(crop, listed, name)
+        return _decode(found, len(listed), image_size, name, skipped, labels, cut)
 
 
 def _is_image(name: str) -> bool:
@@ -191,6 +228,7 @@ def _decode(
     path: str,
     skipped: Skipped,
     labels: Labels | None = None,
+    cut: Callable[[str, np.ndarray], np.ndarray] = lambda name, image: image,
 ) -> _Domain:
     """Decodes images, with their labels, by one thread per core, `most` at most."""
     pixels = allocate((most, image_size, image_size, 3))
@@ -206,6 +244,7 @@ def _decode(
             return name, None
         image, content = decoded
         signature = duplicates.signature(image, content)
+        image = cut(name, image)
         return name, (images.letterbox(image, image_size), image.shape[:2], signature)
 
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
