@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
     for field, of, what in (
         ("batch-size", int, "pairs in a batch"),
-        ("image-size", int, "side of the images in px, a power of two"),
+        ("image-size", int, "side of the images in px, for most presets a power of two"),
         ("width", float, "factor on the numbers of filters"),
         ("ema", float, "momentum of the average of the converter's weights, such as 0.999"),
     ):
@@ -199,6 +199,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _checkpoint_argument(convert)
     _resize_argument(convert)
+    convert.add_argument(
+        "--crop",
+        metavar="FILE",
+        help="take parts of photos: a JSON object from a photo's path within its folder, or its "
+        "base name, to [left, top, right, bottom] in px of the upright photo; photos that it does "
+        "not name are taken whole",
+    )
     convert.add_argument("--out", default="converted", help="folder for the product images")
     convert.add_argument(
         "--reverse",
@@ -443,6 +450,14 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
         help="make the edges of the photos in --data the first domain, the photos the second",
     )
     parser.add_argument(
+        "--crop",
+        metavar="FILE",
+        help="of two domains, take parts of the first one's images: a JSON object from an image's "
+        "path within the folder or archive, or its base name, to [left, top, right, bottom] in px "
+        "of the upright image; images that it does not name are taken whole",
+    )
+    parser.add_argument("--target-crop", metavar="FILE", help="the same of the second domain")
+    parser.add_argument(
         "--splits",
         choices=("yoo2016", "kwon2019"),
         help="90/5/5 (default) or 90/10 of the products; TFDS data is split by its config",
@@ -481,6 +496,8 @@ def _train(options: argparse.Namespace) -> int:
     given = {
         "target_data": options.target_data,
         "edges": options.edges,
+        "crop": options.crop,
+        "target_crop": options.target_crop,
         "splits": options.splits,
         "data_dir": options.data_dir,
         "num_products": options.products,
@@ -560,7 +577,13 @@ def _convert(options: argparse.Namespace) -> int:
 
     function, image_size, resize, distance = _converter(options)
     result = convert.convert_photos(
-        function, options.photos, options.out, image_size, distance=distance, resize=resize
+        function,
+        options.photos,
+        options.out,
+        image_size,
+        distance=distance,
+        resize=resize,
+        crop=options.crop,
     )
     if options.best_of_folder:
         for photo, file in result.written.items():

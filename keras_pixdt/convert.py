@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
+from keras_pixdt.data.crops import cutter
 from keras_pixdt.data.domains import IMAGE_SUFFIXES
 
 
@@ -36,6 +37,7 @@ def convert_photos(
     batch_size: int = 32,
     distance: Callable[[np.ndarray], np.ndarray] | None = None,
     resize: str = "letterbox",
+    crop: str | os.PathLike[str] | None = None,
 ) -> Conversion:
     """Converts photos and writes each product image as a PNG file.
 
@@ -51,6 +53,8 @@ def convert_photos(
             image of the least distance is written (Taigman et al. 2017, Eq. 8): of a folder `anna`
             it is `anna.png`.
         resize: how photos are made square for `convert`, "letterbox" or "stretch".
+        crop: a JSON file that says which parts of photos are taken, see `keras_pixdt.data.crops`;
+            it names photos by their paths within the folders, or by their base names.
 
     Returns:
         What was written and what failed. A photo that is missing or cannot be read is logged by
@@ -58,6 +62,7 @@ def convert_photos(
 
     Raises:
         FileNotFoundError: none of the paths is a file or a folder with an image in it.
+        ValueError: a crop is of no photo, of several, or not within its photo.
     """
     out = pathlib.Path(out)
     failed: dict[pathlib.Path, str] = {}
@@ -67,6 +72,11 @@ def convert_photos(
             f"No image in {', '.join(str(p) for p in paths)}. Give image files, or folders: of "
             f"these, files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are taken."
         )
+    names = {
+        photo: photo.relative_to(path).as_posix() if photo != path else photo.name
+        for photo, path in photos
+    }
+    cut = cutter(crop, names.values(), ", ".join(map(str, paths)))
     out.mkdir(parents=True, exist_ok=True)
     written: dict[pathlib.Path, pathlib.Path] = {}
     taken: set[str] = set()
@@ -75,7 +85,8 @@ def convert_photos(
         read, images = [], []
         for photo, path in photos[start : start + batch_size]:
             try:
-                images.append(data.resize(data.read_image(photo), image_size, resize))
+                image = cut(names[photo], data.read_image(photo))
+                images.append(data.resize(image, image_size, resize))
             except (data.ImageError, OSError) as error:
                 _fail(failed, photo, str(error))
             else:

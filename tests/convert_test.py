@@ -1,4 +1,5 @@
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -184,6 +185,28 @@ def test_person_without_a_readable_photo_is_left_out_by_name(tmp_path):
     )
     assert result.written == {good: tmp_path / "out" / "ben.png"}
     assert set(result.failed) == {tmp_path / "anna" / "a.png", tmp_path / "ben" / "a.png"}
+
+
+def test_parts_of_photos_are_taken_as_a_file_says(tmp_path):
+    photos = tmp_path / "photos"
+    for name in ("a", "deep/b"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.arange(12, dtype=np.uint8).reshape(2, 2, 3)).save(photos / f"{name}.png")
+    alone = write_photo(tmp_path / "c.png", (9, 9, 9), size=(40, 20))
+    crops = tmp_path / "crops.json"
+    crops.write_text(json.dumps({"deep/b.png": [1, 0, 2, 1], "c.png": [0, 0, 5, 5]}))
+    convert.convert_photos(negative, [photos, alone], tmp_path / "out", SIZE, crop=crops)
+    written = {name: read(tmp_path / "out" / f"{name}.png") for name in "abc"}
+    assert (written["b"] == [252, 251, 250]).all()  # one pixel, negated
+    assert (written["c"] == 246).all()  # no white bars
+    assert len(np.unique(written["a"].reshape(-1, 3), axis=0)) > 1
+    crops.write_text(json.dumps({"d.png": [0, 0, 5, 5]}))
+    with pytest.raises(ValueError, match="crops.json: the entry 'd.png'.*Found: none"):
+        convert.convert_photos(negative, [photos, alone], tmp_path / "new", SIZE, crop=crops)
+    assert not (tmp_path / "new").exists()
+    crops.write_text(json.dumps({"c.png": [0, 0, 41, 20]}))
+    with pytest.raises(ValueError, match="crops.json: the box of 'c.png'.*40 px wide and 20"):
+        convert.convert_photos(negative, [photos, alone], tmp_path / "new", SIZE, crop=crops)
 
 
 # The command
@@ -375,6 +398,13 @@ def test_converting_back_needs_a_model_with_a_way_back(command, monkeypatch, tmp
     monkeypatch.setattr(export, "load_tflite", lambda path: OneWay())
     assert cli.main(["convert", str(tmp_path), "--reverse", "--model", "converter.tflite"]) == 1
     assert "converter.tflite has no signature `reverse`. `pixdt export --reverse`" in caplog.text
+
+
+def test_command_takes_parts_of_photos(command, tmp_path, caplog):
+    crops = tmp_path / "crops.json"
+    crops.write_text(json.dumps({"b.png": [0, 0, 17, 16]}))
+    assert command(FakeModel(), "--crop", str(crops)) == (1, {})
+    assert "the box of 'b.png'" in caplog.text and "Received: [0, 0, 17, 16]" in caplog.text
 
 
 def test_best_of_folder_needs_a_model_with_f(command, caplog, tmp_path):

@@ -19,6 +19,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt.data import duplicates, images
+from keras_pixdt.data.crops import cutter
 from keras_pixdt.data.files import HIDDEN, Skipped, decode, is_hidden, open_files, skip_unreadable
 from keras_pixdt.data.load import TFDS, open_tfds
 from keras_pixdt.data.pairs import DomainSet, Labels, allocate, take_rows
@@ -45,6 +46,8 @@ def load_domains(
     seed: int = 0,
     data_dir: str | os.PathLike[str] | None = None,
     resize: str = "letterbox",
+    crop: str | os.PathLike[str] | None = None,
+    target_crop: str | os.PathLike[str] | None = None,
 ) -> dict[str, DomainSet]:
     """Loads two domains and splits them, 90/5/5, so that no duplicate is in two splits.
 
@@ -67,9 +70,19 @@ def load_domains(
     A set of TFDS with an attribute is split anew: of CelebA's persons, who have several photos
     each, one may be in two splits.
 
+    Of a folder or an archive, parts of the images can be taken, such as their faces: `crop` and
+    `target_crop` are JSON files like `{"anna/1.jpg": [40, 20, 192, 172]}`, with the left, top,
+    right and bottom edge in pixels of the upright image; images that are not named are taken whole.
+    `keras_pixdt.data.crops` has the rules. Splits are those of the whole images.
+
     Splits that a domain has of its own are kept, and no duplicates of its images are looked for,
     neither in it nor in the other domain. There is no validation split then, and a domain without
     splits beside it is split 90/10.
+
+    Differs from the paper:
+      - Taigman et al. 2017 (Sec. 5.2) find the irides and the nose of each emoji by heuristics,
+        and centre and scale it by these. Here faces are where the caller's `crop` and
+        `target_crop` say, since the heuristics are not given.
 
     Args:
         source: the first domain; with `edges`, the photos.
@@ -83,6 +96,8 @@ def load_domains(
         data_dir: where TFDS sets were prepared; by default `~/tensorflow_datasets`.
         resize: how images are made square: "letterbox" keeps their aspect and fills up with white,
             "stretch" does not.
+        crop: which parts of the first domain's images are taken; by default all are taken whole.
+        target_crop: the same of the second domain.
 
     Returns:
         Split name (train, validation, test; or train, test) -> domains, with the labels that are
@@ -92,7 +107,8 @@ def load_domains(
         FileNotFoundError: if there is nothing at a path, or nothing prepared under a TFDS name.
         ValueError: not exactly one of `target` and `edges`, an attribute, feature or split that the
             TFDS set does not have, an `.npz` file that is damaged or has other arrays, too few
-            images for the splits, or more than 1% that cannot be read.
+            images for the splits, more than 1% that cannot be read, or a crop that is of no image,
+            of several, or not within its image.
 
     Example:
     ```python
@@ -107,8 +123,14 @@ def load_domains(
             "Two domains are two folders, `source` and `target`, or one folder of photos with "
             f"edges=True. Received: target={target!r}, edges={edges}"
         )
+    if edges and target_crop is not None:
+        raise ValueError(
+            "`target_crop` is of a second domain: with edges=True give `crop`, for the photos. "
+            f"Received: {os.fspath(target_crop)}"
+        )
     names = [os.fspath(path) for path in (source, target) if path is not None]
-    read = [_read(name, image_size, resize, data_dir) for name in names]
+    crops = (crop, target_crop)
+    read = [_read(name, image_size, resize, data_dir, crops[i]) for i, name in enumerate(names)]
     parts = _split_domains(names, read)
     if edges:
         domains = _edges_and_photos(names[0], parts[0], seed)
@@ -141,20 +163,36 @@ class _Domain(NamedTuple):
 
 
 def _read(
-    name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
+    name: str,
+    image_size: int,
+    resize: str,
+    data_dir: str | os.PathLike[str] | None,
+    crop: str | os.PathLike[str] | None,
 ) -> dict[str, _Domain]:
     """The domain's own splits, or all its images under the name `_ALL`."""
+    of_files = not name.startswith(TFDS) and not _is_npz(name)
+    if crop is not None and not of_files:
+        raise ValueError(
+            f"A file of crops is for the images of a folder or an archive, and {name} is none. "
+            f"Leave it out. Received: {os.fspath(crop)}"
+        )
     if name.startswith(TFDS):
         dataset, colon, condition = name[len(TFDS) :].rpartition(":")
         if condition and not colon and "=" not in condition:
             return _read_tfds_splits(condition, image_size, resize, data_dir)
         return {_ALL: _read_tfds_attribute(name, dataset, condition, image_size, resize, data_dir)}
-    if name.lower().endswith(".npz") and not os.path.isdir(name):
+    if _is_npz(name):
         return _read_npz(name, image_size)
-    return {_ALL: _read_files(name, image_size, resize)}
+    return {_ALL: _read_files(name, image_size, resize, crop)}
 
 
-def _read_files(name: str, image_size: int, resize: str) -> _Domain:
+def _is_npz(name: str) -> bool:
+    return name.lower().endswith(".npz") and not os.path.isdir(name)
+
+
+def _read_files(
+    name: str, image_size: int, resize: str, crop: str | os.PathLike[str] | None
+) -> _Domain:
     fix = f"Pass a folder or an archive of images, an .npz file, {_TFDS_NAMES}."
     with open_files(pathlib.Path(name), _is_image, "images", fix) as files:
         skipped = Skipped()
@@ -172,8 +210,8 @@ def _read_files(name: str, image_size: int, resize: str) -> _Domain:
                 f"Found: {len(files.names)} file(s); left out: {str(skipped) or 'none'}"
             )
         found = ((file, functools.partial(files.read, file)) for file in listed)
-        labels = _labels_of_files(listed)
-        return _decode(found, len(listed), image_size, resize, name, skipped, labels)
+        labels, cut = _labels_of_files(listed), cutter(crop, listed, name)
+        return _decode(found, len(listed), image_size, resize, name, skipped, labels, cut)
 
 
 def _is_image(name: str) -> bool:
@@ -197,6 +235,7 @@ def _decode(
     path: str,
     skipped: Skipped,
     labels: Labels | None = None,
+    cut: Callable[[str, np.ndarray], np.ndarray] = lambda name, image: image,
 ) -> _Domain:
     """Decodes images, with their labels, by one thread per core, `most` at most."""
     pixels = allocate((most, image_size, image_size, 3))
@@ -212,7 +251,7 @@ def _decode(
             return name, None
         image, content = decoded
         signature = duplicates.signature(image, content)
-        return name, (*_square(image, image_size, resize), signature)
+        return name, (*_square(cut(name, image), image_size, resize), signature)
 
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for chunk in _chunks(found):

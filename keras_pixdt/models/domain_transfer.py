@@ -22,6 +22,7 @@ from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 FUNCTION_FILTERS = (64, 128, 256, 128)
 FUNCTION_FILTER_SIZE_PX = 3  # not in the paper
 FUNCTION_LAST_POOL_PX = 4
+MIN_PX = 16
 
 # g, D and the encoder in the place of f: not in the paper, which is "inspired by Radford et al.
 # (2015)"; these are the sizes of their DCGAN.
@@ -41,9 +42,12 @@ def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") ->
 
     f is what the last pooling gives, "before the ReLU". `build_classifier` puts the classes on top.
 
+    Max pooling halves the map, an odd row and column being left out, as long as 4 px stay; the last
+    one goes over all that is left: 4 px, and up to 7 where the size is no power of two.
+
     Args:
-        image_size: side of the square images, px, a power of two from 16. The paper has 32; larger
-            images have more layers of 256 filters, and those of 16 px none.
+        image_size: side of the square images, px, from 16. The paper has 32; larger images have
+            more layers of 256 filters (152 px: 76, 38, 19, 9, 4), and those of 16 px none.
         width: factor on the numbers of filters.
         name: of the model.
 
@@ -51,7 +55,8 @@ def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") ->
         A functional model, (batch, image_size, image_size, 3) in [-1, 1] to (batch, 128 * width),
         float32.
     """
-    _check_size(image_size)
+    if image_size < MIN_PX:
+        raise ValueError(f"`image_size` must be at least {MIN_PX} px. Received: {image_size}")
     halvings = (image_size // FUNCTION_LAST_POOL_PX).bit_length() - 1
     *growing, last = FUNCTION_FILTERS
     filters = [growing[min(i, len(growing) - 1)] for i in range(halvings)] + [last]
@@ -69,7 +74,8 @@ def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") ->
         if i <= halvings:
             x = layers.MaxPooling2D(2, dtype="float32", name=f"pool{i}")(x)
             x = layers.ReLU(dtype="float32", name=f"relu{i}")(x)
-    x = layers.MaxPooling2D(FUNCTION_LAST_POOL_PX, dtype="float32", name=f"pool{len(filters)}")(x)
+    rest = x.shape[1]
+    x = layers.MaxPooling2D(rest, dtype="float32", name=f"pool{len(filters)}")(x)
     return keras.Model(image, layers.Flatten(dtype="float32", name="features")(x), name=name)
 
 
@@ -98,10 +104,11 @@ def build_classifier(
 
 
 def _check_size(image_size: int, name: str = "image_size") -> None:
-    if image_size < 16 or image_size & (image_size - 1):
+    if image_size < MIN_PX or image_size & (image_size - 1):
         raise ValueError(
-            f"`{name}` must be a power of two from 16, since layers lead from it to 4x4 or back. "
-            f"Received: {image_size}"
+            f"`{name}` must be a power of two from {MIN_PX}, since g's layers lead to it from 4x4. "
+            "Images of another size need a `generated_size` that is one: g draws that, and it is "
+            f"enlarged. Received: {image_size}"
         )
 
 
@@ -354,11 +361,15 @@ class DomainTransferNetwork(AdversarialModel):
       - D is updated first, and g through the updated one.
       - For faces D takes 152 px and g draws 64: there G enlarges what g draws (bilinearly), and
         L_TID compares the enlarged image.
+      - The paper's f of faces, the 256 numbers of DeepFace, was trained on four million labelled
+        photos. Neither is here: f is any Keras model, or is trained on the labels of the first
+        domain, as for digits.
 
     Args:
         function: f, a Keras model of (batch, image_size, image_size, 3) in [-1, 1] to one vector
             for each image. The network has a copy.
-        image_size: side of the images in px. For digits a power of two from 16.
+        image_size: side of the images in px: a power of two from 16, or any with a
+            `generated_size`.
         width: factor on all numbers of filters of g, D and what is in the place of f.
         alpha: weight of L_CONST (Eq. 5).
         beta: weight of L_TID (Eq. 6).

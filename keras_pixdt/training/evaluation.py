@@ -302,14 +302,16 @@ def evaluate_labels(
     Args:
         convert: as of `evaluate`.
         domain_sets: the splits, with labels of the same classes in both domains.
-        target_classifier: of the second domain, `keras_pixdt.training.classifier` has it.
+        target_classifier: of the second domain, `keras_pixdt.training.classifier` has it. It must
+            not have learned from the targets of "train": these say how good it is.
         source_classifier: of the first one, if there is one.
         split: which split to score.
         batch_size: images per call of `convert`.
 
     Returns:
         `accuracy`, of the target classifier on converted images; `accuracy_unconverted`, on the
-        images as they were; `accuracy_targets`, on the split's targets, which it should know; and
+        images as they were; `accuracy_targets`, on the targets of "train", whichever split is
+        scored: it has not seen them, and what it does not know of these it cannot judge; and
         `accuracy_source_classifier`, of the source classifier on the images as they were;
         `standard_errors` of all, of images that are independent.
 
@@ -317,9 +319,11 @@ def evaluate_labels(
         ValueError: as of `evaluate`, or labels are missing.
     """
     _check(domain_sets, split, batch_size)
-    domains = domain_sets[split]
-    if domains.source_labels is None or domains.target_labels is None:
-        raise ValueError(f"The images of the split {split!r} must have labels in both domains.")
+    domains, unseen = domain_sets[split], domain_sets["train"]
+    if domains.source_labels is None or unseen.target_labels is None:
+        raise ValueError(
+            f"The sources of the split {split!r} and the targets of 'train' must have labels."
+        )
     right: dict[str, list[np.ndarray]] = {}
 
     def judge(name: str, judge: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
@@ -332,10 +336,10 @@ def evaluate_labels(
         judge("accuracy_unconverted", target_classifier, source, labels)
         if source_classifier is not None:
             judge("accuracy_source_classifier", source_classifier, source, labels)
-    for start in range(0, len(domains.targets), batch_size):
+    for start in range(0, len(unseen.targets), batch_size):
         rows = slice(start, start + batch_size)
-        labels = domains.target_labels.index[rows]
-        judge("accuracy_targets", target_classifier, to_float(domains.targets[rows]), labels)
+        labels = unseen.target_labels.index[rows]
+        judge("accuracy_targets", target_classifier, to_float(unseen.targets[rows]), labels)
     return _means_and_errors({name: np.concatenate(parts) for name, parts in right.items()})
 
 

@@ -14,7 +14,22 @@
 | `upscaler_x2.keras` | what `convert --super-resolution 2` enlarges images with |
 | `function.keras` | f of a Domain Transfer Network, if it was trained for the run |
 | `source_classifier.keras` | the classifier that this f was taken from |
-| `target_classifier.keras` | the classifier that `evaluate` judges converted images by |
+| `judge.keras` | the classifier that `evaluate` judges converted images by |
+
+Which images a Domain Transfer Network's run takes for what (Taigman et al. 2017, Sec. 5.1). Nothing
+else learns from what the judge learns from; the paper's judge knows the training images of MNIST,
+and G the test images:
+
+| | |
+| --- | --- |
+| f | the first domain's images of "train", with their labels |
+| G | both domains' images of "train", without labels |
+| the judge | the second domain's images of all splits but "train", with their labels |
+| what is judged | the first domain's images of the split that is scored, converted |
+
+With `reverse` the two domains change places but for f, which is still of the first. A
+`target_classifier.keras` of an earlier version learned from the images that G had learned from; it
+is not taken.
 
 The best model is chosen on the validation split. There is none where the data have no such split
 (Kwon et al.'s 90/10), and for presets that learn from two domains without pairs. With stages, only
@@ -64,7 +79,7 @@ _CONVERT_BATCH = 128
 _SEARCH_WIDTH = 2 / 3
 FUNCTION = "function.keras"
 SOURCE_CLASSIFIER = "source_classifier.keras"
-TARGET_CLASSIFIER = "target_classifier.keras"
+JUDGE = "judge.keras"
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 _ENDLESS = 1_000_000  # epochs
@@ -296,12 +311,13 @@ class Run:
             return None
         if target.names != source.names:
             return None
-        path = self.workdir / TARGET_CLASSIFIER
+        path = self.workdir / JUDGE
         if not path.exists():
-            logging.info("Training a classifier on the labels of the second domain")
+            logging.info("Training the judge on targets that the model has not seen")
+            others = [part for split, part in domains.items() if split != "train"]
             trained = classifier.train_classifier(
-                train.targets,
-                target.index,
+                np.concatenate([part.targets for part in others]),
+                np.concatenate([part.target_labels.index for part in others if part.target_labels]),
                 len(target.names),
                 width=preset.function_width,  # of f's architecture (Sec. 5.1)
                 seed=CLASSIFIER_SEED,
@@ -586,7 +602,8 @@ def _with_function(
 def _absolute(data_options: dict[str, Any]) -> dict[str, Any]:
     """Paths as they are from any folder, since a run is opened from others as well."""
     options = dict(data_options)
-    for name in {"data", "target_data", "data_dir"} & {k for k, v in options.items() if v}:
+    paths = {"data", "target_data", "data_dir", "crop", "target_crop"}
+    for name in paths & {k for k, v in options.items() if v}:
         path = str(options[name])
         known = name != "data_dir" and (path == "rendered" or path.startswith("tfds:"))
         options[name] = path if known else os.path.abspath(path)
@@ -599,6 +616,12 @@ def _load(
     """The pairs or the two domains that the options name."""
     options = {name: value for name, value in options.items() if value is not None}
     two = {name: options[name] for name in ("target_data", "edges") if options.get(name)}
+    crops = {name: options[name] for name in ("crop", "target_crop") if name in options}
+    if crops and not two:
+        raise ValueError(
+            "`crop` and `target_crop` are of two domains: name the second one by `target_data`, or "
+            f"leave them out. Received: {crops}"
+        )
     if not two:
         try:
             return data_module.load_pairs(

@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 import tarfile
 import zipfile
@@ -72,6 +73,48 @@ def test_images_are_stretched_where_asked_for(tmp_path):
     edges = data.load_domains(a, image_size=32, edges=True, resize="stretch")["test"]
     for drawn, square in zip(edges.sources, edges.targets, strict=True):
         np.testing.assert_array_equal(drawn, data.draw_edges(square))
+
+
+def test_parts_of_images_are_taken_as_a_file_says(tmp_path):
+    """Of the upright image, before it is letterboxed; splits are those of the whole images."""
+    a, b = make_folder(tmp_path / "a", range(20)), make_folder(tmp_path / "b", range(50, 70))
+    lying = photo(3).transpose(Image.Transpose.ROTATE_90)  # a viewer turns it back
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying.save(a / "photo 003.png", exif=exif)
+    crops = {"photo 003.png": [2, 4, 20, 16], "photo 007.png": [0, 0, 8, 32]}
+    (tmp_path / "a.json").write_text(json.dumps(crops))
+    (tmp_path / "b.json").write_text(json.dumps({"photo 050.png": [4, 4, 12, 12]}))
+    whole = data.load_domains(a, b, 16)
+    cut = data.load_domains(
+        a, b, 16, crop=tmp_path / "a.json", target_crop=str(tmp_path / "b.json")
+    )
+    boxes = {"sources": {3: (2, 4, 20, 16), 7: (0, 0, 8, 32)}, "targets": {50: (4, 4, 12, 12)}}
+    for side, seeds in (("sources", range(20)), ("targets", range(50, 70))):
+        parts = {seed: np.asarray(photo(seed)) for seed in seeds}
+        for seed, (left, top, right, bottom) in boxes[side].items():
+            parts[seed] = parts[seed][top:bottom, left:right]
+        expected = {data.letterbox(part, 16).tobytes() for part in parts.values()}
+        assert set.union(*images_of(cut, side).values()) == expected
+        for split in whole:
+            before, after = (images_of(loaded, side)[split] for loaded in (whole, cut))
+            changed = {seed for seed in boxes[side] if boxed([seed]) <= before}
+            assert before - after == boxed(changed)
+
+
+def test_crops_that_fit_no_image_are_refused(tmp_path):
+    a, b = make_folder(tmp_path / "a", range(8)), make_folder(tmp_path / "b", range(50, 58))
+    crops = tmp_path / "crops.json"
+    crops.write_text(json.dumps({"photo 050.png": [0, 0, 24, 33]}))
+    with pytest.raises(ValueError, match="'photo 050.png' must be the path or.*in .*/a, .*none"):
+        data.load_domains(a, b, 16, crop=crops)
+    with pytest.raises(ValueError, match="box of 'photo 050.png'.*24 px wide and 32 px high"):
+        data.load_domains(a, b, 16, target_crop=crops)
+    with pytest.raises(ValueError, match="`target_crop` is of a second domain.*Received: .*json"):
+        data.load_domains(a, edges=True, image_size=16, target_crop=crops)
+    for name in ("digits.npz", "tfds:svhn_cropped"):
+        with pytest.raises(ValueError, match=f"folder or an archive, and {name} is none"):
+            data.load_domains(a, name, 16, target_crop=crops)
 
 
 def test_an_image_keeps_its_split_when_others_are_added(tmp_path):

@@ -174,11 +174,21 @@ def test_layers_and_parameters_of_f():
 
 
 @pytest.mark.parametrize(
-    ("image_size", "filters"), [(16, [4, 8, 8]), (32, [4, 8, 16, 8]), (64, [4, 8, 16, 16, 8])]
+    ("image_size", "filters", "rest"),
+    [
+        (16, [4, 8, 8], 4),
+        (32, [4, 8, 16, 8], 4),
+        (64, [4, 8, 16, 16, 8], 4),
+        (38, [4, 8, 16, 8], 4),  # 19, 9, 4
+        (152, [4, 8, 16, 16, 16, 8], 4),  # faces: 76, 38, 19, 9, 4
+        (24, [4, 8, 8], 6),  # 12, 6: three are too few
+        (31, [4, 8, 8], 7),  # 15, 7
+    ],
 )
-def test_f_of_other_sizes(image_size, filters):
+def test_f_of_other_sizes(image_size, filters, rest):
     network = build_function(image_size, 1 / 16)
-    pools = [2] * (len(filters) - 1) + [4]
+    pools = [2] * (len(filters) - 1) + [rest]
+    assert network.layers[-2].output.shape == (None, 1, 1, 8)
     found = [row.removesuffix(" relu") for row in described(network)]
     assert found == [f"{n} 3x3 /1 bias pool {p}" for n, p in zip(filters, pools, strict=True)]
     assert network.output_shape == (None, 8)
@@ -327,7 +337,7 @@ def numpy_function(network, x):
         x = bias + sum(
             padded[:, r : r + side, c : c + side] @ kernel[r, c] for r in range(3) for c in range(3)
         )
-        x = numpy_pool(x, 4) if i == depth else np.maximum(numpy_pool(x, 2), 0)
+        x = numpy_pool(x, len(x[0])) if i == depth else np.maximum(numpy_pool(x, 2), 0)
     return x[:, 0, 0]
 
 
@@ -358,9 +368,20 @@ def assert_draws(found, expected):
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_f_equals_its_definition():
-    network = uneven(build_function(32, 1 / 32))
-    assert_draws(network(images(2, 32)), numpy_function(network, images(2, 32)))
+@pytest.mark.parametrize("size", [32, 24])
+def test_f_equals_its_definition(size):
+    network = uneven(build_function(size, 1 / 32))
+    assert_draws(network(images(2, size)), numpy_function(network, images(2, size)))
+
+
+def test_f_leaves_an_odd_row_and_column_out():
+    """Of 38 px, 19 are halved to 9: the last row and column of the second map."""
+    network = build_function(38, 1 / 16)
+    second = keras.Model(network.input, network.get_layer("conv2").output)
+    pooled = keras.Model(network.input, network.get_layer("pool2").output)
+    maps = np.asarray(second(images(2, 38)))
+    assert maps.shape[1] == 19
+    np.testing.assert_array_equal(pooled(images(2, 38)), numpy_pool(maps[:, :18, :18], 2))
 
 
 @pytest.mark.parametrize("pointwise", [False, True])
@@ -1070,7 +1091,8 @@ def test_an_f_that_is_not_built_is_refused():
         DomainTransferNetwork(keras.Sequential([layers.Flatten(), layers.Dense(3)]), **TINY)
 
 
-def test_an_image_size_that_is_no_power_of_two_is_refused():
-    for build in (build_function, lambda size: build_generator(4, size, 0.1)):
-        with pytest.raises(ValueError, match="power of two from 16.*Received: 48"):
-            build(48)
+def test_image_sizes_that_networks_do_not_take_are_refused():
+    with pytest.raises(ValueError, match="power of two from 16.*`generated_size`.*Received: 48"):
+        build_generator(4, 48, 0.1)
+    with pytest.raises(ValueError, match="`image_size` must be at least 16 px. Received: 15"):
+        build_function(15)

@@ -156,6 +156,17 @@ def test_faces_take_any_f(tmp_path):
     assert sum(isinstance(layer, convolutions) for layer in model.generator.layers) == 9
 
 
+def test_faces_take_the_f_that_is_trained_for_their_size(tmp_path):
+    build_function(152, 1 / 64).save(tmp_path / "f.keras")
+    preset = dataclasses.replace(
+        PRESETS["taigman2017-faces"], function=str(tmp_path / "f.keras"), width=1 / 64
+    )
+    model = preset.model()
+    assert model.function.input_shape == model.generated_shape() == (None, 152, 152, 3)
+    assert model.generator.input_shape == model.function.output_shape == (None, 2)
+    assert model.drawn_size == 64
+
+
 @pytest.mark.parametrize("name", OF_THE_PAPER)
 def test_without_f_there_is_no_model(name):
     message = f"Preset '{name}': `function` must be the .keras file of f.*Received: None"

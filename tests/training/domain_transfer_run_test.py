@@ -73,16 +73,16 @@ def test_f_is_trained_on_the_labels_of_the_first_domain(finished):
 def test_scores_are_those_of_a_classifier_of_the_second_domain(finished):
     with samples.narrow_embedders():
         scores = finished.evaluate()
-    judge = keras.models.load_model(finished.workdir / run.TARGET_CLASSIFIER)
+    judge = keras.models.load_model(finished.workdir / run.JUDGE)
     own = keras.models.load_model(finished.workdir / run.SOURCE_CLASSIFIER)
-    test = finished.domains()["test"]
+    train, test = (finished.domains()[split] for split in ("train", "test"))
     x, labels = data.to_float(test.sources), test.source_labels.index
     expected = {
         "accuracy": (classify(judge, finished.convert(x)) == labels).mean(),
         "accuracy_unconverted": (classify(judge, x) == labels).mean(),
         "accuracy_source_classifier": (classify(own, x) == labels).mean(),
         "accuracy_targets": (
-            classify(judge, data.to_float(test.targets)) == test.target_labels.index
+            classify(judge, data.to_float(train.targets)) == train.target_labels.index
         ).mean(),
     }
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
@@ -103,9 +103,67 @@ def test_batches_of_any_size_are_judged_alike(finished):
         for size in (128, 7)
     )
     assert whole == parts and "accuracy_source_classifier" not in whole
-    unlabelled = {"test": data.DomainSet(domains["test"].sources, domains["test"].targets)}
-    with pytest.raises(ValueError, match="'test' must have labels in both domains"):
-        evaluation.evaluate_labels(finished.convert, unlabelled, judge)
+    for split in ("train", "test"):
+        part = domains[split]
+        unlabelled = {**domains, split: data.DomainSet(part.sources, part.targets)}
+        with pytest.raises(ValueError, match="'test' and the targets of 'train' must have labels"):
+            evaluation.evaluate_labels(finished.convert, unlabelled, judge)
+
+
+def content(images):
+    return {image.tobytes() for image in images}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_f_g_and_the_judge_learn_from_the_images_that_are_documented(
+    reverse, tmp_path, monkeypatch
+):
+    """f: labelled S of train; G: both of train; the judge: targets of all other splits."""
+    learned = []
+    train_classifier = run.classifier.train_classifier
+
+    def spy(images, labels, classes, **options):
+        learned.append((content(images), np.asarray(labels), len(images)))
+        return train_classifier(images, labels, classes, **{**options, "epochs": 1})
+
+    monkeypatch.setattr(run.classifier, "train_classifier", spy)
+    splits = {}
+    for seed, (split, count) in enumerate((("train", 40), ("validation", 12), ("test", 10))):
+        s, t = (halves(count, 10 * seed + i, background=80 * i) for i in (1, 2))
+        names = ("upper", "lower")
+        labels = (data.Labels(index.astype(np.int64), names) for _, index in (s, t))
+        splits[split] = data.DomainSet(s[0], t[0], *labels)
+    given = []
+    batches = run._batches
+    monkeypatch.setattr(run, "_batches", lambda part, *a: given.append(part) or batches(part, *a))
+    preset = dataclasses.replace(PRESET, reverse=reverse, batch_size=8)
+    finished = run.train(preset, "s", tmp_path, splits=splits, epochs=1, verbose=0)
+    # What an earlier version kept is not taken.
+    (tmp_path / "target_classifier.keras").write_bytes(b"")
+    judged = []
+    convert = finished.convert
+    monkeypatch.setattr(finished, "convert", lambda x: judged.append(x) or convert(x))
+    with samples.narrow_embedders():
+        finished.evaluate("validation")
+
+    first, second = ("targets", "sources") if reverse else ("sources", "targets")
+    parts = finished.domains()
+    (f_images, f_labels, f_count), (judge_images, judge_labels, judge_count) = learned
+    train = parts["train"]
+    assert f_images == content(getattr(train, first)) and f_count == 40
+    np.testing.assert_array_equal(f_labels, np.arange(40) % 2)
+    (of_g,) = given
+    assert content(of_g.sources) == content(train.sources)
+    assert content(of_g.targets) == content(train.targets)
+    held_out = content(parts["validation"].targets) | content(parts["test"].targets)
+    assert judge_images == held_out and judge_count == 22
+    np.testing.assert_array_equal(judge_labels, [*np.arange(12) % 2, *np.arange(10) % 2])
+    seen = {data.to_uint8(x).tobytes() for batch in judged for x in batch}
+    assert seen == content(parts["validation"].sources)
+    # By content: nothing that the judge learned from did f or G see, and nothing that is judged.
+    assert not judge_images & (f_images | content(of_g.sources) | content(of_g.targets) | seen)
+    assert not seen & (f_images | content(of_g.sources) | content(of_g.targets))
+    assert (tmp_path / "judge.keras").exists()
 
 
 def test_an_interrupted_run_keeps_its_f_and_ends_alike(files, finished, tmp_path, monkeypatch):
@@ -164,6 +222,34 @@ def test_f_is_trained_as_the_preset_says(plain, files, tmp_path, monkeypatch):
     with pytest.raises(Interrupted) as raised:
         train(files, tmp_path / "run", dataclasses.replace(PRESET, function_plain=plain))
     assert raised.value.args == (plain, 1 / 8)
+
+
+def test_faces_train_an_f_of_their_size_first(tmp_path):
+    """As `taigman2017-faces`, but of 38 px: no power of two, as its 152 are none."""
+    rng = np.random.default_rng(0)
+    for name, count in (("s/anna", 12), ("s/ben", 12), ("t", 24)):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (40, 44, 3)).astype(np.uint8)
+            data.write_image(tmp_path / name / f"{i}.png", pixels)
+    crops = {f"anna/{i}.png": [2, 2, 40, 40] for i in range(12)}
+    (tmp_path / "crops.json").write_text(json.dumps(crops))
+    preset = dataclasses.replace(
+        presets.get("taigman2017-faces"),
+        image_size=38, generated_size=16, width=1 / 64, function_width=1 / 32, batch_size=8,
+        phases=((1, 1e-3),),
+    )  # fmt: skip
+    options = {"target_data": str(tmp_path / "t"), "crop": str(tmp_path / "crops.json")}
+    finished = run.train(
+        preset, str(tmp_path / "s"), tmp_path / "run", data_options=options, epochs=1, verbose=0
+    )
+    f = keras.models.load_model(finished.workdir / run.FUNCTION)
+    assert (f.input_shape, f.output_shape) == ((None, 38, 38, 3), (None, 4))
+    x = data.to_float(finished.domains()["test"].sources)
+    np.testing.assert_array_equal(finished.model.function(x), f(x))
+    assert finished.convert(x).shape == x.shape
+    assert finished.model.drawing()(x).shape[1:] == (16, 16, 3)
+    assert set(finished.history()) == {"discriminator_loss", "converter_loss"}
 
 
 def test_f_of_presets_without_is_refused(caplog):

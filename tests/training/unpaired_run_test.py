@@ -222,6 +222,19 @@ def test_evaluate_scores_distribution_and_reconstruction(finished, monkeypatch):
     assert not (finished.workdir / "search_embedder.keras").exists()
 
 
+def test_a_run_knows_its_crops_from_any_folder(folders, tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text(json.dumps({"3.png": [2, 3, 8, 9]}))
+    monkeypatch.chdir(tmp_path)
+    options = {"target_data": str(folders[1]), "crop": "a.json"}
+    train(folders, tmp_path / "run", STANDARD, epochs=1, data_options=options)
+    monkeypatch.chdir(folders[0])
+    opened = run.load_run(tmp_path / "run")
+    assert opened.data["crop"] == str(tmp_path / "a.json")
+    part = data.letterbox(data.read_image(folders[0] / "3.png")[3:9, 2:8], 16)
+    sources = np.concatenate([domain.sources for domain in opened.domains().values()])
+    assert (sources == part).all(axis=(1, 2, 3)).sum() == 1
+
+
 def test_reverse_exchanges_the_domains(folders, tmp_path):
     reverse = dataclasses.replace(STANDARD, reverse=True)
     result = train(folders, tmp_path, reverse, epochs=1)
@@ -265,6 +278,8 @@ def test_data_that_the_preset_does_not_learn_from_is_refused(folders, small_look
         train(folders, workdir, data_options={})
     with pytest.raises(ValueError, match="`splits` is of sets with pairs.*Received: 'kwon2019'"):
         train(folders, workdir, data_options={"edges": True, "splits": "kwon2019"})
+    with pytest.raises(ValueError, match="`crop` and.*of two domains.*Received: {'crop': .*a.json"):
+        train(folders, workdir, data_options={"crop": "a.json"})
     with pytest.raises(ValueError, match="`best` is a score of pairs.*Received: 'val_ssim'"):
         train(folders, workdir, best="val_ssim")
     with pytest.raises(ValueError, match=r"images of the larger domain \(\d+\).*Received: \(64,\)"):
@@ -385,5 +400,9 @@ def test_two_folders_reach_the_training(monkeypatch, tmp_path, caplog):
         {"target_data": "b"},
         None,
     )
+    crops = ["--crop", "a.json", "--target-crop", "b.json"]
+    assert cli.main([*command, "--target-data", "b", *crops]) == 1
+    expected = {"target_data": "b", "crop": "a.json", "target_crop": "b.json"}
+    assert given["data_options"] == expected
     with pytest.raises(SystemExit):
         cli.main([*command, "--target-data", "b", "--edges"])

@@ -1,0 +1,91 @@
+"""Crops: the part of an image that is taken, as a file of the user says."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+
+def cutter(
+    path: str | os.PathLike[str] | None, names: Iterable[str], where: str
+) -> Callable[[str, np.ndarray], np.ndarray]:
+    """Opens a file of crops.
+
+    It is a JSON object. Each entry names an image, by its path within the folder or the archive, or
+    by its base name if no other image has it, and gives the box that is taken of it: `[left, top,
+    right, bottom]`, integers in pixels of the upright image, from its left upper corner. Images
+    without an entry are taken whole.
+
+    Args:
+        path: the file; None takes all images whole.
+        names: of all images, with `/` between folders.
+        where: the folder, for messages.
+
+    Returns:
+        A function of an image's name, one of `names`, and the image, uint8 (height, width, 3), to
+        the part that is taken. It raises a ValueError that names file and entry where the box is
+        not within the image.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such object, or an entry is of no image or of several.
+    """
+    boxes: dict[str, tuple[str, list[int]]] = {}
+    if path is not None:
+        names = list(names)
+        by_base = collections.defaultdict(list)
+        for name in names:
+            by_base[pathlib.PurePosixPath(name).name].append(name)
+        for entry, box in _read(path).items():
+            of = [name for name in by_base[pathlib.PurePosixPath(entry).name] if name == entry]
+            of = of or by_base[entry]
+            if len(of) != 1 or of[0] in boxes:
+                others = [entry, boxes[of[0]][0]] if len(of) == 1 else of
+                raise ValueError(
+                    f"{path}: the entry {entry!r} must be the path or the base name of one image "
+                    f"in {where}, which no other entry names. "
+                    f"Found: {', '.join(map(repr, others)) or 'none'}"
+                )
+            boxes[of[0]] = entry, box
+
+    def cut(name: str, image: np.ndarray) -> np.ndarray:
+        if name not in boxes:
+            return image
+        entry, (left, top, right, bottom) = boxes[name]
+        height, width = image.shape[:2]
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise ValueError(
+                f"{path}: the box of {entry!r}, [left, top, right, bottom], must be within its "
+                f"image, {width} px wide and {height} px high. "
+                f"Received: {[left, top, right, bottom]}"
+            )
+        return image[top:bottom, left:right]
+
+    return cut
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, list[int]]:
+    try:
+        entries: Any = json.loads(pathlib.Path(path).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"There is no file of crops at {path}.") from error
+    except ValueError as error:
+        raise ValueError(f"{path} must be a JSON object of crops: {error}") from error
+    if not isinstance(entries, dict):
+        raise ValueError(
+            f"{path} must be a JSON object from names of images to [left, top, right, bottom]. "
+            f"Received: {type(entries).__name__}"
+        )
+    for entry, box in entries.items():
+        if not isinstance(box, list) or len(box) != 4 or any(type(edge) is not int for edge in box):
+            raise ValueError(
+                f"{path}: {entry!r} must have four integers, [left, top, right, bottom]. "
+                f"Received: {box!r}"
+            )
+    return entries
