@@ -2,10 +2,10 @@
 
     pixdt reproduce kwon2019-table1 --data LookBook/ --splits kwon2019 --budget paper
 
-PixelDTGAN draws images of 64 px, the others of 256; each is scored at its own size. Small budgets
-have 64 px for all. The paper searches products by the features of a DenseNet of ImageNet:
-`--embedder densenet121`, where its weights are present. Without, an embedder is trained on the
-training products.
+PixelDTGAN draws images of 64 px, the others of 256; each is scored at its own size. All learn from
+images that are stretched to squares (Sec. 4). Small budgets have 64 px, letterboxed, for all. The
+paper searches products by the features of a DenseNet of ImageNet: `--embedder densenet121`, where
+its weights are present. Without, an embedder is trained on the training products.
 """
 
 from __future__ import annotations

@@ -337,10 +337,10 @@ class OneNetwork:
         self.folder, self.data_options = out / "rows", {"data": "rendered"}
         self._pairs, self._convert, self.asked = pairs, convert, []
 
-    def pairs(self, image_size):
+    def pairs(self, preset):
         return self._pairs
 
-    def data_digest(self, image_size):
+    def data_digest(self, preset):
         return "digest"
 
     def length(self, preset, samples):
