@@ -348,18 +348,6 @@ def test_a_network_with_stages_converts_by_its_last(opened):
     assert np.abs(written.astype(int) - expected).max() <= 1
 
 
-def test_command_draws_what_the_model_draws_where_its_converter_has_several_sizes(command):
-    """The rough-to-detail GAN's converter gives an image of each stage."""
-    from keras_pixdt.models.rough_to_detail import RoughToDetailGAN
-
-    model = RoughToDetailGAN(image_size=32, stages=2, width=1 / 16)
-    status, written = command(model)
-    assert status == 0 and sorted(written) == ["a.png", "b.png", "c.png"]
-    photo = np.full((1, 32, 32, 3), 40, np.uint8)
-    expected = data.to_uint8(model.predict_on_batch(data.to_float(photo)))[0]
-    np.testing.assert_allclose(written["a.png"].astype(int), expected.astype(int), atol=1)
-
-
 class FakeDiscoGAN(FakeModel):
     """Draws negatives one way, and black the other."""
 
