@@ -122,9 +122,10 @@ TABLE = Table(
     name="tiny-table",
     title="Two rows",
     methods=(
-        Method("mse", "C+MSE", tiny("yoo2016-c-mse"), tiny("yoo2016-c-mse"), {"RMSE": "0.26"}),
-        Method("ours", "C+RF+DD", tiny("yoo2016"), tiny("yoo2016")),
-        Method("found", "Retrieval", tiny("yoo2016"), tiny("yoo2016"),
+        Method("mse", "C+MSE", presets.get("yoo2016-c-mse"), tiny("yoo2016-c-mse"),
+               {"RMSE": "0.26"}),
+        Method("ours", "C+RF+DD", presets.get("yoo2016"), tiny("yoo2016")),
+        Method("found", "Retrieval", presets.get("yoo2016"), tiny("yoo2016"),
                convert=yoo2016_table3.retrieve),
     ),
     scores=(paired.RMSE, paired.C_SSIM),
