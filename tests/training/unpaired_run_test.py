@@ -83,7 +83,7 @@ def test_folder_holds_what_belongs_to_a_run_and_no_best_model(finished, folders)
     assert sum(len(d.targets) for d in domains.values()) == 40
     steps = len(domains["train"].sources) // 8
     assert int(finished.model.optimizer.iterations) == 2 * steps
-    with pytest.raises(FileNotFoundError, match="best.keras is missing.*Without pairs"):
+    with pytest.raises(FileNotFoundError, match="best.keras is missing.*needs pairs"):
         run.load_run(finished.workdir, "best")
     with pytest.raises(ValueError, match=r"has no pairs.*Use domains\(\)"):
         finished.pairs()
