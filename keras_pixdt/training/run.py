@@ -84,6 +84,7 @@ CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 _ENDLESS = 1_000_000  # epochs
 CLASSIFIER_SEED = 0
+_JUDGE_STEPS = 200  # at least, also where the other splits have few images
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
 
 
@@ -315,10 +316,13 @@ class Run:
         if not path.exists():
             logging.info("Training the judge on targets that the model has not seen")
             others = [part for split, part in domains.items() if split != "train"]
+            images = np.concatenate([part.targets for part in others])
+            least = -(-_JUDGE_STEPS * classifier.BATCH_SIZE // len(images))
             trained = classifier.train_classifier(
-                np.concatenate([part.targets for part in others]),
+                images,
                 np.concatenate([part.target_labels.index for part in others if part.target_labels]),
                 len(target.names),
+                epochs=max(classifier.EPOCHS, least),
                 width=preset.function_width,  # of f's architecture (Sec. 5.1)
                 seed=CLASSIFIER_SEED,
             )

@@ -91,8 +91,7 @@ def test_scores_are_those_of_a_classifier_of_the_second_domain(finished):
         np.sqrt(share * (1 - share) / (len(x) - 1))
     )
     assert {*expected, "kid_mean"} == set(errors)
-    # The judge has learnt from the few targets that G has not seen; chance is 0.1.
-    assert scores["accuracy_targets"] > 0.3
+    assert scores["accuracy_targets"] > 0.9
     assert scores["kid_mean"] is not None
 
 
