@@ -17,7 +17,7 @@ IMAGE = "image"  # the name of the signature's input, and of its output
 EMBED = "embed"  # the second signature, of files with an embedder: from such an image
 EMBEDDING = "embedding"  # to this
 CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
-REVERSE = "reverse"  # of files with the way back: from such an image to one as `convert` takes
+REVERSE = "reverse"  # of files with the way back: from what `convert` draws to what it takes
 
 
 class TFLiteConverter:
@@ -104,10 +104,10 @@ class TFLiteConverter:
         return self._each(images, self._embed, EMBEDDING)
 
     def reverse(self, images: np.ndarray) -> np.ndarray:
-        """Converts images as the file draws them back to such as it takes.
+        """Converts images of the second domain, such as the file draws, to the first.
 
         Args:
-            images: as of a call; images of the second domain.
+            images: as in a call; images of the second domain.
 
         Returns:
             uint8 images of the first domain, with the leading dimension of `images`.
