@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", default="demo", help=f"one of {', '.join(presets.names())}")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="time limit; default: the preset's epochs")
-    length.add_argument("--epochs", type=int, help="epochs in the place of the preset's")
+    length.add_argument("--epochs", type=int, help="epochs instead of the preset's")
     train.add_argument("--workdir", required=True, help="folder for the run")
     train.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
     for field, of, what in (

@@ -25,7 +25,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     - One replica: TensorFlow's fused kernel, which reads the images fewer times than Keras'
       sums, squares and products, and in half precision does not write them in float32 first.
-    - Several replicas: one sum over the replicas for mean and variance together, in the place of
+    - Several replicas: one sum over the replicas for mean and variance together, instead of
       three.
 
     On JAX one program holds the whole batch, and XLA fuses Keras' own layer.

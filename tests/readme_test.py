@@ -113,7 +113,7 @@ def test_make_targets_are_the_plain_commands_beside_them():
 
 
 def record(monkeypatch, target, answer=None):
-    """Puts a recorder in the place of a function; it takes what the function takes."""
+    """Puts a recorder instead of a function; it takes what the function takes."""
     module, _, name = target.rpartition(".")
     real = getattr(sys.modules[module], name)
     calls = []

@@ -27,7 +27,7 @@ class _Plan(NamedTuple):
 
 @functools.total_ordering
 class _NumBatches:
-    """The number of batches of the epoch at hand.
+    """The number of batches of the current epoch.
 
     Keras' `fit` asks for the number once and counts every epoch by the answer. Where epochs
     differ, it gets this one, which follows. It does what `fit` and the progress bar do with it.

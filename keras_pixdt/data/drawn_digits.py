@@ -1,12 +1,12 @@
 """Digits of two domains, drawn from a seed: as MNIST's look, and as SVHN's.
 
-They stand in for the data sets of Taigman et al. 2017, Sec. 5.1, where these are not at hand.
+They stand in for the data sets of Taigman et al. 2017, Sec. 5.1, where these are not available.
 Both domains show the same ten digits; "handwritten" ones are white strokes on black, "street" ones
 are of any colours over clutter, with neighbours that are cut at the sides. NumPy and Pillow only.
 
 Differs from the paper of Taigman et al., whose data sets they stand in for:
 - The paper has SVHN as S and MNIST as T (Sec. 5.1). `--data` and `--target-data` take them; where
-  they are not at hand, both domains are drawn.
+  they are not available, both domains are drawn.
 
 Example:
     ```python

@@ -24,7 +24,7 @@ FUNCTION_FILTER_SIZE_PX = 3  # not in the paper
 FUNCTION_LAST_POOL_PX = 4
 MIN_PX = 16
 
-# g, D and the encoder in the place of f: not in the paper, which is "inspired by Radford et al.
+# g, D and the encoder instead of f: not in the paper, which is "inspired by Radford et al.
 # (2015)"; these are the sizes of their DCGAN.
 FILTER_SIZE_PX = 4
 INNERMOST_PX = 4  # side of the map that the first block of g draws
@@ -248,7 +248,7 @@ def build_discriminator(
 def build_encoder(
     image_size: int, width: float, features: int, dtype: Any = None, name: str = "encoder"
 ) -> keras.Model:
-    """What is in the place of f where G does not contain it: "a few additional layers" (Sec. 5.1).
+    """What is instead of f where G does not contain it: "a few additional layers" (Sec. 5.1).
 
     The paper does not describe them: here they are as many strided layers as lead to 4x4, with
     BatchNorm and ReLU, and one to as many numbers as f has.
@@ -370,7 +370,7 @@ class DomainTransferNetwork(AdversarialModel):
             for each image. The network has a copy.
         image_size: side of the images in px: a power of two from 16, or any with a
             `generated_size`.
-        width: factor on all numbers of filters of g, D and what is in the place of f.
+        width: factor on all numbers of filters of g, D and what is instead of f.
         alpha: weight of L_CONST (Eq. 5).
         beta: weight of L_TID (Eq. 6).
         gamma: weight of L_TV (Eq. 7).

@@ -1,6 +1,6 @@
 """Experiments of the papers, for `pixdt reproduce NAME`: one module each, with `main(argv)`."""
 
-# What each repeats; the module of a name has underscores in the place of hyphens.
+# What each repeats; the module of a name has underscores instead of hyphens.
 EXPERIMENTS = {
     "yoo2016-table3": "converter and discriminators against baselines, by eight scores",
     "yoo2016-fig4": "one product worn by several persons: are its drawings alike?",

@@ -188,7 +188,7 @@ def parser(
     """A parser with the options that all of these experiments have."""
     parser = argparse.ArgumentParser(f"pixdt reproduce {name}", description=description)
     parser.add_argument("--budget", choices=BUDGETS, default="cpu", help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, help="in the place of the budget's")
+    parser.add_argument("--seeds", type=int, help="instead of the budget's")
     if rows is not None:
         parser.add_argument("--rows", nargs="+", choices=rows, help="default: all")
     parser.add_argument("--out", default=OUT, help="folder (default: %(default)s)")

@@ -5,7 +5,7 @@ trained on their labels; the test images are transferred and judged. Of T, the *
 the set t, and the judge, a classifier of f's architecture, is trained on the *training* images,
 which no network sees (Sec. 5.1). Labels of t are used for Table 2's scores only.
 
-Where these are not at hand, both are drawn (`keras_pixdt.data.drawn_digits`).
+Where these are not available, both are drawn (`keras_pixdt.data.drawn_digits`).
 
 All that is trained is kept in one folder: the tables share f, judge and networks.
 """
@@ -450,7 +450,7 @@ def parser(name: str, description: str, rows: Sequence[str]) -> argparse.Argumen
     parser.add_argument("--target-data", help="T: tfds:mnist, or a .npz file")
     parser.add_argument("--data-dir", help="where TFDS sets were prepared")
     parser.add_argument(
-        "--epochs", type=int, help="of each network, in the place of the budget's samples"
+        "--epochs", type=int, help="of each network, instead of the budget's samples"
     )
     return parser
 

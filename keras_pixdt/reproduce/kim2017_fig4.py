@@ -270,8 +270,8 @@ def run(
     Args:
         out: folder.
         budget: a key of `BUDGETS`.
-        seeds: how many, from 0, in the place of the budget's.
-        iterations: steps of each training, in the place of the budget's.
+        seeds: how many, from 0, instead of the budget's.
+        iterations: steps of each training, instead of the budget's.
         rows: keys of `MODELS`; by default all. Others are in the table as well if they are kept.
 
     Raises:
@@ -402,6 +402,6 @@ def _draw(panel: Panel) -> Image.Image:
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
     parser = common.parser(NAME, "Fig. 4 of Kim et al. 2017.", list(MODELS))
-    parser.add_argument("--iterations", type=int, help="in the place of the budget's")
+    parser.add_argument("--iterations", type=int, help="instead of the budget's")
     options = vars(parser.parse_args(argv))
     common.tell(run(**options), pathlib.Path(options["out"]))

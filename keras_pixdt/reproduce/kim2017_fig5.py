@@ -361,10 +361,10 @@ def run_pairs(
         pairs: kinds of the objects of domains A and B.
         out: folder.
         budget: a key of `BUDGETS`.
-        seeds: of weights and batches, how many, in the place of the budget's.
+        seeds: of weights and batches, how many, instead of the budget's.
         rows: keys of rows, as of `key`; by default all. Others of the same pairs are in the table
             as well if they are kept.
-        epochs: in the place of the budget's.
+        epochs: instead of the budget's.
         extra_layer: whether generators have five layers each way, not four.
         notes: further ones.
         processes: that draw; see `azimuth.render_views`.
@@ -669,7 +669,7 @@ def _plot(panel: Panel) -> Image.Image:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `run_pairs` that not all experiments have."""
-    parser.add_argument("--epochs", type=int, help="in the place of the budget's")
+    parser.add_argument("--epochs", type=int, help="instead of the budget's")
     parser.add_argument(
         "--extra-layer", action="store_true", help="generators of five layers each way, not four"
     )

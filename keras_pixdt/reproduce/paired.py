@@ -177,7 +177,7 @@ def run_table(
         table: what to run.
         rows: the data, and where networks are kept.
         budget: a key of `table.budgets`.
-        seeds: how many, in the place of the budget's.
+        seeds: how many, instead of the budget's.
         keys: of the methods, those to run; by default all. Others are in the table as well if all
             their seeds are kept.
         finish: adds pictures of the networks of seed 0 to the result; by default the table's
@@ -343,7 +343,7 @@ def main(
     )
     parser.add_argument("--data-dir", help="where TFDS sets were prepared")
     parser.add_argument("--splits", help="yoo2016 or kwon2019, of a folder")
-    parser.add_argument("--products", type=int, help="that are drawn, in the place of the budget's")
+    parser.add_argument("--products", type=int, help="that are drawn, instead of the budget's")
     parser.add_argument(
         "--embedder",
         choices=tuple(EMBEDDERS),

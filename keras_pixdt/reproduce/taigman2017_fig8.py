@@ -15,11 +15,11 @@ f has on test images of S.
 
 Without `--workdir`, g is that of `taigman2017-table1`'s DTN.
 
-Differs from the paper of Taigman et al., whose faces are not at hand:
+Differs from the paper of Taigman et al., whose faces are not available:
 - Fig. 8 draws the 256 basis vectors of DeepFace's representation as emoji. Here they are by default
   those of an f of digits, 128 at full width; `--workdir` takes any run.
 - The paper draws vectors of length 1, the length of all that its f gives. Here a second row draws
-  them with the mean length that the f at hand gives, since an f of other lengths makes nothing of
+  them with the mean length that this f gives, since an f of other lengths makes nothing of
   unit vectors.
 """
 
@@ -62,7 +62,7 @@ def run(
 
     Args:
         experiment: data and budget.
-        seeds: how many networks, in the place of the budget's.
+        seeds: how many networks, instead of the budget's.
         rows: keys of `ROWS`; by default all.
 
     Raises:
@@ -212,7 +212,7 @@ def picture(images: np.ndarray) -> np.ndarray:
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
     parser = digits.parser(NAME, TITLE + ".", list(ROWS))
-    parser.add_argument("--workdir", help="folder of a finished run, in the place of all others")
+    parser.add_argument("--workdir", help="folder of a finished run, instead of all others")
     options = parser.parse_args(argv)
     out = pathlib.Path(options.out)
     if options.workdir is not None:

@@ -66,7 +66,7 @@ def run(
 
     Args:
         experiment: data and budget.
-        seeds: of the network, how many, from 0, in the place of the budget's.
+        seeds: of the network, how many, from 0, instead of the budget's.
         rows: "train", "test": which split of S is transferred; by default both.
 
     Raises:

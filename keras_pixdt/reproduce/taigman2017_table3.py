@@ -46,7 +46,7 @@ def run(
     Args:
         experiment: data and budget.
         digit: which one.
-        seeds: how many, from 0, in the place of the budget's.
+        seeds: how many, from 0, instead of the budget's.
         rows: keys of `ROWS`; by default all. Others are in the table as well if they are kept.
 
     Raises:

@@ -14,12 +14,12 @@ whose f knows categories, converts a photo of each test product; x' is another p
 product, and photos of the validation products are the distractors. What searches is an embedder of
 the training products and photos, which knows neither f nor G.
 
-Differs from the paper of Taigman et al., whose faces are not at hand:
+Differs from the paper of Taigman et al., whose faces are not available:
 - The paper has 118 photos of CelebA, emoji that people drew of them, and 100,000 distractors. Here
   any folders serve (`--photos`, `--drawn`, `--gallery`), and drawn garments without these.
 - The paper searches by the VGG face descriptor, not by f, for which G was trained. Its weights are
-  not at hand here: any Keras model serves (`--embedder`), and by default it is an embedder that the
-  run trains on its own targets.
+  not available here: any Keras model serves (`--embedder`), and by default it is an embedder that
+  the run trains on its own targets.
 - The paper's queries are the drawn image and G(x). Here x itself is one too: no converted image can
   be expected to do better.
 """
@@ -579,7 +579,7 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
     Args:
         rows: the data, and where networks are kept.
         budget: a key of `BUDGETS`.
-        seeds: of the network, how many, in the place of the budget's.
+        seeds: of the network, how many, instead of the budget's.
 
     Raises:
         ValueError: as `garments`, or less than one seed.

@@ -12,7 +12,7 @@ products, and a classifier of real products. `pixdt study` asks people.
 Differs from the paper of Yoo et al., who ask people:
 - "Real" of Table 3 is how realistic 25 people found drawings of 100 photos (Sec. 5.4). Here it is
   the distance (KID, FID) between all drawn and all real products over the features of an embedder,
-  since people are not at hand for each table. It sees a lack of variety too, and says nothing of a
+  since people cannot be asked for each table. It sees a lack of variety too, and says nothing of a
   single drawing. `pixdt study` asks people.
 """
 

@@ -179,7 +179,7 @@ def train_embedder(
     products that have one is of such an image instead.
 
     Differs from the paper of Kwon et al., who search by another network:
-      - The paper searches by a pre-trained DenseNet (Sec. 5). Its weights are not at hand
+      - The paper searches by a pre-trained DenseNet (Sec. 5). Its weights are not available
         everywhere, so searches are by default by this small network, which only training products
         have trained; `densenet121_embedder` is the paper's.
 

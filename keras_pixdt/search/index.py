@@ -657,7 +657,7 @@ class ProductIndex:
         return self._ids_at(rows), scores
 
     def nearest(self, queries: Queries, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """As `search`, but gives rows, int64 `(q, k)` or `(k,)`, in the place of ids."""
+        """As `search`, but gives rows, int64 `(q, k)` or `(k,)`, instead of ids."""
         checked, k = self._check_search(queries, k)
         rows = np.empty((len(checked), k), np.int64)
         scores = np.empty((len(checked), k), np.float32)

@@ -2,7 +2,7 @@
 
 Differs from the paper of Yoo et al., who ask people:
 - "Att" and "Cat" of Table 3 are what 25 people answered about 100 photos (Sec. 5.4). Here a network
-  that was trained on images of real products says it, since people are not at hand for each table.
+  that was trained on images of real products says it, since people cannot be asked for each table.
   It is as good as its accuracy on products that it has not seen, and its figures are on another
   scale than the paper's. `pixdt study` asks people.
 """

@@ -220,7 +220,7 @@ def evaluate_domains(
     """Converts the sources of a split, once, and scores the results without pairs.
 
     Args:
-        convert: as of `evaluate`.
+        convert: see `evaluate`.
         domain_sets: the splits; the sources of `split` are converted, and compared with the
             targets of all of them.
         split: which split to score.
@@ -300,7 +300,7 @@ def evaluate_labels(
     Taigman et al. 2017, Table 1: the accuracy of a classifier of the second domain.
 
     Args:
-        convert: as of `evaluate`.
+        convert: see `evaluate`.
         domain_sets: the splits, with labels of the same classes in both domains.
         target_classifier: of the second domain, `keras_pixdt.training.classifier` has it. It must
             not have learned from the targets of "train": these say how good it is.

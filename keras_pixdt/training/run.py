@@ -251,7 +251,7 @@ class Run:
             split: which split to score.
             gallery: where products are searched, "split" or "all"; of pairs only.
             embedder: as of `embedder`.
-            convert: what is scored in the place of the run's `convert`, such as a file that was
+            convert: what is scored instead of the run's `convert`, such as a file that was
                 exported from it.
             reverse: the same for the way back. With `convert` alone, what is converted there and
                 back is not scored.
@@ -370,7 +370,7 @@ def train(
             second domain, or `edges`, with further options of `keras_pixdt.data.load_domains`.
         splits: what these two name, if it has been read already.
         minutes: time limit, over which the preset's phases are stretched.
-        epochs: number of epochs in the place of the preset's; its phases are stretched.
+        epochs: number of epochs instead of the preset's; its phases are stretched.
         seed: of weights, batches and random draws.
         distribution: the devices, from `training.distribution.start`; by default one.
         best: the score that decides on `checkpoints/best.keras`: val_rmse (the default), val_ssim

@@ -83,7 +83,7 @@ class Schedule(keras.callbacks.Callback):
         self._minutes_before = self.progress.minutes
         self._start: float | None = None
         self._rate: float | None = None
-        self._steps = 1  # of the epoch at hand
+        self._steps = 1  # of the current epoch
         self._first_batch = self.progress.batch
         if self._first_batch:  # `fit` asks how many there are before it begins the epoch
             batches.start_epoch(self.progress.epoch, self.progress.batch_size, self._first_batch)

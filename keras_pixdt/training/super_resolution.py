@@ -60,8 +60,8 @@ def train_upscaler(
         Adam have to do, which take about a minute on one core.
 
     Differs from the paper of Taigman et al., who enlarge by it:
-      - The paper takes the published network as it is (Sec. 5.2). Its weights are not at hand here,
-        so the network is trained, on the images of the target domain.
+      - The paper takes the published network as it is (Sec. 5.2). Its weights are not available
+        here, so the network is trained, on the images of the target domain.
 
     Args:
         targets: uint8 (m, size, size, 3), images of the kind that are to be enlarged.

@@ -512,6 +512,7 @@ from keras_pixdt.models.discogan import DiscoGAN
 from tests.samples import batch_of
 
 folder, arguments = sys.argv[1], json.loads(sys.argv[2])
+keras.utils.set_random_seed(0)
 batch = batch_of(8, keys=("source", "target"))
 model = DiscoGAN(**arguments)
 model.compile(keras.optimizers.SGD(0.05))

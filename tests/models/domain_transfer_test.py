@@ -993,6 +993,7 @@ from keras_pixdt.models.domain_transfer import DomainTransferNetwork, build_func
 from tests.samples import batch_of
 
 folder, arguments = sys.argv[1], json.loads(sys.argv[2])
+keras.utils.set_random_seed(0)
 batch = batch_of(8, keys=("source", "target"))
 model = DomainTransferNetwork(build_function(16, 1 / 16), **arguments)
 model.compile(keras.optimizers.SGD(0.01))

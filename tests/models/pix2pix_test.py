@@ -535,6 +535,7 @@ from keras_pixdt.models.pix2pix import Pix2Pix
 from tests.samples import batch_of
 
 folder, arguments = sys.argv[1], json.loads(sys.argv[2])
+keras.utils.set_random_seed(0)
 batch = batch_of(8, keys=("source", "target"))
 model = Pix2Pix(**arguments)
 model.compile(keras.optimizers.Adam(1e-2))

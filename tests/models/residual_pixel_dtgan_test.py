@@ -94,7 +94,7 @@ def test_parameters_of_the_encoder_are_those_of_resnet_50(full):
 def test_parameters_of_the_decoder_are_those_of_resnet_34_reversed(full):
     # ResNet-34 has 21,797,672 with the classifier's 513 * 1000. Reversed, the second convolution
     # and the shortcut of a strided block have its inputs as outputs: half of the channels, of
-    # which each has an offset and a scale. conv1 has 3 biases in the place of 64 of each.
+    # which each has an offset and a scale. conv1 has 3 biases instead of 64 of each.
     reversed_resnet = 21_797_672 - 513 * 1000 - 2 * 2 * (256 + 128 + 64) - 2 * 64 + 3
     # The first block has the encoder's 2048 channels as inputs, and a projection.
     expected = reversed_resnet + 3 * 3 * (2048 - 512) * 512 + convolution(1, 2048, 512)

@@ -42,7 +42,7 @@ def made_up_run(
 
 @pytest.fixture
 def runs(monkeypatch):
-    """Folder -> run, in the place of those on disk."""
+    """Folder -> run, instead of those on disk."""
     made = {"a": made_up_run(), "b": made_up_run()}
     monkeypatch.setattr(creation, "load_run", lambda folder, checkpoint: made[folder])
     return made
