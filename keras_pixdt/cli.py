@@ -202,9 +202,9 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--crop",
         metavar="FILE",
-        help="take parts of photos: a JSON object from a photo's path within its folder, or its "
-        "base name, to [left, top, right, bottom] in px of the upright photo; photos that it does "
-        "not name are taken whole",
+        help="take parts of photos: a JSON object from a photo's base name, or the end of its path "
+        "such as anna/1.jpg, to [left, top, right, bottom] in px of the upright photo; photos that "
+        "it does not name are taken whole",
     )
     convert.add_argument("--out", default="converted", help="folder for the product images")
     convert.add_argument(
@@ -453,7 +453,7 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
         "--crop",
         metavar="FILE",
         help="of two domains, take parts of the first one's images: a JSON object from an image's "
-        "path within the folder or archive, or its base name, to [left, top, right, bottom] in px "
+        "path within the folder or archive, or the end of it, to [left, top, right, bottom] in px "
         "of the upright image; images that it does not name are taken whole",
     )
     parser.add_argument("--target-crop", metavar="FILE", help="the same of the second domain")
@@ -590,7 +590,7 @@ def _convert(options: argparse.Namespace) -> int:
             logging.info("%s is of %s", file, photo)
     logging.info("Wrote %d product images to %s", len(result.written), options.out)
     if result.failed:
-        logging.error("%d photos could not be read: see above", len(result.failed))
+        logging.error("%d photos could not be read or cropped: see above", len(result.failed))
     return 1 if result.failed else 0
 
 

@@ -54,7 +54,8 @@ def convert_photos(
             it is `anna.png`.
         resize: how photos are made square for `convert`, "letterbox" or "stretch".
         crop: a JSON file that says which parts of photos are taken, see `keras_pixdt.data.crops`;
-            it names photos by their paths within the folders, or by their base names.
+            it names photos by their base names, or, where several have the same, with the folders
+            before it, such as "anna/1.jpg". A photo whose box is not within it fails.
 
     Returns:
         What was written and what failed. A photo that is missing or cannot be read is logged by
@@ -62,7 +63,7 @@ def convert_photos(
 
     Raises:
         FileNotFoundError: none of the paths is a file or a folder with an image in it.
-        ValueError: a crop is of no photo, of several, or not within its photo.
+        ValueError: a crop is of no photo, or of several.
     """
     out = pathlib.Path(out)
     failed: dict[pathlib.Path, str] = {}
@@ -72,11 +73,7 @@ def convert_photos(
             f"No image in {', '.join(str(p) for p in paths)}. Give image files, or folders: of "
             f"these, files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are taken."
         )
-    names = {
-        photo: photo.relative_to(path).as_posix() if photo != path else photo.name
-        for photo, path in photos
-    }
-    cut = cutter(crop, names.values(), ", ".join(map(str, paths)))
+    cut = cutter(crop, [photo.as_posix() for photo, _ in photos], ", ".join(map(str, paths)))
     out.mkdir(parents=True, exist_ok=True)
     written: dict[pathlib.Path, pathlib.Path] = {}
     taken: set[str] = set()
@@ -85,7 +82,7 @@ def convert_photos(
         read, images = [], []
         for photo, path in photos[start : start + batch_size]:
             try:
-                image = cut(names[photo], data.read_image(photo))
+                image = cut(photo.as_posix(), data.read_image(photo))
                 images.append(data.resize(image, image_size, resize))
             except (data.ImageError, OSError) as error:
                 _fail(failed, photo, str(error))

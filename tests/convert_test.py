@@ -205,8 +205,26 @@ def test_parts_of_photos_are_taken_as_a_file_says(tmp_path):
         convert.convert_photos(negative, [photos, alone], tmp_path / "new", SIZE, crop=crops)
     assert not (tmp_path / "new").exists()
     crops.write_text(json.dumps({"c.png": [0, 0, 41, 20]}))
-    with pytest.raises(ValueError, match="crops.json: the box of 'c.png'.*40 px wide and 20"):
-        convert.convert_photos(negative, [photos, alone], tmp_path / "new", SIZE, crop=crops)
+    result = convert.convert_photos(negative, [alone, photos], tmp_path / "new", SIZE, crop=crops)
+    assert "crops.json: the box of 'c.png'" in result.failed[alone]
+    assert "40 px wide and 20" in result.failed[alone]
+    assert set(result.written) == {photos / "a.png", photos / "deep" / "b.png"}
+
+
+def test_crops_tell_photos_of_one_name_apart_by_their_folders(tmp_path):
+    """As of two persons, whose photos are numbered."""
+    for name in ("anna", "bert"):
+        write_photo(tmp_path / name / "1.png", (9, 9, 9), size=(40, 20))
+    crops = tmp_path / "crops.json"
+    crops.write_text(json.dumps({"anna/1.png": [0, 0, 20, 20]}))
+    folders = [tmp_path / "anna", tmp_path / "bert"]
+    result = convert.convert_photos(negative, folders, tmp_path / "out", SIZE, crop=crops)
+    anna, bert = (read(result.written[folder / "1.png"]) for folder in folders)
+    assert (anna == 246).all()  # a square: no white bars
+    assert not (bert == 246).all()
+    crops.write_text(json.dumps({"1.png": [0, 0, 20, 20]}))
+    with pytest.raises(ValueError, match="'1.png' must be .*Found: '.*anna/1.png', '.*bert/1.png'"):
+        convert.convert_photos(negative, folders, tmp_path / "new", SIZE, crop=crops)
 
 
 # The command
@@ -391,7 +409,8 @@ def test_converting_back_needs_a_model_with_a_way_back(command, monkeypatch, tmp
 def test_command_takes_parts_of_photos(command, tmp_path, caplog):
     crops = tmp_path / "crops.json"
     crops.write_text(json.dumps({"b.png": [0, 0, 17, 16]}))
-    assert command(FakeModel(), "--crop", str(crops)) == (1, {})
+    status, written = command(FakeModel(), "--crop", str(crops))
+    assert status == 1 and sorted(written) == ["a.png", "c.png"]
     assert "the box of 'b.png'" in caplog.text and "Received: [0, 0, 17, 16]" in caplog.text
 
 

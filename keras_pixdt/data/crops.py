@@ -11,25 +11,27 @@ from typing import Any
 
 import numpy as np
 
+from keras_pixdt.data.images import ImageError
+
 
 def cutter(
     path: str | os.PathLike[str] | None, names: Iterable[str], where: str
 ) -> Callable[[str, np.ndarray], np.ndarray]:
     """Opens a file of crops.
 
-    It is a JSON object. Each entry names an image, by its path within the folder or the archive, or
-    by its base name if no other image has it, and gives the box that is taken of it: `[left, top,
+    It is a JSON object. Each entry names an image by its path or by the end of its path, such as
+    its base name, if no other image's path ends so. It gives the box that is taken: `[left, top,
     right, bottom]`, integers in pixels of the upright image, from its left upper corner. Images
     without an entry are taken whole.
 
     Args:
         path: the file; None takes all images whole.
-        names: of all images, with `/` between folders.
+        names: paths of all images, with `/` between folders.
         where: the folder, for messages.
 
     Returns:
         A function of an image's name, one of `names`, and the image, uint8 (height, width, 3), to
-        the part that is taken. It raises a ValueError that names file and entry where the box is
+        the part that is taken. It raises an `ImageError` that names file and entry where the box is
         not within the image.
 
     Raises:
@@ -43,13 +45,14 @@ def cutter(
         for name in names:
             by_base[pathlib.PurePosixPath(name).name].append(name)
         for entry, box in _read(path).items():
-            of = [name for name in by_base[pathlib.PurePosixPath(entry).name] if name == entry]
-            of = of or by_base[entry]
+            alike = by_base[pathlib.PurePosixPath(entry).name]
+            of = [name for name in alike if name == entry]
+            of = of or [name for name in alike if name.endswith(f"/{entry}")]
             if len(of) != 1 or of[0] in boxes:
                 others = [entry, boxes[of[0]][0]] if len(of) == 1 else of
                 raise ValueError(
-                    f"{path}: the entry {entry!r} must be the path or the base name of one image "
-                    f"in {where}, which no other entry names. "
+                    f"{path}: the entry {entry!r} must be the path, or the end of the path, of one "
+                    f"image in {where}, which no other entry names. "
                     f"Found: {', '.join(map(repr, others)) or 'none'}"
                 )
             boxes[of[0]] = entry, box
@@ -60,7 +63,7 @@ def cutter(
         entry, (left, top, right, bottom) = boxes[name]
         height, width = image.shape[:2]
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-            raise ValueError(
+            raise ImageError(
                 f"{path}: the box of {entry!r}, [left, top, right, bottom], must be within its "
                 f"image, {width} px wide and {height} px high. "
                 f"Received: {[left, top, right, bottom]}"

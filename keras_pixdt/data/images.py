@@ -19,7 +19,7 @@ RESIZES = ("letterbox", "stretch")
 
 
 class ImageError(ValueError):
-    """An image that cannot be read; the message names the file and the reason."""
+    """An image that cannot be read or cropped; the message names the file and the reason."""
 
 
 def read_image(

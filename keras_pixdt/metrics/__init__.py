@@ -16,6 +16,6 @@ __getattr__, __dir__, __all__ = attach(
         "keras_pixdt.metrics.retrieval": ["median_rank", "nearest_rows", "ranks", "recall_at_k"],
         "keras_pixdt.metrics.distribution": ["fid", "kid"],
         "keras_pixdt.metrics.consistency": ["consistency_share", "cosine", "sample_triplets"],
-        "keras_pixdt.metrics.uncertainty": ["standard_error", "standard_error_of_share"],
+        "keras_pixdt.metrics.uncertainty": ["standard_error"],
     },
 )

@@ -23,7 +23,10 @@ def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> floa
         groups: `(n,)`, the product of each; without, each value is a group of its own.
 
     Returns:
-        0 or more; None where there are fewer than two groups, which say nothing of the next.
+        More than 0. Equal values would give 0, which a few photos do not prove: shares that are all
+        0 or all 1 get the error that they would have if one group were of the other kind, 1 / G for
+        groups of one size. None for other equal values, and where there are fewer than two groups,
+        which say nothing of the next.
 
     Raises:
         ValueError: the shapes disagree.
@@ -39,20 +42,9 @@ def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> floa
     count = len(distinct)
     if count < 2:
         return None
+    if np.ptp(values) == 0:
+        if values[0] not in (0, 1):
+            return None
+        values = (group == 0).astype(np.float64)
     sums = np.bincount(group, values - values.mean())
     return math.sqrt(count / (count - 1) * np.square(sums).sum()) / len(values)
-
-
-def standard_error_of_share(share: float, count: int) -> float | None:
-    """Standard error of the share of independent images that something is true of.
-
-    `standard_error` of as many ones and zeros, sqrt(p * (1 - p) / (n - 1)).
-
-    Args:
-        share: p, in [0, 1].
-        count: n, the images.
-
-    Returns:
-        0 or more; None of fewer than two images.
-    """
-    return math.sqrt(share * (1 - share) / (count - 1)) if count > 1 else None

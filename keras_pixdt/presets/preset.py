@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_pixdt.models.adversarial_model import AdversarialModel
 
 
+_TOLERANCE = 1e-6  # epochs by which a phase may begin early, for the rounding of shares
 RESIZES = ("letterbox", "stretch")  # as in `keras_pixdt.data.images`, which presets do not import
 
 
@@ -73,7 +74,7 @@ class Preset(abc.ABC):
 
     def __post_init__(self) -> None:
         """Checks the fields that no other constructor checks."""
-        if any(not 2 <= len(phase) <= 3 for phase in self.phases):
+        if not all(_is_phase(phase) for phase in self.phases):
             self._refuse("phases", "must hold (epochs, learning rate[, batch size])")
         if self.batch_size < 2:
             self._refuse("batch_size", "must be at least 2, for BatchNorm")
@@ -103,6 +104,17 @@ class Preset(abc.ABC):
         """Pairs in a batch, of each phase."""
         return tuple(phase.batch_size or self.batch_size for phase in self.phases)
 
+    def epoch_batch_size(self, epoch: int, epochs: int) -> int:
+        """Pairs in a batch of an epoch: the smallest size of the phases that it touches.
+
+        Args:
+            epoch: counted from 0.
+            epochs: length of the run, over which the phases are stretched.
+        """
+        first, _ = self.phase_at(epoch / epochs)
+        last, _ = self.phase_at((epoch + 1) / epochs - 2 * _TOLERANCE / self.epochs)
+        return min(self.batch_sizes[first : last + 1])
+
     def phase_at(self, progress: float) -> tuple[int, float]:
         """Which phase a share of the training falls into.
 
@@ -115,7 +127,7 @@ class Preset(abc.ABC):
         start, last = 0, len(self.phases) - 1
         for index, phase in enumerate(self.phases):
             over = (progress * self.epochs - start) / phase.epochs
-            if over < 1 - 1e-6 / phase.epochs or index == last:
+            if over < 1 - _TOLERANCE / phase.epochs or index == last:
                 break
             start += phase.epochs
         return index, min(max(over, 0.0), 1.0)
@@ -177,6 +189,18 @@ class Preset(abc.ABC):
                 )
             values[name] = value
         return dataclasses.replace(self, **values)
+
+
+def _is_phase(values: Any) -> bool:
+    """Whether they are an integer, a number and, if there is a third, an integer or None."""
+    if not isinstance(values, (tuple, list)) or not 2 <= len(values) <= 3:
+        return False
+    epochs, rate, *size = values
+    return (
+        type(epochs) is int
+        and type(rate) in (int, float)
+        and all(value is None or type(value) is int for value in size)
+    )
 
 
 def _is_of(value: Any, kind: str) -> bool:

@@ -25,7 +25,7 @@ import numpy as np
 
 from keras_pixdt import data, presets
 from keras_pixdt.data import drawn_digits
-from keras_pixdt.metrics import standard_error_of_share
+from keras_pixdt.metrics import standard_error
 from keras_pixdt.presets.taigman2017 import DomainTransferPreset
 from keras_pixdt.reproduce import common, environment, pictures, settings, unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
@@ -209,7 +209,7 @@ class Experiment:
         )
 
     def _epochs_and_samples(self) -> tuple[int, int]:
-        """Of each network. An epoch goes once through the larger set."""
+        """Of a network that sees all digits. An epoch goes once through the larger set."""
         larger = max(len(self.digits.s.pixels), len(self.digits.t.pixels))
         if self.given.samples is None:
             epochs = self._preset(DTN).epochs
@@ -282,17 +282,19 @@ class Experiment:
             (`keras_pixdt.reproduce.settings`).
         """
         places = sorted(left_out_of)
-        row, (epochs, samples) = self._preset(preset), self._epochs_and_samples()
+        row, (epochs, _) = self._preset(preset), self._epochs_and_samples()
         function = self.function(without if "f" in places else None, row.function_plain)
-
-        def train() -> tuple[keras.Model, dict[str, Any]]:
-            s, t = (
+        domains = data.DomainSet(
+            *(
                 images.pixels if name not in places else _without(images, without).pixels
                 for name, images in (("s", self.digits.s), ("t", self.digits.t))
             )
+        )
+
+        def train() -> tuple[keras.Model, dict[str, Any]]:
             model = unpaired.train(
                 dataclasses.replace(row, function=str(function.path)),
-                data.DomainSet(s, t),
+                domains,
                 epochs=epochs,
                 seed=seed,
                 verbose=self._verbose,
@@ -309,6 +311,7 @@ class Experiment:
             epochs=epochs,
             seed=seed,
         )
+        samples = epochs * len(domains)
         trained = {
             "preset": row.options(),
             "epochs": epochs,
@@ -391,10 +394,9 @@ def share_of(right: np.ndarray) -> dict[str, Any]:
     Returns:
         "accuracy" in %, and its entry of "standard_errors", of images that are independent.
     """
-    share = float(right.mean())
-    error = standard_error_of_share(share, len(right))
+    error = standard_error(right)
     errors = {} if error is None else {ACCURACY.key: 100 * error}
-    return {ACCURACY.key: 100 * share, "standard_errors": errors}
+    return {ACCURACY.key: 100 * float(right.mean()), "standard_errors": errors}
 
 
 # The picture: a line of inputs, then one of each network, the same images above each other.

@@ -27,7 +27,7 @@ import numpy as np
 from keras import ops
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_pixdt.metrics import standard_error_of_share
+from keras_pixdt.metrics import standard_error
 from keras_pixdt.models.discogan import PointDiscoGAN
 from keras_pixdt.reproduce import OUT, common, environment
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
@@ -243,14 +243,12 @@ def summary(measured: Sequence[tuple[int, Measured]]) -> dict[str, Any]:
         "one_to_one_share", the share of the measurements of the second half that did; the
         "history" of all of them.
     """
-    last = measured[-1][1]
+    last, count = measured[-1][1], MODES_A * MEASURED_SAMPLES
     held = list(itertools.takewhile(lambda m: m[1].one_to_one, reversed(measured)))
     second_half = [m.one_to_one for _, m in measured[len(measured) // 2 :]]
     return {
         **last._asdict(),
-        "standard_errors": {
-            "stray": standard_error_of_share(last.stray, MODES_A * MEASURED_SAMPLES)
-        },
+        "standard_errors": {"stray": standard_error(np.arange(count) < round(last.stray * count))},
         "one_to_one_from": held[-1][0] if held else None,
         "one_to_one_share": sum(second_half) / len(second_half),
         "history": [{"iterations": done, **m._asdict()} for done, m in measured],

@@ -404,9 +404,9 @@ def run_pairs(
         (RMSE, CORRELATION, SPREAD),
         list(lines.values()),
         [
-            Claim(key(pair, "disco"), key(pair, other), score.key)
-            for pair in pairs
-            for score in (RMSE, CORRELATION)
+            Claim(key(pair, "disco"), key(pair, other), score.key, least)
+            for pair in worlds
+            for score, least in ((RMSE, _own_error(pair, errors)), (CORRELATION, 0.0))
             for other in ("standard", "reconstruction")
         ],
         settings={
@@ -445,18 +445,24 @@ def run_pairs(
     return result
 
 
-def _yardsticks(pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]]) -> str:
-    """What the scores of a pair are to be compared with.
+def _own_error(pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]]) -> float:
+    """The RMSE of translations with the right azimuths, at worst.
 
     Args:
         pair: kinds of the inputs and of the translations.
         errors: of the regressors of both kinds; see `errors_of`.
     """
     source, target = pair
+    # The RMSE compares two predictions, each with an error of its own.
+    return float(np.hypot(errors[source][_UNCHANGED], max(errors[target].values())))
+
+
+def _yardsticks(pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]]) -> str:
+    """What the scores of a pair are to be compared with; arguments are those of `_own_error`."""
+    source, target = pair
     inputs, outputs = _angles(source), _angles(target)
     worst = max(errors[target], key=errors[target].__getitem__)
-    # The RMSE compares two predictions, each with an error of its own.
-    own = np.hypot(errors[source][_UNCHANGED], errors[target][worst])
+    own = _own_error(pair, errors)
     told = (
         f"{source.capitalize()} to {target}: translations with the right azimuths can have an RMSE "
         f"of {own:.1f} degrees by the regressors' own errors (at worst: {worst}), so that smaller "
@@ -538,6 +544,8 @@ class _World:
             ),
             "steps": int(keras.ops.convert_to_numpy(network.optimizer.iterations)),
             "preset": preset.options(),
+            "epochs": self._given.epochs,
+            "samples": self._given.epochs * len(self._domains.train),
             **kept.found,
         }
         outputs = data.to_uint8(translated).reshape(self._domains.test.shape)

@@ -3,7 +3,7 @@
     pixdt reproduce kwon2019-table1 --data LookBook/ --splits kwon2019 --budget paper
 
 PixelDTGAN draws images of 64 px, the others of 256; each is scored at its own size. All learn from
-images that are stretched to squares (Sec. 4). Small budgets have 64 px, letterboxed, for all. The
+images that are stretched to squares (Sec. 4). Small budgets have 64 px for all. The
 paper searches products by the features of a DenseNet of ImageNet: `--embedder densenet121`, where
 its weights are present. Without, an embedder is trained on the training products.
 """
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from keras_pixdt import presets
 from keras_pixdt.presets.isola2017 import Pix2PixPreset
+from keras_pixdt.presets.kwon2019 import RESIZE
 from keras_pixdt.reproduce import paired, yoo2016_table3
 from keras_pixdt.reproduce.paired import KID, RMSE, SSIM, recall
 from keras_pixdt.reproduce.result import Claim
@@ -35,13 +36,16 @@ def _pix2pix() -> Pix2PixPreset:
     return dataclasses.replace(preset, width=0.25)
 
 
+def _pldt(preset: presets.Preset) -> presets.Preset:
+    """Yoo et al. letterbox photos; here all images are resized alike (Sec. 4)."""
+    return dataclasses.replace(preset, resize=RESIZE)
+
+
 OURS = "ours"
 METHODS = (
     paired.Method(
-        "pldt", "PLDT (Yoo et al. 2016)",
-        # Sec. 4: all images are resized alike. Yoo et al. letterbox them.
-        dataclasses.replace(presets.get("yoo2016"), resize="stretch"),
-        yoo2016_table3.small("yoo2016"),
+        "pldt", "PLDT (Yoo et al. 2016)", _pldt(presets.get("yoo2016")),
+        _pldt(yoo2016_table3.small("yoo2016")),
         paper("0.2921", "0.4096", "0.1787"),
     ),
     paired.Method(

@@ -125,6 +125,17 @@ class Table:
         """What a row trains at a budget."""
         return method.small if self.budgets[budget].small else method.preset
 
+    def methods_at(self, budget: str) -> dict[str, Method]:
+        """The rows by their keys, without those that are the same as an earlier one at a budget."""
+        found: dict[str, Method] = {}
+        for method in self.methods:
+            same = (self.preset(method, budget), method.convert, method.more, method.trained)
+            if same not in [
+                (self.preset(m, budget), m.convert, m.more, m.trained) for m in found.values()
+            ]:
+                found[method.key] = method
+        return found
+
     def measured_by(self, embedder: str) -> Table:
         """The table whose columns and notes say what images are compared with."""
         head, sentence = EMBEDDERS[embedder]
@@ -178,8 +189,8 @@ def run_table(
         rows: the data, and where networks are kept.
         budget: a key of `table.budgets`.
         seeds: how many, instead of the budget's.
-        keys: of the methods, those to run; by default all. Others are in the table as well if all
-            their seeds are kept.
+        keys: of `table.methods_at(budget)`, those to run; by default all. Others are in the table
+            as well if all their seeds are kept.
         finish: adds pictures of the networks of seed 0 to the result; by default the table's
             rows on the same photos.
 
@@ -189,7 +200,7 @@ def run_table(
     table = table.measured_by(rows.embedder_name)
     given = table.budgets[budget]
     seeds = given.seeds if seeds is None else seeds
-    methods = {method.key: method for method in table.methods}
+    methods = table.methods_at(budget)
     keys = list(keys or methods)
     common.check(keys, list(methods), seeds)
     chosen = {key: table.preset(method, budget) for key, method in methods.items()}
@@ -214,7 +225,7 @@ def run_table(
         table.name,
         table.title,
         table.scores,
-        [Row(m.key, m.title, m.paper, trained=m.trained) for m in table.methods],
+        [Row(m.key, m.title, m.paper, trained=m.trained) for m in methods.values()],
         table.claims,
         settings={
             "budget": budget,

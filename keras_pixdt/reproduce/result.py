@@ -15,8 +15,8 @@ from keras_pixdt.reproduce import settings as row_settings
 
 LEGEND = (
     "Noise: the standard deviations over the seeds, or with one seed the standard errors over the "
-    "test images, of both rows (the root of the sum of squares): a low bar, which with one seed a "
-    "sixth of all pairs of equal rows pass, and which then leaves out how another training ends."
+    "test images, of both rows (the root of the sum of squares), or the error of what measures, if "
+    "that is more. A low bar: with one seed it leaves out how another training ends."
 )
 _VERDICTS = {True: "holds", False: "does not hold", None: "not decided"}
 
@@ -54,11 +54,13 @@ class Claim:
         better: key of the row that is said to be better.
         worse: key of the other row.
         score: key of the score.
+        least: what measures the score may err by as much: up to this lead nothing is decided.
     """
 
     better: str
     worse: str
     score: str
+    least: float = 0.0
 
 
 @dataclasses.dataclass
@@ -165,13 +167,12 @@ class Result:
         """Of each claim whose rows have been run: does it hold here?
 
         The lead is that of the row that is said to be better, the difference of the means over the
-        seeds that both rows have. The claim holds where it is larger than the noise of both rows,
-        the root of the sum of the squares of `Row.noise`, and does not hold where the other row
-        leads by more than that. Otherwise nothing is decided.
+        seeds that both rows have. The claim holds where it is larger than the noise: that of both
+        rows, the root of the sum of the squares of `Row.noise`, or `Claim.least` if that is more.
+        It does not hold where the other row leads by more than that. Otherwise nothing is decided.
 
-        This is a low bar. With one seed, the noise is one standard error over the test images: a
-        sixth of all pairs of equal rows lead by more, and how differently another training would
-        end is not in it.
+        This is a low bar. With one seed, the noise is about one standard error over the test
+        images, and how differently another training would end is not in it.
 
         Returns:
             Dicts with "claim", a sentence, and the key of its "score"; "verdict": "holds", "does
@@ -197,7 +198,7 @@ class Result:
             lead = mean_high - mean_low
             noises = [row.noise(score.key, seeds) for row in (better, worse)]
             known = [noise for noise in noises if noise is not None]
-            noise = math.hypot(*known) if len(known) == 2 else None
+            noise = max(math.hypot(*known), claim.least) if len(known) == 2 else None
             holds = None if noise is None or abs(lead) <= noise else lead > 0
             verdicts.append(
                 {

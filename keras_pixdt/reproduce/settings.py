@@ -74,8 +74,8 @@ def steps(preset: presets.Preset, epochs: int, samples: int) -> int:
         samples: that are seen in all of them; what is left of an epoch after its last whole batch
             is not.
     """
-    phases = (preset.phase_at(epoch / epochs)[0] for epoch in range(epochs))
-    return sum(samples // epochs // preset.batch_sizes[phase] for phase in phases)
+    sizes = (preset.epoch_batch_size(epoch, epochs) for epoch in range(epochs))
+    return sum(samples // epochs // size for size in sizes)
 
 
 def table(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> list[list[str]]:

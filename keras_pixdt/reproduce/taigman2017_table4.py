@@ -30,7 +30,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -198,12 +198,12 @@ class _Folder:
             )
         return found[0] if found else None
 
-    def read(self, names: Sequence[str], size: int) -> list[np.ndarray | None]:
-        """Images letterboxed to uint8 (size, size, 3); None for those that cannot be read."""
+    def read(self, names: Sequence[str], size: int, resize: str) -> list[np.ndarray | None]:
+        """Images made square, uint8 (size, size, 3); None for those that cannot be read."""
 
         def read(name: str) -> np.ndarray | None:
             decoded = files.decode(lambda: self._files.read(name), name, self.path)
-            return None if decoded is None else data.letterbox(decoded[0], size)
+            return None if decoded is None else data.resize(decoded[0], size, resize)
 
         with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(read, names))
@@ -250,16 +250,18 @@ class _Embedder:
                 f"The embedder {embedder} must take square RGB images, (None, size, size, 3), and "
                 f"give one vector for each. Received a model that takes {takes} and gives {gives}"
             )
-        self.size = takes[1] or run.preset.image_size
+        self._size = takes[1] or run.preset.image_size
+        self._resize = getattr(self._model, "resize", run.preset.resize)
         if _same_weights(self._model, getattr(run.model, "function", None)):
             logging.warning(
                 "The embedder is the run's own f, for which G was trained: the ranks of converted "
                 "images are too good. The paper searches by another network."
             )
 
-    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Features (n, d) of images, uint8 (size, size, 3) each."""
-        return np.asarray(self._model.predict_on_batch(data.to_float(np.stack(images))))
+    def __call__(self, images: Iterable[np.ndarray]) -> np.ndarray:
+        """Features (n, d) of images, uint8 (height, width, 3) each."""
+        fitted = [data.resize(image, self._size, self._resize) for image in images]
+        return np.asarray(self._model.predict_on_batch(data.to_float(np.stack(fitted))))
 
     def features(
         self, folder: _Folder, names: Sequence[str], skipped: files.Skipped
@@ -268,14 +270,15 @@ class _Embedder:
         readable: list[str] = []
         features = [np.empty((0, self._model.output_shape[1]), np.float32)]
         for batch in _batches(names):
-            images = dict(zip(batch, folder.read(batch, self.size), strict=True))
+            read = folder.read(batch, self._size, self._resize)
+            images = dict(zip(batch, read, strict=True))
             for name in batch:
                 if images[name] is None:
                     skipped.add(files.UNREADABLE, name)
             found = {name: image for name, image in images.items() if image is not None}
             if found:
                 readable.extend(found)
-                features.append(self(list(found.values())))
+                features.append(self(found.values()))
         return readable, np.concatenate(features)
 
 
@@ -392,7 +395,9 @@ def find(
             person["counterpart"] if rank == 1 else others[row]
             for person, rank, row in zip(people, *ranked["converted"], strict=True)
         ]
-        picture = _picture(folders, people[:PICTURED], converted, nearest[:PICTURED])
+        picture = _picture(
+            folders, people[:PICTURED], converted, nearest[:PICTURED], trained.preset.resize
+        )
     return found, picture
 
 
@@ -468,10 +473,11 @@ def _convert(
     shown: list[np.ndarray] = []
     features = []
     for batch in _batches(people):
-        x = np.stack(_all(photos.read([p["photo"] for p in batch], run.preset.image_size)))
+        names, preset = [person["photo"] for person in batch], run.preset
+        x = np.stack(_all(photos.read(names, preset.image_size, preset.resize)))
         converted = data.to_uint8(run.convert(data.to_float(x)))
         shown.extend(converted[: PICTURED - len(shown)])
-        features.append(network([data.letterbox(image, network.size) for image in converted]))
+        features.append(network(converted))
     return np.stack(shown), np.concatenate(features)
 
 
@@ -485,11 +491,12 @@ def _picture(
     people: Sequence[Mapping[str, str]],
     converted: np.ndarray,
     nearest: Sequence[str],
+    resize: str,
 ) -> np.ndarray:
     """A row for each photo: x, the drawn image if there are any, G(x), the nearest to G(x)."""
 
     def column(role: str, names: Sequence[str]) -> np.ndarray:
-        return np.stack(_all(folders[role].read(names, converted.shape[1])))
+        return np.stack(_all(folders[role].read(names, converted.shape[1], resize)))
 
     before = [role for role in ("photo", "drawn") if role in folders]
     return data.image_grid(

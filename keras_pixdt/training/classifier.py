@@ -32,6 +32,7 @@ def train_classifier(
     classes: int,
     *,
     epochs: int = EPOCHS,
+    least_steps: int = 0,
     batch_size: int = BATCH_SIZE,
     width: float = 1.0,
     plain: bool = False,
@@ -56,6 +57,7 @@ def train_classifier(
         labels: int `(n,)` in [0, classes).
         classes: how many there are; classes without an image are fine.
         epochs: how often it sees each image; unless `plain`, moved at random each time.
+        least_steps: as many epochs more as it takes to update the weights so often.
         batch_size: images in a batch.
         width: factor on the numbers of filters.
         plain: whether the loss is cross entropy and nothing else, of the images as they are, and f
@@ -85,6 +87,7 @@ def train_classifier(
     classifier = domain_transfer.build_classifier(function, classes, decay)
     one_hot = np.eye(classes, dtype=np.float32)[labels]
     batches = _Moved(images, one_hot, min(batch_size, len(images)), seed, shift)
+    epochs = max(epochs, -(-least_steps // len(batches)))
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * len(batches))
     classifier.compile(
         keras.optimizers.Adam(rate),

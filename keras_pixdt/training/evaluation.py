@@ -319,6 +319,11 @@ def evaluate_labels(
         ValueError: as of `evaluate`, or labels are missing.
     """
     _check(domain_sets, split, batch_size)
+    if "train" not in domain_sets:
+        raise ValueError(
+            "`domain_sets` must have 'train', whose targets tell how good the target classifier "
+            f"is. Received: {sorted(domain_sets)}"
+        )
     domains, unseen = domain_sets[split], domain_sets["train"]
     if domains.source_labels is None or unseen.target_labels is None:
         raise ValueError(

@@ -84,7 +84,7 @@ CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 _ENDLESS = 1_000_000  # epochs
 CLASSIFIER_SEED = 0
-_JUDGE_STEPS = 200  # at least, also where the other splits have few images
+_JUDGE_STEPS = 200  # however few images the other splits have
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
 
 
@@ -315,14 +315,19 @@ class Run:
         path = self.workdir / JUDGE
         if not path.exists():
             logging.info("Training the judge on targets that the model has not seen")
-            others = [part for split, part in domains.items() if split != "train"]
-            images = np.concatenate([part.targets for part in others])
-            least = -(-_JUDGE_STEPS * classifier.BATCH_SIZE // len(images))
+            images, labels = zip(
+                *(
+                    (part.targets, part.target_labels.index)
+                    for split, part in domains.items()
+                    if split != "train" and part.target_labels is not None
+                ),
+                strict=True,
+            )
             trained = classifier.train_classifier(
-                images,
-                np.concatenate([part.target_labels.index for part in others if part.target_labels]),
+                np.concatenate(images),
+                np.concatenate(labels),
                 len(target.names),
-                epochs=max(classifier.EPOCHS, least),
+                least_steps=_JUDGE_STEPS,
                 width=preset.function_width,  # of f's architecture (Sec. 5.1)
                 seed=CLASSIFIER_SEED,
             )

@@ -42,10 +42,11 @@ class Schedule(keras.callbacks.Callback):
 
     Before each step it sets the rate of all players, and tells a model that has a method
     `on_phase(index, progress)` the phase's index and the share of it that is over once the step is
-    done, above 0 and at most 1. A phase begins with the step that it begins with, within an epoch
-    too: however short the run is, no phase is left out. The size of the batches is that of the
-    phase in which an epoch begins. With a time limit, training ends with the first batch that
-    begins when the time is over.
+    done, above 0 and at most 1. A phase begins within an epoch too, so that a short run leaves none
+    out that is as long as a step. An epoch has batches of one size, the smallest of the phases that
+    it touches. With a time limit it is not known how long a step will take: the share is the one
+    that is over before it, the size that of the phase in which the epoch begins, and training ends
+    with the first batch that begins when the time is over.
 
     Example:
         ```python
@@ -94,8 +95,7 @@ class Schedule(keras.callbacks.Callback):
         if progress.epoch != epoch:
             progress.epoch, progress.batch = epoch, 0
         if not progress.batch:
-            index, _ = self._preset.phase_at(self._share())
-            progress.batch_size = self._preset.batch_sizes[index]
+            progress.batch_size = self._batch_size()
         self._first_batch = progress.batch
         self._batches.start_epoch(epoch, progress.batch_size, progress.batch)
         self._steps = progress.batch + len(self._batches)
@@ -123,6 +123,13 @@ class Schedule(keras.callbacks.Callback):
         assert self._epochs is not None
         return (self.progress.epoch + self.progress.batch / self._steps) / self._epochs
 
+    def _batch_size(self) -> int:
+        """Of the epoch that begins."""
+        if self._epochs is not None:
+            return self._preset.epoch_batch_size(self.progress.epoch, self._epochs)
+        index, _ = self._preset.phase_at(self._share())
+        return self._preset.batch_sizes[index]
+
     def _follow(self) -> None:
         """Sets what the phases say about the step that comes."""
         preset = self._preset
@@ -135,8 +142,7 @@ class Schedule(keras.callbacks.Callback):
         if self._minutes is None:
             assert self._epochs is not None
             over += preset.epochs / (self._epochs * self._steps * preset.phases[index].epochs)
-        # How long a step will take is not known; a share of 0 would leave what fades in without a
-        # gradient.
+        # With a time limit, a share of 0 would leave what fades in without a gradient.
         self._model.on_phase(index, min(max(over, _SMALLEST_SHARE), 1.0))
 
 

@@ -31,7 +31,11 @@ def test_boxes_are_taken_of_the_images_that_entries_name(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "names", "message"),
     [
-        ({"4.png": [0, 0, 1, 1]}, NAMES, "the entry '4.png' must be the path or.*Found: none"),
+        (
+            {"4.png": [0, 0, 1, 1]},
+            NAMES,
+            "the entry '4.png' must be the path, or.*Found: none",
+        ),
         ({"anna/3.png": [0, 0, 1, 1]}, NAMES, "the entry 'anna/3.png'.*in folder.*Found: none"),
         ({"1.png": [0, 0, 1, 1]}, ["a/1.png", "b/1.png"], "Found: 'a/1.png', 'b/1.png'"),
         (

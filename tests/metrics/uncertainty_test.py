@@ -3,14 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from keras_pixdt.metrics import standard_error, standard_error_of_share
+from keras_pixdt.metrics import standard_error
 
 
 def test_values_of_their_own_by_hand():
     # 1, 2, 6: mean 3, residuals -2, -1, 3, sample variance 14 / 2 = 7.
     assert standard_error([1, 2, 6]) == pytest.approx(math.sqrt(7 / 3))
     assert standard_error([1, 2, 6], [4, 0, 9]) == pytest.approx(math.sqrt(7 / 3))
-    assert standard_error([5.0, 5.0]) == 0
 
 
 def test_groups_by_hand():
@@ -49,8 +48,14 @@ def test_shapes_that_disagree():
         standard_error([1, 2, 3], [0, 0])
 
 
-def test_shares_are_means_of_ones_and_zeros():
-    assert standard_error_of_share(0.25, 4) == pytest.approx(standard_error([0, 0, 1, 0]))
-    assert standard_error_of_share(0.9, 101) == pytest.approx(0.03)
-    assert standard_error_of_share(1.0, 9) == 0
-    assert standard_error_of_share(1.0, 1) is None
+@pytest.mark.parametrize("value", [0, 1, True])
+def test_equal_shares_are_as_sure_as_if_one_were_another(value):
+    """So that two photos that are both right do not prove anything."""
+    assert standard_error([value] * 9) == pytest.approx(1 / 9)
+    assert standard_error([value] * 9) == pytest.approx(standard_error([1 - value] + [value] * 8))
+    groups = [0, 0, 1, 1, 2, 2]
+    assert standard_error([value] * 6, groups) == pytest.approx(1 / 3)
+
+
+def test_other_equal_values_have_none():
+    assert standard_error([5.0, 5.0]) is None

@@ -55,7 +55,7 @@ def test_those_for_two_cores_differ_by_stages_alone(name):
     assert {key: options[key] for key in same} == {key: whole[key] for key in same}
     assert options["image_size"] == 64 and options["reference"].startswith("none")
     assert options["mirror"]  # few photos are soon known by heart
-    assert options["resize"] == "letterbox"  # as the other presets for minutes
+    assert options["resize"] == "stretch"
     # The last stages of the whole, with batches as in the paper, and rates that fall.
     assert options["phases"] == whole["phases"][-2 * SMALL[name] :]
     epochs, rates, sizes = zip(*whole["phases"], strict=True)

@@ -182,6 +182,7 @@ def test_yardsticks_by_hand():
     told = kim2017_fig5._yardsticks(("car", "head"), errors)
     assert told.startswith("Car to head: ") and "RMSE of 5.0 degrees" in told  # 3 and 4
     assert "(at worst: blur)" in told
+    assert kim2017_fig5._own_error(("car", "head"), errors) == 5
     # Root mean squares of 0, 15, ... 75 and of 0, 15, ... 90 to both sides: 47.4, 56.1.
     assert "look ahead have 47 and no spread; drawn objects have a spread of 56." in told
     assert told.endswith("have 9.5.")  # a fifth of 47.4
@@ -333,6 +334,6 @@ def test_faces_are_rows_of_their_own(tiny, tmp_path, monkeypatch):
     assert [row.key for row in result.rows][3:] == [
         "head-head-standard", "head-head-reconstruction", "head-head-disco",
     ]  # fmt: skip
-    assert result.title == "Figs. 5 and 6 of Kim et al. 2017" and len(result.claims) == 8
+    assert result.title == "Figs. 5 and 6 of Kim et al. 2017" and len(result.claims) == 4
     errors = result.settings["RMSE of regressors on test objects"]
     assert errors.startswith("head ") and "car " not in errors  # no car was drawn

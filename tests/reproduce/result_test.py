@@ -108,6 +108,14 @@ def test_lead_and_noise_are_in_the_verdict():
     assert verdicts_of([None], [0.20]).verdicts() == []  # not defined in the only seed
 
 
+def test_a_lead_within_the_error_of_what_measures_decides_nothing():
+    found = verdicts_of([0.59, 0.53], [0.44, 0.52])  # a lead of 0.08 over a noise of 0.07
+    found.claims = [Claim("a", "b", "x", least=0.1)]
+    assert told(found) == "not decided: lead 0.08, noise 0.10 (ahead in 2 of 2 seeds)"
+    found.claims = [Claim("a", "b", "x", least=0.05)]
+    assert told(found).startswith("holds: lead 0.08, noise 0.07")
+
+
 def test_what_is_not_trained_stands_for_all_seeds():
     # Deviation 0.03 * sqrt(2) over the seeds of B, error 0.05 of A, which has no others.
     (verdict,) = verdicts_of([(0.8, 0.05)], [0.6, 0.66], trained=False).verdicts()
@@ -130,7 +138,7 @@ def test_the_files_hold_the_table(tmp_path):
     # 0.31 and 0.30, each with a deviation of 0.02 / sqrt(2).
     lead = "in RMSE: not decided: lead 0.0100, noise 0.0200 (ahead in 1 of 2 seeds)"
     assert f"- Method B is better than Method A {lead}" in markdown
-    assert "a low bar" in markdown and markdown.count("Noise: ") == 1
+    assert "A low bar" in markdown and markdown.count("Noise: ") == 1
     assert "Recall@10: not decided (one seed, and no standard error" in markdown
     assert "Noise: " not in result(claims=[]).markdown()
     assert "`pixdt reproduce t1`, budget: cpu." in markdown
@@ -143,7 +151,7 @@ def test_the_files_hold_the_table(tmp_path):
     page = (tmp_path / "t1.html").read_text("utf-8")
     assert "A &lt;picture&gt;" in page and "data:image/png;base64," in page
     assert "keras 3.15" in page and "not decided: lead -0.0100" in page and "**" not in page
-    assert "a low bar" in page
+    assert "A low bar" in page
     assert "<svg" in page and "0.3100 ± 0.0141" in page
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "t1.html", "t1.json", "t1.md", "t1.png",

@@ -33,9 +33,9 @@ def mean_color():
     return keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
 
 
-def run_of(workdir, **attributes):
+def run_of(workdir, resize="letterbox", **attributes):
     """A run that exchanges dark and light of blue, and keeps red and green."""
-    preset = dataclasses.replace(presets.get("taigman2017"), image_size=SIZE)
+    preset = dataclasses.replace(presets.get("taigman2017"), image_size=SIZE, resize=resize)
     flip = np.array([1, 1, -1], "float32")
     model = types.SimpleNamespace(predict_on_batch=lambda x: x * flip, **attributes)
     return Run(workdir, preset, {}, 0, model)
@@ -265,6 +265,22 @@ def test_embedders_of_a_fixed_size_get_it(folders, tmp_path, said):
     assert table4.find("run", *folders, embedder=str(flat))[0]["ranks"] == expected
 
 
+@pytest.mark.parametrize("resize", ["letterbox", "stretch"])
+def test_images_are_made_square_as_the_runs_are(resize, folders, workdir, monkeypatch):
+    """Tall ones: all red, or with white bars beside them, for G and for the embedder."""
+    run = run_of(workdir, resize)
+    monkeypatch.setattr(table4, "load_run", lambda path: run)
+    photos, gallery, _ = folders
+    tall = Image.new("RGB", (8, 16), RED)
+    tall.save(photos / "anna.png")
+    _, picture = table4.find("run", photos, gallery)
+    yellow = (255, 255, 0)  # what G makes of white
+    edges = (tuple(picture[8, 0]), tuple(picture[8, SIZE + 2]))  # of the photo and of G(x)
+    assert edges == ((RED, MAGENTA) if resize == "stretch" else (WHITE, yellow))
+    (feature,) = table4._Embedder(run, "trained")([np.array(tall)])
+    np.testing.assert_allclose(feature, [1, -1, -1] if resize == "stretch" else [1, 0, 0])
+
+
 def test_the_runs_own_f_is_warned_of(workdir, tmp_path, said):
     image = keras.Input((4, 4, 3))
     f, other = (
@@ -294,11 +310,12 @@ def test_command_writes_the_table(folders, workdir, said, tmp_path):
     assert converted["settings"]["image_size"] == SIZE
     assert written["settings"]["gallery"] == "4 (distractors and the photo's counterpart)"
     assert "1 unreadable" in written["settings"]["left out"]
-    # Drawn images have ranks 4 and 2, converted ones 3 and 1: both means have an error of 1, the
-    # half of rank 1 one of a half, and all ranks are below 5. Two photos decide nothing.
+    # Drawn images have ranks 4 and 2, converted ones 3 and 1: both means have an error of 1, and
+    # all shares one of a half: none, half and all of two. Two photos decide nothing.
     assert [(v["claim"].rsplit(" in ")[-1], v["lead"], v["noise"]) for v in written["claims"]] == [
         ("Median rank", 1, None), ("Mean rank", 1, pytest.approx(np.sqrt(2))),
-        ("Rank-1 accuracy", 0.5, pytest.approx(0.5)), ("Rank-5 accuracy", 0, 0),
+        ("Rank-1 accuracy", 0.5, pytest.approx(np.sqrt(0.5))),
+        ("Rank-5 accuracy", 0, pytest.approx(np.sqrt(0.5))),
     ]  # fmt: skip
     assert {v["verdict"] for v in written["claims"]} == {"not decided"}
     text = (out / "taigman2017-table4.md").read_text()
@@ -390,9 +407,9 @@ def test_the_stand_in_by_hand(by_color, tmp_path):
     # Blue becomes black, to which a darker blue (0.64) is nearer than green (0.46).
     assert found["converted"][0]["ranks"] == found["converted"][1]["ranks"] == [3, 1]
     assert found["photo"][0].items() >= table4.measures(np.array([1, 1])).items()
-    # Ranks 3 and 1: a deviation of sqrt(2) over sqrt(2), and of shares 1 and a half of two.
+    # Ranks 3 and 1: a deviation of sqrt(2) over sqrt(2); shares of a half and of all of two.
     assert found["converted"][0]["standard_errors"] == {
-        "mean_rank": pytest.approx(1.0), "rank_1_accuracy": 0.5, "rank_5_accuracy": 0.0,
+        "mean_rank": pytest.approx(1.0), "rank_1_accuracy": 0.5, "rank_5_accuracy": 0.5,
     }  # fmt: skip
     assert found["chance"][0]["median_rank"] == 2.5
     assert not result.verdicts() and table4.GARMENTS_NOTE in result.markdown()

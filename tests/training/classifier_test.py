@@ -45,6 +45,16 @@ def test_learns_what_is_easy_to_tell(tmp_path, monkeypatch):
         np.testing.assert_array_equal(loaded(images[:3]), model(images[:3]))
 
 
+@pytest.mark.parametrize(("least", "steps"), [(0, 4), (4, 4), (5, 6), (9, 10)])
+def test_epochs_go_on_until_there_are_enough_steps(least, steps):
+    """Of 20 images, an epoch has two batches of 8."""
+    images, labels = halves(20)
+    trained = train_classifier(
+        images, labels, 2, epochs=2, least_steps=least, batch_size=8, width=1 / 64
+    )
+    assert int(trained.optimizer.iterations) == steps
+
+
 def test_the_seed_decides_all():
     images, labels = halves(4)
     first, again = (

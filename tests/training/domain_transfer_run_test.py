@@ -108,6 +108,8 @@ def test_batches_of_any_size_are_judged_alike(finished):
         unlabelled = {**domains, split: data.DomainSet(part.sources, part.targets)}
         with pytest.raises(ValueError, match="'test' and the targets of 'train' must have labels"):
             evaluation.evaluate_labels(finished.convert, unlabelled, judge)
+    with pytest.raises(ValueError, match=r"must have 'train'.*Received: \['test'\]"):
+        evaluation.evaluate_labels(finished.convert, {"test": domains["test"]}, judge)
 
 
 def content(images):
@@ -124,7 +126,9 @@ def test_f_g_and_the_judge_learn_from_the_images_that_are_documented(
 
     def spy(images, labels, classes, **options):
         learned.append((content(images), np.asarray(labels), len(images)))
-        return train_classifier(images, labels, classes, **{**options, "epochs": 1})
+        assert options.get("least_steps", 0) == (200 if len(learned) == 2 else 0)  # the judge
+        options.update(epochs=1, least_steps=0)
+        return train_classifier(images, labels, classes, **options)
 
     monkeypatch.setattr(run.classifier, "train_classifier", spy)
     splits = {}

@@ -110,6 +110,21 @@ def test_no_phase_is_left_out_however_long_the_run_is(epochs):
     assert all(0 < share <= 1 for *_, share in steps)
 
 
+def test_a_phase_shorter_than_a_step_is_left_out():
+    steps = sum(by_step(staged((1, 1e-3, 30), (1, 5e-4, 30), (2, 1e-4, 30)), 1), [])
+    assert [index for _, _, index, _ in steps] == [0, 2]
+
+
+def test_an_epoch_has_the_smallest_batches_of_the_phases_that_it_touches():
+    """What fits into memory in a later stage decides, not the stage in which the epoch begins."""
+    preset = staged((1, 1e-3, 30), (2, 5e-4, 10), (1, 1e-4, 20))
+    sizes = {1: [10], 2: [10, 10], 3: [10, 10, 10], 4: [30, 10, 10, 20], 8: 2 * [30] + 4 * [10]}
+    for epochs, expected in sizes.items():
+        found = [{step[1] for step in epoch} for epoch in by_step(preset, epochs)]
+        assert found[: len(expected)] == [{size} for size in expected]
+        assert [preset.epoch_batch_size(i, epochs) for i in range(len(expected))] == expected
+
+
 def test_the_rate_reaches_every_player():
     model = PixelDTGAN(image_size=16, width=1 / 32)
     model.compile(keras.optimizers.SGD(1e-3))
