@@ -263,8 +263,8 @@ def export_run(
 
     Args:
         run: what `keras_pixdt.load_run` returns.
-        directory: as of `export_converter`.
-        variants: as of `export_converter`.
+        directory: see `export_converter`.
+        variants: see `export_converter`.
         reverse: whether the files have the signature `reverse` too.
         licence: of the files, for the metadata.
 
@@ -273,7 +273,7 @@ def export_run(
 
     Raises:
         ValueError: `reverse`, and the run's model has no way back.
-        ExportError: as of `export_converter`.
+        ExportError: see `export_converter`.
     """
     domains = run.domains()
     back: dict[str, Any] = {}

@@ -253,12 +253,14 @@ def _graph_fields(
     target = "Product image, RGB, white around the garment"
     about = "From a photo to the product image"
     if both_ways:
-        source, target = (f"Image of the {domain} domain, RGB" for domain in ("first", "second"))
+        source, target = (f"Image of the {x} domain, {card.photo()}" for x in ("first", "second"))
         about = "From an image of the first domain to one of the second"
     if signature == EMBED:
         return {
             0: EMBED,
-            1: "From a product image to the vector that products are searched with.",
+            1: "From such an image to the vector that they are searched with."
+            if both_ways
+            else "From a product image to the vector that products are searched with.",
             2: [_image_fields(target, quantized=False)],
             3: [
                 {

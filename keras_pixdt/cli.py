@@ -211,8 +211,8 @@ def _parser() -> argparse.ArgumentParser:
         "--reverse",
         action="store_true",
         help="convert images of the second domain to the first, by a DiscoGAN, or by a file that "
-        "was exported from one with --reverse. (A run whose preset has reverse=True converts B to "
-        "A, and by this option A to B)",
+        "was exported from one with --reverse. (In a run whose preset has reverse=True, from the "
+        "first to the second)",
     )
     convert.add_argument(
         "--super-resolution",
@@ -250,8 +250,8 @@ def _parser() -> argparse.ArgumentParser:
         "--reverse",
         action="store_true",
         help="write the way back of a DiscoGAN too, from the second domain to the first, as the "
-        "signature `reverse`. (A run whose preset has reverse=True converts B to A, and back A to "
-        "B)",
+        "signature `reverse`. (In a run whose preset has reverse=True, from the first to the "
+        "second)",
     )
 
     index = _command(

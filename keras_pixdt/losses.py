@@ -23,6 +23,11 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     return ops.mean(labels * ops.softplus(-logits) + (1 - labels) * ops.softplus(logits))
 
 
+# How a converter is trained through a discriminator whose loss is the cross entropy: to minimize
+# -log D, or to maximize the discriminator's own loss.
+CONVERTER_OBJECTIVES = ("non_saturating", "saturating")
+
+
 # Distances. Each takes x and y, of one shape (batch, ...), to a scalar, which is 0 for equal ones.
 
 # in none of the papers
@@ -50,8 +55,9 @@ def huber(x: Tensor, y: Tensor) -> Tensor:
 def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """1 - cosine of the angle between x and y, each sample one vector; mean over samples.
 
-    It does not see lengths. Of vectors of features that is their strength; of images in [-1, 1],
-    whose 0 is a middle gray, it is their contrast: a fainter image is as near as the image itself.
+    It does not see lengths. The length of a vector of features is their strength. The length of an
+    image in [-1, 1], whose 0 is a middle gray, is its contrast: a fainter image is as near as the
+    image itself.
     """
     x, y = (ops.normalize(ops.reshape(values, (ops.shape(values)[0], -1))) for values in (x, y))
     return 1.0 - ops.mean(ops.sum(x * y, axis=-1))

@@ -433,18 +433,18 @@ def make_server(
     """A server that is bound to its port, and serves when `serve_forever` is called.
 
     Args:
-        index: as of `collect`.
-        model: as of `collect`.
+        index: see `collect`.
+        model: see `collect`.
         port: on 127.0.0.1; 0 takes one that is free.
-        example: as of `collect`.
-        client: as of `collect`.
+        example: see `collect`.
+        client: see `collect`.
 
     Returns:
         The server; its `url` is where the page is.
 
     Raises:
-        FileNotFoundError: as of `collect`.
-        ValueError: as of `collect`, or the port is taken.
+        FileNotFoundError: see `collect`.
+        ValueError: see `collect`, or the port is taken.
     """
     resources = collect(index, model, example=example, client=client)
     try:

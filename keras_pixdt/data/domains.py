@@ -70,7 +70,7 @@ def load_domains(
     A set of TFDS with an attribute is split anew: of CelebA's persons, who have several photos
     each, one may be in two splits.
 
-    Of a folder or an archive, parts of the images can be taken, such as their faces: `crop` and
+    Parts of the images of a folder or an archive can be taken, such as their faces: `crop` and
     `target_crop` are JSON files like `{"anna/1.jpg": [40, 20, 192, 172]}`, with the left, top,
     right and bottom edge in pixels of the upright image; images that are not named are taken whole.
     `keras_pixdt.data.crops` has the rules. Splits are those of the whole images.

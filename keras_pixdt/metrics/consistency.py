@@ -52,7 +52,7 @@ def triplet_shares(
     other: np.ndarray,
     similarity: Callable[[np.ndarray, np.ndarray], np.ndarray] = cosine,
 ) -> np.ndarray:
-    """Of each triplet the share of its two comparisons that hold; see `consistency_share`.
+    """The share of the two comparisons of each triplet that hold; see `consistency_share`.
 
     Returns:
         float64 `(n,)`: 0, 0.5 or 1.

@@ -663,10 +663,10 @@ class AdversarialModel(
     def converter_passes(
         self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
     ) -> list[Tensor]:
-        """The passes in which a training step normalizes what the model converts.
+        """The passes of a training step whose statistics converted images depend on.
 
         BatchNorm's statistics of averaged weights are measured in them. Here it is one pass, of the
-        converter on `source`. A model whose networks see other images too overrides it.
+        converter on `source`. A model that converts other images too overrides it.
 
         Args:
             batch: as for `adversarial_step`.

@@ -170,12 +170,6 @@ def build_mlp(
     return keras.Model(point, x, name=name)
 
 
-# Reconstruction: the distance d of Eq. 3. Sec. 2.1 names L1, L2 and Huber, Sec. 2.3 MSE, cosine
-# distance and hinge loss.
-
-RECONSTRUCTIONS = DISTANCES
-
-
 # Objective and step: Secs. 2.3 and 2.4
 
 
@@ -187,7 +181,8 @@ class CrossDomainGAN(AdversarialModel):
 
     Args:
         coupled: whether both directions are learnt (Fig. 2c).
-        reconstruction: the distance d of Eq. 3, a key of `RECONSTRUCTIONS`.
+        reconstruction: the distance d of Eq. 3, a key of `losses.DISTANCES`. Sec. 2.1 names L1, L2
+            and Huber, Sec. 2.3 MSE, cosine distance and hinge loss.
         reconstruction_weight: factor on it, which the paper has not: 1.
         weight_decay: factor on the weights that is added to their gradients.
         **kwargs: `name`, `dtype`.
@@ -206,9 +201,9 @@ class CrossDomainGAN(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if reconstruction not in RECONSTRUCTIONS:
+        if reconstruction not in DISTANCES:
             raise ValueError(
-                f"`reconstruction` must be one of {', '.join(RECONSTRUCTIONS)}. "
+                f"`reconstruction` must be one of {', '.join(DISTANCES)}. "
                 f"Received: {reconstruction!r}"
             )
         if reconstruction_weight < 0 or (coupled and not reconstruction_weight):
@@ -358,7 +353,7 @@ class CrossDomainGAN(AdversarialModel):
         Returns:
             A scalar.
         """
-        distance = RECONSTRUCTIONS[self.reconstruction]
+        distance = DISTANCES[self.reconstruction]
         loss = self._gan_loss(self.discriminator, translations[0])
         if self.reconstruction_weight:
             loss += self.reconstruction_weight * distance(x_a, translations[1])  # Eq. 3

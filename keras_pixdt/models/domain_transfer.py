@@ -15,7 +15,7 @@ import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization, moving_statistics
-from keras_pixdt.losses import DISTANCES
+from keras_pixdt.losses import CONVERTER_OBJECTIVES, DISTANCES
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 # f: Sec. 5.1.
@@ -24,14 +24,13 @@ FUNCTION_FILTER_SIZE_PX = 3  # not in the paper
 FUNCTION_LAST_POOL_PX = 4
 MIN_PX = 16
 
-# g, D and the encoder instead of f: not in the paper, which is "inspired by Radford et al.
+# g, D and the encoder that may replace f: not in the paper, which is "inspired by Radford et al.
 # (2015)"; these are the sizes of their DCGAN.
 FILTER_SIZE_PX = 4
 INNERMOST_PX = 4  # side of the map that the first block of g draws
 INNERMOST_FILTERS = 512
 LEAK = 0.2  # of the faces' discriminator (Sec. 5.2)
 STDDEV = 0.02
-CONVERTER_OBJECTIVES = ("non_saturating", "saturating")
 
 
 # Networks: Sec. 5.1 for digits, 5.2 for faces
@@ -248,7 +247,7 @@ def build_discriminator(
 def build_encoder(
     image_size: int, width: float, features: int, dtype: Any = None, name: str = "encoder"
 ) -> keras.Model:
-    """What is instead of f where G does not contain it: "a few additional layers" (Sec. 5.1).
+    """What replaces f where G does not contain it: "a few additional layers" (Sec. 5.1).
 
     The paper does not describe them: here they are as many strided layers as lead to 4x4, with
     BatchNorm and ReLU, and one to as many numbers as f has.
@@ -354,10 +353,9 @@ class DomainTransferNetwork(AdversarialModel):
       - All layers of D are batch-normalized in the paper. Here the first is not, unless
         `discriminator_first_norm` says so: with it and without L_TID, G drew digits in gray on
         gray.
-      - Of what the paper tried for d, besides MSE and the cosine distance, metric learning (hinge
-        and triplet losses) is not here, nor is the second GAN that it tried for d_2: it found
-        performance mostly unchanged, and no noticeable improvement. "hinge" here is that of
-        regression, which compares f(x) with f(G(x)) alone.
+      - The paper also tried metric learning for d (hinge and triplet losses), which left
+        performance mostly unchanged, and a second GAN for d_2, without a noticeable improvement.
+        Neither is here. "hinge" here is that of regression, which compares f(x) with f(G(x)) alone.
       - D is updated first, and g through the updated one.
       - For faces D takes 152 px and g draws 64: there G enlarges what g draws (bilinearly), and
         L_TID compares the enlarged image.
@@ -370,7 +368,7 @@ class DomainTransferNetwork(AdversarialModel):
             for each image. The network has a copy.
         image_size: side of the images in px: a power of two from 16, or any with a
             `generated_size`.
-        width: factor on all numbers of filters of g, D and what is instead of f.
+        width: factor on all numbers of filters of g, D and what replaces f.
         alpha: weight of L_CONST (Eq. 5).
         beta: weight of L_TID (Eq. 6).
         gamma: weight of L_TV (Eq. 7).

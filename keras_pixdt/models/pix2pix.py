@@ -14,7 +14,7 @@ import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization, Dropout
-from keras_pixdt.losses import binary_cross_entropy
+from keras_pixdt.losses import binary_cross_entropy, mean_absolute_error
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 FILTER_SIZE_PX = 4  # Sec. 6.1
@@ -161,8 +161,8 @@ class Pix2Pix(AdversarialModel):
       - The paper jitters its images: resized to 286 px, cropped to 256 px at random (Sec. 6.2).
         Here they are not: the pairs of all rows of a table are the same images.
       - The paper alternates one step of D and one of G, without saying which verdicts G learns
-        from; its authors' code takes those of before. Here the converter is updated through the
-        updated discriminator, as in Algorithm 1 of Goodfellow et al. (2014).
+        from; its authors' code takes those from before D's step. Here the converter is updated
+        through the updated discriminator, as in Algorithm 1 of Goodfellow et al. (2014).
       - The authors' code pads by 1 px on all sides. "same" padding does too where layers stride;
         the discriminator's last two, which do not, get 1 px before and 2 px after. So it has 32x32
         verdicts at 256 px instead of 30x30, those at the border with more padding in their patch.
@@ -317,7 +317,7 @@ class Pix2Pix(AdversarialModel):
             fake = self._verdicts(source, converted)
             loss += self.gan_weight * binary_cross_entropy(ops.ones_like(fake), fake)
         if self.l1_weight:
-            loss += self.l1_weight * ops.mean(ops.abs(converted - target))  # Eq. 3
+            loss += self.l1_weight * mean_absolute_error(converted, target)  # Eq. 3
         return loss
 
     def _verdicts(self, source: Tensor, image: Tensor) -> Tensor:

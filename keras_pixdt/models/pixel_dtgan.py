@@ -14,7 +14,12 @@ import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization
-from keras_pixdt.losses import binary_cross_entropy
+from keras_pixdt.losses import (
+    CONVERTER_OBJECTIVES,
+    binary_cross_entropy,
+    mean_absolute_error,
+    mean_squared_error,
+)
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 CODE_SIZE = 64  # "a semantic 64-dimensional code" (Sec. 4.1)
@@ -24,7 +29,6 @@ MAP_SIZE_PX = 4  # side of the map between the strided layers and the code (Tabl
 INITIAL_STDDEV = 0.02  # Sec. 5.2: N(0, 0.02)
 
 SELECTIONS = ("kinds", "sample")
-CONVERTER_OBJECTIVES = ("non_saturating", "saturating")
 
 
 # Networks: Table 1
@@ -332,7 +336,7 @@ class PixelDTGAN(AdversarialModel):
         forward = self.forward("converter", lambda: self.converter(source, training=True))
         converted = ops.stop_gradient(forward.outputs)
         selection = None
-        if self.selection == "sample":
+        if self.selection == "sample" and (self.real_fake_weight or self.domain_weight):
             selection = self.select(target, irrelevant)
 
         # Update the real/fake discriminator (Eq. 2).
@@ -477,9 +481,9 @@ class PixelDTGAN(AdversarialModel):
             labels = None if selection is None else selection.is_target
             loss += self.domain_weight * self._adversarial(logits, labels, selection)
         if self.mse_weight:
-            loss += self.mse_weight * ops.mean(ops.square(converted - target))
+            loss += self.mse_weight * mean_squared_error(converted, target)
         if self.l1_weight:
-            loss += self.l1_weight * ops.mean(ops.abs(converted - target))
+            loss += self.l1_weight * mean_absolute_error(converted, target)
         return loss
 
     def _adversarial(

@@ -14,7 +14,7 @@ import keras
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization
-from keras_pixdt.losses import binary_cross_entropy
+from keras_pixdt.losses import binary_cross_entropy, mean_absolute_error
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 from keras_pixdt.models.pixel_dtgan import build_converter, build_discriminator
 
@@ -366,7 +366,7 @@ class ResidualPixelDTGAN(AdversarialModel):
             logits = self._association(source, converted)
             loss += self.association_weight * binary_cross_entropy(ops.ones_like(logits), logits)
         if self.l1_weight:
-            loss += self.l1_weight * ops.mean(ops.abs(converted - target))
+            loss += self.l1_weight * mean_absolute_error(converted, target)
         return loss
 
     def get_config(self) -> dict[str, Any]:

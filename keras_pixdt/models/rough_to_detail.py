@@ -15,6 +15,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_pixdt.layers import BatchNormalization
+from keras_pixdt.losses import mean_absolute_error
 from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 LEAK = 0.2  # Sec. 4.1
@@ -535,7 +536,7 @@ class RoughToDetailGAN(AdversarialModel):
         if self.adversarial_weight:
             loss -= self.adversarial_weight * ops.mean(self._scores(source, converted))
         if self.content_weight:
-            loss += self.content_weight * ops.mean(ops.abs(target - converted))  # Eq. 2
+            loss += self.content_weight * mean_absolute_error(target, converted)  # Eq. 2
         if self.laplacian_weight:  # Eq. 3; Lap is linear
             difference = laplacian(target - converted)
             loss += self.laplacian_weight * ops.mean(ops.abs(difference))

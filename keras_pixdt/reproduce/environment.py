@@ -45,7 +45,7 @@ def code_version(scores: bool = False) -> str:
 
 
 def module_version(name: str) -> str:
-    """A digest of the code of an imported module, as of `code_version`."""
+    """A digest of the code of an imported module; what does not count, see `code_version`."""
     return digest(code=_code(pathlib.Path(str(sys.modules[name].__file__))))
 
 

@@ -19,7 +19,7 @@ faces (Fig. 6), chairs to cars and cars to faces (Fig. 8, `kim2017-fig8`).
 
 Differs from the paper:
   - Cars, chairs and heads are drawn (`keras_pixdt.data.azimuth`), because the paper's renderings
-    cannot be had here. Their azimuths are the paper's: cars from -75 to 75 degrees, heads from -90
+    are not available. Their azimuths are the paper's: cars from -75 to 75 degrees, heads from -90
     to 90. It does not give those of chairs, which are as cars here.
   - The regressor and its training are this package's, because the paper does not describe its own.
   - Generators have four layers each way. The paper leaves to the domain whether these are four or
@@ -362,7 +362,7 @@ def run_pairs(
         out: folder.
         budget: a key of `BUDGETS`.
         seeds: of weights and batches, how many, instead of the budget's.
-        rows: keys of rows, as of `key`; by default all. Others of the same pairs are in the table
+        rows: keys of rows, see `key`; by default all. Others of the same pairs are in the table
             as well if they are kept.
         epochs: instead of the budget's.
         extra_layer: whether generators have five layers each way, not four.

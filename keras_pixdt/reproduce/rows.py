@@ -217,7 +217,7 @@ class Rows:
 
         Args:
             run: of this folder.
-            gallery: as of `keras_pixdt.training.evaluation.evaluate`.
+            gallery: see `keras_pixdt.training.evaluation.evaluate`.
             method: name of what is scored, for the file.
             convert: makes what is scored of the run and the pairs; by default its `convert`.
             more: further scores of the run and the pairs.

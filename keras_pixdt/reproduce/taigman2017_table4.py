@@ -310,7 +310,7 @@ def find(
         gallery: the same, of their counterparts x' and of distractors.
         drawn: the same, of what people drew of the photos. Photos without are then left out, so
             that all columns of the table are of the same photos.
-        embedder: what images are compared by: as of `Run.embedder`, or the file of a Keras model of
+        embedder: what images are compared by: see `Run.embedder`, or the file of a Keras model of
             images in [-1, 1] to one vector each. One that takes any size gets the run's.
 
     Returns:

@@ -51,7 +51,7 @@ def index_catalogue(
     """Makes the index of a catalogue, or brings it up to date where there is one already.
 
     Args:
-        catalogue: a folder or an archive of product photos; or "tfds:NAME", as of `load_pairs`, of
+        catalogue: a folder or an archive of product photos; or "tfds:NAME", see `load_pairs`, of
             which the product images are taken, by the number of the product.
         embedder: see `ProductIndex.build`.
         out: file of the index; its folder is made if it is missing. Nothing is written where

@@ -126,7 +126,7 @@ class ProductEmbedder(keras.Model):
             "seed": self.seed,
             "name": self.name,
         }
-        # Left out by default, so that fingerprints in the indices of before stay what they are.
+        # Left out by default, so that fingerprints in earlier indices stay what they are.
         return config | ({} if self.resize == "letterbox" else {"resize": self.resize})
 
     @classmethod

@@ -309,9 +309,9 @@ class ProductIndex:
 
         Args:
             folder: a folder, or a zip or tar archive.
-            embedder: as of `build`.
-            image_size: as of `build`.
-            resize: as of `build`.
+            embedder: see `build`.
+            image_size: see `build`.
+            resize: see `build`.
 
         Raises:
             FileNotFoundError: there is nothing at `folder`.
@@ -328,9 +328,9 @@ class ProductIndex:
         """An index without products, for `update`; it cannot be searched before.
 
         Args:
-            embedder: as of `build`.
-            image_size: as of `build`.
-            resize: as of `build`.
+            embedder: see `build`.
+            image_size: see `build`.
+            resize: see `build`.
         """
         how = resize if resize is not None else getattr(embedder, "resize", RESIZES[0])
         if how not in RESIZES:
@@ -469,12 +469,12 @@ class ProductIndex:
         """Embeds more products, and puts them at the end.
 
         Args:
-            images: as of `build`.
-            ids: as of `build`; none that the index has already.
+            images: see `build`.
+            ids: see `build`; none that the index has already.
             embedder: what the index was made with.
 
         Raises:
-            ValueError: as of `build`, an id is in the index, or the embedder is another one.
+            ValueError: see `build`, an id is in the index, or the embedder is another one.
         """
         self.check_embedder(embedder)
         more = ProductIndex(self._settings, no_rows(self.dimensions), self._name)
@@ -520,12 +520,12 @@ class ProductIndex:
         Only images that are new or have changed are embedded.
 
         Args:
-            images: as of `build`, the whole catalogue.
-            ids: as of `build`.
+            images: see `build`, the whole catalogue.
+            ids: see `build`.
             embedder: what the index was made with.
 
         Raises:
-            ValueError: as of `build`, or the embedder is another one.
+            ValueError: see `build`, or the embedder is another one.
         """
         self.check_embedder(embedder)
         return self._update(_given(images, ids), embedder)
@@ -536,7 +536,7 @@ class ProductIndex:
         Every file is read, but only images that are new or have changed are decoded and embedded.
 
         Args:
-            folder: as of `from_folder`.
+            folder: see `from_folder`.
             embedder: what the index was made with.
 
         Raises:

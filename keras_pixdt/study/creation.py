@@ -61,7 +61,7 @@ def create(
         split: of which the photos are.
         photos: how many; by default as many as in the paper, 100 or 70.
         seed: of the photos, and of which method is which letter in the page.
-        checkpoint: as of `load_run`.
+        checkpoint: see `load_run`.
 
     Returns:
         What `write_study` returns.

@@ -123,7 +123,7 @@ def _diverged(what: str, when: str) -> PlayerDivergedError:
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """Puts averages instead of the converter's weights wherever the model is looked at.
+    """Replaces the converter's weights by their averages wherever the model is looked at.
 
     For a converter whose optimizer keeps them (`use_ema`); for others it does nothing. Validation
     sees the averages, `applied` lets others see them, and training goes on with the raw weights.

@@ -88,7 +88,7 @@ class Checkpoint(keras.callbacks.Callback):
             epochs to `history.json`.
         progress: where the run stands, kept up to date by a `Schedule` that comes before.
         best: the score that decides on `best.keras`, one of `SCORES`; None keeps no best model.
-            Of a model with stages, only epochs of the last one are compared.
+            Only epochs of a model's last stage are compared.
         save_every: batches between two saves within an epoch; None saves at its end only.
         averages: whose weights `best.keras` has; by default, the model's own.
 

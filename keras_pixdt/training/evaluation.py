@@ -224,17 +224,17 @@ def evaluate_domains(
         domain_sets: the splits; the sources of `split` are converted, and compared with the
             targets of all of them.
         split: which split to score.
-        embedder: as of `evaluate`.
+        embedder: see `evaluate`.
         batch_size: images per call of `convert`.
         seed: of the random subsets behind `kid_*`.
 
     Returns:
-        Plain Python values, ready for JSON: `kid_mean` and `kid_std`, as of `evaluate`, between
-        the converted images and the target images of all splits; `standard_errors`, as of
-        `evaluate`; `num_images`, `split`, `notes`.
+        Plain Python values, ready for JSON: `kid_mean` and `kid_std`, see `evaluate`, between
+        the converted images and the target images of all splits; their
+        `standard_errors`; `num_images`, `split`, `notes`.
 
     Raises:
-        ValueError: as of `evaluate`.
+        ValueError: see `evaluate`.
     """
     _check(domain_sets, split, batch_size)
     sources = domain_sets[split].sources
@@ -299,6 +299,11 @@ def evaluate_labels(
 
     Taigman et al. 2017, Table 1: the accuracy of a classifier of the second domain.
 
+    Differs from the paper:
+      - G learns from MNIST's test images there, and the judge from its training images (Sec. 5.1),
+        as in `pixdt reproduce`. In a run G learns from the training split of both domains, as every
+        model does, and the judge from the other splits of the second.
+
     Args:
         convert: see `evaluate`.
         domain_sets: the splits, with labels of the same classes in both domains.
@@ -316,7 +321,7 @@ def evaluate_labels(
         `standard_errors` of all, of images that are independent.
 
     Raises:
-        ValueError: as of `evaluate`, or labels are missing.
+        ValueError: see `evaluate`, or labels are missing.
     """
     _check(domain_sets, split, batch_size)
     if "train" not in domain_sets:
@@ -356,7 +361,7 @@ def _means_and_errors(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _kid_errors(scores: Mapping[str, Any]) -> dict[str, float | None]:
-    """What the means of KID have instead of standard errors."""
+    """The spread of KID over its subsets, which stands in for its standard error."""
     kinds = ("kid", "kid_inception")
     return {f"{kind}_mean": scores.get(f"{kind}_std") for kind in kinds}
 

@@ -250,7 +250,7 @@ class Run:
         Args:
             split: which split to score.
             gallery: where products are searched, "split" or "all"; of pairs only.
-            embedder: as of `embedder`.
+            embedder: see `embedder`.
             convert: what is scored instead of the run's `convert`, such as a file that was
                 exported from it.
             reverse: the same for the way back. With `convert` alone, what is converted there and

@@ -48,16 +48,16 @@ def train_upscaler(
 
     Dong et al. 2015, Sec. 3.3 and 4: random patches, mean square error. It learns on targets that
     are as large as what it will make, factor * image_size; larger ones are brought to that first.
-    Where targets are smaller, as those of a size that is itself to be enlarged, it learns to go
-    from size / factor to size, to be applied to images of image_size. A tenth of them, at most 64,
-    is held out, and the network's PSNR on these logged beside that of bicubic interpolation.
+    Smaller targets stay as they are: it learns to go from size / factor to size, and is then
+    applied to images of image_size. A tenth of them, at most 64, is held out, and the network's
+    PSNR on these logged beside that of bicubic interpolation.
 
     Differs from the paper:
       - The paper cuts sub-images of 33 px out and makes them smaller one by one. Here whole images
         are made smaller and patches of 32 px and fewer cut out, borders included: these are what
         the network enlarges later.
       - The paper has 8 * 10^8 backpropagations by plain SGD. Here 800 batches of 16 patches and
-        Adam have to do, which take about a minute on one core.
+        Adam must suffice, which takes about a minute on one core.
 
     Differs from the paper of Taigman et al., who enlarge by it:
       - The paper takes the published network as it is (Sec. 5.2). Its weights are not available

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -921,6 +922,45 @@ def fit_replicated(model):
 def test_two_replicas_take_the_printed_steps_of_one():
     """The selection is that of the whole batch, and so are BatchNorm's statistics."""
     checks.assert_replicas_equal_one_device(__name__)
+
+
+JAX = """
+import json, sys
+for name in ("tensorflow", "tensorflow_datasets"):
+    sys.modules[name] = None  # as if it were not installed
+
+import keras
+import numpy as np
+from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+from tests.samples import batch_of
+
+folder, arguments = sys.argv[1], json.loads(sys.argv[2])
+keras.utils.set_random_seed(0)
+# Backends draw different random numbers: drawn here too, but replaced by a pixel of the target.
+PixelDTGAN.draw = lambda self, sample, like: sample(len(like)) * 0 + (like[:, 0, 0, :1] + 1) / 2.001
+batch = batch_of(8)
+model = PixelDTGAN(**arguments)
+model.compile(keras.optimizers.SGD(0.01))
+model.save(f"{folder}/before.keras")
+before, state = model.get_weights(), np.asarray(model.selector.state)
+logs = model.fit(batch, batch_size=4, epochs=1, shuffle=False, verbose=0).history
+assert all(np.abs(a - b).max() > 0 for a, b in zip(before, model.get_weights()))
+assert (np.asarray(model.selector.state) - state).tolist() == [0, 2]  # drawn from in each step
+model.save(f"{folder}/after.keras")
+np.savez(f"{folder}/drawn.npz", drawn=model.predict(batch["source"], verbose=0), **logs)
+"""
+
+
+@pytest.mark.slow
+def test_printed_steps_on_jax_are_those_on_tensorflow(tmp_path, monkeypatch):
+    checks.run_on_jax(JAX, tmp_path, json.dumps({**TINY, **PRINTED}))
+    batch = batch_of(8)
+    places = np.floor(3 * (batch["target"][:, 0, 0, 0] + 1) / 2.001)
+    assert set(places) == {0, 1, 2}  # all kinds
+    monkeypatch.setattr(
+        PixelDTGAN, "draw", lambda self, sample, like: (like[:, 0, 0, :1] + 1) / 2.001
+    )
+    checks.assert_steps_equal_those_on_jax(tmp_path, batch)
 
 
 # Errors
