@@ -406,7 +406,10 @@ def run_pairs(
         [
             Claim(key(pair, "disco"), key(pair, other), score.key, least)
             for pair in worlds
-            for score, least in ((RMSE, _own_error(pair, errors)), (CORRELATION, 0.0))
+            for score, least in (
+                (RMSE, _least_lead(*_own_errors(pair, errors))),
+                (CORRELATION, 0.0),
+            )
             for other in ("standard", "reconstruction")
         ],
         settings={
@@ -445,8 +448,10 @@ def run_pairs(
     return result
 
 
-def _own_error(pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]]) -> float:
-    """The RMSE of translations with the right azimuths, at worst.
+def _own_errors(
+    pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]]
+) -> tuple[float, float]:
+    """The RMSE of translations with the right azimuths, at best and at worst.
 
     Args:
         pair: kinds of the inputs and of the translations.
@@ -454,20 +459,31 @@ def _own_error(pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]])
     """
     source, target = pair
     # The RMSE compares two predictions, each with an error of its own.
-    return float(np.hypot(errors[source][_UNCHANGED], max(errors[target].values())))
+    of_target = errors[target].values()
+    best, worst = (np.hypot(errors[source][_UNCHANGED], f(of_target)) for f in (min, max))
+    return float(best), float(worst)
+
+
+def _least_lead(best: float, worst: float) -> float:
+    """The lead in RMSE that the regressors could make by themselves, given `_own_errors`.
+
+    Their error and that of the azimuths add up in squares. So it is at most
+    (worst^2 - best^2) / (a + b) for RMSEs of a and b, of which none is below `best`.
+    """
+    return (worst**2 - best**2) / (2 * best)
 
 
 def _yardsticks(pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]]) -> str:
-    """What the scores of a pair are to be compared with; arguments are those of `_own_error`."""
+    """What the scores of a pair are to be compared with; arguments are those of `_own_errors`."""
     source, target = pair
     inputs, outputs = _angles(source), _angles(target)
     worst = max(errors[target], key=errors[target].__getitem__)
-    own = _own_error(pair, errors)
+    own = _own_errors(pair, errors)
     told = (
-        f"{source.capitalize()} to {target}: translations with the right azimuths can have an RMSE "
-        f"of {own:.1f} degrees by the regressors' own errors (at worst: {worst}), so that smaller "
-        f"differences say nothing. Those that all look ahead have {_rms(inputs):.0f} and no "
-        f"spread; drawn objects have a spread of {_rms(outputs):.0f}."
+        f"{source.capitalize()} to {target}: translations with the right azimuths have an RMSE of "
+        f"{own[0]:.1f} to {own[1]:.1f} degrees by the regressors' own errors (at worst: {worst}), "
+        f"so that leads up to {_least_lead(*own):.1f} say nothing. Those that all look ahead have "
+        f"{_rms(inputs):.0f} and no spread; drawn objects have a spread of {_rms(outputs):.0f}."
     )
     stretch = outputs.max() / inputs.max()
     if stretch == 1:

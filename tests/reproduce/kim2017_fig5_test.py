@@ -180,9 +180,12 @@ def test_yardsticks_by_hand():
         "head": {"unchanged": 1.0, "blur": 4.0, "noise": 2.0},
     }
     told = kim2017_fig5._yardsticks(("car", "head"), errors)
-    assert told.startswith("Car to head: ") and "RMSE of 5.0 degrees" in told  # 3 and 4
-    assert "(at worst: blur)" in told
-    assert kim2017_fig5._own_error(("car", "head"), errors) == 5
+    # 3 and 1, 3 and 4; (25 - 10) over twice the root of 10.
+    assert told.startswith("Car to head: ") and "RMSE of 3.2 to 5.0 degrees" in told
+    assert "(at worst: blur)" in told and "leads up to 2.4 say nothing" in told
+    own = kim2017_fig5._own_errors(("car", "head"), errors)
+    assert own == pytest.approx((np.sqrt(10), 5))
+    assert kim2017_fig5._least_lead(*own) == pytest.approx(15 / (2 * np.sqrt(10)))
     # Root mean squares of 0, 15, ... 75 and of 0, 15, ... 90 to both sides: 47.4, 56.1.
     assert "look ahead have 47 and no spread; drawn objects have a spread of 56." in told
     assert told.endswith("have 9.5.")  # a fifth of 47.4
