@@ -158,7 +158,7 @@ class Run:
         """The embedder that images are compared with.
 
         Args:
-            kind: "trained", on the run's training targets (products), once; "search", as of
+            kind: "trained", on the run's training targets (products), once; "search", see
                 `search_embedder`, which knows how this run draws and so flatters it beside others;
                 or "densenet121", where its weights are present.
         """
@@ -187,11 +187,11 @@ class Run:
         a run without pairs and in one in reverse, it is `embedder()`: trained on the training
         images of the second domain only.
         """
+        path = self.workdir / "search_embedder.keras"
+        if path.exists():  # the data may be gone
+            return keras.models.load_model(path)
         if self.preset.reverse or not isinstance(next(iter(self.splits().values())), PairSet):
             return self.embedder()
-        path = self.workdir / "search_embedder.keras"
-        if path.exists():
-            return keras.models.load_model(path)
         pairs = self.pairs()["train"]
         rows = np.linspace(0, len(pairs) - 1, min(_CONVERTED_FOR_SEARCH, len(pairs))).astype(int)
         logging.info("Training the search embedder on products and %d drawn images", len(rows))
