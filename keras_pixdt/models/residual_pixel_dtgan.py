@@ -196,8 +196,8 @@ class ResidualPixelDTGAN(AdversarialModel):
         that of a convolution: here the last layer is a transposed one of 7x7 with 3 outputs and
         stride 2, the reverse of the encoder's first, which alone gives 64 px.
       - The discriminators have "4 convolutional layers with a binary output" from 128 to 1024
-        filters; what makes one number of the last map of 4x4 is not said. Here it is a convolution
-        of 4x4, as in PixelDTGAN, which the paper builds on.
+        filters; it does not say what turns the last 4x4 map into one number. Here it is a
+        convolution of 4x4, as in PixelDTGAN, which the paper builds on.
       - The decoder is "ResNet-34 in a reversed way"; how it upsamples is not said. Here a
         transposed convolution doubles the map, and a 1x1 convolution before nearest neighbours its
         shortcut: the reverse of ResNet's strided shortcut would leave three of four pixels without

@@ -281,12 +281,12 @@ class RoughToDetailGAN(AdversarialModel):
       - The paper has the sizes of its networks in a supplement, which was not available. Here
         filters and kernels are those of pix2pix, which it builds on, and the encoder goes down to
         1x1.
-      - The paper does not say what its gradient penalty is taken of. Here it is the gradient of
-        the sum of an image's patch scores, while Eq. 1 has their mean, as in the public code of
+      - The paper does not say which quantity's gradient its penalty takes. Here it is that of the
+        sum of an image's patch scores, while Eq. 1 has their mean, as in the public code of
         pix2pix's authors. The terms of Eq. 4 then are of one size with weights of 1: at 256 px the
         gradient of the mean absolute error has the norm 1/443, that of the mean of 1024 scores
         about 1/1024. A penalty on the mean would hold its gradient at 1 and drown the other terms.
-      - The paper does not say by what the penalty's gradient is taken. Here it is the image
+      - The paper does not say with respect to what that gradient is taken. Here it is the image
         alone: the source is a condition, and the critic need not be Lipschitz in it.
       - Eqs. 2 and 3 are norms, sums over pixels and channels. Here they are means, so that their
         weights do not depend on the image's size.

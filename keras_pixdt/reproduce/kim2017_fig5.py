@@ -20,7 +20,7 @@ faces (Fig. 6), chairs to cars and cars to faces (Fig. 8, `kim2017-fig8`).
 Differs from the paper:
   - Cars, chairs and heads are drawn (`keras_pixdt.data.azimuth`), because the paper's renderings
     are not available. Their azimuths are the paper's: cars from -75 to 75 degrees, heads from -90
-    to 90. It does not give those of chairs, which are as cars here.
+    to 90. It does not give those of chairs; here they are the same as for cars.
   - The regressor and its training are this package's, because the paper does not describe its own.
   - Generators have four layers each way. The paper leaves to the domain whether these are four or
     five; its authors' code has five for all of these. Cars that are small and seen for minutes do

@@ -16,7 +16,7 @@ the training products and photos, which knows neither f nor G.
 
 Differs from the paper of Taigman et al., whose faces are not available:
 - The paper has 118 photos of CelebA, emoji that people drew of them, and 100,000 distractors. Here
-  any folders serve (`--photos`, `--drawn`, `--gallery`), and drawn garments without these.
+  any folders will do (`--photos`, `--drawn`, `--gallery`); without them, drawn garments are used.
 - The paper searches by the VGG face descriptor, not by f, for which G was trained. Its weights are
   not available here: any Keras model serves (`--embedder`), and by default it is an embedder that
   the run trains on its own targets.
