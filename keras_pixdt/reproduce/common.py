@@ -78,16 +78,14 @@ class Cache:
 
         Args:
             name: begins the name of its files.
-            train: returns the model and what its training told, ready for JSON; what its
-                module has of a training is part of the code that decides.
-            **parts: all that decides on it besides code and versions, ready for JSON.
+            train: returns the model and what its training told, ready for JSON.
+            **parts: all that decides on it besides versions, ready for JSON.
 
         Raises:
             NotKept: within `reading`, if it is not there.
         """
         key = environment.digest(
-            code=environment.code_version(),
-            module=environment.module_version(train.__module__),
+            training=environment.TRAINING_VERSION,
             versions=environment.versions(),
             **parts,
         )

@@ -159,7 +159,7 @@ class Rows:
             epochs=size.epochs,
             seed=seed,
             data=self.data_digest(preset),
-            code=environment.code_version(),
+            training=environment.TRAINING_VERSION,
             versions=environment.versions(),
         )
         return self.folder / f"{preset.name}-seed{seed}-{key}"
@@ -201,7 +201,7 @@ class Rows:
             name,
             lambda: (train(self.pairs(preset)["train"]), {}),
             data=self.data_digest(preset),
-            scores=environment.code_version(scores=True),
+            scores=environment.SCORES_VERSION,
         )
         return kept.load()
 
@@ -243,6 +243,6 @@ class Rows:
         key = environment.digest(
             gallery=gallery,
             embedder=self.embedder_name,
-            code=environment.code_version(scores=True),
+            scores=environment.SCORES_VERSION,
         )
         return workdir / f"scores-{method}-{key}.json"
