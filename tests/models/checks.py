@@ -62,6 +62,21 @@ def run_python(code, *arguments, cwd=ROOT, **environment):
     return answer.stdout
 
 
+# What the scripts for JAX begin with: a folder and the arguments of a model come in.
+JAX_START = """
+import json, sys
+for name in ("tensorflow", "tensorflow_datasets"):
+    sys.modules[name] = None  # as if it were not installed
+
+import keras
+import numpy as np
+from tests.samples import batch_of
+
+folder, arguments = sys.argv[1], json.loads(sys.argv[2])
+keras.utils.set_random_seed(0)
+"""
+
+
 def run_on_jax(code, *arguments, **environment):
     """The same on the JAX backend, for a few steps: compiling would take longer than they do."""
     jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}

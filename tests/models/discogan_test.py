@@ -502,17 +502,7 @@ def test_two_replicas_take_the_steps_of_one():
 
 
 JAX = """
-import json, sys
-for name in ("tensorflow", "tensorflow_datasets"):
-    sys.modules[name] = None  # as if it were not installed
-
-import keras
-import numpy as np
 from keras_pixdt.models.discogan import DiscoGAN
-from tests.samples import batch_of
-
-folder, arguments = sys.argv[1], json.loads(sys.argv[2])
-keras.utils.set_random_seed(0)
 batch = batch_of(8, keys=("source", "target"))
 model = DiscoGAN(**arguments)
 model.compile(keras.optimizers.SGD(0.05))
@@ -527,7 +517,7 @@ np.savez(f"{folder}/drawn.npz", drawn=model.predict(batch["source"], verbose=0),
 
 @pytest.mark.slow
 def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
-    checks.run_on_jax(JAX, tmp_path, json.dumps({**TINY, "weight_decay": 0.3}))
+    checks.run_on_jax(checks.JAX_START + JAX, tmp_path, json.dumps({**TINY, "weight_decay": 0.3}))
     checks.assert_steps_equal_those_on_jax(tmp_path, batch_of(8))
 
 

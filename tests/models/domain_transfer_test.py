@@ -983,17 +983,7 @@ def test_two_replicas_take_the_steps_of_one():
 
 
 JAX = """
-import json, sys
-for name in ("tensorflow", "tensorflow_datasets"):
-    sys.modules[name] = None  # as if it were not installed
-
-import keras
-import numpy as np
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork, build_function
-from tests.samples import batch_of
-
-folder, arguments = sys.argv[1], json.loads(sys.argv[2])
-keras.utils.set_random_seed(0)
 batch = batch_of(8, keys=("source", "target"))
 model = DomainTransferNetwork(build_function(16, 1 / 16), **arguments)
 model.compile(keras.optimizers.SGD(0.01))
@@ -1015,7 +1005,7 @@ np.savez(
 
 @pytest.mark.slow
 def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
-    checks.run_on_jax(JAX, tmp_path, json.dumps({**TINY, "gamma": 1e-3}))
+    checks.run_on_jax(checks.JAX_START + JAX, tmp_path, json.dumps({**TINY, "gamma": 1e-3}))
     batch = batch_of(8)
     after, found = checks.assert_steps_equal_those_on_jax(tmp_path, batch)
     np.testing.assert_allclose(after.constancy(batch["source"]), found["constancy"], rtol=1e-3)

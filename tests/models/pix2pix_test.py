@@ -525,17 +525,7 @@ def test_two_replicas_take_the_steps_of_one():
 
 
 JAX = """
-import json, sys
-for name in ("tensorflow", "tensorflow_datasets"):
-    sys.modules[name] = None  # as if it were not installed
-
-import keras
-import numpy as np
 from keras_pixdt.models.pix2pix import Pix2Pix
-from tests.samples import batch_of
-
-folder, arguments = sys.argv[1], json.loads(sys.argv[2])
-keras.utils.set_random_seed(0)
 batch = batch_of(8, keys=("source", "target"))
 model = Pix2Pix(**arguments)
 model.compile(keras.optimizers.Adam(1e-2))
@@ -560,7 +550,7 @@ np.savez(
 
 @pytest.mark.slow
 def test_trains_on_jax_and_draws_the_same_on_tensorflow(tmp_path):
-    checks.run_on_jax(JAX, tmp_path, json.dumps({**TINY, "seed": 0}))
+    checks.run_on_jax(checks.JAX_START + JAX, tmp_path, json.dumps({**TINY, "seed": 0}))
     drawn = np.load(tmp_path / "drawn.npz")
     model = keras.models.load_model(tmp_path / "model.keras")
     source = batch_of(8)["source"]

@@ -925,17 +925,7 @@ def test_two_replicas_take_the_printed_steps_of_one():
 
 
 JAX = """
-import json, sys
-for name in ("tensorflow", "tensorflow_datasets"):
-    sys.modules[name] = None  # as if it were not installed
-
-import keras
-import numpy as np
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
-from tests.samples import batch_of
-
-folder, arguments = sys.argv[1], json.loads(sys.argv[2])
-keras.utils.set_random_seed(0)
 # Backends draw different random numbers: drawn here too, but replaced by a pixel of the target.
 PixelDTGAN.draw = lambda self, sample, like: sample(len(like)) * 0 + (like[:, 0, 0, :1] + 1) / 2.001
 batch = batch_of(8)
@@ -953,7 +943,7 @@ np.savez(f"{folder}/drawn.npz", drawn=model.predict(batch["source"], verbose=0),
 
 @pytest.mark.slow
 def test_printed_steps_on_jax_are_those_on_tensorflow(tmp_path, monkeypatch):
-    checks.run_on_jax(JAX, tmp_path, json.dumps({**TINY, **PRINTED}))
+    checks.run_on_jax(checks.JAX_START + JAX, tmp_path, json.dumps({**TINY, **PRINTED}))
     batch = batch_of(8)
     places = np.floor(3 * (batch["target"][:, 0, 0, 0] + 1) / 2.001)
     assert set(places) == {0, 1, 2}  # all kinds
