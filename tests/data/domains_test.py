@@ -106,7 +106,7 @@ def test_crops_that_fit_no_image_are_refused(tmp_path):
     a, b = make_folder(tmp_path / "a", range(8)), make_folder(tmp_path / "b", range(50, 58))
     crops = tmp_path / "crops.json"
     crops.write_text(json.dumps({"photo 050.png": [0, 0, 24, 33]}))
-    with pytest.raises(ValueError, match="'photo 050.png' must be the path or.*in .*/a, .*none"):
+    with pytest.raises(ValueError, match="'photo 050.png' must be the path, or.*in .*/a, .*none"):
         data.load_domains(a, b, 16, crop=crops)
     with pytest.raises(ValueError, match="box of 'photo 050.png'.*24 px wide and 32 px high"):
         data.load_domains(a, b, 16, target_crop=crops)
