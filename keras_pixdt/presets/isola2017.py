@@ -27,7 +27,6 @@ class Pix2PixPreset(Preset):
     reference: str = "Isola et al. 2017; Kwon et al. 2019, Table 1, Pix2Pix"
     batch_size: int = 4
     phases: tuple[Phase, ...] = (Phase(15, 2e-4),)
-    resize: str = kwon2019.RESIZE
     width: float = 1.0
     discriminator_width: float | None = None
     gan_weight: float = 1.0
@@ -57,7 +56,7 @@ class Pix2PixPreset(Preset):
 # not in the papers: 64 and 128 px, for machines that cannot train the 256 px of the row. Photos are
 # mirrored there: the few that such machines can go through are soon known by heart.
 PRESETS = (
-    Pix2PixPreset(name="pix2pix-64", image_size=64, mirror=True),
-    Pix2PixPreset(name="pix2pix-128", image_size=128, mirror=True),
-    Pix2PixPreset(name="pix2pix-256", image_size=256),
+    Pix2PixPreset(name="pix2pix-64", image_size=64, mirror=True, resize=kwon2019.RESIZE),
+    Pix2PixPreset(name="pix2pix-128", image_size=128, mirror=True, resize=kwon2019.RESIZE),
+    Pix2PixPreset(name="pix2pix-256", image_size=256, resize=kwon2019.RESIZE),
 )

@@ -35,7 +35,6 @@ class RoughToDetailPreset(Preset):
 
     image_size: int = 256
     batch_size: int = 20
-    resize: str = RESIZE
     stages: int = 3
     width: float = 1.0
     discriminator_width: float | None = None
@@ -101,6 +100,7 @@ def _small(stages: int) -> RoughToDetailPreset:
         reference=f"none: Kwon et al. 2019, Table 2, N = {stages}, for minutes on two cores",
         image_size=64,
         mirror=True,
+        resize=RESIZE,
         width=0.25,
         discriminator_width=0.125,
         adversarial_weight=0.05,
@@ -116,18 +116,21 @@ PRESETS = (
         name="kwon2019",
         reference="Kwon et al. 2019, Table 1, Ours (3 stages); Table 2, N = 3",
         phases=_phases(3),
+        resize=RESIZE,
     ),
     RoughToDetailPreset(
         name="kwon2019-n2",
         reference="Kwon et al. 2019, Table 2, N = 2",
         stages=2,
         phases=_phases(2),
+        resize=RESIZE,
     ),
     RoughToDetailPreset(
         name="kwon2019-n1",
         reference="Kwon et al. 2019, Table 2, N = 1",
         stages=1,
         phases=_phases(1),
+        resize=RESIZE,
     ),
     *map(_small, (3, 2, 1)),
 )

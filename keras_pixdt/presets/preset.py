@@ -36,6 +36,9 @@ class Phase(NamedTuple):
 class Preset(abc.ABC):
     """How one row of a table is trained. `dataclasses.replace` changes single fields.
 
+    The default of a field that is added is what the code did before, in subclasses too: runs of
+    earlier versions, which do not have the field, are read so.
+
     Attributes:
         name: what `--preset` takes.
         reference: the paper and the row of its table.

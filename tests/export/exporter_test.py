@@ -736,7 +736,9 @@ def test_metadata_name_the_domains_of_a_file_with_the_way_back(both_ways):
         name: (signature["description"], signature["inputs"][0], signature["outputs"][0])
         for name, signature in read["signatures"].items()
     }
-    first, second = (f"Image of the {domain} domain, RGB" for domain in ("first", "second"))
+    first, second = (
+        f"Image of the {domain} domain, RGB, letterboxed on white" for domain in ("first", "second")
+    )
     about, given, drawn = texts["convert"]
     assert "From an image of the first domain to one of the second." in about
     assert (given["description"], drawn["description"]) == (first, second)
