@@ -1,4 +1,4 @@
-"""Every command and every Python block of the README works as it is printed there.
+"""Every command and every Python block of the README and of the pages works as it is printed.
 
 What takes minutes is run smaller, or up to the call that would take them: a wrong flag, name or
 file fails all the same.
@@ -30,7 +30,19 @@ from tests import cli_test
 from tests.study import studies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        *(
+            f"docs/{page}.md"
+            for page in (
+                "train", "export", "search", "unpaired", "distribute", "tfds", "papers", "measured",
+                "reproduce", "architecture", "deviations",
+            )
+        ),
+    )
+}  # fmt: skip
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # What makes the quickstart small: each text must be in it.
 SMALLER = {
@@ -41,7 +53,8 @@ SMALLER = {
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    text = "\n".join(PAGES.values())
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line]
@@ -389,18 +402,26 @@ def run_script(command, cwd, **environment):
 # Text
 
 
-def test_files_that_the_text_links_to_exist():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert len(links) > 5
-    for link in links:
-        assert (ROOT / link).exists(), link
+def test_the_readme_is_one_page_and_leads_to_all_others():
+    assert len(PAGES["README.md"].splitlines()) <= 200
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} == set(PAGES) - {
+        "README.md"
+    }
+    for name in set(PAGES) - {"README.md"}:
+        assert f"]({name})" in PAGES["README.md"], name
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_files_that_the_text_links_to_exist(name):
+    for link in re.findall(r"\]\(([^)#]+)\)", PAGES[name]):
+        assert ((ROOT / name).parent / link).exists(), link
 
 
 def test_all_presets_are_in_the_table():
-    table = README.split("| paper | file | preset |")[1].split("\n\n")[0]
+    table = PAGES["docs/papers.md"].split("| paper | file | preset |")[1].split("\n\n")[0]
     table = re.findall(r"^\|[^|]*\|[^|]*\| `([\w-]+)` \|", table, re.MULTILINE)
     assert table == presets.names()
 
 
 def test_every_figure_is_filled_in():
-    assert not re.findall(r"@[A-Z0-9_]+@", README)
+    assert not re.findall(r"@[A-Z0-9_]+@", "".join(PAGES.values()))
