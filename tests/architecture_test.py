@@ -1,4 +1,4 @@
-"""The import direction of DESIGN.md, read from the source with `ast`."""
+"""The import direction of docs/architecture.md, read from the source with `ast`."""
 
 import ast
 import pathlib
@@ -99,7 +99,7 @@ def imports_of(source, module, is_package=False):
 
 
 def part_of(name):
-    """The part of DESIGN.md's tree that a dotted name belongs to, None for other packages."""
+    """The part of the tree that a dotted name belongs to, None for other packages."""
     first, *rest = name.split(".")
     if first in ("export", "tfds_lookbook", "examples"):
         return first
@@ -169,7 +169,7 @@ def test_imports_point_down():
         part = part_of(name)
         if part == "keras_pixdt":  # the public API
             continue
-        assert part in ALLOWED, f"{name}: give {part!r} its place in this test and in DESIGN.md"
+        assert part in ALLOWED, f"{name}: give {part!r} its place here and in docs/architecture.md"
         for imported in imports:
             target = part_of(imported.target)
             if target == "keras_pixdt":  # public names only from above
