@@ -314,15 +314,18 @@ class Run:
             return None
         path = self.workdir / JUDGE
         if not path.exists():
+            unseen = [
+                (part.targets, part.target_labels.index)
+                for split, part in domains.items()
+                if split != "train" and part.target_labels is not None
+            ]
+            if not unseen:
+                logging.warning(
+                    "Converted images are not judged: only the split 'train' has labels"
+                )
+                return None
             logging.info("Training the judge on targets that the model has not seen")
-            images, labels = zip(
-                *(
-                    (part.targets, part.target_labels.index)
-                    for split, part in domains.items()
-                    if split != "train" and part.target_labels is not None
-                ),
-                strict=True,
-            )
+            images, labels = zip(*unseen, strict=True)
             trained = classifier.train_classifier(
                 np.concatenate(images),
                 np.concatenate(labels),

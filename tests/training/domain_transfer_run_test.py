@@ -168,6 +168,10 @@ def test_f_g_and_the_judge_learn_from_the_images_that_are_documented(
     assert not judge_images & (f_images | content(of_g.sources) | content(of_g.targets) | seen)
     assert not seen & (f_images | content(of_g.sources) | content(of_g.targets))
     assert (tmp_path / "judge.keras").exists()
+    # Without labels that G has not seen, nothing judges.
+    (tmp_path / "judge.keras").unlink()
+    bare = {s: dataclasses.replace(part, target_labels=None) for s, part in parts.items()}
+    assert finished._classifiers({**bare, "train": train}) is None
 
 
 def test_an_interrupted_run_keeps_its_f_and_ends_alike(files, finished, tmp_path, monkeypatch):
