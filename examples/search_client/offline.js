@@ -12,7 +12,7 @@ const CACHE = "keras_pixdt.search_client";
 export async function download(url, onProgress) {
   const kept = "caches" in self && (await caches.match(url));
   const response = kept || (await fetch(url));
-  if (!response.ok) throw new Error(`${url.split("?")[0]} cannot be had: ${await reason(response)}`);
+  if (!response.ok) throw new Error(`${url.split("?")[0]} could not be loaded: ${await reason(response)}`);
   const blocks = [];
   let bytes = 0;
   for (const reader = response.body.getReader(); ; ) {

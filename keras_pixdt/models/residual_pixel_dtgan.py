@@ -196,11 +196,11 @@ class ResidualPixelDTGAN(AdversarialModel):
         that of a convolution: here the last layer is a transposed one of 7x7 with 3 outputs and
         stride 2, the reverse of the encoder's first, which alone gives 64 px.
       - The discriminators have "4 convolutional layers with a binary output" from 128 to 1024
-        filters; it does not say what turns the last 4x4 map into one number. Here it is a
+        filters; the paper does not say what turns the last 4x4 map into one number. Here it is a
         convolution of 4x4, as in PixelDTGAN, which the paper builds on.
-      - The decoder is "ResNet-34 in a reversed way"; how it upsamples is not said. Here a
-        transposed convolution doubles the map, and a 1x1 convolution before nearest neighbours its
-        shortcut: the reverse of ResNet's strided shortcut would leave three of four pixels without
+      - The decoder is "ResNet-34 in a reversed way"; the paper does not say how it upsamples.
+        Here a transposed convolution doubles the map, and a 1x1 convolution before nearest
+        neighbours its shortcut: the reverse of ResNet's strided shortcut would leave three of four pixels without
         one.
 
     Real and converted images go through a discriminator in two calls, so that BatchNorm has the

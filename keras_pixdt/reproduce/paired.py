@@ -127,14 +127,11 @@ class Table:
 
     def methods_at(self, budget: str) -> dict[str, Method]:
         """The rows by their keys, without those that are the same as an earlier one at a budget."""
-        found: dict[str, Method] = {}
+        found: dict[Any, Method] = {}
         for method in self.methods:
             same = (self.preset(method, budget), method.convert, method.more, method.trained)
-            if same not in [
-                (self.preset(m, budget), m.convert, m.more, m.trained) for m in found.values()
-            ]:
-                found[method.key] = method
-        return found
+            found.setdefault(same, method)
+        return {method.key: method for method in found.values()}
 
     def measured_by(self, embedder: str) -> Table:
         """The table whose columns and notes say what images are compared with."""

@@ -533,8 +533,8 @@ BUDGETS = {
     "smoke": Budget(2_000, products=80, fields={"image_size": 32, "function_width": 0.25}),
     "cpu": Budget(16_000, products=600),
     "gpu": Budget(300_000, products=1_600, seeds=3),
-    # The paper's own, of a million faces, is not to be had: the preset's epochs on as many garments
-    # as LookBook has.
+    # The paper's own, of a million faces, is not available: the preset's epochs on as many
+    # garments as LookBook has.
     "paper": Budget(None, products=9_732, seeds=3, fields={"width": 1.0, "function_width": 1.0}),
 }
 GARMENTS_NOTE = (

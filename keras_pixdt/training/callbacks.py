@@ -2,8 +2,8 @@
 
 `fit` waits for the losses of every step, to hand them to callbacks, as soon as one of these looks
 at the end of a batch. On an accelerator that costs more than the callbacks themselves. So the ones
-here work at the beginning of a batch, or say `async_safe`, upon which Keras reads the losses in
-other threads.
+here work at the beginning of a batch, or say `async_safe`: then Keras reads the losses in other
+threads.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ class ImageGrid(keras.callbacks.Callback):
 class EpochsForTensorBoard(keras.callbacks.Callback):
     """Writes the logs of each epoch for TensorBoard, as Keras' callback does.
 
-    That one looks at every batch too, upon which `fit` waits for each step's losses.
+    That one looks at every batch too, so that `fit` waits for each step's losses.
 
     Args:
         directory: gets the folders `train` and `validation`.
