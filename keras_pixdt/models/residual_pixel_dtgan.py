@@ -198,10 +198,10 @@ class ResidualPixelDTGAN(AdversarialModel):
       - The discriminators have "4 convolutional layers with a binary output" from 128 to 1024
         filters; the paper does not say what turns the last 4x4 map into one number. Here it is a
         convolution of 4x4, as in PixelDTGAN, which the paper builds on.
-      - The decoder is "ResNet-34 in a reversed way"; the paper does not say how it upsamples.
-        Here a transposed convolution doubles the map, and a 1x1 convolution before nearest
-        neighbours its shortcut: the reverse of ResNet's strided shortcut would leave three of four pixels without
-        one.
+      - The decoder is "ResNet-34 in a reversed way"; the paper does not say how it upsamples. Here
+        a transposed convolution doubles the map, and a 1x1 convolution before nearest neighbours
+        its shortcut: the reverse of ResNet's strided shortcut would leave three of four pixels
+        without one.
 
     Real and converted images go through a discriminator in two calls, so that BatchNorm has the
     statistics of each kind. The converter is updated through a batch of converted images alone:
