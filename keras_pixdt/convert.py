@@ -54,8 +54,8 @@ def convert_photos(
             it is `anna.png`.
         resize: how photos are made square for `convert`, "letterbox" or "stretch".
         crop: a JSON file that says which parts of photos are taken, see `keras_pixdt.data.crops`;
-            it names photos by their base names, or, where several have the same, with the folders
-            before it, such as "anna/1.jpg". A photo whose box is not within it fails.
+            it names photos by their paths within the folders or, where several have the same, with
+            the folder before it, such as "anna/1.jpg". A photo whose box is not within it fails.
 
     Returns:
         What was written and what failed. A photo that is missing or cannot be read is logged by
@@ -73,7 +73,11 @@ def convert_photos(
             f"No image in {', '.join(str(p) for p in paths)}. Give image files, or folders: of "
             f"these, files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are taken."
         )
-    cut = cutter(crop, [photo.as_posix() for photo, _ in photos], ", ".join(map(str, paths)))
+    within = {
+        _full(photo): photo.relative_to(path).as_posix() if photo != path else photo.name
+        for photo, path in photos
+    }
+    cut = cutter(crop, within, ", ".join(map(str, paths)))
     out.mkdir(parents=True, exist_ok=True)
     written: dict[pathlib.Path, pathlib.Path] = {}
     taken: set[str] = set()
@@ -82,7 +86,7 @@ def convert_photos(
         read, images = [], []
         for photo, path in photos[start : start + batch_size]:
             try:
-                image = cut(photo.as_posix(), data.read_image(photo))
+                image = cut(_full(photo), data.read_image(photo))
                 images.append(data.resize(image, image_size, resize))
             except (data.ImageError, OSError) as error:
                 _fail(failed, photo, str(error))
@@ -104,6 +108,10 @@ def convert_photos(
         written[photo] = out / _free_name(path, taken)
         data.write_image(written[photo], image)
     return Conversion(written, failed)
+
+
+def _full(photo: pathlib.Path) -> str:
+    return pathlib.Path(os.path.abspath(photo)).as_posix()
 
 
 def _fail(failed: dict[pathlib.Path, str], path: pathlib.Path, reason: str) -> None:

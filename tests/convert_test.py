@@ -211,6 +211,19 @@ def test_parts_of_photos_are_taken_as_a_file_says(tmp_path):
     assert set(result.written) == {photos / "a.png", photos / "deep" / "b.png"}
 
 
+def test_crops_of_a_training_fit_photos_of_the_same_folder(tmp_path, monkeypatch):
+    """Whichever way the folder is given; a photo that is given twice is one."""
+    for name in ("1.png", "sub/1.png"):
+        write_photo(tmp_path / "photos" / name, (9, 9, 9), size=(40, 20))
+    crops = tmp_path / "crops.json"
+    crops.write_text(json.dumps({"1.png": [0, 0, 20, 20], "sub/1.png": [0, 0, 41, 20]}))
+    monkeypatch.chdir(tmp_path / "photos")
+    for given in ([tmp_path / "photos"], ["."], [".", "1.png"], ["../photos"]):
+        result = convert.convert_photos(negative, given, tmp_path / "out", SIZE, crop=crops)
+        assert {photo.name for photo in result.written} == {"1.png"}
+        assert [photo.parent.name for photo in result.failed] == ["sub"]
+
+
 def test_crops_tell_photos_of_one_name_apart_by_their_folders(tmp_path):
     """As of two persons, whose photos are numbered."""
     for name in ("anna", "bert"):

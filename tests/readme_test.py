@@ -316,7 +316,9 @@ def test_search(folder):
     assert index in COMMANDS
     assert cli.main(shlex.split(index)[1:]) == 0
     names = {}
-    exec(PYTHON[1] + PYTHON[3], names)
+    convert = "pixdt convert photo.jpg holiday/ --model runs/lookbook --out products"
+    assert convert in COMMANDS and cli.main(shlex.split(convert)[1:]) == 0
+    exec(PYTHON[3], names)
     assert names["ids"] == ["1.png"] and names["scores"].shape == (1,)
 
 

@@ -6,7 +6,7 @@ import collections
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,22 @@ from keras_pixdt.data.images import ImageError
 
 
 def cutter(
-    path: str | os.PathLike[str] | None, names: Iterable[str], where: str
+    path: str | os.PathLike[str] | None, names: Mapping[str, str], where: str
 ) -> Callable[[str, np.ndarray], np.ndarray]:
     """Opens a file of crops.
 
-    It is a JSON object. Each entry names an image by its path or by the end of its path, such as
-    its base name, if no other image's path ends so. It gives the box that is taken: `[left, top,
-    right, bottom]`, integers in pixels of the upright image, from its left upper corner. Images
-    without an entry are taken whole.
+    It is a JSON object. Each entry names an image by its path within the folder, if no other image
+    has the same, or by the end of its path, such as its base name, if no other's ends so. It gives
+    the box that is taken: `[left, top, right, bottom]`, integers in pixels of the upright image,
+    from its left upper corner. Images without an entry are taken whole.
 
     Args:
         path: the file; None takes all images whole.
-        names: paths of all images, with `/` between folders.
+        names: of each image its path and its path within the folder, with `/` between folders.
         where: the folder, for messages.
 
     Returns:
-        A function of an image's name, one of `names`, and the image, uint8 (height, width, 3), to
+        A function of an image's path, a key of `names`, and the image, uint8 (height, width, 3), to
         the part that is taken. It raises an `ImageError` that names file and entry where the box is
         not within the image.
 
@@ -40,14 +40,15 @@ def cutter(
     """
     boxes: dict[str, tuple[str, list[int]]] = {}
     if path is not None:
-        names = list(names)
         by_base = collections.defaultdict(list)
         for name in names:
             by_base[pathlib.PurePosixPath(name).name].append(name)
         for entry, box in _read(path).items():
-            alike = by_base[pathlib.PurePosixPath(entry).name]
-            of = [name for name in alike if name == entry]
-            of = of or [name for name in alike if name.endswith(f"/{entry}")]
+            end = pathlib.PurePosixPath(entry)
+            alike = by_base[end.name]
+            of = [name for name in alike if names[name] == str(end)]
+            if len(of) != 1:
+                of = [name for name in alike if f"/{name}".endswith(f"/{end}")]
             if len(of) != 1 or of[0] in boxes:
                 others = [entry, boxes[of[0]][0]] if len(of) == 1 else of
                 raise ValueError(

@@ -210,7 +210,8 @@ def _read_files(
                 f"Found: {len(files.names)} file(s); left out: {str(skipped) or 'none'}"
             )
         found = ((file, functools.partial(files.read, file)) for file in listed)
-        labels, cut = _labels_of_files(listed), cutter(crop, listed, name)
+        labels = _labels_of_files(listed)
+        cut = cutter(crop, {file: file for file in listed}, name)
         return _decode(found, len(listed), image_size, resize, name, skipped, labels, cut)
 
 

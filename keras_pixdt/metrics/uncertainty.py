@@ -24,9 +24,9 @@ def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> floa
 
     Returns:
         More than 0. Equal values would give 0, which a few photos do not prove: shares that are all
-        0 or all 1 get the error that they would have if one group were of the other kind, 1 / G for
-        groups of one size. None for other equal values, and where there are fewer than two groups,
-        which say nothing of the next.
+        0 or all 1 get about the error that they would have if one group were of the other kind,
+        1 / G for groups of one size. None for other equal values, and where there are fewer than
+        two groups, which say nothing of the next.
 
     Raises:
         ValueError: the shapes disagree.
@@ -45,6 +45,7 @@ def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> floa
     if np.ptp(values) == 0:
         if values[0] not in (0, 1):
             return None
-        values = (group == 0).astype(np.float64)
+        sizes = np.bincount(group)
+        return math.sqrt(np.square(sizes).sum() / count) / len(values)
     sums = np.bincount(group, values - values.mean())
     return math.sqrt(count / (count - 1) * np.square(sums).sum()) / len(values)

@@ -79,7 +79,7 @@ class Cache:
         Args:
             name: begins the name of its files.
             train: returns the model and what its training told, ready for JSON.
-            **parts: all that decides on it besides versions, ready for JSON.
+            **parts: all that decides on it besides versions and code, ready for JSON.
 
         Raises:
             NotKept: within `reading`, if it is not there.

@@ -284,17 +284,16 @@ class Experiment:
         places = sorted(left_out_of)
         row, (epochs, _) = self._preset(preset), self._epochs_and_samples()
         function = self.function(without if "f" in places else None, row.function_plain)
-        domains = data.DomainSet(
-            *(
-                images.pixels if name not in places else _without(images, without).pixels
-                for name, images in (("s", self.digits.s), ("t", self.digits.t))
-            )
-        )
+        sets = {"s": self.digits.s, "t": self.digits.t}
 
         def train() -> tuple[keras.Model, dict[str, Any]]:
+            s, t = (
+                images.pixels if name not in places else _without(images, without).pixels
+                for name, images in sets.items()
+            )
             model = unpaired.train(
                 dataclasses.replace(row, function=str(function.path)),
-                domains,
+                data.DomainSet(s, t),
                 epochs=epochs,
                 seed=seed,
                 verbose=self._verbose,
@@ -311,7 +310,10 @@ class Experiment:
             epochs=epochs,
             seed=seed,
         )
-        samples = epochs * len(domains)
+        left_out = {name: without if name in places else None for name in sets}
+        samples = epochs * max(
+            int(np.sum(images.labels != left_out[name])) for name, images in sets.items()
+        )
         trained = {
             "preset": row.options(),
             "epochs": epochs,

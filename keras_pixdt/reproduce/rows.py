@@ -1,7 +1,7 @@
 """Trains what a table compares, each row once: an interrupted table goes on where it was.
 
 A row's network is a run in a folder whose name has a digest of all that decides on its weights:
-preset, length, seed, the images themselves, code, versions. Tables share the folder, so that a
+preset, length, seed, the images themselves, versions. Tables share the folder, so that a
 row of one is there for another.
 """
 

@@ -610,6 +610,7 @@ def run(rows: Rows, budget: str = "cpu", *, seeds: int | None = None) -> Result:
                 {},
             ),
             data=rows.data_digest(preset),
+            scores=environment.SCORES_VERSION,
         )
         .load()
     )

@@ -190,7 +190,10 @@ class Run:
         path = self.workdir / "search_embedder.keras"
         if path.exists():  # the data may be gone
             return keras.models.load_model(path)
-        if self.preset.reverse or not isinstance(next(iter(self.splits().values())), PairSet):
+        unpaired = self.data.get("target_data") or self.data.get("edges")  # without reading them
+        if self.preset.reverse or unpaired:
+            return self.embedder()
+        if not isinstance(next(iter(self.splits().values())), PairSet):
             return self.embedder()
         pairs = self.pairs()["train"]
         rows = np.linspace(0, len(pairs) - 1, min(_CONVERTED_FOR_SEARCH, len(pairs))).astype(int)

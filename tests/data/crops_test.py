@@ -5,7 +5,7 @@ import pytest
 
 from keras_pixdt.data.crops import cutter
 
-NAMES = ["1.png", "anna/1.png", "anna/2.png", "ben/3.png"]
+NAMES = {name: name for name in ("1.png", "anna/1.png", "anna/2.png", "ben/3.png")}
 IMAGE = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)  # 8 px wide and 6 high
 
 
@@ -28,6 +28,14 @@ def test_boxes_are_taken_of_the_images_that_entries_name(tmp_path):
     assert cutter(None, NAMES, "folder")("1.png", IMAGE) is IMAGE
 
 
+@pytest.mark.parametrize("entry", ["anna/1.png", "./anna/1.png", "photos/anna/1.png"])
+def test_folders_tell_images_of_one_name_apart(entry, tmp_path):
+    names = {f"/photos/{name}/1.png": "1.png" for name in ("anna", "bert")}
+    cut = cutter(write(tmp_path, {entry: [0, 0, 1, 1]}), names, "anna, bert")
+    assert cut("/photos/anna/1.png", IMAGE).shape == (1, 1, 3)
+    assert cut("/photos/bert/1.png", IMAGE) is IMAGE
+
+
 @pytest.mark.parametrize(
     ("entries", "names", "message"),
     [
@@ -37,7 +45,11 @@ def test_boxes_are_taken_of_the_images_that_entries_name(tmp_path):
             "the entry '4.png' must be the path, or.*Found: none",
         ),
         ({"anna/3.png": [0, 0, 1, 1]}, NAMES, "the entry 'anna/3.png'.*in folder.*Found: none"),
-        ({"1.png": [0, 0, 1, 1]}, ["a/1.png", "b/1.png"], "Found: 'a/1.png', 'b/1.png'"),
+        (
+            {"1.png": [0, 0, 1, 1]},
+            {"a/1.png": "1.png", "b/1.png": "1.png"},
+            "Found: 'a/1.png', 'b/1.png'",
+        ),
         (
             {"3.png": [0, 0, 1, 1], "ben/3.png": [0, 0, 1, 1]},
             NAMES,

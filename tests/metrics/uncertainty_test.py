@@ -55,6 +55,9 @@ def test_equal_shares_are_as_sure_as_if_one_were_another(value):
     assert standard_error([value] * 9) == pytest.approx(standard_error([1 - value] + [value] * 8))
     groups = [0, 0, 1, 1, 2, 2]
     assert standard_error([value] * 6, groups) == pytest.approx(1 / 3)
+    # Of groups of any sizes, whatever they are called: sqrt((1 + 1 + 16) / 3) / 6.
+    for groups in ([0, 1, 2, 2, 2, 2], [2, 1, 0, 0, 0, 0]):
+        assert standard_error([value] * 6, groups) == pytest.approx(np.sqrt(6) / 6)
 
 
 def test_other_equal_values_have_none():

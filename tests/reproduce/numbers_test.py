@@ -6,6 +6,7 @@ writes them again, after one of the two was raised.
 """
 
 import dataclasses
+import inspect
 import json
 import pathlib
 import tempfile
@@ -17,8 +18,8 @@ import pytest
 from keras_pixdt import data, presets, search
 from keras_pixdt.data import azimuth, drawn_digits, rendered
 from keras_pixdt.models.domain_transfer import build_function
-from keras_pixdt.reproduce import environment, unpaired
-from keras_pixdt.training import attributes, evaluation, run
+from keras_pixdt.reproduce import environment, kim2017_fig4, kim2017_fig5, unpaired
+from keras_pixdt.training import attributes, classifier, evaluation, run
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "numbers.json"
 SIZE = 32
@@ -85,6 +86,18 @@ def training_numbers(folder, book):
             preset = dataclasses.replace(preset, function=str(folder / "f.keras"))
         model = unpaired.train(preset, domains, epochs=2, verbose=0)
         numbers[name] = of_model(model, photos, model.history.history)
+    digits, labels = drawn_digits.draw("handwritten", 40, 0)
+    for plain in (False, True):
+        trained = classifier.train_classifier(
+            digits, labels, 10, epochs=1, width=1 / 8, plain=plain
+        )
+        numbers[f"classifier, plain={plain}"] = of_images(trained(data.to_float(digits[:8])))
+    views, _ = azimuth.render_views("car", 4, SIZE, processes=1, coverage=True)
+    regressor = kim2017_fig5.train_regressor("car", views, 1)
+    seen = data.to_float(kim2017_fig5._flat(views)[..., :3])
+    numbers["regressor"] = of_images(regressor(seen, training=True))
+    points, _ = kim2017_fig4.train("disco", 0, 3)
+    numbers["points"] = of_images(points(np.eye(2, dtype="float32")))
     return numbers
 
 
@@ -103,6 +116,9 @@ def score_numbers(book):
     return {
         **{name: [found[name]] for name in named},
         "standard errors": [found["standard_errors"][name] for name in named],
+        # Here they are others, so that it takes a moment.
+        "steps": [float(inspect.signature(search.train_embedder).parameters["steps"].default)],
+        "epochs": [float(attributes.EPOCHS)],
     }
 
 
