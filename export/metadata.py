@@ -117,7 +117,7 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
                 "each part must have one subgraph, without branches and loops. "
                 f"Received: {len(part.subgraphs)}"
             )
-        _rename(part)
+        _normalize(part)
     for other in others:
         _append(model, other)
 
@@ -133,9 +133,34 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     return _with_files(_pack(model), files)
 
 
-def _rename(part: schema.ModelT) -> None:
-    """Names tensors by their places: Keras numbers layers by how many there were before."""
+def _normalize(part: schema.ModelT) -> None:
+    """Orders and names tensors and buffers by their places in the graph.
+
+    Keras numbers layers by how many there were before, and the converter orders constants by the
+    names that it makes of that: the same weights would give other bytes in another process. Its
+    note on the conversion goes, because it has a hash of those bytes.
+    """
     (graph,), (signature,) = part.subgraphs, part.signatureDefs
+    met = [*graph.inputs]
+    for operator in graph.operators:
+        met += [*operator.inputs, *operator.outputs]
+    met += range(len(graph.tensors))
+    order = list(dict.fromkeys(int(index) for index in met if index >= 0))  # -1: left out
+    places = {index: place for place, index in enumerate(order)} | {-1: -1}
+    graph.tensors = [graph.tensors[index] for index in order]
+    for holder in (graph, *graph.operators):
+        holder.inputs = [places[int(index)] for index in holder.inputs]
+        holder.outputs = [places[int(index)] for index in holder.outputs]
+    for entry in (*signature.inputs, *signature.outputs):
+        entry.tensorIndex = places[entry.tensorIndex]
+
+    part.metadata = [entry for entry in part.metadata if entry.name == _MINIMUM_RUNTIME]
+    holders = (*graph.tensors, *part.metadata)
+    order = list(dict.fromkeys([0, *(holder.buffer for holder in holders)]))
+    part.buffers = [part.buffers[index] for index in order]
+    for holder in holders:
+        holder.buffer = order.index(holder.buffer)
+
     graph.name = signature.signatureKey
     for index, tensor in enumerate(graph.tensors):
         tensor.name = f"{signature.signatureKey.decode()}/{index}"

@@ -6,14 +6,19 @@ import subprocess
 import sys
 import zipfile
 
+import flatbuffers
 import keras
+import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
 pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("export needs KERAS_BACKEND=tensorflow", allow_module_level=True)
 
 import export  # noqa: E402
+from export import metadata  # noqa: E402
 from tests.export.samples import CARD  # noqa: E402
 
 
@@ -170,6 +175,44 @@ def test_refuses_what_has_no_metadata(exported, tmp_path):
         path.write_bytes(bad)
         with pytest.raises(ValueError, match=f"bad.tflite' .*{message}"):
             export.read_metadata(path)
+
+
+def test_how_the_converter_orders_constants_does_not_show():
+    """It orders them by the names of Keras' layers, which other layers made before decide on."""
+    import tensorflow as tf
+
+    image = keras.Input((8, 8, 3), name="image")
+    network = keras.Model(image, keras.layers.Conv2D(4, 3)(keras.layers.Conv2D(4, 3)(image)))
+    part = bytes(tf.lite.TFLiteConverter.from_keras_model(network).convert())
+    model = schema.ModelT.InitFromPackedBuf(part, 0)
+    (graph,) = model.subgraphs
+
+    # Every tensor and buffer in the place of the one before, and another note on the conversion.
+    tensors, buffers = len(graph.tensors), len(model.buffers) - 1  # the first is no tensor's
+    graph.tensors = graph.tensors[1:] + graph.tensors[:1]
+    for holder in (graph, *graph.operators):
+        for name in ("inputs", "outputs"):
+            moved = [int(i) if i < 0 else (int(i) - 1) % tensors for i in getattr(holder, name)]
+            setattr(holder, name, moved)
+    (signature,) = model.signatureDefs
+    for entry in (*signature.inputs, *signature.outputs):
+        entry.tensorIndex = (entry.tensorIndex - 1) % tensors
+    (note,) = (m.buffer for m in model.metadata if m.name == b"CONVERSION_METADATA")
+    model.buffers[note].data = model.buffers[note].data[::-1].copy()
+    model.buffers = model.buffers[:1] + model.buffers[2:] + model.buffers[1:2]
+    for holder in (*graph.tensors, *model.metadata):
+        holder.buffer = (holder.buffer - 2) % buffers + 1 if holder.buffer else 0
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    other = bytes(builder.Output())
+
+    about = {"name": "converter", "variant": "float32", "card": CARD}
+    content = metadata.assemble([part], **about)
+    assert content == metadata.assemble([other], **about)
+    interpreter = Interpreter(model_content=content)
+    photo = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
+    (drawn,) = interpreter.get_signature_runner()(image=photo).values()
+    np.testing.assert_allclose(drawn, network(photo), atol=1e-6)
 
 
 def test_reading_needs_no_training_framework(exported):
