@@ -29,7 +29,7 @@ import numpy as np
 
 import _common
 from keras_pixdt import data
-from keras_pixdt.data import rendered
+from keras_pixdt.drawn import rendered
 
 DECODER = "decode JPEG, one thread"
 

@@ -14,7 +14,7 @@ import pathlib
 import time
 
 import _common
-from keras_pixdt.data import rendered
+from keras_pixdt.drawn import rendered
 
 
 def measure(image_size: int, num_products: int) -> dict[str, float]:

@@ -99,17 +99,17 @@ def work(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from keras_pixdt import PixelDTGAN, data
-    from keras_pixdt.training import distribution
+    from keras_pixdt.training import devices
 
     alone = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]) == 1
-    devices = distribution.start("none" if alone else "multi_worker")
-    batch_size = arguments.batch_size * devices.workers
+    distribution = devices.start("none" if alone else "multi_worker")
+    batch_size = arguments.batch_size * distribution.workers
     # One batch more than is timed, since the clock starts at the end of the first.
     rows = np.arange(batch_size * (arguments.steps + 1))
     shape = (len(rows), arguments.image_size, arguments.image_size, 3)
     levels = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
     batches = data.triplets(data.PairSet(levels, levels, rows, rows, rows), batch_size)
-    with devices.scope():
+    with distribution.scope():
         model = PixelDTGAN(arguments.image_size, arguments.width)
         model.compile(keras.optimizers.SGD(2e-4, momentum=0.5))
 
@@ -123,7 +123,7 @@ def work(arguments: argparse.Namespace) -> None:
     clock = Clock()
 
     def train() -> float:
-        model.fit(devices.feed(batches), shuffle=False, verbose=0, callbacks=[clock])
+        model.fit(distribution.feed(batches), shuffle=False, verbose=0, callbacks=[clock])
         return (clock.times[-1] - clock.times[0]) / arguments.steps
 
     train()  # traces

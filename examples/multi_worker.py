@@ -23,9 +23,9 @@ def train(arguments: argparse.Namespace) -> None:
     import keras
 
     from keras_pixdt import PixelDTGAN, data, metrics
-    from keras_pixdt.training import distribution
+    from keras_pixdt.training import devices
 
-    devices = distribution.start("multi_worker", worker_timeout_s=60)
+    distribution = devices.start("multi_worker", worker_timeout_s=60)
     keras.utils.set_random_seed(0)
 
     pairs = data.load_pairs("rendered", num_products=arguments.products, image_size=32)
@@ -34,15 +34,15 @@ def train(arguments: argparse.Namespace) -> None:
         pairs["test"], BATCH_SIZE, shuffle=False, irrelevant=False, drop_remainder=False
     )
 
-    with devices.scope():
+    with distribution.scope():
         model = PixelDTGAN(image_size=32, width=0.0625, l1_weight=100.0)
         model.compile(
             keras.optimizers.Adam(1e-3, beta_1=0.5), metrics=[metrics.RootMeanSquaredError()]
         )
-    with devices.watch():  # a clear error if the other worker is lost
+    with distribution.watch():  # a clear error if the other worker is lost
         model.fit(
-            devices.feed(train),
-            validation_data=devices.feed(test),
+            distribution.feed(train),
+            validation_data=distribution.feed(test),
             epochs=arguments.epochs,
             shuffle=False,
             verbose=2,

@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags, logging
 
 from keras_pixdt import atomic, presets, reproduce, study
-from keras_pixdt.presets.taigman2017 import DomainTransferPreset
+from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 
 # As in `training.distribution` and `training.checkpoint`, which import Keras.
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
@@ -468,7 +468,7 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     _import_keras(options.strategy)
-    from keras_pixdt.training import distribution, run
+    from keras_pixdt.training import devices, run
 
     changed = {
         "batch_size": options.batch_size,
@@ -487,7 +487,7 @@ def _train(options: argparse.Namespace) -> int:
     changed = {field: value for field, value in changed.items() if value is not None}
     preset = dataclasses.replace(preset, **changed)
     timeout = options.worker_timeout
-    devices = distribution.start(
+    distribution = devices.start(
         options.strategy,
         preset.dtype,
         replicas=options.replicas,
@@ -511,12 +511,12 @@ def _train(options: argparse.Namespace) -> int:
             minutes=options.minutes,
             epochs=options.epochs,
             seed=options.seed,
-            distribution=devices,
+            distribution=distribution,
             best=options.best,
             save_every=options.save_every,
             verbose=1 if sys.stdout.isatty() else 2,  # no progress bar in files
         )
-    except distribution.WorkerLostError as error:
+    except devices.WorkerLostError as error:
         logging.error("%s", error)
         return 1
     logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
@@ -632,7 +632,7 @@ def _converter(
 
     import keras_pixdt.registered  # noqa: F401
     from keras_pixdt import data
-    from keras_pixdt.models.adversarial_model import reverse_network
+    from keras_pixdt.engine.adversarial_model import reverse_network
     from keras_pixdt.training import run
 
     opened: Any = None

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pixdt import replicas
+from keras_pixdt.engine import replicas
 
 _BACKEND = keras.backend.backend()
 if _BACKEND == "tensorflow":

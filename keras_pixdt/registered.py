@@ -4,6 +4,7 @@
 or layer that is registered adds its module here.
 """
 
+import keras_pixdt.judges.embedder
 import keras_pixdt.layers
 import keras_pixdt.metrics.pixel
 import keras_pixdt.models.discogan
@@ -12,5 +13,4 @@ import keras_pixdt.models.pix2pix
 import keras_pixdt.models.pixel_dtgan
 import keras_pixdt.models.residual_pixel_dtgan
 import keras_pixdt.models.rough_to_detail
-import keras_pixdt.models.super_resolution
-import keras_pixdt.search.embedder  # noqa: F401
+import keras_pixdt.models.super_resolution  # noqa: F401

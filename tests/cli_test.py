@@ -130,15 +130,15 @@ def test_argument_out_of_its_range_is_named(small_lookbook, tmp_path, caplog, ar
 
 
 def test_choices_are_those_of_the_modules_that_check_them():
-    from keras_pixdt.training import checkpoint, distribution
+    from keras_pixdt.training import checkpoint, devices
 
-    assert cli.STRATEGIES == distribution.STRATEGIES
-    assert cli.PRECISIONS == distribution.PRECISIONS
+    assert cli.STRATEGIES == devices.STRATEGIES
+    assert cli.PRECISIONS == devices.PRECISIONS
     assert cli.SCORES == tuple(checkpoint.SCORES)
 
 
 def test_options_reach_the_training(monkeypatch, tmp_path):
-    from keras_pixdt.training import distribution, run
+    from keras_pixdt.training import devices, run
 
     given = {}
 
@@ -148,9 +148,9 @@ def test_options_reach_the_training(monkeypatch, tmp_path):
 
     def train(preset, data, workdir, **options):
         given["train"] = preset, options
-        raise distribution.WorkerLostError("worker 1 has ended")
+        raise devices.WorkerLostError("worker 1 has ended")
 
-    monkeypatch.setattr(distribution, "start", start)
+    monkeypatch.setattr(devices, "start", start)
     monkeypatch.setattr(run, "train", train)
     arguments = "--strategy mirrored --precision mixed_bfloat16 --replicas 2 --worker-timeout 9"
     more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3 --set selection=sample width=0.5"

@@ -43,7 +43,7 @@ def shared_data():
 @pytest.fixture(scope="session")
 def small_lookbook(tmp_path_factory):
     """A folder with LookBook's file names: 44 rendered products, 2 of them in the test split."""
-    from keras_pixdt.data import rendered
+    from keras_pixdt.drawn import rendered
 
     folder = tmp_path_factory.mktemp("lookbook")
     rendered.write_lookbook(folder, 44, image_size=32, processes=1)

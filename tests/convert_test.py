@@ -321,15 +321,16 @@ def opened(monkeypatch, tmp_path):
     """Has `pixdt convert` open a model of ours as a run; returns what the command wrote."""
     from keras_pixdt import cli, presets
     from keras_pixdt.data.pairs import DomainSet
-    from keras_pixdt.training import run, super_resolution
+    from keras_pixdt.judges import upscaler
+    from keras_pixdt.training import run
 
     photos = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     (tmp_path / "photos").mkdir()
     (tmp_path / "run").mkdir()
     for i, photo in enumerate(photos):
         data.write_image(tmp_path / "photos" / f"{i}.png", photo)
-    upscale = functools.partial(super_resolution.train_upscaler, steps=2, width=1 / 16)
-    monkeypatch.setattr(super_resolution, "train_upscaler", upscale)
+    upscale = functools.partial(upscaler.train_upscaler, steps=2, width=1 / 16)
+    monkeypatch.setattr(upscaler, "train_upscaler", upscale)
 
     def convert_with(model, *options):
         splits = {"train": DomainSet(photos, photos)}

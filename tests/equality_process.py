@@ -17,7 +17,7 @@ dtypes.BIT64_TO_BIT32_DTYPE.pop("float64", None)  # Keras' own operations end at
 keras.config.set_floatx("float64")
 
 from keras_pixdt import PixelDTGAN, data, metrics  # noqa: E402
-from keras_pixdt.training import distribution  # noqa: E402
+from keras_pixdt.training import devices  # noqa: E402
 
 BATCH = 8
 PAIRS = 27  # each epoch ends with a batch of 3, which two replicas share as 1 and 2
@@ -73,17 +73,17 @@ def build(folder):
     return model
 
 
-def train(folder, name, devices, case):
+def train(folder, name, distribution, case):
     """Two epochs with validation. Returns what was reported; saves weights and predictions."""
-    with devices.scope():
+    with distribution.scope():
         model = build(folder)
     batches = data.triplets(pairs(), BATCH, seed=1, drop_remainder=False)
     validation = data.triplets(pairs(), BATCH, shuffle=False, drop_remainder=False)
     callbacks = []
     if case == "fed":
-        batches, validation = devices.feed(batches), devices.feed(validation)
+        batches, validation = distribution.feed(batches), distribution.feed(validation)
         callbacks = [Saves(folder / f"{name}.keras")]
-    with devices.watch():
+    with distribution.watch():
         history = model.fit(
             batches,
             validation_data=validation,
@@ -103,8 +103,8 @@ def train(folder, name, devices, case):
     np.savez(folder / f"{name}_{case}.npz", **outputs)
     if case == "fed":
         chiefs = folder / f"{name[:-1]}0.keras"
-        devices.agree(len(history), "history")  # the chief has saved
-        with devices.scope():
+        distribution.agree(len(history), "history")  # the chief has saved
+        with distribution.scope():
             loaded = keras.models.load_model(chiefs, custom_objects={"DoubleGAN": DoubleGAN})
         found["loaded_equal"] = [
             float(np.array_equal(*map(keras.ops.convert_to_numpy, pair)))
@@ -117,12 +117,12 @@ def evaluated(model, validation):
     return model.evaluate(validation, verbose=0, return_dict=True)
 
 
-def overflow(devices):
+def overflow(distribution):
     """The left player's last sample, on the last replica, overflows float16."""
-    from tests.models.adversarial_model_test import Duel, batch_of
+    from tests.engine.adversarial_model_test import Duel, batch_of
 
     keras.config.set_floatx("float32")
-    with devices.scope():
+    with distribution.scope():
         model = Duel(dtype="mixed_float16")
         model.compile(keras.optimizers.SGD(0.1))
     batch = batch_of(x=(1.0, 1.0, 1.0, 1.0), right_factor=0.5)
@@ -138,9 +138,11 @@ def overflow(devices):
 def main():
     folder, name, strategy, replicas, *cases = sys.argv[1:]
     folder = pathlib.Path(folder)
-    devices = distribution.start(strategy, replicas=int(replicas), worker_timeout_s=60)
+    distribution = devices.start(strategy, replicas=int(replicas), worker_timeout_s=60)
     found = {
-        case: overflow(devices) if case == "overflow" else train(folder, name, devices, case)
+        case: overflow(distribution)
+        if case == "overflow"
+        else train(folder, name, distribution, case)
         for case in cases
     }
     (folder / f"{name}.json").write_text(json.dumps(found))

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_pixdt import replicas
+from keras_pixdt.engine import replicas
 from keras_pixdt.layers import BatchNormalization, Dropout
 
 OPTIONS = {"momentum": 0.9, "epsilon": 1e-5}

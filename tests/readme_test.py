@@ -23,9 +23,10 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import cli, data, presets, reproduce
+from keras_pixdt.judges import upscaler
 from keras_pixdt.reproduce import digits
 from keras_pixdt.reproduce.result import Result
-from keras_pixdt.training import run, super_resolution
+from keras_pixdt.training import run
 from tests import cli_test
 from tests.study import studies
 
@@ -148,7 +149,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     run_with_f(folder / "runs" / "emoji", monkeypatch)
     trained = record(monkeypatch, "keras_pixdt.training.run.train")
     # It would change this process for all tests; a script below calls it.
-    started = record(monkeypatch, "keras_pixdt.training.distribution.start")
+    started = record(monkeypatch, "keras_pixdt.training.devices.start")
     shown = record(monkeypatch, "keras_pixdt.demo.run_demo")
     served = record(monkeypatch, "keras_pixdt.serve.serve")
     for name in ("a", "b"):
@@ -206,8 +207,8 @@ def run_with_f(workdir, monkeypatch):
         image_size=16, width=1 / 32, batch_size=8, function=str(workdir.parent / "f.keras"),
     )  # fmt: skip
     run.train(preset, "LookBook", workdir, epochs=1, verbose=0)
-    upscale = functools.partial(super_resolution.train_upscaler, steps=2, width=1 / 16)
-    monkeypatch.setattr(super_resolution, "train_upscaler", upscale)
+    upscale = functools.partial(upscaler.train_upscaler, steps=2, width=1 / 16)
+    monkeypatch.setattr(upscaler, "train_upscaler", upscale)
 
 
 def assert_data_exists(name):

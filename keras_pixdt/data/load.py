@@ -92,7 +92,7 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
         image_size: side of the images in pixels.
         seed: which products.
     """
-    from keras_pixdt.data import rendered
+    from keras_pixdt.drawn import rendered
 
     if num_products < 1:
         raise ValueError(f"`num_products` must be at least 1. Received: {num_products}")

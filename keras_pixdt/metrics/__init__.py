@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = attach(
             "ssim",
         ],
         "keras_pixdt.metrics.retrieval": ["median_rank", "nearest_rows", "ranks", "recall_at_k"],
-        "keras_pixdt.metrics.distribution": ["fid", "kid"],
+        "keras_pixdt.metrics.kid_fid": ["fid", "kid"],
         "keras_pixdt.metrics.consistency": ["consistency_share", "cosine", "sample_triplets"],
         "keras_pixdt.metrics.uncertainty": ["standard_error"],
     },

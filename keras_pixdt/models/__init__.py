@@ -1,11 +1,11 @@
-"""One file per paper, and what they share (`adversarial_model`)."""
+"""One file per paper, and on the players of `engine`."""
 
 from keras_pixdt import _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
-        "keras_pixdt.models.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
+        "keras_pixdt.engine.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
         "keras_pixdt.models.discogan": ["DiscoGAN", "PointDiscoGAN"],
         "keras_pixdt.models.domain_transfer": ["DomainTransferNetwork"],
         "keras_pixdt.models.pix2pix": ["Pix2Pix"],

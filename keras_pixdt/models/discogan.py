@@ -14,9 +14,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor, train_pass
 from keras_pixdt.layers import BatchNormalization
 from keras_pixdt.losses import DISTANCES, binary_cross_entropy
-from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor, train_pass
 
 # not in the paper: sizes of filters and the leak, from the authors' code.
 FILTER_SIZE_PX = 4

@@ -14,9 +14,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
 from keras_pixdt.layers import BatchNormalization, moving_statistics
 from keras_pixdt.losses import CONVERTER_OBJECTIVES, DISTANCES
-from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 # f: Sec. 5.1.
 FUNCTION_FILTERS = (64, 128, 256, 128)

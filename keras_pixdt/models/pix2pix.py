@@ -13,9 +13,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
 from keras_pixdt.layers import BatchNormalization, Dropout
 from keras_pixdt.losses import binary_cross_entropy, mean_absolute_error
-from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 FILTER_SIZE_PX = 4  # Sec. 6.1
 LEAK = 0.2  # Sec. 6.1

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers, ops
 
+from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
 from keras_pixdt.layers import BatchNormalization
 from keras_pixdt.losses import (
     CONVERTER_OBJECTIVES,
@@ -20,7 +21,6 @@ from keras_pixdt.losses import (
     mean_absolute_error,
     mean_squared_error,
 )
-from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 CODE_SIZE = 64  # "a semantic 64-dimensional code" (Sec. 4.1)
 LEAK = 0.2  # Sec. 5.2

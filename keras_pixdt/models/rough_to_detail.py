@@ -14,9 +14,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
 from keras_pixdt.layers import BatchNormalization
 from keras_pixdt.losses import mean_absolute_error
-from keras_pixdt.models.adversarial_model import AdversarialModel, Tensor
 
 LEAK = 0.2  # Sec. 4.1
 GRADIENT_PENALTY = 10.0  # Sec. 4.1

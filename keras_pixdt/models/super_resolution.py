@@ -2,7 +2,7 @@
 
 Three convolutions sharpen an image that bicubic interpolation has enlarged. Taigman et al. 2017
 bring converted images of 64 px to print quality with it (Sec. 5.2, Appendix B).
-`keras_pixdt.training.super_resolution` trains it.
+`keras_pixdt.judges.upscaler` trains it.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from keras_pixdt.presets.geli import PRESETS as _GELI
-from keras_pixdt.presets.isola2017 import PRESETS as _ISOLA2017
-from keras_pixdt.presets.kim2017 import PRESETS as _KIM2017
-from keras_pixdt.presets.kwon2019 import PRESETS as _KWON2019
+from keras_pixdt.presets.discogan import PRESETS as _KIM2017
+from keras_pixdt.presets.domain_transfer import PRESETS as _TAIGMAN2017
+from keras_pixdt.presets.pix2pix import PRESETS as _ISOLA2017
+from keras_pixdt.presets.pixel_dtgan import PRESETS as _YOO2016
 from keras_pixdt.presets.preset import Phase, Preset
-from keras_pixdt.presets.taigman2017 import PRESETS as _TAIGMAN2017
-from keras_pixdt.presets.yoo2016 import PRESETS as _YOO2016
+from keras_pixdt.presets.residual_pixel_dtgan import PRESETS as _GELI
+from keras_pixdt.presets.rough_to_detail import PRESETS as _KWON2019
 
 __all__ = ["Phase", "Preset", "get", "names", "of_paper"]
 

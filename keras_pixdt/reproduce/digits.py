@@ -5,7 +5,7 @@ trained on their labels; the test images are transferred and judged. Of T, the *
 the set t, and the judge, a classifier of f's architecture, is trained on the *training* images,
 which no network sees (Sec. 5.1). Labels of t are used for Table 2's scores only.
 
-Where these are not available, both are drawn (`keras_pixdt.data.drawn_digits`).
+Where these are not available, both are drawn (`keras_pixdt.drawn.digits`).
 
 All that is trained is kept in one folder: the tables share f, judge and networks.
 """
@@ -24,12 +24,12 @@ import keras
 import numpy as np
 
 from keras_pixdt import data, presets
-from keras_pixdt.data import drawn_digits
+from keras_pixdt.drawn import digits
+from keras_pixdt.judges.classifier import classify, train_classifier
 from keras_pixdt.metrics import standard_error
-from keras_pixdt.presets.taigman2017 import DomainTransferPreset
+from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 from keras_pixdt.reproduce import common, environment, pictures, settings, unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
-from keras_pixdt.training.classifier import classify, train_classifier
 
 DTN = "taigman2017"
 IMAGE_SIZE = 32  # px (Sec. 5.1)
@@ -163,10 +163,10 @@ def draw(sizes: Sequence[int]) -> Digits:
     """Draws the four sets, of these sizes."""
     sets = (("street", 0), ("street", 1), ("handwritten", 0), ("handwritten", 1))
     s, s_test, t, judged = (
-        Images(*drawn_digits.draw(kind, size, seed))
+        Images(*digits.draw(kind, size, seed))
         for (kind, seed), size in zip(sets, sizes, strict=True)
     )
-    return Digits(s, s_test, t, judged, drawn_digits.CLASSES)
+    return Digits(s, s_test, t, judged, digits.CLASSES)
 
 
 class Experiment:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from keras_pixdt import presets
 from keras_pixdt.presets import Phase
-from keras_pixdt.presets.geli import ResidualPixelDTGANPreset
+from keras_pixdt.presets.residual_pixel_dtgan import ResidualPixelDTGANPreset
 from keras_pixdt.reproduce import paired
 from keras_pixdt.reproduce.paired import RMSE, SSIM
 from keras_pixdt.reproduce.result import Claim

@@ -18,7 +18,7 @@ The paper plots predicted azimuths for cars to cars only (Fig. 5). It shows pict
 faces (Fig. 6), chairs to cars and cars to faces (Fig. 8, `kim2017-fig8`).
 
 Differs from the paper:
-  - Cars, chairs and heads are drawn (`keras_pixdt.data.azimuth`), because the paper's renderings
+  - Cars, chairs and heads are drawn (`keras_pixdt.drawn.azimuth`), because the paper's renderings
     are not available. Their azimuths are the paper's: cars from -75 to 75 degrees, heads from -90
     to 90. It does not give those of chairs; here they are the same as for cars.
   - The regressor and its training are this package's, because the paper does not describe its own.
@@ -46,7 +46,7 @@ from keras import layers
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt import data, presets
-from keras_pixdt.data import azimuth
+from keras_pixdt.drawn import azimuth
 from keras_pixdt.reproduce import OUT, common, environment, unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 

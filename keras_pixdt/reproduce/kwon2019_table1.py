@@ -14,8 +14,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from keras_pixdt import presets
-from keras_pixdt.presets.isola2017 import Pix2PixPreset
-from keras_pixdt.presets.kwon2019 import RESIZE
+from keras_pixdt.presets.pix2pix import Pix2PixPreset
+from keras_pixdt.presets.rough_to_detail import RESIZE
 from keras_pixdt.reproduce import paired, yoo2016_table3
 from keras_pixdt.reproduce.paired import KID, RMSE, SSIM, recall
 from keras_pixdt.reproduce.result import Claim

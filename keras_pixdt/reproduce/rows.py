@@ -20,8 +20,9 @@ from absl import logging
 from keras_pixdt import data, presets, search
 from keras_pixdt.atomic import write_json
 from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.judges import attributes
 from keras_pixdt.reproduce import common, environment
-from keras_pixdt.training import attributes, evaluation
+from keras_pixdt.training import evaluation
 from keras_pixdt.training import run as run_module
 from keras_pixdt.training.run import Run
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from keras_pixdt.presets.taigman2017 import ROWS
+from keras_pixdt.presets.domain_transfer import ROWS
 from keras_pixdt.reproduce import common, digits
 from keras_pixdt.reproduce.result import Claim, Result, Row
 

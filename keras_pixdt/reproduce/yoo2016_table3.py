@@ -29,7 +29,7 @@ from keras_pixdt import data, presets
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.presets import Phase
-from keras_pixdt.presets.yoo2016 import FASTER, PRINTED, PixelDTGANPreset
+from keras_pixdt.presets.pixel_dtgan import FASTER, PRINTED, PixelDTGANPreset
 from keras_pixdt.reproduce import paired
 from keras_pixdt.reproduce.paired import ATTRIBUTES, C_SSIM, CATEGORY, FID, KID, RMSE
 from keras_pixdt.reproduce.result import Claim, Score

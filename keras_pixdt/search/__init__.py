@@ -5,7 +5,7 @@ from keras_pixdt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "keras_pixdt.search.embedder": [
+        "keras_pixdt.judges.embedder": [
             "ProductEmbedder",
             "densenet121_embedder",
             "inception_v3_features",

@@ -31,7 +31,7 @@ def load_embedder(path: str | os.PathLike[str]) -> keras.Model:
     """
     import keras
 
-    import keras_pixdt.search.embedder  # noqa: F401, so that Keras knows the class
+    import keras_pixdt.judges.embedder  # noqa: F401, so that Keras knows the class
 
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(

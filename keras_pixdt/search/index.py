@@ -46,6 +46,8 @@ _MAX_SIMILARITIES = 1 << 24  # held at once: 64 MiB
 # our own save a sixth for a million vectors, and there take five times as long for 100,000.
 _MAX_ELEMENTS = 1 << 18
 
+# A class's module is part of the fingerprints in index files, which must stay when it moves.
+_MOVED = {"keras_pixdt.judges.embedder": "keras_pixdt.search.embedder"}
 # Keys of Keras' configurations under which names of layers stand.
 _HOLD_NAMES = ("name", "keras_history", "input_layers", "output_layers")
 
@@ -101,7 +103,7 @@ def _canonical(config: Any, names: dict[str, str], renamed: bool = False) -> Any
         return [_canonical(value, names, renamed) for value in config]
     if renamed and isinstance(config, str):
         return names.setdefault(config, f"#{len(names)}")
-    return config
+    return _MOVED.get(config, config) if isinstance(config, str) else config
 
 
 def embed(embedder: keras.Model, images: np.ndarray) -> np.ndarray:

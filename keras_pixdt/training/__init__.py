@@ -5,7 +5,7 @@ from keras_pixdt import _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
-        "keras_pixdt.training.attributes": ["attribute_scores", "train_attribute_classifier"],
+        "keras_pixdt.judges.attributes": ["attribute_scores", "train_attribute_classifier"],
         "keras_pixdt.training.callbacks": [
             "AveragedWeights",
             "ImageGrid",
@@ -13,12 +13,12 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "StopOnDivergence",
         ],
         "keras_pixdt.training.checkpoint": ["Checkpoint"],
-        "keras_pixdt.training.classifier": ["train_classifier"],
-        "keras_pixdt.training.distribution": ["Distribution", "WorkerLostError"],
+        "keras_pixdt.judges.classifier": ["train_classifier"],
+        "keras_pixdt.training.devices": ["Distribution", "WorkerLostError"],
         "keras_pixdt.training.evaluation": ["evaluate"],
         "keras_pixdt.training.run": ["Run", "load_run", "train"],
         "keras_pixdt.training.schedule": ["Progress", "Schedule"],
-        "keras_pixdt.training.super_resolution": ["train_upscaler"],
+        "keras_pixdt.judges.upscaler": ["train_upscaler"],
     },
     subpackages=["distribution"],
 )

@@ -12,9 +12,9 @@ from keras import ops
 
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
-from keras_pixdt.metrics import consistency, distribution, pixel, retrieval, uncertainty
-from keras_pixdt.training import attributes
-from keras_pixdt.training.classifier import classify
+from keras_pixdt.judges import attributes
+from keras_pixdt.judges.classifier import classify
+from keras_pixdt.metrics import consistency, kid_fid, pixel, retrieval, uncertainty
 
 # 60 as in Kwon et al. 2019, Tables 1 and 2.
 _RECALL_AT = (1, 5, 10, 20, 60)
@@ -307,7 +307,7 @@ def evaluate_labels(
     Args:
         convert: see `evaluate`.
         domain_sets: the splits, with labels of the same classes in both domains.
-        target_classifier: of the second domain, `keras_pixdt.training.classifier` has it. It must
+        target_classifier: of the second domain, `keras_pixdt.judges.classifier` has it. It must
             not have learned from the targets of "train": these say how good it is.
         source_classifier: of the first one, if there is one.
         split: which split to score.
@@ -458,7 +458,7 @@ def _kid(
         notes |= dict.fromkeys(names, reason)
         return dict.fromkeys(names)
     subset_size = min(_KID_LARGEST_SUBSET, min(len(fake), len(real)) // 2)
-    scores = distribution.kid(fake, real, subset_size=subset_size, seed=seed)
+    scores = kid_fid.kid(fake, real, subset_size=subset_size, seed=seed)
     return dict(zip(names, scores, strict=True))
 
 
@@ -473,7 +473,7 @@ def _fid(
             f"there are {images}"
         )
         return {name: None}
-    return {name: distribution.fid(fake, real)}
+    return {name: kid_fid.fid(fake, real)}
 
 
 def _classified(

@@ -61,13 +61,13 @@ from keras_pixdt import atomic, metrics, presets, search
 from keras_pixdt import data as data_module
 from keras_pixdt.data.batches import Batches, Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
-from keras_pixdt.models.adversarial_model import AdversarialModel, reverse_network
-from keras_pixdt.presets.taigman2017 import DomainTransferPreset
+from keras_pixdt.engine.adversarial_model import AdversarialModel, reverse_network
+from keras_pixdt.judges import classifier, upscaler
+from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 from keras_pixdt.training import callbacks as callbacks_module
 from keras_pixdt.training import checkpoint as checkpoint_module
-from keras_pixdt.training import classifier, evaluation, super_resolution
-from keras_pixdt.training import distribution as distribution_module
-from keras_pixdt.training.distribution import Distribution
+from keras_pixdt.training import devices, evaluation
+from keras_pixdt.training.devices import Distribution
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 GRID_IMAGES = 32
@@ -225,19 +225,19 @@ class Run:
         """
         path, size = self.workdir / f"upscaler_x{factor}.keras", self.model.drawn_size
         if path.exists():
-            upscaler = keras.models.load_model(path)
-            if upscaler.image_size == size:
-                return upscaler
+            network = keras.models.load_model(path)
+            if network.image_size == size:
+                return network
             logging.warning(
                 "%s was trained for images of %d px, and the model draws %d: another is trained",
-                path, upscaler.image_size, size,
+                path, network.image_size, size,
             )  # fmt: skip
         logging.info("Training super-resolution on the training targets: about a minute")
         targets = self.domains()["train"].targets
-        upscaler = super_resolution.train_upscaler(targets, factor, size, seed=self.seed)
+        network = upscaler.train_upscaler(targets, factor, size, seed=self.seed)
         with atomic.replacing(path) as unfinished:
-            upscaler.save(unfinished)
-        return upscaler
+            network.save(unfinished)
+        return network
 
     def evaluate(
         self,
@@ -410,7 +410,7 @@ def train(
         )
     checkpoint_module.check_options(best, save_every)
     if distribution is None:
-        distribution = distribution_module.start()
+        distribution = devices.start()
     if minutes is not None and distribution.workers > 1:
         raise ValueError(
             "`minutes` cannot be the length of a run with several workers, whose clocks differ. "

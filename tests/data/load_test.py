@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data
-from keras_pixdt.data import rendered
+from keras_pixdt.drawn import rendered
 
 
 def check_splits(loaded: dict[str, data.PairSet]) -> None:

@@ -8,7 +8,7 @@ from keras_pixdt import presets
 from keras_pixdt.data import images
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.presets import Phase
-from keras_pixdt.presets.yoo2016 import PixelDTGANPreset
+from keras_pixdt.presets.pixel_dtgan import PixelDTGANPreset
 
 # Yoo et al. 2016. Sec. 5.2: 64 px, batches of 128, SGD at 2e-4 with momentum 0.5 for 25 epochs,
 # then 5 at 2e-5; "the training details of all the baselines are identical". Table 2 says which

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import data, presets
-from keras_pixdt.data import azimuth
+from keras_pixdt.drawn import azimuth
 from keras_pixdt.reproduce import kim2017_fig5, kim2017_fig8
 
 ANGLES = np.array(azimuth.AZIMUTHS["car"], float)

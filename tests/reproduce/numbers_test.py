@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data, presets, search
-from keras_pixdt.data import azimuth, drawn_digits, rendered
+from keras_pixdt.drawn import azimuth, digits, rendered
+from keras_pixdt.judges import attributes, classifier
 from keras_pixdt.models.domain_transfer import build_function
 from keras_pixdt.reproduce import environment, kim2017_fig4, kim2017_fig5, unpaired
-from keras_pixdt.training import attributes, classifier, evaluation, run
+from keras_pixdt.training import evaluation, run
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "numbers.json"
 SIZE = 32
@@ -66,7 +67,7 @@ def training_numbers(folder, book):
     numbers = {
         "rendered": of_images(splits["train"].sources) + of_images(splits["train"].targets),
         "splits": [float(len(pairs)) for pairs in splits.values()],
-        "street digits": of_images(drawn_digits.draw("street", 20, 0)[0]),
+        "street digits": of_images(digits.draw("street", 20, 0)[0]),
     }
     for kind in azimuth.AZIMUTHS:
         views, _ = azimuth.render_views(kind, 1, SIZE, processes=1)
@@ -86,12 +87,12 @@ def training_numbers(folder, book):
             preset = dataclasses.replace(preset, function=str(folder / "f.keras"))
         model = unpaired.train(preset, domains, epochs=2, verbose=0)
         numbers[name] = of_model(model, photos, model.history.history)
-    digits, labels = drawn_digits.draw("handwritten", 40, 0)
+    images, labels = digits.draw("handwritten", 40, 0)
     for plain in (False, True):
         trained = classifier.train_classifier(
-            digits, labels, 10, epochs=1, width=1 / 8, plain=plain
+            images, labels, 10, epochs=1, width=1 / 8, plain=plain
         )
-        numbers[f"classifier, plain={plain}"] = of_images(trained(data.to_float(digits[:8])))
+        numbers[f"classifier, plain={plain}"] = of_images(trained(data.to_float(images[:8])))
     views, _ = azimuth.render_views("car", 4, SIZE, processes=1, coverage=True)
     regressor = kim2017_fig5.train_regressor("car", views, 1)
     seen = data.to_float(kim2017_fig5._flat(views)[..., :3])

@@ -98,7 +98,7 @@ def noise_images(count, seed=0):
 
 def write_index(path, embedder, products=24):
     """Writes an index of rendered products, named p0.jpg and so on."""
-    from keras_pixdt.data import rendered
+    from keras_pixdt.drawn import rendered
     from keras_pixdt.search import ProductIndex
 
     drawn = [
@@ -111,7 +111,7 @@ def write_index(path, embedder, products=24):
 
 def write_photo(path, product=0, width=300, height=400, **options):
     """Writes a rendered photo of a person, 3:4 by default."""
-    from keras_pixdt.data import rendered
+    from keras_pixdt.drawn import rendered
 
     person = rendered.draw_person(rendered.sample_product(product), 0, 128)
     Image.fromarray(person).resize((width, height)).save(path, **options)

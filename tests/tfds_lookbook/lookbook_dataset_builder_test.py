@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 import tfds_lookbook
 from keras_pixdt import data
-from keras_pixdt.data import rendered
+from keras_pixdt.drawn import rendered
 
 DUMMY_DATA = pathlib.Path(tfds_lookbook.__file__).parent / "lookbook" / "dummy_data"
 SMALL = tfds_lookbook.LookBookConfig(name="rendered32_small", image_size=32, num_products=6, seed=5)

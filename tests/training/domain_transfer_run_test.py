@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from keras_pixdt import cli, data, presets
+from keras_pixdt.judges.classifier import classify
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
 from keras_pixdt.training import evaluation, run
-from keras_pixdt.training.classifier import classify
 from tests import samples
 from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
 

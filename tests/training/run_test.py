@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data, presets, search
-from keras_pixdt.training import distribution, run
+from keras_pixdt.training import devices, run
 from tests import samples
 from tests.training import staged_run
 
@@ -346,10 +346,10 @@ def test_wrong_arguments_leave_no_run_behind(small_lookbook, tmp_path):
         train(small_lookbook, workdir, best="val_loss")
     with pytest.raises(ValueError, match="`save_every` must be at least 1. Received: 0"):
         train(small_lookbook, workdir, save_every=0)
-    two = distribution.Distribution("mirrored", replicas=3)
+    two = devices.Distribution("mirrored", replicas=3)
     with pytest.raises(ValueError, match=r"multiple of their number.*Received: 8"):
         train(small_lookbook / "elsewhere", workdir, distribution=two)
-    workers = distribution.Distribution("multi_worker", replicas=2)
+    workers = devices.Distribution("multi_worker", replicas=2)
     workers.workers = 2
     with pytest.raises(ValueError, match="several workers, whose clocks differ"):
         train(small_lookbook, workdir, epochs=None, minutes=1.0, distribution=workers)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_pixdt import data, presets
-from keras_pixdt.training import distribution, run
+from keras_pixdt.training import devices, run
 
 PRESET = dataclasses.replace(
     presets.get("demo"), image_size=16, width=1 / 32, discriminator_width=1 / 32, mirror=False,
@@ -91,8 +91,8 @@ if __name__ == "__main__":
     folder, workdir, *replicas = sys.argv[1:]
     workdir = pathlib.Path(workdir)
     if replicas:
-        devices = distribution.start("mirrored", replicas=int(replicas[0]))
-        check_resume(folder, workdir, distribution=devices)
+        distribution = devices.start("mirrored", replicas=int(replicas[0]))
+        check_resume(folder, workdir, distribution=distribution)
     else:
         check_phases(folder, workdir / "phases")
         check_resume(folder, workdir)

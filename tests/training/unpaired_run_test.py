@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_pixdt import cli, data, presets, search
 from keras_pixdt.metrics import pixel
-from keras_pixdt.training import distribution, run
+from keras_pixdt.training import devices, run
 from tests import samples
 from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
 
@@ -155,16 +155,16 @@ def test_interrupted_run_continues_bit_for_bit(finished, folders, tmp_path, inte
 
 def check_on_two_devices(a, b, workdir):
     """An interrupted run with averages equals one that is not, on two devices of the CPU."""
-    devices = distribution.start("mirrored", replicas=2)
+    distribution = devices.start("mirrored", replicas=2)
     preset = dataclasses.replace(PRESET, ema_momentum=0.5)
     workdir = pathlib.Path(workdir)
-    whole = train((a, b), workdir / "whole", preset, distribution=devices)
+    whole = train((a, b), workdir / "whole", preset, distribution=distribution)
     with pytest.raises(Interrupted):
         train(
             (a, b), workdir / "resumed", preset,
-            distribution=devices, save_every=2, callbacks=[InterruptWithin()],
+            distribution=distribution, save_every=2, callbacks=[InterruptWithin()],
         )  # fmt: skip
-    resumed = train((a, b), workdir / "resumed", preset, distribution=devices)
+    resumed = train((a, b), workdir / "resumed", preset, distribution=distribution)
     assert_equal_weights(resumed.model, whole.model)
     names = [path.name for path in sorted((workdir / "whole" / "grids").iterdir())]
     assert names == ["epoch_001.png", "epoch_002.png"]
@@ -390,7 +390,7 @@ def test_two_folders_reach_the_training(monkeypatch, tmp_path, caplog):
 
     def train(preset, data, workdir, **options):
         given.update(preset=preset, data=data, **options)
-        raise distribution.WorkerLostError("enough")
+        raise devices.WorkerLostError("enough")
 
     monkeypatch.setattr(run, "train", train)
     command = ["train", "--preset", "kim2017-small", "--workdir", str(tmp_path), "--data", "a"]

@@ -40,7 +40,7 @@ class LookBookConfig(tfds.core.BuilderConfig):
 def _rendered(image_size: int) -> LookBookConfig:
     return LookBookConfig(
         name=f"rendered{image_size}",
-        description=f"Drawn by `keras_pixdt.data.rendered`, {image_size} px; needs no files.",
+        description=f"Drawn by `keras_pixdt.drawn.rendered`, {image_size} px; needs no files.",
         image_size=image_size,
         num_products=1600,
     )

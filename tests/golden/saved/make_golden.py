@@ -18,7 +18,7 @@ import numpy as np
 import export
 import keras_pixdt
 from keras_pixdt import cli, data, search
-from keras_pixdt.data import rendered
+from keras_pixdt.drawn import rendered
 from keras_pixdt.models.discogan import DiscoGAN, PointDiscoGAN
 from keras_pixdt.models.pix2pix import Pix2Pix
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN

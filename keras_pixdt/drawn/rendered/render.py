@@ -1,0 +1,205 @@
+"""Whole sets of rendered products: drawn in memory, or written with LookBook's file names."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from keras_pixdt.drawn.processes import drawing_pool
+from keras_pixdt.drawn.rendered import garment, person
+from keras_pixdt.drawn.rendered.product import Product, num_views, sample_product
+
+MIN_SIZE, MAX_SIZE = 32, 512
+
+# Pixels per task: enough that handing it over costs little beside the drawing, few enough that the
+# answers which wait stay small. It makes 16 products of nine pictures at 64 pixels, one at 256.
+_TASK_PIXELS = 16 * 9 * 64**2
+# Tasks that wait or are done but not yet taken, for each process.
+_QUEUE = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderedProduct:
+    """A product and its pictures.
+
+    Attributes:
+        product: what is shown.
+        target: uint8 (size, size, 3): the product alone on white.
+        sources: uint8 (views, size, size, 3): persons who wear it.
+    """
+
+    product: Product
+    target: np.ndarray
+    sources: np.ndarray
+
+
+def _check_size(image_size: int) -> None:
+    if not MIN_SIZE <= image_size <= MAX_SIZE:
+        raise ValueError(
+            f"`image_size` must be from {MIN_SIZE} to {MAX_SIZE} pixels. "
+            f"Received: image_size={image_size}"
+        )
+
+
+def draw_product(product: Product, image_size: int = 64) -> np.ndarray:
+    """Draws a product alone, lying flat on white.
+
+    Args:
+        product: what to draw.
+        image_size: height and width in pixels, 32 to 512.
+
+    Returns:
+        uint8 (image_size, image_size, 3).
+
+    Raises:
+        ValueError: if `image_size` is outside its range.
+
+    Example:
+        >>> draw_product(sample_product(0), image_size=64).shape
+        (64, 64, 3)
+    """
+    _check_size(image_size)
+    return np.array(garment.draw_flat(product, image_size))
+
+
+def draw_person(product: Product, view: int, image_size: int = 64) -> np.ndarray:
+    """Draws a person who wears a product, before a background.
+
+    Args:
+        product: what the person wears.
+        view: number of the picture, 0 or more; each shows another person in another place. The
+            pictures of a set are those below `num_views(product)`.
+        image_size: height and width in pixels, 32 to 512.
+
+    Returns:
+        uint8 (image_size, image_size, 3), which depends on nothing but the arguments.
+
+    Raises:
+        ValueError: if `view` is negative or `image_size` is outside its range.
+
+    Example:
+        >>> draw_person(sample_product(0), view=2, image_size=64).shape
+        (64, 64, 3)
+    """
+    _check_size(image_size)
+    if view < 0:
+        raise ValueError(f"`view` must be 0 or more. Received: view={view}")
+    return person.draw(product, view, image_size)
+
+
+def _render_one(product_id: int, image_size: int, seed: int) -> RenderedProduct:
+    product = sample_product(product_id, seed)
+    views = [person.draw(product, view, image_size) for view in range(num_views(product))]
+    return RenderedProduct(product, draw_product(product, image_size), np.stack(views))
+
+
+def _render_chunk(first: int, stop: int, image_size: int, seed: int) -> list[RenderedProduct]:
+    return [_render_one(product_id, image_size, seed) for product_id in range(first, stop)]
+
+
+def render(
+    num_products: int,
+    image_size: int = 64,
+    seed: int = 0,
+    processes: int | None = None,
+    *,
+    first_product: int = 0,
+) -> Iterator[RenderedProduct]:
+    """Draws products and the persons who wear them, in the order of their ids.
+
+    Args:
+        num_products: how many products.
+        image_size: height and width in pixels, 32 to 512.
+        seed: seed of the set.
+        processes: how many processes draw; None takes one per core. The pictures do not depend on
+            it. More than one starts new Python processes, so that a script which calls this needs
+            `if __name__ == "__main__":` around its main part.
+        first_product: id of the first product.
+
+    Returns:
+        Iterator over the products; only a few wait in memory at a time.
+
+    Raises:
+        ValueError: if an argument is outside its range.
+        RuntimeError: while drawing, if the other processes cannot start.
+
+    Example:
+        >>> [drawn.sources.shape[1:] for drawn in render(2, image_size=64, processes=1)]
+        [(64, 64, 3), (64, 64, 3)]
+    """
+    _check_size(image_size)
+    for name, value in (("num_products", num_products), ("first_product", first_product)):
+        if value < 0:
+            raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value}")
+    if processes is not None and processes < 1:
+        raise ValueError(
+            f"`processes` must be 1 or more, or None for one per core. "
+            f"Received: processes={processes}"
+        )
+    stop = first_product + num_products
+    step = max(1, _TASK_PIXELS // (9 * image_size**2))
+    bounds = [(a, min(a + step, stop)) for a in range(first_product, stop, step)]
+    workers = min(processes or os.cpu_count() or 1, len(bounds))
+    if workers <= 1:
+        return (_render_one(i, image_size, seed) for i in range(first_product, stop))
+    return _render_parallel(bounds, image_size, seed, workers)
+
+
+def _render_parallel(
+    bounds: list[tuple[int, int]], image_size: int, seed: int, workers: int
+) -> Iterator[RenderedProduct]:
+    waiting: collections.deque[concurrent.futures.Future[list[RenderedProduct]]]
+    waiting = collections.deque()
+    todo = iter(bounds)
+    with drawing_pool(workers) as pool:
+        while True:
+            while len(waiting) < workers * _QUEUE and (chunk := next(todo, None)) is not None:
+                waiting.append(pool.submit(_render_chunk, *chunk, image_size, seed))
+            if not waiting:
+                return
+            yield from waiting.popleft().result()
+
+
+def write_lookbook(
+    directory: str | os.PathLike[str],
+    num_products: int,
+    image_size: int = 64,
+    seed: int = 0,
+    processes: int | None = None,
+) -> None:
+    """Writes a rendered set as a folder with LookBook's file names.
+
+    `PID000012_CLEAN1_IID000096.jpg` is product 12 alone and `PID000012_CLEAN0_IID000097.jpg` a
+    person who wears it; `products.json` lists `{"pid": 12, "category": ...}` with the attributes.
+
+    Args:
+        directory: where to write; it is made if it is missing.
+        num_products: how many products.
+        image_size: height and width in pixels, 32 to 512.
+        seed: seed of the set.
+        processes: as for `render`.
+
+    Raises:
+        ValueError: if an argument is outside its range.
+    """
+    folder = pathlib.Path(directory)
+    drawn_products = render(num_products, image_size, seed, processes)
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = []
+    image_id = 0
+    for drawn in drawn_products:
+        product_id = drawn.product.product_id
+        for clean, image in [(1, drawn.target), *((0, source) for source in drawn.sources)]:
+            name = f"PID{product_id:06d}_CLEAN{clean}_IID{image_id:06d}.jpg"
+            Image.fromarray(image).save(folder / name, quality=95)
+            image_id += 1
+        listed.append({"pid": product_id, **drawn.product.attributes()})
+    (folder / "products.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
