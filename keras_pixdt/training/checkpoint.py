@@ -21,10 +21,9 @@ from absl import logging
 
 from keras_pixdt.atomic import replacing, write_json
 from keras_pixdt.training.callbacks import AveragedWeights, check_finite
+from keras_pixdt.training.choices import SCORES
 from keras_pixdt.training.schedule import Progress
 
-# Score of the logs -> whether less is better.
-SCORES = {"val_rmse": True, "val_ssim": False, "val_c_ssim": False}
 _PROGRESS = "progress.json"
 
 

@@ -44,9 +44,8 @@ from keras.src.trainers.data_adapters import py_dataset_adapter
 
 from keras_pixdt.data.batches import Batches
 from keras_pixdt.engine import adversarial_model
+from keras_pixdt.training.choices import PRECISIONS, STRATEGIES
 
-STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 WORKER_TIMEOUT_S = 300.0  # schedulers start the tasks of a job minutes apart
 _LAST_WORDS_S = 20.0  # for the main thread to end by itself after a worker was lost
 _CPU = pathlib.Path("/proc/cpuinfo")  # Linux; of others we do not know

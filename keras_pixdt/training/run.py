@@ -67,6 +67,7 @@ from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 from keras_pixdt.training import callbacks as callbacks_module
 from keras_pixdt.training import checkpoint as checkpoint_module
 from keras_pixdt.training import devices, evaluation
+from keras_pixdt.training.choices import CHECKPOINTS, EMBEDDERS
 from keras_pixdt.training.devices import Distribution
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
@@ -80,8 +81,6 @@ _SEARCH_WIDTH = 2 / 3
 FUNCTION = "function.keras"
 SOURCE_CLASSIFIER = "source_classifier.keras"
 JUDGE = "judge.keras"
-CHECKPOINTS = ("final", "best")
-EMBEDDERS = ("trained", "search", "densenet121")
 _ENDLESS = 1_000_000  # epochs
 CLASSIFIER_SEED = 0
 _JUDGE_STEPS = 200  # however few images the other splits have
