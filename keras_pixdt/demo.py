@@ -77,10 +77,7 @@ def run_demo(
 
     logging.info("6/6 Indexing the products, for a search by photo")
     catalogue.index_catalogue(
-        f"tfds:{name}",
-        finished.search_embedder(),
-        workdir / INDEX,
-        data_dir=str(workdir / "tfds"),
+        f"tfds:{name}", finished.search_embedder(), workdir / INDEX, data_dir=str(workdir / "tfds")
     )
     clock.lap("index the products")
     report = _write_report(finished, scores, exported, refused, clock)
@@ -174,42 +171,15 @@ def _write_report(
     refused: str,
     clock: _Clock,
 ) -> pathlib.Path:
-    workdir, history = finished.workdir, finished.history()
-    pairs = finished.pairs()
-    test = pairs["test"]
+    workdir, pairs = finished.workdir, finished.pairs()
     report = Report(
         "keras_pixdt: from a photo of a dressed person to the product image",
         f"PixelDTGAN, trained for {clock.laps['train'] / 60:.1f} minutes on "
         f"{len(pairs['train']):,} rendered persons who wear {len(pairs['train'].targets):,} "
-        f"products. All pictures and scores below are of the {len(test.targets)} products of the "
-        "test split, which training never saw.",
+        f"products. All pictures and scores below are of the {len(pairs['test'].targets)} products "
+        "of the test split, which training never saw.",
     )
-
-    report.heading("Photo | drawn by the network | the product")
-    rows = np.linspace(0, len(test) - 1, min(48, len(test))).astype(int)
-    source = data.to_float(test.sources[rows])
-    target = data.to_float(test.targets[test.target_index[rows]])
-    picture = workdir / "test_grid.png"
-    callbacks.write_grid(picture, source, finished.convert(source), target)
-    report.picture(picture, "Unseen products of the test split, four triples a row", scale=1)
-
-    report.heading("Training")
-    losses = {k.removesuffix("_loss"): v for k, v in history.items() if k.endswith("_loss")}
-    report.curves(
-        {
-            "loss of the converter": {"converter": losses.pop("converter")},
-            "losses of the discriminators": losses,
-            "validation RMSE (lower is better)": {"rmse": history["val_rmse"]},
-            "validation SSIM (higher is better)": {
-                "ssim": history["val_ssim"],
-                "c_ssim": history["val_c_ssim"],
-            },
-        }
-    )
-    grids = sorted((workdir / "grids").glob("*.png"))
-    for path in (grids[0], grids[-1]) if len(grids) > 1 else grids:
-        epoch = int(path.stem.removeprefix("epoch_"))
-        report.picture(path, f"Validation images after epoch {epoch}")
+    _add_pictures(report, finished)
 
     report.heading("Scores on the test split")
     names = [k for k in scores["split"] if isinstance(scores["split"][k], int | float)]
@@ -225,25 +195,18 @@ def _write_report(
     )
 
     report.heading("Files for the phone")
+    measured = ("max_difference_levels", "psnr_mean_db", "one_thread_ms", "two_threads_ms")
     report.table(
         ["file", "MB", "largest difference (of 255)", "PSNR, dB", "ms, 1 thread", "ms, 2 threads"],
         [
-            [
-                v["file"],
-                v["bytes"] / 1e6,
-                v["max_difference_levels"],
-                v["psnr_mean_db"],
-                v["one_thread_ms"],
-                v["two_threads_ms"],
-            ]
-            for v in exported["variants"].values()
+            [variant["file"], variant["bytes"] / 1e6, *(variant[name] for name in measured)]
+            for variant in exported["variants"].values()
         ],
     )
     report.paragraph(
         f"Compared with Keras on {exported['verified_images']} photos of the test split; "
         f"Keras predict took {exported['keras_predict_ms']:.1f} ms an image in the same process."
     )
-
     if refused:
         report.paragraph(f"Refused, and not written: {refused}")
 
@@ -268,3 +231,32 @@ def _write_report(
     report.heading("Time")
     report.table(["step", "seconds"], [[name, float(s)] for name, s in clock.laps.items()])
     return report.write(workdir / "report.html")
+
+
+def _add_pictures(report: Report, finished: run.Run) -> None:
+    """Adds what the network draws of unseen photos, and how it came to."""
+    workdir, history, test = finished.workdir, finished.history(), finished.pairs()["test"]
+    report.heading("Photo | drawn by the network | the product")
+    rows = np.linspace(0, len(test) - 1, min(48, len(test))).astype(int)
+    source = data.to_float(test.sources[rows])
+    target = data.to_float(test.targets[test.target_index[rows]])
+    picture = workdir / "test_grid.png"
+    callbacks.write_grid(picture, source, finished.convert(source), target)
+    report.picture(picture, "Unseen products of the test split, four triples a row")
+
+    report.heading("Training")
+    losses = {k.removesuffix("_loss"): v for k, v in history.items() if k.endswith("_loss")}
+    report.curves(
+        {
+            "loss of the converter": {"converter": losses.pop("converter")},
+            "losses of the discriminators": losses,
+            "validation RMSE (lower is better)": {"rmse": history["val_rmse"]},
+            "validation SSIM (higher is better)": {
+                name: history[f"val_{name}"] for name in ("ssim", "c_ssim")
+            },
+        }
+    )
+    grids = sorted((workdir / "grids").glob("*.png"))
+    for path in grids[:1] + grids[1:][-1:]:
+        epoch = int(path.stem.removeprefix("epoch_"))
+        report.picture(path, f"Validation images after epoch {epoch}")
