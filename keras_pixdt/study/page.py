@@ -73,9 +73,9 @@ def write_study(
     methods = dict(zip(letters, names, strict=True))
     # In the order of the letters, which says nothing about that of the names.
     shown = {letter: results[methods[letter]] for letter in sorted(methods)}
+    about = {"study": _hash(protocol, photos, shown), "protocol": protocol}
     study = {
-        "study": _hash(protocol, photos, shown),
-        "protocol": protocol,
+        **about,
         "zoom": max(1, _SHOWN_PX // max(i.shape[1] for i in (photos, *results.values()))),
         "questions": [
             {
@@ -83,7 +83,7 @@ def write_study(
                 "text": question.text,
                 "ranking": question.ranking,
                 "values": question.values(len(names)),
-                "labels": question.labels or _rank_labels(len(names)),
+                "labels": question.labels or ["best", *[""] * (len(names) - 2), "worst"],
             }
             for question in asked.questions
         ],
@@ -95,12 +95,7 @@ def write_study(
             for row, photo in enumerate(photos)
         ],
     }
-    summary = {
-        "study": study["study"],
-        "protocol": protocol,
-        "photos": len(photos),
-        "methods": methods,
-    }
+    summary = {**about, "photos": len(photos), "methods": methods}
     page.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_json(key, summary | {"seed": seed, "origin": dict(origin or {})})
     with atomic.replacing(page) as unfinished:
@@ -134,10 +129,6 @@ def _hash(protocol: str, photos: np.ndarray, shown: Mapping[str, np.ndarray]) ->
         digest.update(str(images.shape).encode())
         digest.update(images.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _rank_labels(methods: int) -> list[str]:
-    return ["best", *[""] * (methods - 2), "worst"]
 
 
 def _picture(image: np.ndarray) -> dict[str, Any]:

@@ -61,18 +61,8 @@ def score(
     """
     opened = _read_key(pathlib.Path(key))
     asked = protocols.get(opened["protocol"])
-    by_rater: dict[str, tuple[pathlib.Path, np.ndarray]] = {}
-    for path in map(pathlib.Path, answers):
-        rater, given = _read_answers(path, opened, asked)
-        if rater in by_rater:
-            raise ValueError(
-                f"{by_rater[rater][0]} and {path} are both of rater {rater!r}. Give the later one "
-                'only; or, of two people, change "rater" in one of them.'
-            )
-        by_rater[rater] = path, given
-    if not by_rater:
-        raise ValueError("`answers` must name the files that raters downloaded. Received none.")
-    ratings = np.stack([given for _, given in by_rater.values()])
+    by_rater = _read_raters(answers, opened, asked)
+    ratings = np.stack(list(by_rater.values()))
     ranking = np.array([question.ranking for question in asked.questions])
     unfinished = np.isnan(ratings).any(2) & ~np.isnan(ratings).all(2) & ranking
     ratings = np.where(unfinished[:, :, None], np.nan, ratings)
@@ -209,6 +199,25 @@ def _read_key(path: pathlib.Path) -> dict[str, Any]:
     if wrong:
         raise ValueError(f"{path} is no key of a study: {', '.join(wrong)} missing. {fix}")
     return content
+
+
+def _read_raters(
+    answers: Sequence[str | os.PathLike[str]], key: Mapping[str, Any], asked: protocols.Protocol
+) -> dict[str, np.ndarray]:
+    """What each rater answered, see `_read_answers`."""
+    ratings: dict[str, np.ndarray] = {}
+    files: dict[str, pathlib.Path] = {}
+    for path in map(pathlib.Path, answers):
+        rater, given = _read_answers(path, key, asked)
+        if rater in files:
+            raise ValueError(
+                f"{files[rater]} and {path} are both of rater {rater!r}. Give the later one "
+                'only; or, of two people, change "rater" in one of them.'
+            )
+        files[rater], ratings[rater] = path, given
+    if not ratings:
+        raise ValueError("`answers` must name the files that raters downloaded. Received none.")
+    return ratings
 
 
 def _read_answers(
