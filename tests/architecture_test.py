@@ -37,7 +37,7 @@ ALLOWED = {
     "report": {"report"},
     "demo": TOP | {"tfds_lookbook"},  # the commands one after the other
     "registered": MIDDLE,  # imports what `.keras` files name
-    "cli": TOP | {"cli"},
+    "commands": TOP | {"commands"},
     "examples": TOP | {"tfds_lookbook"},
     "tfds_lookbook": {"tfds_lookbook", "data"},
 }
@@ -173,7 +173,7 @@ def test_imports_point_down():
         for imported in imports:
             target = part_of(imported.target)
             if target == "keras_pixdt":  # public names only from above
-                if "_lazy" not in imported.target and part not in ("cli", "demo", "examples"):
+                if "_lazy" not in imported.target and part not in ("commands", "demo", "examples"):
                     wrong.append(where(name, imported))
             elif target is not None and target not in ALLOWED[part]:
                 wrong.append(where(name, imported))
@@ -229,7 +229,7 @@ def test_drawing_needs_pillow_and_numpy_only():
         "keras_pixdt",
         "keras_pixdt.data.images",
         "keras_pixdt.drawn.rendered",
-        "keras_pixdt.cli",
+        "keras_pixdt.commands",
         "keras_pixdt.serve",
     ],
 )

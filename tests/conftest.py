@@ -53,14 +53,14 @@ def small_lookbook(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_run(small_lookbook, tmp_path_factory):
     """The folder of a finished run on it, made by the command. Tests only read it."""
-    from keras_pixdt import cli
+    from keras_pixdt import commands
     from keras_pixdt.training import run
     from tests import samples
 
     workdir = tmp_path_factory.mktemp("runs") / "small"
     arguments = ["train", "--data", str(small_lookbook), "--workdir", str(workdir)]
     arguments += ["--image-size", "32", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
-    assert cli.main(arguments) == 0
+    assert commands.main(arguments) == 0
     with samples.narrow_embedders():
         made = run.load_run(workdir)
         made.embedder()

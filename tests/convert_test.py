@@ -281,7 +281,7 @@ class FakeRun:
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """`pixdt convert` on a fake run and two folders of photos; returns what it wrote."""
-    from keras_pixdt import cli
+    from keras_pixdt import commands
     from keras_pixdt.training import run
 
     for name, level in (("anna/a", 40), ("anna/b", 20), ("ben/c", 60)):
@@ -292,7 +292,7 @@ def command(tmp_path, monkeypatch):
         monkeypatch.setattr(run, "load_run", lambda path, checkpoint: FakeRun(model))
         arguments = ["convert", str(tmp_path / "anna"), str(tmp_path / "ben"), *options]
         arguments += ["--model", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
-        status = cli.main(arguments)
+        status = commands.main(arguments)
         return status, {p.name: read(p) for p in (tmp_path / "out").glob("*")}
 
     return convert_with
@@ -319,7 +319,7 @@ def test_command_enlarges_with_any_model(command):
 @pytest.fixture
 def opened(monkeypatch, tmp_path):
     """Has `pixdt convert` open a model of ours as a run; returns what the command wrote."""
-    from keras_pixdt import cli, presets
+    from keras_pixdt import commands, presets
     from keras_pixdt.data.pairs import DomainSet
     from keras_pixdt.judges import upscaler
     from keras_pixdt.training import run
@@ -338,7 +338,7 @@ def opened(monkeypatch, tmp_path):
         monkeypatch.setattr(run, "load_run", lambda path, checkpoint: opened)
         arguments = ["convert", str(tmp_path / "photos"), *options]
         arguments += ["--model", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
-        assert cli.main(arguments) == 0
+        assert commands.main(arguments) == 0
         written = [read(tmp_path / "out" / f"{i}.png") for i in range(3)]
         return data.to_float(photos), np.stack(written), opened
 
@@ -400,7 +400,7 @@ def test_command_converts_back(command):
 
 def test_converting_back_needs_a_model_with_a_way_back(command, monkeypatch, tmp_path, caplog):
     import export
-    from keras_pixdt import cli
+    from keras_pixdt import commands
     from keras_pixdt.models.discogan import DiscoGAN
     from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 
@@ -416,7 +416,9 @@ def test_converting_back_needs_a_model_with_a_way_back(command, monkeypatch, tmp
         reversible = False
 
     monkeypatch.setattr(export, "load_tflite", lambda path: OneWay())
-    assert cli.main(["convert", str(tmp_path), "--reverse", "--model", "converter.tflite"]) == 1
+    assert (
+        commands.main(["convert", str(tmp_path), "--reverse", "--model", "converter.tflite"]) == 1
+    )
     assert "converter.tflite has no signature `reverse`. `pixdt export --reverse`" in caplog.text
 
 
@@ -436,29 +438,29 @@ def test_best_of_folder_needs_a_model_with_f(command, caplog, tmp_path):
 
 def test_best_of_folder_does_not_take_exported_files(monkeypatch, tmp_path, caplog):
     import export
-    from keras_pixdt import cli
+    from keras_pixdt import commands
 
     monkeypatch.setattr(export, "load_tflite", lambda path: FakeModel())
     arguments = ["convert", str(tmp_path), "--best-of-folder", "--model", "converter.tflite"]
-    assert cli.main(arguments) == 1
+    assert commands.main(arguments) == 1
     assert "converter.tflite is a FakeModel, which has none" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.tflite"])
 def test_super_resolution_needs_a_run(name, tmp_path, caplog):
-    from keras_pixdt import cli
+    from keras_pixdt import commands
 
     photo = write_photo(tmp_path / "a.png", (1, 1, 1))
     (tmp_path / name).touch()
     arguments = ["convert", str(photo), "--super-resolution", "2", "--out", str(tmp_path / "out")]
-    assert cli.main([*arguments, "--model", str(tmp_path / name)]) == 1
+    assert commands.main([*arguments, "--model", str(tmp_path / name)]) == 1
     assert str(tmp_path / name) in caplog.text and "the folder of the run as --model" in caplog.text
     assert not (tmp_path / "out").exists()
 
 
 def test_factors_are_two_three_and_four(capsys):
-    from keras_pixdt import cli
+    from keras_pixdt import commands
 
     with pytest.raises(SystemExit):
-        cli.main(["convert", "a.png", "--model", "x", "--super-resolution", "1"])
+        commands.main(["convert", "a.png", "--model", "x", "--super-resolution", "1"])
     assert "--super-resolution" in capsys.readouterr().err

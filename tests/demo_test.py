@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from export import verification
-from keras_pixdt import cli, data, demo, presets, search, serve
+from keras_pixdt import commands, data, demo, presets, search, serve
 from keras_pixdt.training import run
 from tests import samples
 
@@ -69,7 +69,7 @@ def test_products_were_indexed_for_the_page(workdir, report):
     index = search.ProductIndex.open(workdir / "products.index")
     assert len(index) == 48
     found = re.search(r"pixdt serve (--index .*--example .*)</pre>", report)
-    options = cli._parser().parse_args(["serve", *found[1].split()])
+    options = commands._parser().parse_args(["serve", *found[1].split()])
     described = serve._describe(pathlib.Path(options.model))
     index.check_embedder(described.embedder)
     assert described.dimensions == index.dimensions
@@ -93,7 +93,7 @@ def test_run_was_trained_on_the_data_that_tfds_built(workdir):
 def test_what_tfds_built_trains_by_the_command_line_too(workdir, tmp_path):
     options = ["--data", "tfds:lookbook/rendered64_48", "--data-dir", str(workdir / "tfds")]
     size = ["--epochs", "1", "--width", "0.03125", "--batch-size", "64"]
-    assert cli.main(["train", *options, *size, "--workdir", str(tmp_path / "run")]) == 0
+    assert commands.main(["train", *options, *size, "--workdir", str(tmp_path / "run")]) == 0
     loaded = run.load_run(tmp_path / "run")
     assert sum(len(pairs.targets) for pairs in loaded.pairs().values()) == 48
 

@@ -22,12 +22,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt import cli, data, presets, reproduce
+from keras_pixdt import commands, data, presets, reproduce
 from keras_pixdt.judges import upscaler
 from keras_pixdt.reproduce import digits
 from keras_pixdt.reproduce.result import Result
 from keras_pixdt.training import run
-from tests import cli_test
+from tests import commands_test
 from tests.study import studies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -154,13 +154,13 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     served = record(monkeypatch, "keras_pixdt.serve.serve")
     for name in ("a", "b"):
         shutil.copytree(folder / "runs" / "lookbook", folder / "runs" / name)
-    commands = [
+    lines = [
         shlex.split(line.removeprefix(".venv/bin/"))
         for line in COMMANDS
         if re.match(r"(\.venv/bin/)?pixdt (?!reproduce)", line)
     ]
-    assert {command[1] for command in commands} == {*cli_test.COMMANDS} - {"reproduce"}
-    for _, *arguments in commands:
+    assert {line[1] for line in lines} == {*commands_test.COMMANDS} - {"reproduce"}
+    for _, *arguments in lines:
         if arguments[:2] == ["study", "score"]:
             made = {
                 "key": "study.key.json",
@@ -169,7 +169,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
             of_photo = {name: {"realistic": 1} for name in made["methods"].values()}
             for rater in ("1", "2"):
                 studies.answers(made, folder, rater, [of_photo, None])
-        assert cli.main(arguments) == 0, (arguments, caplog.text)
+        assert commands.main(arguments) == 0, (arguments, caplog.text)
     for call in trained:
         name = call["preset"].name
         dtype = call["preset"].dtype
@@ -227,7 +227,7 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     name = shlex.split(line)[2]
     if name == "list":
-        assert cli.main(shlex.split(line)[1:]) == 0
+        assert commands.main(shlex.split(line)[1:]) == 0
         listed = [row.split()[0] for row in capsys.readouterr().out.splitlines()]
         assert listed == list(reproduce.NAMES)
         return
@@ -239,7 +239,7 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
     else:
         of_a_run = "--workdir" in line
         calls = record(monkeypatch, f"{module.__name__}.run{'_workdir' * of_a_run}", answer)
-    assert cli.main(shlex.split(line)[1:]) == 0
+    assert commands.main(shlex.split(line)[1:]) == 0
     (call,) = calls
     out = call.get("out")
     if "experiment" in call:
@@ -307,7 +307,7 @@ def test_load_run(folder):
 
 
 def test_load_tflite(folder):
-    assert cli.main(["export", "--workdir", "runs/lookbook"]) == 0
+    assert commands.main(["export", "--workdir", "runs/lookbook"]) == 0
     exec(PYTHON[2], {})
     assert data.read_image("product.png").shape == (32, 32, 3)
 
@@ -315,10 +315,10 @@ def test_load_tflite(folder):
 def test_search(folder):
     index = "pixdt index catalogue/ --embedder runs/lookbook --out catalogue.index"
     assert index in COMMANDS
-    assert cli.main(shlex.split(index)[1:]) == 0
+    assert commands.main(shlex.split(index)[1:]) == 0
     names = {}
     convert = "pixdt convert photo.jpg holiday/ --model runs/lookbook --out products"
-    assert convert in COMMANDS and cli.main(shlex.split(convert)[1:]) == 0
+    assert convert in COMMANDS and commands.main(shlex.split(convert)[1:]) == 0
     exec(PYTHON[3], names)
     assert names["ids"] == ["1.png"] and names["scores"].shape == (1,)
 

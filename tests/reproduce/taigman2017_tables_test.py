@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pixdt import cli, data
+from keras_pixdt import commands, data
 from keras_pixdt.reproduce import digits, taigman2017_table1, taigman2017_table2, taigman2017_table3
 from keras_pixdt.reproduce.digits import Budget, Digits, Experiment, Images
 
@@ -263,7 +263,7 @@ def test_the_command_trains_and_prints_a_table(tmp_path, caplog, monkeypatch):
     monkeypatch.setitem(digits.BUDGETS, "smoke", TINY)
     arguments = ["--data", tmp_path / "s.npz", "--target-data", tmp_path / "t.npz", "--epochs", "1"]
     arguments += ["--budget", "smoke", "--out", tmp_path / "out", "--rows", "dtn"]
-    assert cli.main(["reproduce", "taigman2017-table1", *map(str, arguments)]) == 0
+    assert commands.main(["reproduce", "taigman2017-table1", *map(str, arguments)]) == 0
     assert "90.66%" in caplog.text and digits.DRAWN_NOTE not in caplog.text
     kept = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "out" / "rows").glob("*.keras")}
     assert kept == {"digits-classifier", "digits-f", "digits-judge", "taigman2017-seed0"}
@@ -272,7 +272,7 @@ def test_the_command_trains_and_prints_a_table(tmp_path, caplog, monkeypatch):
     # Tables 2 and 3 and Fig. 8 are of the same network.
     for name, rows in (("table2", "test"), ("table3", "dtn"), ("fig8", "mean")):
         command = ["reproduce", f"taigman2017-{name}", *map(str, arguments[:-1]), rows]
-        assert cli.main(command) == 0
+        assert commands.main(command) == 0
         written = json.loads((tmp_path / "out" / f"taigman2017-{name}.json").read_text())
         assert written["name"] == f"taigman2017-{name}" and written["pictures"]
         for suffix in ("md", "html"):

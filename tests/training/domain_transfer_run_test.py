@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pixdt import cli, data, presets
+from keras_pixdt import commands, data, presets
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
 from keras_pixdt.training import evaluation, run
@@ -262,7 +262,7 @@ def test_faces_train_an_f_of_their_size_first(tmp_path):
 
 def test_f_of_presets_without_is_refused(caplog):
     arguments = ["train", "--preset", "demo", "--function", "f.keras", "--workdir", "x"]
-    assert cli.main(arguments) == 1
+    assert commands.main(arguments) == 1
     assert "--function is of presets with an f, and 'demo' has none" in caplog.text
 
 
@@ -283,7 +283,7 @@ def test_convert_chooses_the_best_of_a_person(finished, tmp_path):
         data.write_image(tmp_path / "anna" / f"{i}.png", photo)
     command = ["convert", str(tmp_path / "anna"), "--model", str(finished.workdir)]
     command += ["--best-of-folder", "--out", str(tmp_path / "out")]
-    assert cli.main(command) == 0
+    assert commands.main(command) == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["anna.png"]
     best = int(np.argmin(finished.model.constancy(data.to_float(photos))))
     expected = data.to_uint8(finished.convert(data.to_float(photos)))[best]

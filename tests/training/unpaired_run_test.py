@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt import cli, data, presets, search
+from keras_pixdt import commands, data, presets, search
 from keras_pixdt.metrics import pixel
 from keras_pixdt.training import devices, run
 from tests import samples
@@ -294,7 +294,7 @@ def test_edges_of_one_folder_from_the_command_to_a_tflite_file(folders, tmp_path
     workdir = str(tmp_path / "run")
     command = ["train", "--preset", "kim2017", "--data", str(folders[0]), "--edges"]
     command += ["--image-size", "16", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
-    assert cli.main([*command, "--workdir", workdir]) == 0
+    assert commands.main([*command, "--workdir", workdir]) == 0
     finished = run.load_run(workdir)
     assert finished.data == {"data": str(folders[0]), "edges": True}
     edges = finished.domains()["test"].sources
@@ -302,18 +302,18 @@ def test_edges_of_one_folder_from_the_command_to_a_tflite_file(folders, tmp_path
 
     capsys.readouterr()  # what training shows
     with samples.narrow_embedders():
-        assert cli.main(["evaluate", "--workdir", workdir, "--json"]) == 0
+        assert commands.main(["evaluate", "--workdir", workdir, "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["num_images"] == len(edges) and 0 < scores["reconstruction_rmse"] < 1
 
     photo, out = tmp_path / "drawing.png", tmp_path / "out"
     data.write_image(photo, edges[0])
     converted = {}
-    assert cli.main(["export", "--workdir", workdir, "--variants", "float32"]) == 0
+    assert commands.main(["export", "--workdir", workdir, "--variants", "float32"]) == 0
     report = json.loads((tmp_path / "run" / "export" / "export.json").read_text())
     assert report["verified_images"] == len(edges)
     for model in (workdir, f"{workdir}/export/converter_float32.tflite"):
-        assert cli.main(["convert", str(photo), "--model", model, "--out", str(out)]) == 0
+        assert commands.main(["convert", str(photo), "--model", model, "--out", str(out)]) == 0
         converted[model] = data.read_image(out / "drawing.png").astype(int)
     expected = data.to_uint8(finished.convert(data.to_float(edges[:1])))[0]
     for image in converted.values():
@@ -321,7 +321,7 @@ def test_edges_of_one_folder_from_the_command_to_a_tflite_file(folders, tmp_path
 
 
 def test_the_way_back_from_the_command_and_in_a_file(finished, tmp_path, capsys):
-    assert cli.main([
+    assert commands.main([
         "export", "--workdir", str(finished.workdir), "--out", str(tmp_path / "export"),
         "--variants", "float32", "--reverse",
     ]) == 0  # fmt: skip
@@ -342,7 +342,7 @@ def test_the_way_back_from_the_command_and_in_a_file(finished, tmp_path, capsys)
     for model in (finished.workdir, finished.workdir / "model.keras", file):
         out = tmp_path / model.name
         arguments = ["convert", str(tmp_path / "targets"), "--model", str(model), "--out", str(out)]
-        assert cli.main([*arguments, "--reverse"]) == 0
+        assert commands.main([*arguments, "--reverse"]) == 0
         for index, image in enumerate(data.to_uint8(expected)):
             converted = data.read_image(out / f"{index}.png").astype(int)
             assert np.abs(converted - image).max() <= 1
@@ -351,7 +351,10 @@ def test_the_way_back_from_the_command_and_in_a_file(finished, tmp_path, capsys)
     scores = []
     for model in ([], ["--model", str(file)]):
         with samples.narrow_embedders():
-            assert cli.main(["evaluate", "--workdir", str(finished.workdir), "--json", *model]) == 0
+            assert (
+                commands.main(["evaluate", "--workdir", str(finished.workdir), "--json", *model])
+                == 0
+            )
         scores.append(json.loads(capsys.readouterr().out))
     for name in ("reconstruction_rmse", "reconstruction_ssim"):
         assert scores[0][name] == pytest.approx(scores[1][name], abs=0.01)
@@ -394,15 +397,15 @@ def test_two_folders_reach_the_training(monkeypatch, tmp_path, caplog):
 
     monkeypatch.setattr(run, "train", train)
     command = ["train", "--preset", "kim2017-small", "--workdir", str(tmp_path), "--data", "a"]
-    assert cli.main([*command, "--target-data", "b"]) == 1
+    assert commands.main([*command, "--target-data", "b"]) == 1
     assert (given["data"], given["data_options"], given["best"]) == (
         "a",
         {"target_data": "b"},
         None,
     )
     crops = ["--crop", "a.json", "--target-crop", "b.json"]
-    assert cli.main([*command, "--target-data", "b", *crops]) == 1
+    assert commands.main([*command, "--target-data", "b", *crops]) == 1
     expected = {"target_data": "b", "crop": "a.json", "target_crop": "b.json"}
     assert given["data_options"] == expected
     with pytest.raises(SystemExit):
-        cli.main([*command, "--target-data", "b", "--edges"])
+        commands.main([*command, "--target-data", "b", "--edges"])

@@ -17,7 +17,7 @@ import numpy as np
 
 import export
 import keras_pixdt
-from keras_pixdt import cli, data, search
+from keras_pixdt import commands, data, search
 from keras_pixdt.drawn import rendered
 from keras_pixdt.models.discogan import DiscoGAN, PointDiscoGAN
 from keras_pixdt.models.pix2pix import Pix2Pix
@@ -95,7 +95,7 @@ def write_run(photos: np.ndarray) -> dict[str, np.ndarray]:
         os.chdir(folder)
         rendered.write_lookbook(pathlib.Path("lookbook"), 20, image_size=32, processes=1)
         arguments = ["train", "--data", "lookbook", "--workdir", "run", *OPTIONS]
-        assert cli.main(arguments) == 0
+        assert commands.main(arguments) == 0
         run = keras_pixdt.load_run("run")
         with narrow_embedders():
             run.embedder()

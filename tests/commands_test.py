@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import keras_pixdt
-from keras_pixdt import cli, data, presets, reproduce, search
+from keras_pixdt import commands, data, presets, reproduce, search
 from tests import samples
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -45,21 +45,21 @@ def files_in(folder):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example_that_the_command_accepts(command, capsys):
     with pytest.raises(SystemExit) as caught:
-        cli.main([command, "--help"])
+        commands.main([command, "--help"])
     assert caught.value.code == 0
     shown = capsys.readouterr().out
     example = shown.partition("example:\n")[2].strip()
     program, name, *arguments = shlex.split(example)
     assert (program, name) == ("pixdt", command)
-    assert cli._parser().parse_args([name, *arguments]).command is not None
+    assert commands._parser().parse_args([name, *arguments]).run is not None
 
 
 def test_help_lists_the_commands_and_does_not_wait_for_keras():
     code = (
         "import sys\n"
-        "from keras_pixdt import cli\n"
+        "from keras_pixdt import commands\n"
         "try:\n"
-        "    cli.main(['--help'])\n"
+        "    commands.main(['--help'])\n"
         "finally:\n"
         "    assert 'keras' not in sys.modules and 'tensorflow' not in sys.modules\n"
     )
@@ -91,7 +91,7 @@ def test_help_lists_the_commands_and_does_not_wait_for_keras():
 def test_wrong_arguments_show_the_usage(arguments, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        commands.main(arguments)
     assert caught.value.code == 2
     shown = capsys.readouterr()
     assert not shown.out
@@ -103,7 +103,7 @@ def test_wrong_arguments_show_the_usage(arguments, capsys, tmp_path, monkeypatch
 
 
 def train(data, workdir, *more):
-    return cli.main(["train", "--data", str(data), "--workdir", str(workdir), *more])
+    return commands.main(["train", "--data", str(data), "--workdir", str(workdir), *more])
 
 
 def test_unknown_preset_is_answered_with_all_of_them(small_lookbook, tmp_path, caplog):
@@ -129,14 +129,6 @@ def test_argument_out_of_its_range_is_named(small_lookbook, tmp_path, caplog, ar
     assert f"Received: {value}" in caplog.text
 
 
-def test_choices_are_those_of_the_modules_that_check_them():
-    from keras_pixdt.training import checkpoint, devices
-
-    assert cli.STRATEGIES == devices.STRATEGIES
-    assert cli.PRECISIONS == devices.PRECISIONS
-    assert cli.SCORES == tuple(checkpoint.SCORES)
-
-
 def test_options_reach_the_training(monkeypatch, tmp_path):
     from keras_pixdt.training import devices, run
 
@@ -155,7 +147,7 @@ def test_options_reach_the_training(monkeypatch, tmp_path):
     arguments = "--strategy mirrored --precision mixed_bfloat16 --replicas 2 --worker-timeout 9"
     more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3 --set selection=sample width=0.5"
     command = ["train", "--workdir", str(tmp_path), *arguments.split(), *more.split()]
-    assert cli.main(command) == 1  # a lost worker is told in one line
+    assert commands.main(command) == 1  # a lost worker is told in one line
     assert given["start"] == ("mirrored", "mixed_bfloat16", {"replicas": 2, "worker_timeout_s": 9})
     preset, options = given["train"]
     assert (preset.dtype, preset.ema_momentum) == ("mixed_bfloat16", 0.999)
@@ -206,7 +198,7 @@ def test_training_leaves_a_run(small_run):
 @pytest.mark.parametrize(("gallery", "size"), [("split", 2), ("all", 44)])
 def test_evaluate_prints_json_and_nothing_else(small_run, capsys, gallery, size):
     arguments = ["evaluate", "--workdir", str(small_run), "--gallery", gallery, "--json"]
-    assert cli.main(arguments) == 0
+    assert commands.main(arguments) == 0
     scores = json.loads(capsys.readouterr().out)
     assert 0 < scores["rmse"] < 1 and -1 <= scores["c_ssim"] <= 1
     assert (scores["gallery"], scores["gallery_size"]) == (gallery, size)
@@ -220,7 +212,7 @@ def test_evaluate_compares_the_search_by_the_drawn_image_with_that_by_the_photo(
     found = {}
     for embedder in ("trained", "search"):
         arguments = ["--workdir", str(small_run), "--gallery", "all", "--embedder", embedder]
-        assert cli.main(["evaluate", *arguments, "--json"]) == 0
+        assert commands.main(["evaluate", *arguments, "--json"]) == 0
         found[embedder] = json.loads(capsys.readouterr().out)
         assert found[embedder]["embedder"] == embedder
         assert 0 <= found[embedder]["photo_recall@10"] <= 1
@@ -239,7 +231,7 @@ def test_evaluate_scores_a_file_in_the_place_of_the_model(small_run, monkeypatch
 
     monkeypatch.setattr(export, "load_tflite", {"black.tflite": Black()}.__getitem__)
     arguments = ["evaluate", "--workdir", str(small_run), "--model", "black.tflite", "--json"]
-    assert cli.main(arguments) == 0
+    assert commands.main(arguments) == 0
     scores = json.loads(capsys.readouterr().out)
     test = keras_pixdt.load_run(small_run).pairs()["test"]
     target = test.targets[test.target_index] / 255.0
@@ -249,14 +241,14 @@ def test_evaluate_scores_a_file_in_the_place_of_the_model(small_run, monkeypatch
 
 def test_evaluate_in_a_process_of_its_own(small_run):
     """What a shell sees: the run opens without the imports that training did, JSON is alone."""
-    code = "import sys; from keras_pixdt import cli; sys.exit(cli.main(sys.argv[1:]))"
+    code = "import sys; from keras_pixdt import commands; sys.exit(commands.main(sys.argv[1:]))"
     answer = in_new_process(code, "evaluate", "--workdir", small_run, "--json")
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["split"] == "test"
 
 
 def test_evaluate_prints_a_table_with_reasons(small_run, capsys):
-    assert cli.main(["evaluate", "--workdir", str(small_run), "--split", "validation"]) == 0
+    assert commands.main(["evaluate", "--workdir", str(small_run), "--split", "validation"]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     rmse, error = map(float, rows["rmse"].split(" ± "))
     assert 0 < error < rmse
@@ -266,9 +258,9 @@ def test_evaluate_prints_a_table_with_reasons(small_run, capsys):
 
 
 def test_evaluate_names_what_is_missing(small_run, tmp_path, caplog):
-    assert cli.main(["evaluate", "--workdir", str(tmp_path)]) == 1
+    assert commands.main(["evaluate", "--workdir", str(tmp_path)]) == 1
     assert str(tmp_path) in caplog.text and "pixdt train" in caplog.text
-    assert cli.main(["evaluate", "--workdir", str(small_run), "--split", "exam"]) == 1
+    assert commands.main(["evaluate", "--workdir", str(small_run), "--split", "exam"]) == 1
     assert "'exam'" in caplog.text and "'validation'" in caplog.text
 
 
@@ -292,7 +284,7 @@ def read_all(folder):
 def test_convert_goes_on_after_an_unreadable_photo(small_run, photos, tmp_path, caplog):
     (photos / "broken.jpg").write_text("not an image")
     arguments = ["convert", str(photos), "--model", str(small_run), "--out", str(tmp_path / "out")]
-    assert cli.main(arguments) == 1
+    assert commands.main(arguments) == 1
     assert "broken.jpg" in caplog.text
     images = read_all(tmp_path / "out")
     assert list(images) == ["a.png", "b.png", "c.png"]
@@ -301,7 +293,7 @@ def test_convert_goes_on_after_an_unreadable_photo(small_run, photos, tmp_path, 
 
 def test_run_keras_file_and_tflite_file_convert_alike(small_run, photos, tmp_path, caplog):
     exported = tmp_path / "export"
-    assert cli.main(["export", "--workdir", str(small_run), "--out", str(exported)]) == 0
+    assert commands.main(["export", "--workdir", str(small_run), "--out", str(exported)]) == 0
     files = ["converter_dynamic.tflite", "converter_float32.tflite", "export.json", "saved_model"]
     assert sorted(p.name for p in exported.iterdir()) == files
     assert all(name in caplog.text for name in (*files[:2], str(exported)))
@@ -309,12 +301,12 @@ def test_run_keras_file_and_tflite_file_convert_alike(small_run, photos, tmp_pat
     results = {}
     best = tmp_path / "best"
     arguments = ["convert", str(photos / "a.jpg"), "--out", str(best), "--checkpoint", "best"]
-    assert cli.main([*arguments, "--model", str(small_run)]) == 0
+    assert commands.main([*arguments, "--model", str(small_run)]) == 0
 
     for model in (small_run, small_run / "model.keras", *(exported / f for f in files[:2])):
         out = tmp_path / "out" / model.name
         arguments = ["convert", str(photos / "a.jpg"), str(photos / "b.png"), str(photos / "c.jpg")]
-        assert cli.main([*arguments, "--model", str(model), "--out", str(out)]) == 0
+        assert commands.main([*arguments, "--model", str(model), "--out", str(out)]) == 0
         results[model.name] = read_all(out)
     reference = results.pop(small_run.name)
     np.testing.assert_array_equal(read_all(best)["a.png"], reference["a.png"])  # of one epoch
@@ -351,7 +343,7 @@ def stretched_file(stretched_run, tmp_path_factory):
     """The float32 file of that run."""
     out = tmp_path_factory.mktemp("stretched_export")
     arguments = ["export", "--workdir", str(stretched_run), "--out", str(out)]
-    assert cli.main([*arguments, "--variants", "float32"]) == 0
+    assert commands.main([*arguments, "--variants", "float32"]) == 0
     return out / "converter_float32.tflite"
 
 
@@ -371,18 +363,18 @@ def test_run_and_files_convert_what_the_run_was_trained_on(
     keras_file = [str(stretched_run / "model.keras"), "--resize", "stretch"]
     for model in ([str(stretched_run)], [str(stretched_file)], keras_file):
         out = tmp_path / pathlib.Path(model[0]).name
-        assert cli.main(["convert", str(photos), "--out", str(out), "--model", *model]) == 0
+        assert commands.main(["convert", str(photos), "--out", str(out), "--model", *model]) == 0
         converted = np.stack(list(read_all(out).values()))
         assert np.abs(converted - expected).max() <= 1, model
     # A file of Keras alone does not know.
     out = tmp_path / "letterboxed"
-    assert cli.main(["convert", str(photos), "--out", str(out), "--model", keras_file[0]]) == 0
+    assert commands.main(["convert", str(photos), "--out", str(out), "--model", keras_file[0]]) == 0
     boxed = np.stack(list(read_all(out).values()))
     np.testing.assert_array_equal(boxed[1], converted[1])  # a square photo
     assert np.abs(boxed[0] - converted[0]).max() > 1
     for model in (stretched_run, stretched_file):
         arguments = ["convert", str(photos), "--model", str(model), "--resize", "letterbox"]
-        assert cli.main([*arguments, "--out", str(tmp_path / "none")]) == 1
+        assert commands.main([*arguments, "--out", str(tmp_path / "none")]) == 1
     assert caplog.text.count("--resize must be stretch") == 2
     assert not (tmp_path / "none").exists()
 
@@ -393,11 +385,11 @@ def test_evaluate_scores_a_file_on_photos_as_both_take_them(
     scores = []
     for model in ([], ["--model", str(stretched_file)]):
         arguments = ["evaluate", "--workdir", str(stretched_run), "--json", *model]
-        assert cli.main(arguments) == 0, caplog.text
+        assert commands.main(arguments) == 0, caplog.text
         scores.append(json.loads(capsys.readouterr().out)["rmse"])
     assert scores[1] == pytest.approx(scores[0], abs=1e-3)
     arguments = ["evaluate", "--workdir", str(small_run), "--model", str(stretched_file)]
-    assert cli.main(arguments) == 1
+    assert commands.main(arguments) == 1
     assert "photos are resized by letterbox. Received: " in caplog.text
 
 
@@ -406,15 +398,15 @@ def test_an_index_of_a_stretched_run_is_searched_by_stretched_photos(
 ):
     index = tmp_path / "catalogue.index"
     common = ["--embedder", str(stretched_run)]
-    assert cli.main(["index", str(photos), *common, "--out", str(index)]) == 0, caplog.text
+    assert commands.main(["index", str(photos), *common, "--out", str(index)]) == 0, caplog.text
     opened = keras_pixdt.load_run(stretched_run)
     embedder = opened.search_embedder()
     assert search.ProductIndex.open(index, embedder).resize == "stretch"
     common += ["--index", str(index), "--query", str(photos / "a.jpg"), "--top", "3"]
     capsys.readouterr()
-    assert cli.main(["search", *common]) == 0, caplog.text
+    assert commands.main(["search", *common]) == 0, caplog.text
     assert json.loads(capsys.readouterr().out)["results"][0]["score"] == pytest.approx(1, abs=1e-5)
-    assert cli.main(["search", *common, "--model", str(stretched_run)]) == 0, caplog.text
+    assert commands.main(["search", *common, "--model", str(stretched_run)]) == 0, caplog.text
     found = json.loads(capsys.readouterr().out)["results"]
     squares = [data.stretch(data.read_image(path), 64) for path in sorted(photos.iterdir())]
     photo = data.stretch(data.read_image(photos / "a.jpg"), 32)
@@ -424,19 +416,19 @@ def test_an_index_of_a_stretched_run_is_searched_by_stretched_photos(
     np.testing.assert_allclose(
         [result["score"] for result in found], np.sort(similarity)[::-1], atol=1e-4
     )
-    assert cli.main(["search", *common, "--resize", "stretch"]) == 1
+    assert commands.main(["search", *common, "--resize", "stretch"]) == 1
     assert "--resize is what a .keras file as --model takes" in caplog.text
 
 
 def test_export_writes_the_variants_that_were_asked_for(small_run, tmp_path):
     arguments = ["export", "--workdir", str(small_run), "--out", str(tmp_path)]
-    assert cli.main([*arguments, "--variants", "dynamic"]) == 0
+    assert commands.main([*arguments, "--variants", "dynamic"]) == 0
     assert [p.name for p in tmp_path.glob("*.tflite")] == ["converter_dynamic.tflite"]
 
 
 def test_a_run_without_a_way_back_has_none_to_export(small_run, tmp_path, caplog):
     arguments = ["export", "--workdir", str(small_run), "--out", str(tmp_path / "out")]
-    assert cli.main([*arguments, "--reverse"]) == 1
+    assert commands.main([*arguments, "--reverse"]) == 1
     assert "this PixelDTGAN has none. A DiscoGAN has one (presets kim2017" in caplog.text
     assert not (tmp_path / "out").exists()
 
@@ -444,7 +436,7 @@ def test_a_run_without_a_way_back_has_none_to_export(small_run, tmp_path, caplog
 @pytest.mark.parametrize("name", ["missing", "missing.keras", "missing.tflite"])
 def test_convert_names_a_missing_model(photos, tmp_path, caplog, name):
     arguments = ["convert", str(photos), "--model", str(tmp_path / name)]
-    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    assert commands.main([*arguments, "--out", str(tmp_path / "out")]) == 1
     assert str(tmp_path / name) in caplog.text
     assert not (tmp_path / "out").exists()
 
@@ -452,7 +444,7 @@ def test_convert_names_a_missing_model(photos, tmp_path, caplog, name):
 def test_convert_names_a_model_that_is_none(photos, tmp_path, caplog):
     for name in ("text.keras", "text.tflite"):
         (tmp_path / name).write_text("no model")
-        assert cli.main(["convert", str(photos), "--model", str(tmp_path / name)]) == 1
+        assert commands.main(["convert", str(photos), "--model", str(tmp_path / name)]) == 1
         assert name in caplog.text
 
 
@@ -462,15 +454,15 @@ def test_convert_names_a_model_that_is_none(photos, tmp_path, caplog):
 def test_a_catalogue_is_indexed_and_searched(small_run, photos, tmp_path, capsys, caplog):
     index, page = tmp_path / "catalogue.index", tmp_path / "results.html"
     common = ["--embedder", str(small_run)]
-    assert cli.main(["index", str(photos), *common, "--out", str(index)]) == 0, caplog.text
+    assert commands.main(["index", str(photos), *common, "--out", str(index)]) == 0, caplog.text
     photo = next(photos.glob("*.jpg"))
     capsys.readouterr()
     common += ["--index", str(index), "--query", str(photo)]
-    assert cli.main(["search", *common, "--top", "1"]) == 0, caplog.text
+    assert commands.main(["search", *common, "--top", "1"]) == 0, caplog.text
     found = json.loads(capsys.readouterr().out)
     assert [result["id"] for result in found["results"]] == [photo.name]
     assert found["results"][0]["score"] == pytest.approx(1.0, abs=1e-5)
-    assert cli.main(["search", *common, "--model", str(small_run), "--html", str(page)]) == 0
+    assert commands.main(["search", *common, "--model", str(small_run), "--html", str(page)]) == 0
     drawn = json.loads(capsys.readouterr().out)
     assert set(drawn["milliseconds"]) == {"convert", "embed", "search"}
     assert drawn["results"][0]["score"] != found["results"][0]["score"]
@@ -479,22 +471,22 @@ def test_a_catalogue_is_indexed_and_searched(small_run, photos, tmp_path, capsys
 
 def test_search_names_what_is_missing(small_run, photos, tmp_path, caplog):
     arguments = ["search", "--query", str(photos / "none.jpg"), "--index", str(tmp_path / "i")]
-    assert cli.main([*arguments, "--embedder", str(tmp_path / "e.keras")]) == 1
+    assert commands.main([*arguments, "--embedder", str(tmp_path / "e.keras")]) == 1
     assert f"There is no embedder at {tmp_path / 'e.keras'}" in caplog.text
-    assert cli.main([*arguments, "--embedder", str(small_run)]) == 1
+    assert commands.main([*arguments, "--embedder", str(small_run)]) == 1
     assert f"There is no product index at {tmp_path / 'i'}" in caplog.text
 
 
 @pytest.mark.parametrize("name", reproduce.NAMES)
 def test_every_experiment_shows_its_own_options(name, capsys):
     with pytest.raises(SystemExit) as caught:
-        cli.main(["reproduce", name, "--help"])
+        commands.main(["reproduce", name, "--help"])
     assert caught.value.code == 0
     assert f"usage: pixdt reproduce {name} [-h]" in capsys.readouterr().out
 
 
 def test_an_experiment_gets_its_options_and_tells_what_is_wrong_with_them(caplog, tmp_path):
     out = tmp_path / "out"
-    assert cli.main(["reproduce", "kim2017-fig4", "--seeds", "0", "--out", str(out)]) == 1
+    assert commands.main(["reproduce", "kim2017-fig4", "--seeds", "0", "--out", str(out)]) == 1
     assert "`seeds` must be at least 1. Received: 0" in caplog.text
     assert not out.exists()

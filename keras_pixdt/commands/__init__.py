@@ -1,0 +1,73 @@
+"""`pixdt`: a module for each command, with its options (`add_arguments`) and its call (`run`).
+
+The docstring of the module is the help. `run` returns the exit status, or None for 0, and imports
+Keras only then: `pixdt --help` does not wait for it.
+"""
+
+import argparse
+import importlib
+import logging as std_logging
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags, logging
+
+from keras_pixdt.commands.shared import add_command
+
+# Modules of this package, as `pixdt --help` lists them.
+_COMMANDS = (
+    "train", "evaluate", "convert", "export", "index", "search", "serve", "demo", "reproduce",
+    "study",
+)  # fmt: skip
+
+# What goes wrong because of what the user gave is told in one line. Anything else is a bug of
+# ours, and shows its traceback.
+_USER_ERRORS = (ValueError, OSError, FloatingPointError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 1 if the input was at fault.
+    """
+    arguments = _parser().parse_args(argv)
+    flags.FLAGS.mark_as_parsed()  # argparse did; absl would warn that nobody has
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().setFormatter(None)
+    logging.get_absl_handler().addFilter(_is_for_users)
+    # It advises on its own functions' traces, twice, as it has a handler of its own.
+    std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
+    try:
+        return arguments.run(arguments) or 0
+    except _USER_ERRORS as error:
+        logging.error("%s", error)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pixdt",
+        description="From a photo of a dressed person to the product image of the garment.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in _COMMANDS:
+        module = importlib.import_module(f"keras_pixdt.commands.{name}")
+        command = add_command(commands, name, module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def _is_for_users(record: std_logging.LogRecord) -> bool:
+    """Lets pass what this project says, and the warnings of others."""
+    own = pathlib.Path(__file__).parents[2]
+    packages = [own / name for name in ("keras_pixdt", "tfds_lookbook", "export")]
+    path = pathlib.Path(record.pathname)
+    return record.levelno >= std_logging.WARNING or any(
+        path.is_relative_to(package) for package in packages
+    )

@@ -1,0 +1,196 @@
+"""Draw the product images of photos.
+
+Example:
+    pixdt convert photo.jpg holiday/ --model runs/lookbook --out products
+"""
+
+import argparse
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
+from keras_pixdt.data.images import RESIZES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    add = parser.add_argument
+    add("photos", nargs="+", metavar="PHOTO", help="image files or folders")
+    add_model_arguments(
+        parser, required=True, help="folder of a finished run, a .keras or a .tflite file"
+    )
+    add(
+        "--crop",
+        metavar="FILE",
+        help="take parts of photos: a JSON object from a photo's base name, or the end of its path "
+        "such as anna/1.jpg, to [left, top, right, bottom] in px of the upright photo; photos that "
+        "it does not name are taken whole",
+    )
+    add("--out", default="converted", help="folder for the product images")
+    add(
+        "--reverse",
+        action="store_true",
+        help="convert images of the second domain to the first, by a DiscoGAN, or by a file that "
+        "was exported from one with --reverse. (In a run whose preset has reverse=True, from the "
+        "first to the second)",
+    )
+    add(
+        "--super-resolution",
+        type=int,
+        choices=(2, 3, 4),
+        help="draw product images so many times larger than the model draws them (64 px for "
+        "taigman2017-faces), by a network that is trained, once, on the training products of the "
+        "run: about a minute",
+    )
+    add(
+        "--best-of-folder",
+        action="store_true",
+        help="take each folder for one person, and write only the product image that looks most "
+        "like its photo to the function f of the model (Taigman et al. 2017, Eq. 8)",
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, **model: Any) -> None:
+    """Adds `--model`, described as given, and the options that belong to it."""
+    parser.add_argument("--model", **model)
+    add_checkpoint_argument(parser)
+    parser.add_argument(
+        "--resize",
+        choices=RESIZES,
+        help="how photos are made square for a .keras file, which does not say it: their aspect "
+        "kept, on white (default), or not; a run and a .tflite file know",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the product images of the photos that can be read."""
+    from keras_pixdt.convert import convert_photos
+
+    model = open_model(arguments)
+    result = convert_photos(
+        model.draw,
+        arguments.photos,
+        arguments.out,
+        model.image_size,
+        distance=model.distance,
+        resize=model.resize,
+        crop=arguments.crop,
+    )
+    if arguments.best_of_folder:
+        for photo, file in result.written.items():
+            logging.info("%s is of %s", file, photo)
+    logging.info("Wrote %d product images to %s", len(result.written), arguments.out)
+    if result.failed:
+        logging.error("%d photos could not be read or cropped: see above", len(result.failed))
+    return 1 if result.failed else 0
+
+
+class Model(NamedTuple):
+    """What `--model` names, opened.
+
+    Attributes:
+        draw: uint8 images (n, image_size, image_size, 3) to uint8 images of any one size.
+        image_size: side of the images that it takes, px.
+        resize: how photos are made square for it.
+        distance: the same images to the (n,) numbers of --best-of-folder; None without it.
+    """
+
+    draw: Callable[[Any], Any]
+    image_size: int
+    resize: str
+    distance: Callable[[Any], Any] | None = None
+
+
+def open_model(arguments: argparse.Namespace) -> Model:
+    """Opens what `--model` names, as `--checkpoint`, `--resize` and others say.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: the model cannot do what an option asks for.
+    """
+    path, factor = pathlib.Path(arguments.model), arguments.super_resolution
+    if factor is not None and path.is_file():
+        raise ValueError(
+            "--super-resolution is trained on the products of a run, which a file does not know. "
+            f"Give the folder of the run as --model. Received: {path}"
+        )
+    if factor is not None and arguments.reverse:
+        raise ValueError(
+            "--super-resolution enlarges images of the second domain, on which it is trained, and "
+            "--reverse draws those of the first. Leave one of the two out."
+        )
+    if path.suffix == ".tflite":
+        return _open_tflite(path, arguments)
+    import_keras()
+    import keras
+
+    import keras_pixdt.registered  # noqa: F401
+    from keras_pixdt.data import to_float, to_uint8
+    from keras_pixdt.engine.adversarial_model import reverse_network
+    from keras_pixdt.training.run import load_run
+
+    resize = arguments.resize or "letterbox"
+    if path.is_dir():
+        opened = load_run(path, arguments.checkpoint)
+        model: Any = opened.model
+        resize = _known_resize(arguments, opened.preset.resize)
+    elif path.exists():
+        model = keras.models.load_model(path)
+    else:
+        raise FileNotFoundError(
+            f"--model {path} does not exist. Give the folder of a run, a .keras or a .tflite file."
+        )
+    if arguments.best_of_folder:
+        _check_constancy(model, path)
+    network = reverse_network(model) if arguments.reverse else model
+    upscaler = None
+    if factor is not None:
+        network, upscaler = model.drawing(), opened.upscaler(factor)
+
+    def draw(images: Any) -> Any:
+        products = network.predict_on_batch(to_float(images))
+        if upscaler is not None:
+            products = upscaler.predict(products, batch_size=4, verbose=0)  # its maps are large
+        return to_uint8(products)
+
+    def distance(images: Any) -> Any:
+        return keras.ops.convert_to_numpy(model.constancy(to_float(images)))
+
+    size = getattr(model, "converter", model).input_shape[1]
+    return Model(draw, size, resize, distance if arguments.best_of_folder else None)
+
+
+def _open_tflite(path: pathlib.Path, arguments: argparse.Namespace) -> Model:
+    import export
+
+    model = export.load_tflite(path)
+    if arguments.best_of_folder:
+        _check_constancy(model, path)
+    if arguments.reverse and not model.reversible:
+        raise ValueError(
+            f"--reverse needs a file with the way back, and {path} has no signature `reverse`. "
+            "`pixdt export --reverse` writes it, of the run of a DiscoGAN."
+        )
+    draw = model.reverse if arguments.reverse else model
+    return Model(draw, model.image_size, _known_resize(arguments, model.resize))
+
+
+def _known_resize(arguments: argparse.Namespace, known: str) -> str:
+    if arguments.resize not in (None, known):
+        raise ValueError(
+            f"--resize must be {known}, as --model {arguments.model} was trained so, or be left "
+            f"out. Received: {arguments.resize}"
+        )
+    return known
+
+
+def _check_constancy(model: Any, path: pathlib.Path) -> None:
+    if not hasattr(model, "constancy"):
+        raise ValueError(
+            "--best-of-folder compares photos and product images by the function f of a domain "
+            f"transfer network, and {path} is a {type(model).__name__}, which has none. Give a run "
+            "of such a preset as --model, or leave the option out."
+        )

@@ -1,0 +1,54 @@
+"""Write a SavedModel and TFLite files, verified against Keras.
+
+Example:
+    pixdt export --workdir runs/lookbook --out runs/lookbook/export
+"""
+
+import argparse
+import pathlib
+
+from absl import logging
+
+from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    add = parser.add_argument
+    add("--workdir", required=True, help="folder of a finished run")
+    add_checkpoint_argument(parser)
+    add("--out", help="folder for the files (default: WORKDIR/export)")
+    add(
+        "--variants",
+        nargs="+",
+        choices=("float32", "float16", "dynamic", "int8"),
+        default=("float32", "dynamic"),
+        help="TFLite files to write (default: float32 dynamic)",
+    )
+    add(
+        "--reverse",
+        action="store_true",
+        help="write the way back of a DiscoGAN too, from the second domain to the first, as the "
+        "signature `reverse`. (In a run whose preset has reverse=True, from the first to the "
+        "second)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int | None:
+    """Writes the files."""
+    import_keras()
+    import export
+    from keras_pixdt.training.run import load_run
+
+    finished = load_run(arguments.workdir, arguments.checkpoint)
+    out = arguments.out or pathlib.Path(arguments.workdir) / "export"
+    try:
+        report = export.export_run(finished, out, arguments.variants, reverse=arguments.reverse)
+    except export.ExportError as error:
+        logging.error("%s. Nothing was written to %s", error, out)
+        if len(arguments.variants) > 1:
+            logging.error("To leave a variant out, name the others: --variants float32")
+        return 1
+    logging.info("Wrote %s", ", ".join(v["file"] for v in report["variants"].values()))
+    logging.info("to %s, with saved_model and export.json", out)
+    return None

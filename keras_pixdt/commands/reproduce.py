@@ -1,0 +1,35 @@
+"""Repeat an experiment of a paper.
+
+Example:
+    pixdt reproduce yoo2016-table3 --data LookBook/ --budget cpu
+"""
+
+import argparse
+import importlib
+import sys
+
+from keras_pixdt.commands.shared import import_keras
+from keras_pixdt.reproduce import EXPERIMENTS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    add = parser.add_argument
+    add("name", choices=("list", *EXPERIMENTS), metavar="NAME", help="or: list")
+    add(
+        "options",
+        nargs=argparse.REMAINDER,
+        metavar="...",
+        help="options of the experiment: NAME --help lists them",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the experiment, which parses its own options."""
+    if arguments.name == "list":
+        width = max(map(len, EXPERIMENTS))
+        sys.stdout.writelines(f"{name:{width}}  {line}\n" for name, line in EXPERIMENTS.items())
+        return
+    import_keras()
+    module = arguments.name.replace("-", "_")
+    importlib.import_module(f"keras_pixdt.reproduce.{module}").main(arguments.options)

@@ -1,0 +1,83 @@
+"""What several commands share: their form, options of theirs, and the import of Keras."""
+
+import argparse
+import importlib
+import inspect
+import os
+import sys
+import tempfile
+from typing import Any
+
+from keras_pixdt.training.choices import CHECKPOINTS
+
+
+def add_command(commands: Any, name: str, doc: str | None) -> argparse.ArgumentParser:
+    """Adds a command to what `add_subparsers` returned.
+
+    The first line of its docstring is its help; the lines below "Example:" are one for a shell.
+    """
+    what, _, example = inspect.cleandoc(doc or "").partition("\n\nExample:\n")
+    return commands.add_parser(
+        name,
+        help=what[:1].lower() + what[1:].rstrip("."),
+        description=what,
+        epilog=f"example:\n  {' '.join(example.split())}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds which model of a run is taken."""
+    parser.add_argument(
+        "--checkpoint",
+        choices=CHECKPOINTS,
+        default="final",
+        help="which model of the run: its last (default), or that of its best epoch",
+    )
+
+
+def add_embedder_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds what `open_embedder` opens."""
+    parser.add_argument(
+        "--embedder",
+        required=True,
+        help="what images are compared by: a .keras file, or the folder of a run, on whose "
+        "training products, and its drawings of them, one is trained, once",
+    )
+
+
+def open_embedder(path: str) -> Any:
+    """Opens what `--embedder` names, a Keras model."""
+    import_keras()
+    from keras_pixdt.search import catalogue
+    from keras_pixdt.training import run
+
+    if os.path.isdir(path):
+        return run.load_run(path).search_embedder()
+    return catalogue.load_embedder(path)
+
+
+def import_keras(strategy: str = "none") -> None:
+    """Imports Keras without the notes on CPU features and missing GPUs of TensorFlow's start.
+
+    TF_CPP_MIN_LOG_LEVEL silences its C++ code, whose failures reach Python as exceptions, except
+    for what the import itself writes before any logging is set up. For that the stream is turned
+    aside; it is shown if the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow turns its oneDNN kernels on by itself on CPUs with AVX-512 only; on others they
+    # are faster as well (1.7 times with AVX2). Between workers they fail.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if strategy == "multi_worker" else "1")
+    sys.stderr.flush()
+    stream = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        except BaseException:
+            aside.seek(0)
+            os.write(stream, aside.read())
+            raise
+        finally:
+            os.dup2(stream, 2)
+            os.close(stream)

@@ -1,0 +1,176 @@
+"""Train a preset on pairs of photos.
+
+Example:
+    pixdt train --data LookBook/ --preset demo --minutes 10 --workdir runs/lookbook
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from typing import Any
+
+from absl import logging
+
+from keras_pixdt import presets
+from keras_pixdt.commands.shared import import_keras
+from keras_pixdt.data.splits import SCHEMES
+from keras_pixdt.training.choices import PRECISIONS, SCORES, STRATEGIES
+
+_PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum")
+_DATA_OPTIONS = (
+    "target_data", "edges", "crop", "target_crop", "splits", "data_dir", "num_products",
+)  # fmt: skip
+# Those, and arguments of functions, that have other names on the command line.
+_CALLED = {
+    "dtype": "precision", "ema_momentum": "ema", "num_products": "products",
+    "worker_timeout_s": "worker_timeout",
+}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    _add_data_arguments(parser)
+    add = parser.add_argument
+    add("--preset", default="demo", help=f"one of {', '.join(presets.names())}")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="time limit; default: the preset's epochs")
+    length.add_argument("--epochs", type=int, help="epochs instead of the preset's")
+    add("--workdir", required=True, help="folder for the run")
+    add("--seed", type=int, default=0, help="of weights and batches (default: 0)")
+    _add_preset_arguments(parser)
+    add(
+        "--strategy",
+        choices=STRATEGIES,
+        default="none",
+        help="devices that share each batch: one (default), those of this machine (mirrored), "
+        "those of the machines in TF_CONFIG (multi_worker), or a TPU's",
+    )
+    add("--replicas", type=int, help="devices of this machine; default: all")
+    add(
+        "--worker-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long the workers of multi_worker wait for one another to start",
+    )
+    add(
+        "--save-every",
+        type=int,
+        metavar="BATCHES",
+        help="save within epochs too, for --workdir to continue from (default: at their ends)",
+    )
+    add(
+        "--best",
+        choices=tuple(SCORES),
+        help="score of the model that is kept as best (default: val_rmse); without pairs none is",
+    )
+
+
+def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--data",
+        default="rendered",
+        help="folder or archive with LookBook's file names, tfds:NAME, or rendered (default); of "
+        "two domains the first: images of any names, or tfds:NAME:ATTRIBUTE=1",
+    )
+    domains = parser.add_mutually_exclusive_group()
+    domains.add_argument(
+        "--target-data",
+        metavar="DATA",
+        help="the second domain, for presets that learn without pairs (kim2017, ...)",
+    )
+    domains.add_argument(
+        "--edges",
+        action="store_true",
+        default=None,
+        help="make the edges of the photos in --data the first domain, the photos the second",
+    )
+    add(
+        "--crop",
+        metavar="FILE",
+        help="of two domains, take parts of the first one's images: a JSON object from an image's "
+        "path within the folder or archive, or the end of it, to [left, top, right, bottom] in px "
+        "of the upright image; images that it does not name are taken whole",
+    )
+    add("--target-crop", metavar="FILE", help="the same of the second domain")
+    add(
+        "--splits",
+        choices=tuple(SCHEMES),
+        help="90/5/5 (default) or 90/10 of the products; TFDS data is split by its config",
+    )
+    add("--data-dir", help="where TFDS data was prepared")
+    add("--products", type=int, help="of rendered: number of products")
+
+
+def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    for option, kind, what in (
+        ("--batch-size", int, "pairs in a batch"),
+        ("--image-size", int, "side of the images in px, for most presets a power of two"),
+        ("--width", float, "factor on the numbers of filters"),
+        ("--ema", float, "momentum of the average of the converter's weights, such as 0.999"),
+    ):
+        add(option, type=kind, help=f"{what}; default: the preset's")
+    add(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="other values of any fields of the preset, such as selection=sample mirror=false",
+    )
+    add(
+        "--function",
+        metavar="FILE",
+        help="f of a Domain Transfer Network: a .keras model of images in [-1, 1]; default: one is "
+        "trained first, on the labels of the first domain",
+    )
+    add("--precision", choices=PRECISIONS, help="default: the preset's")
+
+
+def run(arguments: argparse.Namespace) -> int | None:
+    """Trains."""
+    import_keras(arguments.strategy)
+    from keras_pixdt.training import devices
+    from keras_pixdt.training.run import train
+
+    preset = presets.get(arguments.preset).changed(arguments.set)
+    changed = _given(arguments, *_PRESET_FIELDS)
+    if arguments.function is not None:
+        if "function" not in preset.options():
+            raise ValueError(
+                f"--function is of presets with an f, and {preset.name!r} has none. Leave it out."
+            )
+        changed["function"] = os.path.abspath(arguments.function)
+    preset = dataclasses.replace(preset, **changed)
+    distribution = devices.start(
+        arguments.strategy,
+        preset.dtype,
+        replicas=arguments.replicas,
+        **_given(arguments, "worker_timeout_s"),
+    )
+    try:
+        finished = train(
+            preset,
+            arguments.data,
+            arguments.workdir,
+            data_options=_given(arguments, *_DATA_OPTIONS),
+            minutes=arguments.minutes,
+            epochs=arguments.epochs,
+            seed=arguments.seed,
+            distribution=distribution,
+            best=arguments.best,
+            save_every=arguments.save_every,
+            verbose=1 if sys.stdout.isatty() else 2,  # no progress bar in files
+        )
+    except devices.WorkerLostError as error:
+        logging.error("%s", error)
+        return 1
+    logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
+    return None
+
+
+def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options that the user gave, of these."""
+    values = {name: getattr(arguments, _CALLED.get(name, name)) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
