@@ -43,19 +43,19 @@ def convert_photos(
 
     Args:
         convert: uint8 images (n, image_size, image_size, 3) to uint8 images of any one size.
-        paths: photos, or folders of which all images are taken, subfolders included.
+        paths: photos, or folders, whose images are all taken, those in subfolders included.
         out: folder for the results; made if it is missing. A photo `a.jpg` becomes `a.png`;
-            where two photos have one stem, the later one becomes `a_jpg.png`, `a_2.png` and on.
+            if two photos have one stem, the later becomes `a_jpg.png`, `a_2.png` and so on.
         image_size: side of the images that `convert` takes.
         batch_size: photos converted at a time.
-        distance: what `convert` takes to (n,) numbers, how far each image is from its product
-            image. If given, each folder among the paths is one person, of whom only the product
-            image of the least distance is written (Taigman et al. 2017, Eq. 8): of a folder `anna`
-            it is `anna.png`.
+        distance: from the images that `convert` takes to (n,) numbers: how far each image is from
+            its product image. If it is given, each folder among the paths is one person, and only
+            the product image with the least distance is written (Taigman et al. 2017, Eq. 8), for
+            the folder `anna` as `anna.png`.
         resize: how photos are made square for `convert`, "letterbox" or "stretch".
-        crop: a JSON file that says which parts of photos are taken, see `keras_pixdt.data.crops`;
-            it names photos by their paths within the folders or, where several have the same, with
-            the folder before it, such as "anna/1.jpg". A photo whose box is not within it fails.
+        crop: a JSON file that says which parts of photos are taken, see `keras_pixdt.data.crops`.
+            It names photos by their paths within the folders, or, if several share one, with the
+            folder before it, such as "anna/1.jpg". A photo that does not contain its box fails.
 
     Returns:
         What was written and what failed. A photo that is missing or cannot be read is logged by
@@ -63,7 +63,7 @@ def convert_photos(
 
     Raises:
         FileNotFoundError: none of the paths is a file or a folder with an image in it.
-        ValueError: a crop is of no photo, or of several.
+        ValueError: a crop names no photo, or several.
     """
     out = pathlib.Path(out)
     failed: dict[pathlib.Path, str] = {}

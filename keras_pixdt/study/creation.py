@@ -50,17 +50,17 @@ def create(
 ) -> dict[str, Any]:
     """Writes a study of runs: a page to rate what they draw of the same photos, and its key.
 
-    Photos are drawn at random. Runs may draw images of different sizes; the photos have the
-    largest of them, stretched to a square only where all runs of that size have them so.
+    Photos are chosen at random. Runs may draw images of different sizes. The photos are shown in
+    the largest of these sizes, stretched to a square only if all runs of that size stretch them.
 
     Args:
-        methods: name -> folder of a run. Their data must be the same pairs.
+        methods: name -> folder of a run. All runs must have the same pairs as data.
         protocol: "yoo2016" (Sec. 5.4) or "kwon2019" (Sec. 5.3), whose photos are of different
             products.
         out: the page, such as `study.html`; the key is `study.key.json`.
-        split: of which the photos are.
+        split: where the photos come from.
         photos: how many; by default as many as in the paper, 100 or 70.
-        seed: of the photos, and of which method is which letter in the page.
+        seed: decides on the photos, and on which method gets which letter in the page.
         checkpoint: see `load_run`.
 
     Returns:
@@ -69,8 +69,8 @@ def create(
     Raises:
         FileNotFoundError: a folder has no finished run.
         FileExistsError: `out` or its key is there already.
-        ValueError: the runs are too few, or too many, or of different data; one draws persons; or
-            there are not so many photos.
+        ValueError: there are too few runs, too many, or runs of different data; one draws persons;
+            or the split has fewer photos.
 
     Example:
         `create({"C+RF": "runs/a", "C+RF+DD": "runs/b"}, "yoo2016", "study.html", photos=20)`

@@ -43,17 +43,17 @@ def write_study(
         photos: uint8 `(count, height, width, 3)`.
         results: method's name -> uint8 `(count, height, width, 3)`, what it drew of each photo.
             Sizes may differ; all images are enlarged by the same whole factor.
-        out: the page, `study.html`; the key is `study.key.json`.
-        seed: of which method is which letter.
-        origin: what the key says about where the images are from.
+        out: the page, such as `study.html`; the key is then `study.key.json`.
+        seed: decides which method gets which letter.
+        origin: what the key says about where the images come from.
 
     Returns:
         `study` (its id, a hash of the images), `protocol`, `photos` (their number), `methods` (the
         names), and the paths `page` and `key`.
 
     Raises:
-        ValueError: an argument is not of its kind.
-        FileExistsError: `out` or its key is there already.
+        ValueError: an argument has the wrong name, number, shape or dtype.
+        FileExistsError: `out` or its key exists already.
 
     Example:
         `write_study("yoo2016", photos, {"C+RF": one, "C+MSE": other}, "study.html")`
@@ -71,7 +71,7 @@ def write_study(
     names = list(results)
     letters = np.random.default_rng(seed).permutation(list(_KEYS[: len(names)])).tolist()
     methods = dict(zip(letters, names, strict=True))
-    # In the order of the letters, which says nothing about that of the names.
+    # In the order of the letters, which gives away nothing about the order of the names.
     shown = {letter: results[methods[letter]] for letter in sorted(methods)}
     about = {"study": _hash(protocol, photos, shown), "protocol": protocol}
     study = {

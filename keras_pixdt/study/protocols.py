@@ -12,10 +12,10 @@ class Question:
 
     Attributes:
         name: in answers and scores.
-        heading: of its column.
+        heading: of its column in tables.
         text: as raters read it.
-        labels: what the scores 0, 1, ... mean; none for a question that is answered by ranks, of
-            which 1 is the best.
+        labels: what the scores 0, 1, ... mean; empty for a question that is answered by ranks,
+            where 1 is the best.
         level: of measurement, for the agreement of raters: "ordinal" or "nominal".
     """
 
@@ -31,7 +31,7 @@ class Question:
         return not self.labels
 
     def values(self, methods: int) -> list[int]:
-        """The answers to choose from, where results of so many methods are shown."""
+        """The answers to choose from, if results of this many methods are shown."""
         return list(range(1, methods + 1)) if self.ranking else list(range(len(self.labels)))
 
 
@@ -40,7 +40,7 @@ class Protocol:
     """A study.
 
     Attributes:
-        name: of it.
+        name: what `--protocol` takes.
         reference: the section that describes it.
         photos: how many the paper showed.
         different_products: whether each photo is of another product.

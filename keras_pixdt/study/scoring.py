@@ -1,11 +1,11 @@
 """What raters answered, as the tables of the papers.
 
-Each answer is one of a rater about a photo. A rater's answers share that rater's severity, those
-about a photo its difficulty; so neither are independent draws, and an interval over one of them
-alone is too narrow for other people or other photos. The 95% confidence intervals here resample
-both, raters and photos, independently (Owen, "The pigeonhole bootstrap", Annals of Applied
-Statistics 1(2), 2007), 10,000 times, and take percentiles. The papers do not say how theirs are
-made.
+Each answer comes from one rater and is about one photo. A rater's answers share the rater's
+severity, and answers about a photo share its difficulty. So neither are independent draws, and an
+interval over one of them alone is too narrow for other people or other photos. The 95% confidence
+intervals here resample both, raters and photos, independently (Owen, "The pigeonhole bootstrap",
+Annals of Applied Statistics 1(2), 2007), 10,000 times, and take percentiles. The papers do not say
+how theirs are made.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ def score(
 ) -> dict[str, Any]:
     """Scores a study.
 
-    An answer that is missing is left out of the mean. So are a photo's ranks by one rater that are
-    not complete: the first ranks alone would flatter. Both criteria of a photo are looked at on
-    their own.
+    A missing answer is left out of the mean. So are a rater's ranks of a photo if they are
+    incomplete, because the first ranks alone would flatter. This is decided for each question.
 
     Args:
-        answers: the files that raters downloaded, one of each rater.
+        answers: the files that raters downloaded, one for each rater.
         key: the file that was written beside the study's page.
-        seed: of the confidence intervals.
+        seed: of the resampling for the confidence intervals.
 
     Returns:
         `study`, `protocol`, `photos`, `raters` (the names), `answers` (how many were counted),
@@ -49,12 +48,13 @@ def score(
         answer, and `mean` with none.
         `agreement`: question -> Krippendorff's alpha, None where it is not defined.
         `published`: the paper's figures for methods that have one of its names.
-        `left_out`: how many `unfinished_rankings`, and `files_without_an_answer` that counts.
+        `left_out`: how many `unfinished_rankings`, and `files_without_an_answer` that counts, there
+        were.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: there are no answers, a file is damaged, of another study, or of a rater of
-            whom there is another.
+        ValueError: there are no answers; or a file is damaged, belongs to another study, or is the
+            second of a rater.
 
     Example:
         `score(["answers-anna.json", "answers-ben.json"], "study.key.json")`
@@ -146,7 +146,7 @@ def _figure(value: float | None) -> str:
 
 
 class _Intervals:
-    """Means with intervals, of which all take the same raters and photos.
+    """Means with intervals; all intervals take the same resampled raters and photos.
 
     Args:
         ratings: `(raters, photos, methods, questions)`, NaN where there is none.
@@ -165,7 +165,7 @@ class _Intervals:
         )
 
     def of(self, values: np.ndarray) -> dict[str, Any]:
-        """Mean and interval of the ratings `(raters, photos)` of one question and method."""
+        """Mean and interval of the ratings `(raters, photos)` for one question and method."""
         given = ~np.isnan(values)
         count = int(given.sum())
         result: dict[str, Any] = {"mean": None, "low": None, "high": None, "answers": count}
