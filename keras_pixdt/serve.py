@@ -1,4 +1,4 @@
-"""Serves `examples/search_client`, a page that searches a product index in the browser.
+"""Serves the search client, a page that searches a product index in the browser.
 
 The page runs the model and the search itself: a photo never leaves the device, so that there is
 nothing to upload, and the server has files to give and no more. Which files is settled when it
@@ -24,28 +24,11 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt.data.images import read_image
+from keras_pixdt.search.client_files import CLIENT, client_files
 from keras_pixdt.search.index import ProductIndex
 
 HOST = "127.0.0.1"
-CLIENT = pathlib.Path(__file__).resolve().parents[1] / "examples" / "search_client"
 
-_PAGE = (
-    "index.html",
-    "style.css",
-    "app.js",
-    "image.js",
-    "index.js",
-    "model.js",
-    "offline.js",
-    "sw.js",
-    "icon.svg",
-)
-_PACKAGES = pathlib.PurePath("node_modules", "@litertjs")
-_MODULE = "core/dist/index.js"
-# Browsers resolve no package names. An import map would, but it is an inline script.
-_PACKAGE_NAME, _PACKAGE_URL = b'"@litertjs/wasm-utils"', b'"./wasm-utils.js"'
-# The page takes the first that the browser can run: with threads, without, without relaxed SIMD.
-_RUNTIMES = ("threaded_internal", "internal", "compat_internal")
 # More than Chromium puts into one ArrayBuffer.
 _MAX_BYTES = 2**31 - 1
 _BLOCK = 1 << 18
@@ -166,14 +149,15 @@ def collect(
         index: a file that `pixdt index` wrote.
         model: a TFLite file that `pixdt export` wrote, with the signatures `convert` and `embed`.
         example: a photo that the page offers to try.
-        client: the folder of the page, where `npm ci` has been run.
+        client: the folder of the page. Without `node_modules` in it, npm installs its packages once
+            into the folder `keras_pixdt` of `$XDG_CACHE_HOME`, or of `~/.cache`.
 
     Returns:
         Path of a URL -> what is there.
 
     Raises:
-        FileNotFoundError: one of them is missing; for the packages of the page the message has the
-            command.
+        FileNotFoundError: one of them is missing, or npm is, or it fails; the message says what to
+            do.
         ValueError: one of them cannot be read, or index and model do not fit.
     """
     index, model, client = pathlib.Path(index), pathlib.Path(model), pathlib.Path(client)
@@ -193,7 +177,10 @@ def collect(
                 f"{file} must have at most {_MAX_BYTES:,} bytes, for a browser to hold it. "
                 f"Received: {file.stat().st_size:,}"
             )
-    resources = _client_files(client)
+    resources = {
+        path: Resource.of(source, _TYPES[pathlib.PurePath(path).suffix or ".html"])
+        for path, source in client_files(client).items()
+    }
     resources["/products.index"] = Resource.of(index, "application/octet-stream")
     resources["/model.tflite"] = Resource.of(model, "application/octet-stream")
     given = {"index": ("/products.index", index), "model": ("/model.tflite", model)}
@@ -210,39 +197,6 @@ def collect(
     settings["model"]["resize"] = described.resize
     content = json.dumps(settings, indent=1).encode()
     resources["/settings.json"] = Resource.of(content, _TYPES[".json"])
-    return resources
-
-
-def _client_files(client: pathlib.Path) -> dict[str, Resource]:
-    """The page and the runtime that it loads."""
-    if not (client / _PAGE[0]).is_file():
-        raise FileNotFoundError(
-            f"There is no page at {client}. It is in the folder examples/search_client of the "
-            "repository: install from there (pip install --editable .), or name the folder."
-        )
-    packages = client / _PACKAGES
-    files = {f"/{name}": client / name for name in _PAGE}
-    files["/litert/wasm-utils.js"] = packages / "wasm-utils" / "dist" / "index.js"
-    for runtime in _RUNTIMES:
-        for suffix in ("js", "wasm"):
-            name = f"litert_wasm_{runtime}.{suffix}"
-            files[f"/litert/wasm/{name}"] = packages / "core" / "wasm" / name
-    for file in (packages / _MODULE, *files.values()):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"The page needs {file}, which is missing. Get its packages with: "
-                f"npm ci --prefix {os.path.relpath(client)}"
-            )
-    resources = {path: Resource.of(file, _TYPES[file.suffix]) for path, file in files.items()}
-    resources["/"] = resources.pop("/index.html")
-    module = (packages / _MODULE).read_bytes()
-    if _PACKAGE_NAME not in module:
-        raise ValueError(
-            f"{packages / _MODULE} must import {_PACKAGE_NAME.decode()}, as that of the version "
-            f"does that is pinned. Get it with: npm ci --prefix {os.path.relpath(client)}"
-        )
-    module = module.replace(_PACKAGE_NAME, _PACKAGE_URL)
-    resources["/litert/core.js"] = Resource.of(module, _TYPES[".js"])
     return resources
 
 

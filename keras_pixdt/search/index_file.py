@@ -280,10 +280,11 @@ def _check_header(path: pathlib.Path, header: dict[str, Any]) -> Settings:
     """The settings, once the header is the one that `write` gives a file of such tensors."""
     metadata = header["__metadata__"]
     try:
-        sides = [int(metadata[name]) for name in ("dimensions", "image_size", "thumbnail_size")]
-        settings = Settings(metadata["embedder"], *sides, metadata.get("resize", "letterbox"))
+        sizes = [int(metadata[name]) for name in ("dimensions", "image_size", "thumbnail_size")]
+        how = metadata.get("resize", "letterbox")
+        settings = Settings(metadata["embedder"], sizes[0], sizes[1], sizes[2], how)
         count, ids, thumbnails = (header[n]["shape"][0] for n in ("vectors", "ids", "thumbnails"))
-        whole = type(count) is int and min(count, *sides) > 0 and settings.resize in RESIZES
+        whole = type(count) is int and min(count, *sizes) > 0 and how in RESIZES
         whole &= header == _header(settings, _layout(settings, count, ids, thumbnails))
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         whole = False
