@@ -13,10 +13,11 @@ Queries: TypeAlias = "np.ndarray | Sequence[float] | Sequence[Sequence[float]]"
 
 _BLOCK = 4096  # rows compared at once
 _MAX_SIMILARITIES = 1 << 24  # held at once: 64 MiB
-# OpenBLAS gives a product of a matrix and a vector of more elements to threads that spin while they
-# wait: on a machine that does something else as well it then takes 25 times as long. Two threads of
-# our own save a sixth for a million vectors, and there take five times as long for 100,000.
-_MAX_ELEMENTS = 1 << 18
+# OpenBLAS gives matrix products of more multiplications than `_UNTHREADED` to threads that spin
+# while they wait: on a machine that does something else as well, one then takes up to 25 times as
+# long. From `_THREADED` on, the wait is short beside the product, and threads save a third of it.
+_UNTHREADED = 1 << 18
+_THREADED = 1 << 24
 
 
 def check(vectors: np.ndarray, queries: Queries, k: int, name: str) -> tuple[np.ndarray, int]:
@@ -83,7 +84,8 @@ def nearest(
 def _similarities(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """float32 (q, n)."""
     similarities = np.empty((len(queries), len(vectors)), np.float32)
-    block = max(1, _MAX_ELEMENTS // vectors.shape[1])
+    work = len(queries) * vectors.shape[1]  # multiplications for a row
+    block = len(vectors) if work * len(vectors) >= _THREADED else max(1, _UNTHREADED // work)
     for start in range(0, len(vectors), block):
         rows = slice(start, start + block)
         np.matmul(queries, vectors[rows].T, out=similarities[:, rows])

@@ -419,10 +419,12 @@ def test_search_equals_brute_force(count, k):
         np.testing.assert_array_equal(single_scores, expected)
 
 
-def test_search_by_blocks_and_groups_of_queries_is_the_same(monkeypatch):
+@pytest.mark.parametrize("threaded", [1, 1 << 60])
+def test_search_by_blocks_and_groups_of_queries_is_the_same(monkeypatch, threaded):
     vectors, queries = random_vectors(500), random_vectors(9, seed=1)
     expected = [brute_force(vectors, query, 7)[0] for query in queries]
-    monkeypatch.setattr(exact, "_MAX_ELEMENTS", 8 * 13)
+    monkeypatch.setattr(exact, "_UNTHREADED", 8 * 13)
+    monkeypatch.setattr(exact, "_THREADED", threaded)
     monkeypatch.setattr(exact, "_MAX_SIMILARITIES", 2 * 500)
     monkeypatch.setattr(exact, "_BLOCK", 3)
     index = index_of(vectors)
