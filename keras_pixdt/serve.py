@@ -11,14 +11,15 @@ import dataclasses
 import errno
 import hashlib
 import http.server
+import io
 import json
 import os
 import pathlib
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from absl import logging
@@ -37,19 +38,13 @@ _IDLE_S = 10.0
 # What the browser may do with the page: run its own files, compile WebAssembly, show what it has
 # decoded, and nothing that comes from elsewhere. The last three let it have threads.
 _HEADERS = {
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self' 'wasm-unsafe-eval'",
-            "style-src 'self'",
-            "img-src 'self' blob:",
-            "connect-src 'self'",
-            "worker-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        )
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+        "img-src 'self' blob:; connect-src 'self'; worker-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
+    "Allow": "GET, HEAD",
+    "Cache-Control": "no-cache",  # browsers keep everything, and ask each time what has changed
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -105,29 +100,23 @@ class Resource:
         """What tells browsers whether they have it."""
         return f'"{self.digest}"'
 
-    def blocks(self) -> Iterator[bytes]:
-        """The content, some at a time.
+    def open(self) -> BinaryIO:
+        """The content, to be read.
 
         Raises:
-            ChangedError: the file has changed, is gone or was cut off in the meantime.
+            ChangedError: the file has changed, or is gone.
         """
         if isinstance(self.source, bytes):
-            yield self.source
-            return
+            return io.BytesIO(self.source)
         try:
-            with self.source.open("rb") as file:
-                status = os.fstat(file.fileno())
-                if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
-                    raise ChangedError(f"{self.source} has changed. Start `pixdt serve` again.")
-                left = self.size
-                while left:
-                    block = file.read(min(left, _BLOCK))
-                    if not block:
-                        raise ChangedError(f"{self.source} was cut off while it was being read")
-                    left -= len(block)
-                    yield block
+            file = self.source.open("rb")
         except FileNotFoundError as error:
             raise ChangedError(f"{self.source} is gone. Start `pixdt serve` again.") from error
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+            file.close()
+            raise ChangedError(f"{self.source} has changed. Start `pixdt serve` again.")
+        return file
 
 
 class _Model(NamedTuple):
@@ -181,15 +170,13 @@ def collect(
         path: Resource.of(source, _TYPES[pathlib.PurePath(path).suffix or ".html"])
         for path, source in client_files(client).items()
     }
-    resources["/products.index"] = Resource.of(index, "application/octet-stream")
-    resources["/model.tflite"] = Resource.of(model, "application/octet-stream")
     given = {"index": ("/products.index", index), "model": ("/model.tflite", model)}
     if example is not None:
         read_image(example)
         given["example"] = "/example", pathlib.Path(example)
     settings = {}
     for name, (path, file) in given.items():
-        # The page reads bytes, and finds out by itself in which format a photo is.
+        # The page reads bytes, and sees from them what format a photo has.
         resource = resources[path] = Resource.of(file, "application/octet-stream")
         # The query changes with the content, for the page to tell versions apart.
         url = f"{path[1:]}?v={resource.digest[:16]}"
@@ -286,7 +273,9 @@ class Server(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     """Answers GET and HEAD from the table; whatever else a browser sends is not even read."""
 
-    protocol_version = "HTTP/1.1"
+    protocol_version = default_request_version = "HTTP/1.1"  # so every answer has headers
+    error_message_format = "%(explain)s\n"
+    error_content_type = "text/plain; charset=utf-8"
     timeout = _IDLE_S
     server: Server
 
@@ -319,53 +308,35 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if resource is None:
             self.send_error(HTTPStatus.NOT_FOUND, "There is nothing here")
             return
-        if resource.etag in self.headers.get("If-None-Match", ""):
-            self._start(HTTPStatus.NOT_MODIFIED, {"ETag": resource.etag})
-            return
-        blocks = resource.blocks()
+        known = resource.etag in self.headers.get("If-None-Match", "")
         try:
-            first = next(blocks, b"")
+            content = io.BytesIO() if known else resource.open()
         except ChangedError as error:
             logging.error("%s", error)
-            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}")
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
             return
-        self._start(
-            HTTPStatus.OK,
-            {
-                "Content-Type": resource.mime,
-                "Content-Length": str(resource.size),
-                "ETag": resource.etag,
-            },
-        )
-        if self.command == "GET":
-            self.wfile.write(first)
-            for block in blocks:
-                self.wfile.write(block)
+        with content:
+            self.send_response(HTTPStatus.NOT_MODIFIED if known else HTTPStatus.OK)
+            self.send_header("ETag", resource.etag)
+            if not known:
+                self.send_header("Content-Type", resource.mime)
+                self.send_header("Content-Length", str(resource.size))
+            self.end_headers()
+            if self.command == "GET" and not known and resource.size:
+                if self.connection.sendfile(content, count=resource.size) < resource.size:
+                    raise ChangedError(f"{self.path} was cut off while it was being read")
 
     do_HEAD = do_GET
 
-    def _start(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        # Browsers keep everything, and ask each time whether it has changed.
-        for name, value in {**_HEADERS, "Cache-Control": "no-cache", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Says why in one line, and ends the connection: a body may follow, which is not read."""
-        status = HTTPStatus(code)
-        body = f"{message or status.phrase}\n".encode("ascii", "replace")
-        headers = {
-            "Content-Type": "text/plain; charset=utf-8",
-            "Content-Length": str(len(body)),
-            "Connection": "close",  # which ends it here as well
-        }
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = "GET, HEAD"
-        self.request_version = self.protocol_version  # of the answer: it has headers always
-        self._start(status, headers)
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        super().send_error(code, explain=message or HTTPStatus(code).phrase)
+
+    def end_headers(self) -> None:
+        """Ends the headers with those that every answer has."""
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def version_string(self) -> str:
         """Does not tell the versions of Python."""
