@@ -1,8 +1,8 @@
 """Serves the search client, a page that searches a product index in the browser.
 
-The page runs the model and the search itself: a photo never leaves the device, so that there is
-nothing to upload, and the server has files to give and no more. Which files is settled when it
-starts. They are checked together then, and one that has changed since is refused.
+The page runs the model and the search itself: a photo never leaves the device, nothing is uploaded,
+and the server only hands out files. Their list is fixed when it starts, and they are checked
+together then; one that has changed since is refused.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def collect(
     for file in (index, model):
         if file.stat().st_size > _MAX_BYTES:
             raise ValueError(
-                f"{file} must have at most {_MAX_BYTES:,} bytes, for a browser to hold it. "
+                f"{file} must have at most {_MAX_BYTES:,} bytes, so that a browser can hold it. "
                 f"Received: {file.stat().st_size:,}"
             )
     resources = {
@@ -178,7 +178,7 @@ def collect(
     for name, (path, file) in given.items():
         # The page reads bytes, and sees from them what format a photo has.
         resource = resources[path] = Resource.of(file, "application/octet-stream")
-        # The query changes with the content, for the page to tell versions apart.
+        # The query changes with the content, so that the page can tell versions apart.
         url = f"{path[1:]}?v={resource.digest[:16]}"
         settings[name] = {"name": file.name, "bytes": resource.size, "url": url}
     settings["model"]["resize"] = described.resize
@@ -339,11 +339,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         super().end_headers()
 
     def version_string(self) -> str:
-        """Does not tell the versions of Python."""
+        """Leaves out the version of Python."""
         return "pixdt"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are of interest only where something is looked for."""
+        """Logs requests for debugging only."""
         logging.debug("%r", format % args)
 
 
@@ -378,7 +378,7 @@ def make_server(
         if isinstance(error, OSError) and error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         raise ValueError(
-            f"`port` must be one that is free, or 0 to take such a one. Received: {port} ({error})"
+            f"`port` must be one that is free, or 0 to take any. Received: {port} ({error})"
         ) from error
 
 

@@ -18,9 +18,9 @@ class ApproximateSearch:
 
     See Jégou et al. 2011, Product Quantization for Nearest Neighbor Search, Section IV, without the
     quantization. A graph (HNSW) is as fast at the same recall, but takes thirty times as long to
-    make, which is done whenever an index has been opened. The vectors are copied.
+    make, and every opened index makes one. The vectors are copied.
 
-    Made by `ProductIndex.approximate`, of the products that the index has then.
+    `ProductIndex.approximate` makes it from the products that the index has then.
     """
 
     def __init__(self, index: ProductIndex, lists: int | None, probes: int | None):
@@ -42,24 +42,24 @@ class ApproximateSearch:
                 f"products. Received: lists={lists}, probes={probes}"
             )
         self._index = index
-        # faiss types it as the base of all indexes, without the settings of this one.
+        # faiss declares the base class of all indexes, which lacks the settings of this one.
         self._faiss = cast(
             "Any",
             faiss.index_factory(index.dimensions, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT),
         )
-        self._faiss.cp.min_points_per_centroid = 1  # else small catalogues are warned of
+        self._faiss.cp.min_points_per_centroid = 1  # or faiss warns of small catalogues
         self._faiss.cp.max_points_per_centroid = 64
         self._faiss.train(index.vectors)
         self._faiss.add(index.vectors)
         self._faiss.nprobe = probes
 
     def search(self, queries: Queries, k: int = 10) -> tuple[Any, np.ndarray]:
-        """As of `ProductIndex`; the scores are exact, but a near product may be missing."""
+        """See `ProductIndex.search`; the scores are exact, but a near product may be missing."""
         rows, scores = self.nearest(queries, k)
         return self._index._ids_at(rows), scores
 
     def nearest(self, queries: Queries, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """As of `ProductIndex`; the scores are exact, but a near product may be missing."""
+        """See `search`, but gives rows instead of ids, as `ProductIndex.nearest` does."""
         checked, k = exact.check(self._index.vectors, queries, k, self._index._name)
         _, found = self._faiss.search(checked, k)
         scores = np.empty(found.shape, np.float32)

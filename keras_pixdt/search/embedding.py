@@ -25,8 +25,8 @@ _HOLD_NAMES = ("name", "keras_history", "input_layers", "output_layers")
 def fingerprint(embedder: keras.Model) -> str:
     """SHA-256 of what an embedder computes: its layers and its weights.
 
-    Names do not count, as Keras numbers them through within a process, nor does how a model is
-    compiled. Saving and loading leaves the fingerprint as it is.
+    Names do not count, because Keras numbers them within a process, nor does how a model is
+    compiled. Saving and loading do not change the fingerprint.
 
     Args:
         embedder: a built Keras model.
@@ -45,11 +45,11 @@ def fingerprint(embedder: keras.Model) -> str:
 
 
 def _canonical(config: Any, names: dict[str, str], renamed: bool = False) -> Any:
-    """A configuration whose layers are numbered, without what says how a model came to be.
+    """A configuration whose layers are numbered, without how the model was built and compiled.
 
     Args:
         config: what Keras saves, or a part of it.
-        names: name of a layer -> its number; those that are found are added.
+        names: name of a layer -> its number; new ones are added.
         renamed: whether strings in this part are names of layers.
     """
     if isinstance(config, dict):
@@ -57,7 +57,7 @@ def _canonical(config: Any, names: dict[str, str], renamed: bool = False) -> Any
             key: value if key == "dtype" else _canonical(value, names, key in _HOLD_NAMES)
             for key, value in sorted(config.items())
             if key not in ("build_config", "compile_config")
-        }  # a policy under "dtype" has a name as well, which counts
+        }  # the policy under "dtype" has a name too, and that one counts
     if isinstance(config, (list, tuple)):
         return [_canonical(value, names, renamed) for value in config]
     if renamed and isinstance(config, str):
@@ -66,7 +66,7 @@ def _canonical(config: Any, names: dict[str, str], renamed: bool = False) -> Any
 
 
 def embed(embedder: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Embeds images, and checks what comes out.
+    """Embeds images, and checks the vectors.
 
     Args:
         embedder: a Keras model from float images `(batch, height, width, 3)` in [-1, 1] to unit
@@ -77,7 +77,7 @@ def embed(embedder: keras.Model, images: np.ndarray) -> np.ndarray:
         float32 `(n, d)`, of length 1.
 
     Raises:
-        ValueError: what comes out is not that.
+        ValueError: the embedder gives anything else.
     """
     vectors = np.concatenate(
         [
@@ -128,6 +128,6 @@ def image_size(embedder: Any) -> int:
     if size is None:
         raise ValueError(
             f"The embedder {embedder.name} takes images of any size, {embedder.input_shape}. Say "
-            "which side in pixels they shall have: image_size=64"
+            "which side in pixels they must have: image_size=64"
         )
     return size

@@ -40,8 +40,8 @@ class Changes(NamedTuple):
 class ProductIndex:
     """Vectors, ids and thumbnails of the products of a catalogue.
 
-    Made by `build`, `from_folder` or `open`. What changes it (`add`, `remove`, `update`,
-    `update_from_folder`) does so in memory, or not at all if it fails; `save` writes it.
+    `build`, `from_folder` and `open` make one. `add`, `remove`, `update` and `update_from_folder`
+    change it in memory, or leave it as it is if they fail; `save` writes it.
 
     Example:
         >>> index = ProductIndex.from_folder("catalogue/", embedder)
@@ -85,7 +85,7 @@ class ProductIndex:
 
         Args:
             images: uint8 `(height, width, 3)` each, of any sizes, or an array `(n, height, width,
-                3)`; of an iterator only some hundred are held at once.
+                3)`; only some hundred images of an iterator are held at once.
             ids: as many different strings.
             embedder: a Keras model from float images `(batch, height, width, 3)` in [-1, 1] to unit
                 vectors `(batch, d)`.
@@ -114,9 +114,8 @@ class ProductIndex:
         """Embeds the product photos of a folder with its subfolders, or of an archive.
 
         The id of a product is the path of its file within the folder, such as `shirts/blue.jpg`.
-        Of an animation the first frame is taken. Files that cannot be read, or are so large that
-        decoding them could exhaust the memory, are left out, logged by name and counted in
-        `skipped`.
+        Animations give their first frame. Files that cannot be read, or are so large that decoding
+        them could exhaust the memory, are left out, logged by name and counted in `skipped`.
 
         Args:
             folder: a folder, or a zip or tar archive.
@@ -219,7 +218,7 @@ class ProductIndex:
 
     @property
     def ids(self) -> list[str]:
-        """All ids, in the order of the rows; made anew, which takes a second for a million."""
+        """All ids, in the order of the rows; each call takes a second for a million."""
         return [self.id(row) for row in range(len(self))]
 
     def id(self, row: int) -> str:
@@ -252,7 +251,7 @@ class ProductIndex:
             raise ValueError(
                 f"{self._name} was made with another embedder: its products are embedded by "
                 f"{self.embedder[:12]}. Received: {given[:12]}. Pass the embedder that it was made "
-                "with, or index the catalogue anew with this one."
+                "with, or index the catalogue again with this one."
             )
 
     def _known(self) -> dict[str, int]:
@@ -409,7 +408,7 @@ class ProductIndex:
         return self._ids_at(rows), scores
 
     def nearest(self, queries: Queries, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """As `search`, but gives rows, int64 `(q, k)` or `(k,)`, instead of ids."""
+        """See `search`, but gives rows, int64 `(q, k)` or `(k,)`, instead of ids."""
         return exact.nearest(self.vectors, queries, k, self._name)
 
     def _ids_at(self, rows: np.ndarray) -> Any:

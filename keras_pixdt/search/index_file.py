@@ -7,7 +7,7 @@ reads it by a `DataView`, `JSON.parse` and typed arrays. All numbers are little-
 | tensor | | |
 | --- | --- | --- |
 | `id_offsets` | int64 (n + 1,) | id i is bytes `id_offsets[i]` to `id_offsets[i + 1]` of `ids` |
-| `thumbnail_offsets` | int64 (n + 1,) | the same of `thumbnails` |
+| `thumbnail_offsets` | int64 (n + 1,) | the same for `thumbnails` |
 | `vectors` | float32 (n, dimensions) | of length 1, so that inner products are cosines |
 | `digests` | uint8 (n, 32) | SHA-256 of each image: whether it has changed |
 | `ids` | uint8 | UTF-8, without separators |
@@ -18,8 +18,8 @@ reads it by a `DataView`, `JSON.parse` and typed arrays. All numbers are little-
 ("stretch") where images were stretched to squares for the embedder, and not letterboxed. There are
 no dates: the same catalogue gives the same bytes.
 
-It is written here and not by the package safetensors, which wants all tensors in memory at once,
-and orders `__metadata__` anew in each process.
+The package safetensors does not write it, because it wants all tensors in memory at once and orders
+`__metadata__` differently in each process.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def no_rows(dimensions: int) -> Rows:
 
 
 def _layout(settings: Settings, count: int, id_bytes: int, thumbnail_bytes: int) -> dict:
-    """Tensors in the order of the file, aligned as their elements are: name -> dtype and shape."""
+    """Tensors in the order of the file, each aligned to its elements: name -> dtype and shape."""
     return {
         "id_offsets": ("I64", [count + 1]),
         "thumbnail_offsets": ("I64", [count + 1]),
@@ -167,7 +167,7 @@ def _header(settings: Settings, layout: dict) -> dict[str, Any]:
     metadata = {"format": FORMAT, "version": VERSION}
     metadata |= {name: str(value) for name, value in dataclasses.asdict(settings).items()}
     if settings.resize == "letterbox":
-        del metadata["resize"]  # as in files that are older than the setting
+        del metadata["resize"]  # as in files that are older than this setting
     header: dict[str, Any] = {"__metadata__": metadata}
     start = 0
     for name, (dtype, shape) in layout.items():
