@@ -13,7 +13,7 @@ test: $(VENV)/.installed
 
 # What the search client runs on, and a browser for its tests, which are skipped without.
 browser:
-	npm ci --prefix examples/search_client --no-fund --no-audit
+	npm ci --prefix keras_pixdt/search/client --no-fund --no-audit
 	command -v chromium || apt-get install --yes --no-install-recommends chromium
 
 lint: $(VENV)/.installed

@@ -1,8 +1,8 @@
-"""Serves `examples/search_client`, a page that searches a product index in the browser.
+"""Serves the search client, a page that searches a product index in the browser.
 
-The page runs the model and the search itself: a photo never leaves the device, so that there is
-nothing to upload, and the server has files to give and no more. Which files is settled when it
-starts. They are checked together then, and one that has changed since is refused.
+The page runs the model and the search itself: a photo never leaves the device, nothing is uploaded,
+and the server only hands out files. Their list is fixed when it starts, and they are checked
+together then; one that has changed since is refused.
 """
 
 from __future__ import annotations
@@ -11,41 +11,25 @@ import dataclasses
 import errno
 import hashlib
 import http.server
+import io
 import json
 import os
 import pathlib
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from absl import logging
 
 from keras_pixdt.data.images import read_image
+from keras_pixdt.search.client_files import CLIENT, client_files
 from keras_pixdt.search.index import ProductIndex
 
 HOST = "127.0.0.1"
-CLIENT = pathlib.Path(__file__).resolve().parents[1] / "examples" / "search_client"
 
-_PAGE = (
-    "index.html",
-    "style.css",
-    "app.js",
-    "image.js",
-    "index.js",
-    "model.js",
-    "offline.js",
-    "sw.js",
-    "icon.svg",
-)
-_PACKAGES = pathlib.PurePath("node_modules", "@litertjs")
-_MODULE = "core/dist/index.js"
-# Browsers resolve no package names. An import map would, but it is an inline script.
-_PACKAGE_NAME, _PACKAGE_URL = b'"@litertjs/wasm-utils"', b'"./wasm-utils.js"'
-# The page takes the first that the browser can run: with threads, without, without relaxed SIMD.
-_RUNTIMES = ("threaded_internal", "internal", "compat_internal")
 # More than Chromium puts into one ArrayBuffer.
 _MAX_BYTES = 2**31 - 1
 _BLOCK = 1 << 18
@@ -54,19 +38,13 @@ _IDLE_S = 10.0
 # What the browser may do with the page: run its own files, compile WebAssembly, show what it has
 # decoded, and nothing that comes from elsewhere. The last three let it have threads.
 _HEADERS = {
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self' 'wasm-unsafe-eval'",
-            "style-src 'self'",
-            "img-src 'self' blob:",
-            "connect-src 'self'",
-            "worker-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        )
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+        "img-src 'self' blob:; connect-src 'self'; worker-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
+    "Allow": "GET, HEAD",
+    "Cache-Control": "no-cache",  # browsers keep everything, and ask each time what has changed
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -122,29 +100,23 @@ class Resource:
         """What tells browsers whether they have it."""
         return f'"{self.digest}"'
 
-    def blocks(self) -> Iterator[bytes]:
-        """The content, some at a time.
+    def open(self) -> BinaryIO:
+        """The content, to be read.
 
         Raises:
-            ChangedError: the file has changed, is gone or was cut off in the meantime.
+            ChangedError: the file has changed, or is gone.
         """
         if isinstance(self.source, bytes):
-            yield self.source
-            return
+            return io.BytesIO(self.source)
         try:
-            with self.source.open("rb") as file:
-                status = os.fstat(file.fileno())
-                if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
-                    raise ChangedError(f"{self.source} has changed. Start `pixdt serve` again.")
-                left = self.size
-                while left:
-                    block = file.read(min(left, _BLOCK))
-                    if not block:
-                        raise ChangedError(f"{self.source} was cut off while it was being read")
-                    left -= len(block)
-                    yield block
+            file = self.source.open("rb")
         except FileNotFoundError as error:
             raise ChangedError(f"{self.source} is gone. Start `pixdt serve` again.") from error
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+            file.close()
+            raise ChangedError(f"{self.source} has changed. Start `pixdt serve` again.")
+        return file
 
 
 class _Model(NamedTuple):
@@ -166,14 +138,15 @@ def collect(
         index: a file that `pixdt index` wrote.
         model: a TFLite file that `pixdt export` wrote, with the signatures `convert` and `embed`.
         example: a photo that the page offers to try.
-        client: the folder of the page, where `npm ci` has been run.
+        client: the folder of the page. Without `node_modules` in it, npm installs its packages once
+            into the folder `keras_pixdt` of `$XDG_CACHE_HOME`, or of `~/.cache`.
 
     Returns:
         Path of a URL -> what is there.
 
     Raises:
-        FileNotFoundError: one of them is missing; for the packages of the page the message has the
-            command.
+        FileNotFoundError: one of them is missing, or npm is, or it fails; the message says what to
+            do.
         ValueError: one of them cannot be read, or index and model do not fit.
     """
     index, model, client = pathlib.Path(index), pathlib.Path(model), pathlib.Path(client)
@@ -190,59 +163,27 @@ def collect(
     for file in (index, model):
         if file.stat().st_size > _MAX_BYTES:
             raise ValueError(
-                f"{file} must have at most {_MAX_BYTES:,} bytes, for a browser to hold it. "
+                f"{file} must have at most {_MAX_BYTES:,} bytes, so that a browser can hold it. "
                 f"Received: {file.stat().st_size:,}"
             )
-    resources = _client_files(client)
-    resources["/products.index"] = Resource.of(index, "application/octet-stream")
-    resources["/model.tflite"] = Resource.of(model, "application/octet-stream")
+    resources = {
+        path: Resource.of(source, _TYPES[pathlib.PurePath(path).suffix or ".html"])
+        for path, source in client_files(client).items()
+    }
     given = {"index": ("/products.index", index), "model": ("/model.tflite", model)}
     if example is not None:
         read_image(example)
         given["example"] = "/example", pathlib.Path(example)
     settings = {}
     for name, (path, file) in given.items():
-        # The page reads bytes, and finds out by itself in which format a photo is.
+        # The page reads bytes, and sees from them what format a photo has.
         resource = resources[path] = Resource.of(file, "application/octet-stream")
-        # The query changes with the content, for the page to tell versions apart.
+        # The query changes with the content, so that the page can tell versions apart.
         url = f"{path[1:]}?v={resource.digest[:16]}"
         settings[name] = {"name": file.name, "bytes": resource.size, "url": url}
     settings["model"]["resize"] = described.resize
     content = json.dumps(settings, indent=1).encode()
     resources["/settings.json"] = Resource.of(content, _TYPES[".json"])
-    return resources
-
-
-def _client_files(client: pathlib.Path) -> dict[str, Resource]:
-    """The page and the runtime that it loads."""
-    if not (client / _PAGE[0]).is_file():
-        raise FileNotFoundError(
-            f"There is no page at {client}. It is in the folder examples/search_client of the "
-            "repository: install from there (pip install --editable .), or name the folder."
-        )
-    packages = client / _PACKAGES
-    files = {f"/{name}": client / name for name in _PAGE}
-    files["/litert/wasm-utils.js"] = packages / "wasm-utils" / "dist" / "index.js"
-    for runtime in _RUNTIMES:
-        for suffix in ("js", "wasm"):
-            name = f"litert_wasm_{runtime}.{suffix}"
-            files[f"/litert/wasm/{name}"] = packages / "core" / "wasm" / name
-    for file in (packages / _MODULE, *files.values()):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"The page needs {file}, which is missing. Get its packages with: "
-                f"npm ci --prefix {os.path.relpath(client)}"
-            )
-    resources = {path: Resource.of(file, _TYPES[file.suffix]) for path, file in files.items()}
-    resources["/"] = resources.pop("/index.html")
-    module = (packages / _MODULE).read_bytes()
-    if _PACKAGE_NAME not in module:
-        raise ValueError(
-            f"{packages / _MODULE} must import {_PACKAGE_NAME.decode()}, as that of the version "
-            f"does that is pinned. Get it with: npm ci --prefix {os.path.relpath(client)}"
-        )
-    module = module.replace(_PACKAGE_NAME, _PACKAGE_URL)
-    resources["/litert/core.js"] = Resource.of(module, _TYPES[".js"])
     return resources
 
 
@@ -332,7 +273,9 @@ class Server(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     """Answers GET and HEAD from the table; whatever else a browser sends is not even read."""
 
-    protocol_version = "HTTP/1.1"
+    protocol_version = default_request_version = "HTTP/1.1"  # so every answer has headers
+    error_message_format = "%(explain)s\n"
+    error_content_type = "text/plain; charset=utf-8"
     timeout = _IDLE_S
     server: Server
 
@@ -365,60 +308,42 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if resource is None:
             self.send_error(HTTPStatus.NOT_FOUND, "There is nothing here")
             return
-        if resource.etag in self.headers.get("If-None-Match", ""):
-            self._start(HTTPStatus.NOT_MODIFIED, {"ETag": resource.etag})
-            return
-        blocks = resource.blocks()
+        known = resource.etag in self.headers.get("If-None-Match", "")
         try:
-            first = next(blocks, b"")
+            content = io.BytesIO() if known else resource.open()
         except ChangedError as error:
             logging.error("%s", error)
-            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}")
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
             return
-        self._start(
-            HTTPStatus.OK,
-            {
-                "Content-Type": resource.mime,
-                "Content-Length": str(resource.size),
-                "ETag": resource.etag,
-            },
-        )
-        if self.command == "GET":
-            self.wfile.write(first)
-            for block in blocks:
-                self.wfile.write(block)
+        with content:
+            self.send_response(HTTPStatus.NOT_MODIFIED if known else HTTPStatus.OK)
+            self.send_header("ETag", resource.etag)
+            if not known:
+                self.send_header("Content-Type", resource.mime)
+                self.send_header("Content-Length", str(resource.size))
+            self.end_headers()
+            if self.command == "GET" and not known and resource.size:
+                if self.connection.sendfile(content, count=resource.size) < resource.size:
+                    raise ChangedError(f"{self.path} was cut off while it was being read")
 
     do_HEAD = do_GET
 
-    def _start(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        # Browsers keep everything, and ask each time whether it has changed.
-        for name, value in {**_HEADERS, "Cache-Control": "no-cache", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Says why in one line, and ends the connection: a body may follow, which is not read."""
-        status = HTTPStatus(code)
-        body = f"{message or status.phrase}\n".encode("ascii", "replace")
-        headers = {
-            "Content-Type": "text/plain; charset=utf-8",
-            "Content-Length": str(len(body)),
-            "Connection": "close",  # which ends it here as well
-        }
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = "GET, HEAD"
-        self.request_version = self.protocol_version  # of the answer: it has headers always
-        self._start(status, headers)
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        super().send_error(code, explain=message or HTTPStatus(code).phrase)
+
+    def end_headers(self) -> None:
+        """Ends the headers with those that every answer has."""
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def version_string(self) -> str:
-        """Does not tell the versions of Python."""
+        """Leaves out the version of Python."""
         return "pixdt"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are of interest only where something is looked for."""
+        """Logs requests for debugging only."""
         logging.debug("%r", format % args)
 
 
@@ -453,7 +378,7 @@ def make_server(
         if isinstance(error, OSError) and error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         raise ValueError(
-            f"`port` must be one that is free, or 0 to take such a one. Received: {port} ({error})"
+            f"`port` must be one that is free, or 0 to take any. Received: {port} ({error})"
         ) from error
 
 

@@ -17,7 +17,7 @@ MARKS = [
     pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium"),
 ]
 NEEDS_PACKAGES = pytest.mark.skipif(
-    not AXE.exists(), reason="no packages: npm ci --prefix examples/search_client"
+    not AXE.exists(), reason="no packages: npm ci --prefix keras_pixdt/search/client"
 )
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 

@@ -279,7 +279,6 @@ def test_no_command_is_left_out():
         ".venv/bin/",
         "pixdt ",
         "tfds ",
-        "npm ci --prefix examples/",
         "cd tfds_lookbook && tfds ",
     )
     for line in COMMANDS:

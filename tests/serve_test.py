@@ -1,5 +1,6 @@
 """The server of the search client, over real sockets; the page itself is not run here."""
 
+import configparser
 import contextlib
 import http.client
 import json
@@ -116,20 +117,65 @@ def test_names_what_is_missing(folder, tmp_path):
         collect(folder, model=tmp_path / "none.tflite")
     with pytest.raises(FileNotFoundError, match=r"none.jpg"):
         collect(folder, example=tmp_path / "none.jpg")
-    with pytest.raises(FileNotFoundError, match="no page at .*examples/search_client"):
+    with pytest.raises(FileNotFoundError, match="no page at .*a copy of .*search/client"):
         collect(folder, client=tmp_path)
 
 
-def test_names_the_command_that_gets_the_packages(folder, tmp_path):
+@pytest.fixture
+def bare(folder, tmp_path, monkeypatch):
+    """The page without packages, and a cache without any."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     client = tmp_path / "client"
     shutil.copytree(folder / "client", client, ignore=shutil.ignore_patterns("node_modules"))
-    with pytest.raises(FileNotFoundError, match="npm ci --prefix .*client"):
-        collect(folder, client=client)
-    shutil.copytree(folder / "client" / "node_modules", client / "node_modules")
-    module = client / "node_modules" / "@litertjs" / "core" / "dist" / "index.js"
-    module.write_text('import { f } from "@litertjs/wasm-utils-2";\n')
-    with pytest.raises(ValueError, match='must import "@litertjs/wasm-utils"'):
-        collect(folder, client=client)
+    return client
+
+
+def put_npm(directory, monkeypatch, script):
+    """Puts a script in the place of npm."""
+    (directory / "bin").mkdir()
+    npm = directory / "bin" / "npm"
+    npm.write_text(f"#!/bin/sh\n{script}\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}:/usr/bin:/bin")
+
+
+def test_says_how_to_get_the_packages_without_npm(folder, bare, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FileNotFoundError, match=r"package-lock.json.*no npm .*https://nodejs.org"):
+        collect(folder, client=bare)
+
+
+def test_npm_installs_the_packages_once(folder, bare, tmp_path, monkeypatch):
+    packages = folder / "client" / "node_modules"
+    script = f'echo "$@" >> {tmp_path}/calls; test -f package-lock.json && cp -r {packages} .'
+    put_npm(tmp_path, monkeypatch, script)
+    for _ in range(2):
+        served = collect(folder, client=bare)
+    assert (tmp_path / "calls").read_text().split()[:2] == ["ci", "--omit=dev"]
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
+    assert served["/litert/core.js"].source == b'import { f } from "./wasm-utils.js";\n'
+    assert not (bare / "node_modules").exists()
+    (cached,) = (tmp_path / "cache" / "keras_pixdt").iterdir()
+    assert [path.name for path in cached.iterdir()] == ["node_modules"]
+
+
+def test_npm_that_fails_is_quoted_and_leaves_nothing(folder, bare, tmp_path, monkeypatch):
+    put_npm(tmp_path, monkeypatch, "mkdir node_modules; echo npm error: no network >&2; exit 1")
+    with pytest.raises(FileNotFoundError, match="could not install them:\nnpm error: no network"):
+        collect(folder, client=bare)
+    (cached,) = (tmp_path / "cache" / "keras_pixdt").iterdir()
+    assert not list(cached.iterdir())
+
+
+def test_names_what_is_wrong_with_the_packages(folder, bare):
+    shutil.copytree(folder / "client" / "node_modules", bare / "node_modules")
+    core = bare / "node_modules" / "@litertjs" / "core"
+    (core / "dist" / "index.js").write_text('import { f } from "@litertjs/wasm-utils-2";\n')
+    with pytest.raises(ValueError, match='must import "@litertjs/wasm-utils".*Delete the folder'):
+        collect(folder, client=bare)
+    (core / "wasm" / "litert_wasm_internal.js").unlink()
+    with pytest.raises(FileNotFoundError, match=r"needs .*litert_wasm_internal.js.*start `pixdt"):
+        collect(folder, client=bare)
 
 
 def test_refuses_files_that_are_something_else(folder, tmp_path):
@@ -333,6 +379,16 @@ def test_page_has_nothing_inline_and_nothing_from_elsewhere():
     assert page.count("<script") == page.count('<script type="module" src="app.js">') == 1
     for file in ("index.html", "style.css", "app.js", "image.js", "index.js", "model.js", "sw.js"):
         assert "://" not in (serve.CLIENT / file).read_text("utf-8"), file
+
+
+def test_page_is_in_the_wheel_and_its_packages_are_not():
+    config = configparser.ConfigParser()
+    config.read(pathlib.Path(__file__).parents[1] / "setup.cfg")
+    patterns = config["options.package_data"]["keras_pixdt.search"].split()
+    assert all(pattern.startswith("client/*.") for pattern in patterns)
+    suffixes = {pattern.removeprefix("client/*") for pattern in patterns}
+    files = {path.suffix for path in serve.CLIENT.iterdir() if path.is_file()} - {""}
+    assert files == suffixes
 
 
 # What others send

@@ -11,11 +11,8 @@ __getattr__, __dir__, __all__ = attach(
             "inception_v3_features",
             "train_embedder",
         ],
-        "keras_pixdt.search.index": [
-            "ApproximateSearch",
-            "ProductIndex",
-            "embed",
-            "fingerprint",
-        ],
+        "keras_pixdt.search.approximate": ["ApproximateSearch"],
+        "keras_pixdt.search.embedding": ["embed", "fingerprint"],
+        "keras_pixdt.search.index": ["ProductIndex"],
     },
 )

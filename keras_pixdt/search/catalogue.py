@@ -51,13 +51,13 @@ def index_catalogue(
     """Makes the index of a catalogue, or brings it up to date where there is one already.
 
     Args:
-        catalogue: a folder or an archive of product photos; or "tfds:NAME", see `load_pairs`, of
-            which the product images are taken, by the number of the product.
+        catalogue: a folder or an archive of product photos; or "tfds:NAME", see `load_pairs`, whose
+            product images are indexed under the number of the product.
         embedder: see `ProductIndex.build`.
-        out: file of the index; its folder is made if it is missing. Nothing is written where
-            nothing has changed.
-        split: of TFDS data, the split; all by default.
-        data_dir: of TFDS data, where it was prepared.
+        out: file of the index; its folder is made if it is missing. It is not written if nothing
+            has changed.
+        split: the split of TFDS data; all by default.
+        data_dir: where TFDS data was prepared.
 
     Returns:
         The index, and what has changed.
@@ -86,14 +86,14 @@ def index_catalogue(
             embedder,
         )
     elif split is not None:
-        raise ValueError(f"`split` is of TFDS data, {TFDS}NAME. Received: {split!r} of {name}")
+        raise ValueError(f"`split` needs TFDS data, {TFDS}NAME. Received: {split!r} of {name}")
     else:
         changes = index.update_from_folder(name, embedder)
     if changes.added or changes.changed or changes.removed or not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         index.save(out)
     logging.info(
-        "%s: %d products, of which %d added, %d changed, %d as they were; %d removed",
+        "%s: %d products (%d added, %d changed, %d unchanged); %d removed",
         out, len(index), changes.added, changes.changed, changes.unchanged, changes.removed,
     )  # fmt: skip
     return index, changes
@@ -117,16 +117,16 @@ def search_photo(
         embedder: what it was made with.
         photo: an image file of any size.
         top: how many products.
-        convert: uint8 `(1, size, size, 3)` to uint8 images of any one size: draws the product image
-            of the photo, which is searched with then.
-        convert_size: `size` of these.
+        convert: from uint8 `(1, size, size, 3)` to uint8 images of any one size: draws the product
+            image of the photo, by which the search then goes.
+        convert_size: the `size` that it takes.
         convert_resize: how the photo is made square for it, "letterbox" or "stretch".
         html: file for a page of the results, with pictures.
 
     Returns:
         What JSON takes: `query`, `products` (how many were searched), `results` (each with `rank`,
         `id` and `score`, the cosine), and `milliseconds` of converting, embedding and searching,
-        each at the second call, as the first one compiles.
+        each at the second call, because the first one compiles.
 
     Raises:
         FileNotFoundError: there is no photo.
@@ -143,8 +143,8 @@ def search_photo(
         if convert_resize != index.resize:
             logging.warning(
                 "The photo is converted by %r, and the products of the index were made square by "
-                "%r: what is drawn has other proportions than they. Take model and embedder of one "
-                "run, or say by --resize what the model takes",
+                "%r, so the drawn product has other proportions than they have. Use the model and "
+                "the embedder of one run, or say with --resize what the model takes",
                 convert_resize, index.resize,
             )  # fmt: skip
         batch = resize(original, convert_size, convert_resize)[None]

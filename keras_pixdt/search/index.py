@@ -6,52 +6,26 @@ the user passes.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import io
-import itertools
-import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent import futures
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from absl import logging
-from PIL import Image
 
-from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
-from keras_pixdt.data.files import HIDDEN, UNREADABLE, Skipped, decode, is_hidden, open_files
-from keras_pixdt.data.images import RESIZES, letterbox, resize, to_float
-from keras_pixdt.search import index_file
-from keras_pixdt.search.index_file import Blobs, Rows, Settings, no_rows
+from keras_pixdt.data.domains import IMAGE_SUFFIXES
+from keras_pixdt.data.files import Skipped, open_files
+from keras_pixdt.data.images import RESIZES
+from keras_pixdt.search import embedding, exact, index_file, ingest
+from keras_pixdt.search.approximate import ApproximateSearch
+from keras_pixdt.search.embedding import embed, fingerprint
+from keras_pixdt.search.exact import Queries
+from keras_pixdt.search.index_file import Rows, Settings, no_rows
+from keras_pixdt.search.ingest import THUMBNAIL_SIZE_PX, Product
 
 if TYPE_CHECKING:
     import keras
-
-# Results are shown at about 96 px on a phone. As JPEG of this quality they are 2.2 KB (PNG: 8 to
-# 13 KB), so that a browser downloads 10,000 products in 25 MB, a tenth of it vectors.
-THUMBNAIL_SIZE_PX = 96
-_THUMBNAIL_QUALITY = 80
-_NOT_UTF8 = "name_not_in_utf8"
-
-_UNIT = 1e-3  # how far from 1 the length of a unit vector may be
-_BATCH = 32  # images embedded at once
-_CHUNK = 8 * _BATCH  # images held at once
-_BLOCK = 4096  # rows compared at once
-_MAX_SIMILARITIES = 1 << 24  # held at once: 64 MiB
-# OpenBLAS gives a product of a matrix and a vector of more elements to threads that spin while they
-# wait: on a machine that does something else as well it then takes 25 times as long. Two threads of
-# our own save a sixth for a million vectors, and there take five times as long for 100,000.
-_MAX_ELEMENTS = 1 << 18
-
-# A class's module is part of the fingerprints in index files, which must stay when it moves.
-_MOVED = {"keras_pixdt.judges.embedder": "keras_pixdt.search.embedder"}
-# Keys of Keras' configurations under which names of layers stand.
-_HOLD_NAMES = ("name", "keras_history", "input_layers", "output_layers")
-
-Queries: TypeAlias = "np.ndarray | Sequence[float] | Sequence[Sequence[float]]"
 
 
 class Changes(NamedTuple):
@@ -63,176 +37,11 @@ class Changes(NamedTuple):
     unchanged: int
 
 
-def fingerprint(embedder: keras.Model) -> str:
-    """SHA-256 of what an embedder computes: its layers and its weights.
-
-    Names do not count, as Keras numbers them through within a process, nor does how a model is
-    compiled. Saving and loading leaves the fingerprint as it is.
-
-    Args:
-        embedder: a built Keras model.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    import keras
-
-    config = _canonical(keras.saving.serialize_keras_object(embedder), {})
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for weights in embedder.get_weights():
-        digest.update(f"{weights.dtype} {weights.shape} ".encode())
-        digest.update(weights.tobytes())
-    return digest.hexdigest()
-
-
-def _canonical(config: Any, names: dict[str, str], renamed: bool = False) -> Any:
-    """A configuration whose layers are numbered, without what says how a model came to be.
-
-    Args:
-        config: what Keras saves, or a part of it.
-        names: name of a layer -> its number; those that are found are added.
-        renamed: whether strings in this part are names of layers.
-    """
-    if isinstance(config, dict):
-        return {
-            key: value if key == "dtype" else _canonical(value, names, key in _HOLD_NAMES)
-            for key, value in sorted(config.items())
-            if key not in ("build_config", "compile_config")
-        }  # a policy under "dtype" has a name as well, which counts
-    if isinstance(config, (list, tuple)):
-        return [_canonical(value, names, renamed) for value in config]
-    if renamed and isinstance(config, str):
-        return names.setdefault(config, f"#{len(names)}")
-    return _MOVED.get(config, config) if isinstance(config, str) else config
-
-
-def embed(embedder: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Embeds images, and checks what comes out.
-
-    Args:
-        embedder: a Keras model from float images `(batch, height, width, 3)` in [-1, 1] to unit
-            vectors `(batch, d)`, such as `ProductEmbedder`.
-        images: uint8 `(n, height, width, 3)`.
-
-    Returns:
-        float32 `(n, d)`, of length 1.
-
-    Raises:
-        ValueError: what comes out is not that.
-    """
-    vectors = np.concatenate(
-        [
-            np.asarray(embedder.predict_on_batch(to_float(images[start : start + _BATCH])))
-            for start in range(0, len(images), _BATCH)
-        ]
-    ).astype(np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(images):
-        raise ValueError(
-            f"An embedder must give one vector for each image, ({len(images)}, d). "
-            f"Received from {embedder.name}: {vectors.shape}"
-        )
-    _check_unit(vectors, f"the vectors that {embedder.name} gives")
-    return vectors
-
-
-def _check_unit(vectors: np.ndarray, name: str) -> None:
-    length = np.linalg.norm(vectors, axis=1)
-    if len(bad := np.flatnonzero(~np.isfinite(length))):
-        raise ValueError(
-            f"Vectors must be finite, and {len(bad)} of {len(vectors)} of {name} are not (the "
-            f"first is row {bad[0]}). Look for NaN in the weights, or in the images."
-        )
-    if len(bad := np.flatnonzero(np.abs(length - 1) > _UNIT)):
-        raise ValueError(
-            f"Vectors must be of length 1, and {len(bad)} of {len(vectors)} of {name} are not (row "
-            f"{bad[0]}: {length[bad[0]]:.4g}). End the embedder with "
-            "keras.layers.UnitNormalization(), or divide by the length."
-        )
-
-
-# Products on their way into an index
-
-
-class _Unchanged(Exception):
-    """Raised by what loads a product whose image is the one that is indexed."""
-
-
-class _Product(NamedTuple):
-    id: str
-    # From the digest that is indexed, if any, to the image and its digest; None if unreadable.
-    load: Callable[[bytes | None], tuple[np.ndarray, bytes] | None]
-
-
-class _Prepared(NamedTuple):
-    image: np.ndarray  # uint8 (image_size, image_size, 3)
-    thumbnail: bytes
-    digest: bytes
-
-
-def _given(images: Iterable[np.ndarray], ids: Iterable[str]) -> Iterator[_Product]:
-    """Products whose images are arrays."""
-    end = object()
-    for row, (image, product) in enumerate(itertools.zip_longest(images, ids, fillvalue=end)):
-        if image is end or product is end:
-            raise ValueError(
-                "`images` and `ids` must be equally many. Received: "
-                f"{row} {'images' if image is end else 'ids'}, and more of the others"
-            )
-        if not isinstance(product, str) or not product:
-            raise ValueError(
-                "`ids` must be strings that are not empty, such as map(str, numbers). "
-                f"Received: {product!r}"
-            )
-        try:
-            product.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"`ids` must be text of Unicode. Received: {product!a}") from error
-        yield _Product(product, functools.partial(_load_array, np.asarray(image)))
-
-
-def _load_array(image: np.ndarray, known: bytes | None) -> tuple[np.ndarray, bytes]:
-    digest = hashlib.sha256(f"{image.dtype} {image.shape} ".encode() + image.tobytes()).digest()
-    if digest == known:
-        raise _Unchanged
-    return image, digest
-
-
-def _load_file(
-    read: Callable[[str], bytes], name: str, folder: str, known: bytes | None
-) -> tuple[np.ndarray, bytes] | None:
-    digest = b""
-
-    def read_changed() -> bytes:
-        nonlocal digest
-        content = read(name)
-        digest = hashlib.sha256(content).digest()
-        if digest == known:
-            raise _Unchanged
-        return content
-
-    decoded = decode(read_changed, name, folder)
-    return None if decoded is None else (decoded[0], digest)
-
-
-def _thumbnail(image: np.ndarray, size: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(letterbox(image, size)).save(
-        file, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True
-    )
-    return file.getvalue()
-
-
-def _chunks(products: Iterable[_Product]) -> Iterator[list[_Product]]:
-    iterator = iter(products)
-    while chunk := list(itertools.islice(iterator, _CHUNK)):
-        yield chunk
-
-
 class ProductIndex:
     """Vectors, ids and thumbnails of the products of a catalogue.
 
-    Made by `build`, `from_folder` or `open`. What changes it (`add`, `remove`, `update`,
-    `update_from_folder`) does so in memory, or not at all if it fails; `save` writes it.
+    `build`, `from_folder` and `open` make one. `add`, `remove`, `update` and `update_from_folder`
+    change it in memory, or leave it as it is if they fail; `save` writes it.
 
     Example:
         >>> index = ProductIndex.from_folder("catalogue/", embedder)
@@ -276,7 +85,7 @@ class ProductIndex:
 
         Args:
             images: uint8 `(height, width, 3)` each, of any sizes, or an array `(n, height, width,
-                3)`; of an iterator only some hundred are held at once.
+                3)`; only some hundred images of an iterator are held at once.
             ids: as many different strings.
             embedder: a Keras model from float images `(batch, height, width, 3)` in [-1, 1] to unit
                 vectors `(batch, d)`.
@@ -290,7 +99,7 @@ class ProductIndex:
                 many, an image is not uint8 RGB, or the embedder gives no unit vectors.
         """
         index = cls.empty(embedder, image_size, resize)
-        index._update(_given(images, ids), embedder)
+        index._update(ingest.given(images, ids), embedder)
         return index
 
     @classmethod
@@ -305,9 +114,8 @@ class ProductIndex:
         """Embeds the product photos of a folder with its subfolders, or of an archive.
 
         The id of a product is the path of its file within the folder, such as `shirts/blue.jpg`.
-        Of an animation the first frame is taken. Files that cannot be read, or are so large that
-        decoding them could exhaust the memory, are left out, logged by name and counted in
-        `skipped`.
+        Animations give their first frame. Files that cannot be read, or are so large that decoding
+        them could exhaust the memory, are left out, logged by name and counted in `skipped`.
 
         Args:
             folder: a folder, or a zip or tar archive.
@@ -337,7 +145,7 @@ class ProductIndex:
         how = resize if resize is not None else getattr(embedder, "resize", RESIZES[0])
         if how not in RESIZES:
             raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: {how!r}")
-        size = image_size if image_size is not None else _image_size(embedder)
+        size = image_size if image_size is not None else embedding.image_size(embedder)
         probe = embed(embedder, np.zeros((1, size, size, 3), np.uint8))
         dimensions = probe.shape[1]
         settings = Settings(fingerprint(embedder), dimensions, size, THUMBNAIL_SIZE_PX, how)
@@ -410,8 +218,8 @@ class ProductIndex:
 
     @property
     def ids(self) -> list[str]:
-        """All ids, in the order of the rows; made anew, which takes a second for a million."""
-        return [self._rows.ids[row].decode() for row in range(len(self))]
+        """All ids, in the order of the rows; each call takes a second for a million."""
+        return [self.id(row) for row in range(len(self))]
 
     def id(self, row: int) -> str:
         """The id of the product of a row."""
@@ -423,8 +231,7 @@ class ProductIndex:
         Raises:
             ValueError: there is none.
         """
-        self._check_known([product])
-        return self._known()[product]
+        return self._rows_of([product])[0]
 
     def thumbnail(self, row: int) -> bytes:
         """The thumbnail of the product of a row, a JPEG file, letterboxed on white."""
@@ -444,7 +251,7 @@ class ProductIndex:
             raise ValueError(
                 f"{self._name} was made with another embedder: its products are embedded by "
                 f"{self.embedder[:12]}. Received: {given[:12]}. Pass the embedder that it was made "
-                "with, or index the catalogue anew with this one."
+                "with, or index the catalogue again with this one."
             )
 
     def _known(self) -> dict[str, int]:
@@ -453,7 +260,7 @@ class ProductIndex:
             self._row_of = {product: row for row, product in enumerate(self.ids)}
         return self._row_of
 
-    def _check_known(self, ids: Sequence[str]) -> None:
+    def _rows_of(self, ids: Sequence[str]) -> list[int]:
         known = self._known()
         if missing := [product for product in ids if product not in known]:
             raise ValueError(
@@ -461,6 +268,7 @@ class ProductIndex:
                 f"{', ...' if missing[5:] else ''} ({len(missing)} of {len(ids)} are not among its "
                 f"{len(self)}). `ids` lists those that it has."
             )
+        return [known[product] for product in ids]
 
     def _set_rows(self, rows: Rows) -> None:
         self._rows, self._row_of = rows, None
@@ -482,8 +290,8 @@ class ProductIndex:
         more = ProductIndex(self._settings, no_rows(self.dimensions), self._name)
         known = self._known()
 
-        def new() -> Iterator[_Product]:
-            for product in _given(images, ids):
+        def new() -> Iterator[Product]:
+            for product in ingest.given(images, ids):
                 if product.id in known:
                     raise ValueError(
                         f"{self._name} has a product {product.id!r} already. Remove it first, or "
@@ -503,10 +311,8 @@ class ProductIndex:
         Raises:
             ValueError: one is not in the index, or none would be left.
         """
-        ids = list(ids)
-        self._check_known(ids)
         keep = np.ones(len(self), bool)
-        keep[[self._known()[product] for product in ids]] = False
+        keep[self._rows_of(list(ids))] = False
         if not keep.any():
             raise ValueError(
                 f"An index must have a product, and `remove` was to take all {len(self)} out of "
@@ -530,7 +336,7 @@ class ProductIndex:
             ValueError: see `build`, or the embedder is another one.
         """
         self.check_embedder(embedder)
-        return self._update(_given(images, ids), embedder)
+        return self._update(ingest.given(images, ids), embedder)
 
     def update_from_folder(self, folder: str | os.PathLike[str], embedder: keras.Model) -> Changes:
         """Makes the index that of a folder as it is now; what is not in the folder is removed.
@@ -549,89 +355,32 @@ class ProductIndex:
         name = os.fspath(folder)
         self.skipped = Skipped()
         fix = "Pass a folder or an archive of product photos."
-        with open_files(pathlib.Path(name), _is_image, "images", fix) as files:
-            listed = []
-            for file in files.names:
-                if is_hidden(file):
-                    self.skipped.add(HIDDEN, file)
-                elif not _is_image(file):
-                    self.skipped.add(NO_IMAGE, file)
-                elif file != file.encode(errors="replace").decode():
-                    self.skipped.add(_NOT_UTF8, ascii(file))
-                else:
-                    listed.append(
-                        _Product(file, functools.partial(_load_file, files.read, file, name))
-                    )
+        with open_files(pathlib.Path(name), ingest.is_image, "images", fix) as files:
+            listed = ingest.listed(files, name, self.skipped)
             changes = self._update(listed, embedder, f"{name}, of {len(files.names)} file(s)")
         if self.skipped.counts:
             logging.warning("%s: left out %s", name, self.skipped)
         return changes
 
     def _update(
-        self, products: Iterable[_Product], embedder: keras.Model, source: str = "`images`"
+        self, products: Iterable[Product], embedder: keras.Model, source: str = "`images`"
     ) -> Changes:
         """Makes `products` the rows, in their order."""
-        known = self._known()
-        count = len(self)
-        order: list[int] = []
-        seen: set[str] = set()
-        ids: list[str] = []
-        thumbnails, digests, vectors = [], [], []
-
-        def prepare(product: _Product) -> _Prepared | None:
-            row = known.get(product.id)
-            loaded = product.load(None if row is None else self._rows.digests[row].tobytes())
-            if loaded is None:
-                return None
-            image, digest = loaded
-            thumbnail = _thumbnail(image, self.thumbnail_size)
-            square = resize(image, self.image_size, self.resize)
-            return _Prepared(square, thumbnail, digest)
-
-        with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for chunk in _chunks(products):
-                images = []
-                for product, result in [(p, pool.submit(prepare, p)) for p in chunk]:
-                    if product.id in seen:
-                        raise ValueError(
-                            f"`ids` must be different from one another. Received twice: "
-                            f"{product.id!r}"
-                        )
-                    seen.add(product.id)
-                    try:
-                        prepared = result.result()
-                    except _Unchanged:
-                        order.append(known[product.id])
-                        continue
-                    if prepared is None:
-                        self.skipped.add(UNREADABLE, product.id)
-                        continue
-                    order.append(count + len(ids))
-                    ids.append(product.id)
-                    thumbnails.append(prepared.thumbnail)
-                    digests.append(prepared.digest)
-                    images.append(prepared.image)
-                if images:
-                    vectors.append(embed(embedder, np.stack(images)))
+        known, count = self._known(), len(self)
+        order, ids, fresh = ingest.take_in(
+            products, self._rows, known, self._settings, embedder, self.skipped
+        )
         if not order:
             raise ValueError(
                 f"A catalogue must have a product. Received: {source}; left out: "
                 f"{str(self.skipped) or 'none'}. Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
             )
-        changed = sum(product in known for product in ids)
-        kept = len(order) - len(ids)
-        rows = self._rows
-        if ids:
-            fresh = Rows(
-                np.concatenate(vectors),
-                np.frombuffer(b"".join(digests), np.uint8).reshape(-1, index_file.DIGEST_BYTES),
-                Blobs.of([product.encode() for product in ids]),
-                Blobs.of(thumbnails),
-            )
-            rows = rows.followed_by(fresh)
+        rows = self._rows.followed_by(fresh) if ids else self._rows
         if order != list(range(len(rows))):
             rows = rows.take(np.array(order))
         self._set_rows(rows)
+        changed = sum(product in known for product in ids)
+        kept = len(order) - len(ids)
         return Changes(len(ids) - changed, changed, count - kept - changed, kept)
 
     # Searching
@@ -659,75 +408,11 @@ class ProductIndex:
         return self._ids_at(rows), scores
 
     def nearest(self, queries: Queries, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """As `search`, but gives rows, int64 `(q, k)` or `(k,)`, instead of ids."""
-        checked, k = self._check_search(queries, k)
-        rows = np.empty((len(checked), k), np.int64)
-        scores = np.empty((len(checked), k), np.float32)
-        # The rounding errors of a sum of d products in float32, of both that are compared, twice
-        # over: within them, the order is that of the exact sums.
-        group = max(1, len(self) // (16 * k))
-        slack = np.float32(2 * (self.dimensions + 2) * np.finfo(np.float32).eps)
-        for start in range(0, len(checked), most := max(1, _MAX_SIMILARITIES // len(self))):
-            part = checked[start : start + most]
-            for i, similarity in enumerate(self._similarities(part), start):
-                if not np.isfinite(similarity.sum()):
-                    self._refuse_damaged()
-                # Of k groups of rows each has one as near as the k-th of the groups' nearest, which
-                # is so a bound on the k-th of all that is cheap to find.
-                nearest = np.maximum.reduceat(similarity, np.arange(0, len(self), group))
-                bound = np.partition(nearest, len(nearest) - k)[len(nearest) - k]
-                candidates = np.flatnonzero(similarity >= bound - slack)
-                rows[i], scores[i] = self._rank(checked[i], candidates, k)
-        single = np.ndim(queries) == 1
-        return (rows[0], scores[0]) if single else (rows, scores)
-
-    def _similarities(self, queries: np.ndarray) -> np.ndarray:
-        """float32 (q, n)."""
-        similarities = np.empty((len(queries), len(self)), np.float32)
-        block = max(1, _MAX_ELEMENTS // self.dimensions)
-
-        for start in range(0, len(self), block):
-            rows = slice(start, start + block)
-            np.matmul(queries, self._rows.vectors[rows].T, out=similarities[:, rows])
-        return similarities
-
-    def _rank(
-        self, query: np.ndarray, candidates: np.ndarray, k: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The best k of some rows, by exact scores and then by row."""
-        scores = np.empty(len(candidates), np.float32)
-        for start in range(0, len(candidates), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            vectors = self._rows.vectors[candidates[part]].astype(np.float64)
-            scores[part] = (vectors * query).sum(axis=1)
-        best = np.lexsort((candidates, -scores))[:k]
-        return candidates[best], scores[best]
-
-    def _check_search(self, queries: Queries, k: int) -> tuple[np.ndarray, int]:
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-            raise ValueError(f"`k` must be an integer of 1 or more. Received: {k!r}")
-        if not len(self):
-            raise ValueError(f"{self._name} has no products yet. Call `update` first.")
-        queries = np.asarray(queries, np.float32)
-        if queries.ndim not in (1, 2) or queries.shape[-1] != self.dimensions:
-            raise ValueError(
-                f"`queries` must have the shape ({self.dimensions},) or (q, {self.dimensions}), as "
-                f"the vectors of {self._name}. Received: {queries.shape}"
-            )
-        queries = np.atleast_2d(queries)
-        _check_unit(queries, "`queries`")
-        return queries, min(int(k), len(self))
+        """See `search`, but gives rows, int64 `(q, k)` or `(k,)`, instead of ids."""
+        return exact.nearest(self.vectors, queries, k, self._name)
 
     def _ids_at(self, rows: np.ndarray) -> Any:
         return [self.id(row) if np.ndim(row) == 0 else self._ids_at(row) for row in rows]
-
-    def _refuse_damaged(self) -> None:
-        for start in range(0, len(self), _BLOCK):
-            _check_unit(
-                self._rows.vectors[start : start + _BLOCK],
-                f"{self._name} from row {start} on; copy the file, or index the catalogue, again",
-            )
-        raise ValueError(f"The vectors of {self._name} are damaged. Index the catalogue again.")
 
     def approximate(self, lists: int | None = None, probes: int | None = None) -> ApproximateSearch:
         """Prepares an approximate search, for catalogues of more than a million products.
@@ -743,78 +428,3 @@ class ProductIndex:
             ValueError: not `1 <= probes <= lists <= n`.
         """
         return ApproximateSearch(self, lists, probes)
-
-
-def _image_size(embedder: Any) -> int:
-    size = getattr(embedder, "image_size", None)
-    if size is None:
-        _, height, width, _ = embedder.input_shape
-        size = height if height == width else None
-    if size is None:
-        raise ValueError(
-            f"The embedder {embedder.name} takes images of any size, {embedder.input_shape}. Say "
-            "which side in pixels they shall have: image_size=64"
-        )
-    return size
-
-
-def _is_image(name: str) -> bool:
-    return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-class ApproximateSearch:
-    """Searches part of an index: k-means clusters of which the nearest are compared (faiss' IVF).
-
-    See Jégou et al. 2011, Product Quantization for Nearest Neighbor Search, Section IV, without the
-    quantization. A graph (HNSW) is as fast at the same recall, but takes thirty times as long to
-    make, which is done whenever an index has been opened. The vectors are copied.
-
-    Made by `ProductIndex.approximate`, of the products that the index has then.
-    """
-
-    def __init__(self, index: ProductIndex, lists: int | None, probes: int | None):
-        try:
-            import faiss
-        except ImportError as error:
-            raise ImportError(
-                "Approximate search needs faiss, which is not installed. "
-                'Get it with: pip install "keras_pixdt[search]"'
-            ) from error
-        count = len(index)
-        if lists is None:
-            # A power of two: faiss 1.15 takes 20 times as long for 1,025 clusters as for 1,024.
-            lists = min(count, 1 << (round(4 * count**0.5).bit_length() - 1))
-        probes = min(lists, max(8, lists // 64)) if probes is None else probes
-        if not 1 <= probes <= lists <= count:
-            raise ValueError(
-                f"`lists` and `probes` must be in 1 <= probes <= lists <= {count}, the number of "
-                f"products. Received: lists={lists}, probes={probes}"
-            )
-        self._index = index
-        # faiss types it as the base of all indexes, without the settings of this one.
-        self._faiss = cast(
-            "Any",
-            faiss.index_factory(index.dimensions, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT),
-        )
-        self._faiss.cp.min_points_per_centroid = 1  # else small catalogues are warned of
-        self._faiss.cp.max_points_per_centroid = 64
-        self._faiss.train(index.vectors)
-        self._faiss.add(index.vectors)
-        self._faiss.nprobe = probes
-
-    def search(self, queries: Queries, k: int = 10) -> tuple[Any, np.ndarray]:
-        """As of `ProductIndex`; the scores are exact, but a near product may be missing."""
-        rows, scores = self.nearest(queries, k)
-        return self._index._ids_at(rows), scores
-
-    def nearest(self, queries: Queries, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """As of `ProductIndex`; the scores are exact, but a near product may be missing."""
-        checked, k = self._index._check_search(queries, k)
-        _, found = self._faiss.search(checked, k)
-        scores = np.empty(found.shape, np.float32)
-        for i, row in enumerate(found):
-            if row.min() < 0:  # the clusters that were looked at have fewer products
-                found[i], scores[i] = self._index.nearest(checked[i], k)
-            else:
-                found[i], scores[i] = self._index._rank(checked[i], row.copy(), k)
-        return (found[0], scores[0]) if np.ndim(queries) == 1 else (found, scores)

@@ -7,7 +7,7 @@ reads it by a `DataView`, `JSON.parse` and typed arrays. All numbers are little-
 | tensor | | |
 | --- | --- | --- |
 | `id_offsets` | int64 (n + 1,) | id i is bytes `id_offsets[i]` to `id_offsets[i + 1]` of `ids` |
-| `thumbnail_offsets` | int64 (n + 1,) | the same of `thumbnails` |
+| `thumbnail_offsets` | int64 (n + 1,) | the same for `thumbnails` |
 | `vectors` | float32 (n, dimensions) | of length 1, so that inner products are cosines |
 | `digests` | uint8 (n, 32) | SHA-256 of each image: whether it has changed |
 | `ids` | uint8 | UTF-8, without separators |
@@ -18,8 +18,8 @@ reads it by a `DataView`, `JSON.parse` and typed arrays. All numbers are little-
 ("stretch") where images were stretched to squares for the embedder, and not letterboxed. There are
 no dates: the same catalogue gives the same bytes.
 
-It is written here and not by the package safetensors, which wants all tensors in memory at once,
-and orders `__metadata__` anew in each process.
+The package safetensors does not write it, because it wants all tensors in memory at once and orders
+`__metadata__` differently in each process.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ class Blobs:
     @staticmethod
     def of(strings: Sequence[bytes]) -> Blobs:
         """Strings in a buffer of their own."""
-        lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        offsets = np.cumsum([0, *map(len, strings)], dtype=np.int64)
         return Blobs.at(np.frombuffer(b"".join(strings), np.uint8), offsets)
 
     @staticmethod
@@ -153,7 +152,7 @@ def no_rows(dimensions: int) -> Rows:
 
 
 def _layout(settings: Settings, count: int, id_bytes: int, thumbnail_bytes: int) -> dict:
-    """Tensors in the order of the file, aligned as their elements are: name -> dtype and shape."""
+    """Tensors in the order of the file, each aligned to its elements: name -> dtype and shape."""
     return {
         "id_offsets": ("I64", [count + 1]),
         "thumbnail_offsets": ("I64", [count + 1]),
@@ -168,7 +167,7 @@ def _header(settings: Settings, layout: dict) -> dict[str, Any]:
     metadata = {"format": FORMAT, "version": VERSION}
     metadata |= {name: str(value) for name, value in dataclasses.asdict(settings).items()}
     if settings.resize == "letterbox":
-        del metadata["resize"]  # as in files that are older than the setting
+        del metadata["resize"]  # as in files that are older than this setting
     header: dict[str, Any] = {"__metadata__": metadata}
     start = 0
     for name, (dtype, shape) in layout.items():
@@ -208,6 +207,36 @@ def read(path: pathlib.Path) -> tuple[Settings, Rows]:
         FileNotFoundError: there is no such file.
         ValueError: it is no product index, truncated, damaged, or of another version.
     """
+    header, begin = _read_header(path)
+    settings = _check_header(path, header)
+    size, needed = path.stat().st_size, begin + header["thumbnails"]["data_offsets"][1]
+    if size != needed:
+        raise ValueError(
+            f"{path} is {'truncated' if size < needed else 'damaged'}: it must have {needed:,} "
+            f"bytes. Received: {size:,}. {_AGAIN}"
+        )
+    content = np.asarray(np.memmap(path, np.uint8, "r"))[begin:]
+
+    def tensor(name: str) -> np.ndarray:
+        start, stop = header[name]["data_offsets"]
+        array = content[start:stop].view(_DTYPES[header[name]["dtype"]])
+        return array.reshape(header[name]["shape"])
+
+    def blobs(name: str, offsets: str) -> Blobs:
+        places, buffer = tensor(offsets), tensor(name)
+        if places[0] != 0 or places[-1] != len(buffer) or (places[1:] < places[:-1]).any():
+            raise ValueError(
+                f"{path} is damaged: `{offsets}` must rise from 0 to {len(buffer)}, the bytes of "
+                f"`{name}`. {_AGAIN}"
+            )
+        return Blobs.at(buffer, places)
+
+    ids, thumbnails = blobs("ids", "id_offsets"), blobs("thumbnails", "thumbnail_offsets")
+    return settings, Rows(tensor("vectors"), tensor("digests"), ids, thumbnails)
+
+
+def _read_header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
+    """The header of a product index, and where the tensors begin."""
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no product index at {path}. `pixdt index CATALOGUE --out {path}` makes one."
@@ -244,19 +273,19 @@ def read(path: pathlib.Path) -> tuple[Settings, Rows]:
             f"{path} must be of version {VERSION} of the format, which this keras_pixdt reads. "
             f"Received: {version!r}. Index the catalogue again, or install another keras_pixdt."
         )
+    return header, 8 + length
+
+
+def _check_header(path: pathlib.Path, header: dict[str, Any]) -> Settings:
+    """The settings, once the header is the one that `write` gives a file of such tensors."""
+    metadata = header["__metadata__"]
     try:
-        settings = Settings(
-            metadata["embedder"],
-            int(metadata["dimensions"]),
-            int(metadata["image_size"]),
-            int(metadata["thumbnail_size"]),
-            metadata.get("resize", "letterbox"),
-        )
+        sizes = [int(metadata[name]) for name in ("dimensions", "image_size", "thumbnail_size")]
+        how = metadata.get("resize", "letterbox")
+        settings = Settings(metadata["embedder"], sizes[0], sizes[1], sizes[2], how)
         count, ids, thumbnails = (header[n]["shape"][0] for n in ("vectors", "ids", "thumbnails"))
-        expected = _header(settings, _layout(settings, count, ids, thumbnails))
-        sizes = (count, settings.dimensions, settings.image_size, settings.thumbnail_size)
-        whole = type(count) is int and min(sizes) > 0 and header == expected
-        whole &= settings.resize in RESIZES
+        whole = type(count) is int and min(count, *sizes) > 0 and how in RESIZES
+        whole &= header == _header(settings, _layout(settings, count, ids, thumbnails))
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         whole = False
     if not whole:
@@ -265,27 +294,4 @@ def read(path: pathlib.Path) -> tuple[Settings, Rows]:
             f"{path} is damaged: its header does not have the tensors {', '.join(names)} "
             f"in shapes that fit together. {_AGAIN}"
         )
-    needed = 8 + length + header["thumbnails"]["data_offsets"][1]
-    if size != needed:
-        raise ValueError(
-            f"{path} is {'truncated' if size < needed else 'damaged'}: it must have {needed:,} "
-            f"bytes. Received: {size:,}. {_AGAIN}"
-        )
-    content = np.asarray(np.memmap(path, np.uint8, "r"))[8 + length :]
-
-    def tensor(name: str) -> np.ndarray:
-        start, stop = header[name]["data_offsets"]
-        array = content[start:stop].view(_DTYPES[header[name]["dtype"]])
-        return array.reshape(header[name]["shape"])
-
-    blobs = {}
-    for name, offsets in (("ids", "id_offsets"), ("thumbnails", "thumbnail_offsets")):
-        places, buffer = tensor(offsets), tensor(name)
-        if places[0] != 0 or places[-1] != len(buffer) or (places[1:] < places[:-1]).any():
-            raise ValueError(
-                f"{path} is damaged: `{offsets}` must rise from 0 to {len(buffer)}, the bytes of "
-                f"`{name}`. {_AGAIN}"
-            )
-        blobs[name] = Blobs.at(buffer, places)
-    rows = Rows(tensor("vectors"), tensor("digests"), blobs["ids"], blobs["thumbnails"])
-    return settings, rows
+    return settings

@@ -31,7 +31,7 @@ def test_missing_embedder_is_named(tmp_path):
 
 
 def test_split_is_of_tfds_data_only(embedder, folder, tmp_path):
-    with pytest.raises(ValueError, match="`split` is of TFDS data, tfds:NAME. Received: 'test'"):
+    with pytest.raises(ValueError, match="`split` needs TFDS data, tfds:NAME. Received: 'test'"):
         catalogue.index_catalogue(folder, embedder, tmp_path / "a.index", split="test")
     assert not (tmp_path / "a.index").exists()
 

@@ -10,8 +10,15 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import data
-from keras_pixdt.search import ApproximateSearch, ProductEmbedder, ProductIndex, embed, fingerprint
-from keras_pixdt.search import index as index_module
+from keras_pixdt.search import (
+    ApproximateSearch,
+    ProductEmbedder,
+    ProductIndex,
+    embed,
+    exact,
+    fingerprint,
+    ingest,
+)
 from keras_pixdt.search.index import Changes
 from tests.search.catalogues import index_of, picture, random_vectors, unit, write_catalogue
 
@@ -38,7 +45,7 @@ def counted(embedder, monkeypatch):
         calls.append(len(images))
         return embed(model, images)
 
-    monkeypatch.setattr(index_module, "embed", count)
+    monkeypatch.setattr(ingest, "embed", count)
     return calls
 
 
@@ -412,12 +419,14 @@ def test_search_equals_brute_force(count, k):
         np.testing.assert_array_equal(single_scores, expected)
 
 
-def test_search_by_blocks_and_groups_of_queries_is_the_same(monkeypatch):
+@pytest.mark.parametrize("threaded", [1, 1 << 60])
+def test_search_by_blocks_and_groups_of_queries_is_the_same(monkeypatch, threaded):
     vectors, queries = random_vectors(500), random_vectors(9, seed=1)
     expected = [brute_force(vectors, query, 7)[0] for query in queries]
-    monkeypatch.setattr(index_module, "_MAX_ELEMENTS", 8 * 13)
-    monkeypatch.setattr(index_module, "_MAX_SIMILARITIES", 2 * 500)
-    monkeypatch.setattr(index_module, "_BLOCK", 3)
+    monkeypatch.setattr(exact, "_UNTHREADED", 8 * 13)
+    monkeypatch.setattr(exact, "_THREADED", threaded)
+    monkeypatch.setattr(exact, "_MAX_SIMILARITIES", 2 * 500)
+    monkeypatch.setattr(exact, "_BLOCK", 3)
     index = index_of(vectors)
     np.testing.assert_array_equal(index.nearest(queries, 7)[0], expected)
     for query, rows in zip(queries, expected, strict=True):
