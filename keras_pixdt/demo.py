@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 import export
-from keras_pixdt import convert, data, serve
+from keras_pixdt import convert, data
 from keras_pixdt.report import Report
 from keras_pixdt.search import catalogue
 from keras_pixdt.training import callbacks, run
@@ -146,7 +146,6 @@ def _smallest(exported: dict[str, Any]) -> str:
 def _serve_commands(workdir: pathlib.Path, exported: dict[str, Any]) -> str:
     photo = min((workdir / "photos").iterdir())
     return (
-        f"npm ci --prefix {os.path.relpath(serve.CLIENT)}\n"
         f"pixdt serve --index {workdir / INDEX} --model {workdir}/export/{_smallest(exported)} "
         f"--example {photo}"
     )

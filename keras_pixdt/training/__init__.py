@@ -20,5 +20,5 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "keras_pixdt.training.schedule": ["Progress", "Schedule"],
         "keras_pixdt.judges.upscaler": ["train_upscaler"],
     },
-    subpackages=["distribution"],
+    subpackages=["devices"],
 )

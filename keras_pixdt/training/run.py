@@ -382,7 +382,7 @@ def train(
         minutes: time limit, over which the preset's phases are stretched.
         epochs: number of epochs instead of the preset's; its phases are stretched.
         seed: of weights, batches and random draws.
-        distribution: the devices, from `training.distribution.start`; by default one.
+        distribution: the devices, from `training.devices.start`; by default one.
         best: the score that decides on `checkpoints/best.keras`: val_rmse (the default), val_ssim
             or val_c_ssim. Data without a validation split and presets without pairs have none.
         save_every: batches between two checkpoints within an epoch, besides those at its end.
