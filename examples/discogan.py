@@ -11,7 +11,6 @@ see. Under a minute on two cores, which is far too short: expect the domain's lo
 import argparse
 
 import keras
-import numpy as np
 
 from keras_pixdt import DiscoGAN, data
 
@@ -38,8 +37,7 @@ def main() -> None:
     model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
     model.fit(train, epochs=arguments.epochs, shuffle=False)
 
-    shown = np.linspace(0, len(pairs["test"]) - 1, 8).astype(int)
-    photos = data.to_float(pairs["test"].sources[shown])
+    photos = data.to_float(pairs["test"].sources[::8][:8])  # of several products
     columns = [photos, model(photos, training=False), model.reconstruct(photos)]
     data.write_image(arguments.out, data.image_grid([data.to_uint8(c) for c in columns]))
 

@@ -12,7 +12,6 @@ garments, of which some are of the right kind, in noise. What f does not tell is
 import argparse
 
 import keras
-import numpy as np
 
 from keras_pixdt import DomainTransferNetwork, data
 from keras_pixdt.training import AveragedWeights, train_classifier
@@ -54,8 +53,7 @@ def main() -> None:
     batches = data.unpaired(train, batch_size=16)
     model.fit(batches, epochs=arguments.epochs, shuffle=False, callbacks=[averages])
 
-    shown = np.linspace(0, len(pairs["test"]) - 1, 8).astype(int)
-    photos = data.to_float(pairs["test"].sources[shown])
+    photos = data.to_float(pairs["test"].sources[::8][:8])  # of several products
     columns = [data.to_uint8(images) for images in (photos, model.predict(photos))]
     data.write_image(arguments.out, data.image_grid(columns))
 
