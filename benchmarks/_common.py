@@ -65,9 +65,8 @@ class Process:
         return self.answer()
 
     def end(self) -> None:
-        """Ends the process."""
+        """Ends the process, without waiting: it has nothing to save."""
         self._process.kill()
-        self._process.join()
 
 
 def _serve(pipe: Any, make: Callable[..., Any], arguments: Sequence[Any]) -> None:

@@ -3,8 +3,8 @@
     python benchmarks/device.py --output runs/benchmarks/device.json
     python benchmarks/device.py --image-sizes 256 --widths 0.25
 
-The network is PixelDTGAN's converter, whose filters double with the side of the image: at 256 px a
-quarter of its width is as much as all of it at 64.
+The network is PixelDTGAN's converter, whose filters double with the side of the image: a quarter of
+its width at 256 px is as much as its full width at 64.
 
 | contender | |
 | --- | --- |

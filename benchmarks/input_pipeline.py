@@ -33,7 +33,7 @@ DECODER = "decode JPEG, one thread"
 
 
 class DataPath(NamedTuple):
-    """A way from files or memory to images; `run` goes it once."""
+    """A way from files or memory to images; `run` takes all of them along it once."""
 
     run: Callable[[], Any]
     images: int
@@ -117,7 +117,7 @@ def drawers(pairs: data.PairSet, folder: pathlib.Path, batch_size: int) -> dict[
         name: DataPath(functools.partial(drain, way), 3 * count, count)
         for name, way in ways.items()
     }
-    # A worker draws its rows of each batch; what it feeds is the global batch, with the others.
+    # A worker draws its rows of each batch; together with the others' they are the global batch.
     batches = data.triplets(pairs, batch_size)
 
     def halves() -> Iterable[Any]:
@@ -131,13 +131,13 @@ def drawers(pairs: data.PairSet, folder: pathlib.Path, batch_size: int) -> dict[
 def measure(
     num_products: int, num_pairs: int, batch_size: int, rounds: int, step_rate: float | None
 ) -> dict[str, Any]:
-    """Goes all paths in turns.
+    """Runs all paths in turns.
 
     Args:
         num_products: products of the set on disk.
         num_pairs: pairs in memory, of which triplets are drawn.
         batch_size: of the triplets.
-        rounds: how often each path is gone.
+        rounds: how often each path is run.
         step_rate: triplets that a training step takes in a second.
 
     Returns:

@@ -3,8 +3,8 @@
     python benchmarks/rendered.py --output runs/benchmarks/rendered.json
 
 A product alone and each of its person images count as one image. The time is the processor time
-of this process, so that it does not count what else the machine does; the places behind the
-persons, which a process draws once, are drawn before the clock starts.
+of this process, which leaves out what else the machine does. A process draws the places behind the
+persons once, here before the clock starts.
 """
 
 from __future__ import annotations

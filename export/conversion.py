@@ -70,13 +70,9 @@ def embed_function(embedder: keras.Model, size: int) -> Callable[[Any], dict[str
     TFLite has no resizing with antialiasing. Resizing is linear, and the same along both axes: a
     product with one matrix from either side, whose columns are the resized unit vectors.
 
-    Args:
-        embedder: Keras model, float32 `(batch, size, size, 3)` in [-1, 1] to `(batch,
-            dimensions)`; its first layer may resize.
-        size: side of the images, px.
-
     Raises:
-        ValueError: the embedder has other shapes, or resizes elsewhere.
+        ValueError: the embedder does not take images of this size to vectors, or resizes elsewhere
+            than in its first layer.
     """
     import tensorflow as tf
 

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from export.verification import ExportError
 from keras_pixdt.data.images import to_float
 
 _ROUNDS = 9
+_KERAS = ("keras", "")  # among variants and numbers of threads
 _THREADS = {"one_thread": 1, "two_threads": 2}
 
 
@@ -41,14 +42,13 @@ def latencies(
         thread and on two (`one_thread_ms`, `two_threads_ms`), and the ratio of Keras' time to it
         (`one_thread_speedup`, `two_threads_speedup`).
     """
-    calls: dict[Hashable, Callable[[], object]] = {
-        "keras": functools.partial(network.predict, to_float(image[None]), verbose=0)
-    }
+    predict = functools.partial(network.predict, to_float(image[None]), verbose=0)
+    calls: dict[tuple[str, str], Callable[[], object]] = {_KERAS: predict}
     for variant, path in files.items():
         for threads, count in _THREADS.items():
             model = load_tflite(path, count)
             calls[variant, threads] = functools.partial(model.run, signature, image)
-    seconds: dict[Hashable, list[float]] = {call: [] for call in calls}
+    seconds: dict[tuple[str, str], list[float]] = {call: [] for call in calls}
     for repeat in range(_ROUNDS + 1):
         for call, run in calls.items():
             start = time.perf_counter()
@@ -56,13 +56,11 @@ def latencies(
             if repeat:  # the first call compiles or allocates
                 seconds[call].append(time.perf_counter() - start)
     median = {call: 1e3 * statistics.median(times) for call, times in seconds.items()}
-    keras_ms = median["keras"]
+    keras_ms = median.pop(_KERAS)
     measured: dict[str, dict[str, float]] = {variant: {} for variant in files}
-    for variant, of_variant in measured.items():
-        for threads in _THREADS:
-            ms = median[variant, threads]
-            of_variant[f"{threads}_ms"] = round(ms, 3)
-            of_variant[f"{threads}_speedup"] = round(keras_ms / ms, 2)
+    for (variant, threads), ms in median.items():
+        measured[variant][f"{threads}_ms"] = round(ms, 3)
+        measured[variant][f"{threads}_speedup"] = round(keras_ms / ms, 2)
     return round(keras_ms, 3), measured
 
 
