@@ -75,6 +75,10 @@ class Setting:
 class Contender:
     """One way to train; `run` is what is timed.
 
+    Each has `train(steps)`, which waits until the steps are done, `multiply(size, times)`, which
+    multiplies matrices in the precision of the setting and waits for the products, and
+    `profile(steps)`, which returns seconds of a step by kind of operation and by operation.
+
     Attributes:
         device: what it runs on, "cpu" or the name of the accelerator.
         flops: operations of a step for one sample, where the contender can count them.
@@ -82,26 +86,17 @@ class Contender:
 
     device = "cpu"
     flops: float | None = None
+    train: Callable[[int], None]
+    multiply: Callable[[int, int], None]
+    profile: Callable[[int], dict[str, dict[str, float]]]
 
     def run(self, steps: int) -> float:
         """Trains so many steps, waits until they are done, and returns the seconds."""
         return _common.seconds(lambda: self.train(steps))
 
-    def train(self, steps: int) -> None:
-        """Trains so many steps and waits until they are done."""
-        raise NotImplementedError
-
-    def multiply(self, size: int, times: int) -> None:
-        """Multiplies matrices in the precision of the setting and waits for the products."""
-        raise NotImplementedError
-
     def device_bytes(self) -> int | None:
         """Peak of the accelerator's memory."""
         return None
-
-    def profile(self, steps: int) -> dict[str, dict[str, float]]:
-        """Seconds of a step by kind of operation and by operation."""
-        raise NotImplementedError
 
 
 def _images(setting: Setting, seed: int) -> dict[str, Any]:
@@ -187,7 +182,7 @@ class Keras(Contender):
                 for value in logs.values():
                     value.numpy()
 
-        self.train = train  # type: ignore[method-assign]
+        self.train = train
 
     def multiply(self, size: int, times: int) -> None:
         import keras

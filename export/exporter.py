@@ -316,14 +316,17 @@ def _make_files(
     calibration = {d.signature: d.representative for d in directions}
     files = {variant: made / f"{name}_{variant}.tflite" for variant in variants}
     for variant, path in files.items():
-        parts = [
-            conversion.to_tflite(stage / "floats", signature, variant, calibration[signature])
+        parts = {
+            signature: conversion.to_tflite(
+                stage / "floats", signature, variant, calibration[signature]
+            )
             if variant == "int8" and signature != EMBED
             else conversion.to_tflite(made / SAVED_MODEL, signature, variant)
             for signature in functions
-        ]
-        path.write_bytes(metadata.assemble(parts, name=name, variant=variant, card=card))
-        report["variants"][variant] = _verified(path, variant, directions, list(functions))
+        }
+        content = metadata.assemble([*parts.values()], name=name, variant=variant, card=card)
+        path.write_bytes(content)
+        report["variants"][variant] = _verified(path, variant, directions, parts)
     for d in directions:
         keras_ms, times = performance.latencies(files, d.network, d.images[0], d.signature)
         d.part(report)["keras_predict_ms"] = keras_ms
@@ -333,7 +336,7 @@ def _make_files(
 
 
 def _verified(
-    path: Path, variant: str, directions: Sequence[_Direction], signatures: Sequence[str]
+    path: Path, variant: str, directions: Sequence[_Direction], parts: Mapping[str, bytes]
 ) -> dict[str, Any]:
     """Verifies a TFLite file and returns its part of the report, but for the latencies."""
     content = path.read_bytes()
@@ -349,10 +352,7 @@ def _verified(
                 path, variant, parameters, d.images, d.reference, d.signature
             )
         )
-    report["xnnpack"] = {
-        signature: performance.delegation(content, graph)
-        for graph, signature in enumerate(signatures)
-    }
+    report["xnnpack"] = {name: performance.delegation(part) for name, part in parts.items()}
     for d in directions:
         d.part(report)["peak_memory_mb"] = performance.peak_memory_mb(path, d.signature)
     return report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import statistics
-import struct
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from export.runtime import SIGNATURE, load_tflite
@@ -64,22 +62,21 @@ def latencies(
     return round(keras_ms, 3), measured
 
 
-def delegation(content: bytes, graph: int = 0) -> dict[str, Any]:
-    """How much of a graph XNNPACK, the fast path on a CPU, takes over.
+def delegation(content: bytes) -> dict[str, Any]:
+    """How much of a model's first graph XNNPACK, the fast path on a CPU, takes over.
 
     TFLite replaces the operations that it takes over by nodes named DELEGATE, and does not say
     which those are: what lies between such a node's outputs and its inputs.
 
     Args:
-        content: a TFLite file.
-        graph: which of its subgraphs.
+        content: a TFLite model.
 
     Returns:
         `operations` in the graph, how many are `inside`, the `share`, the number of
         `partitions`, and how often which operation is `outside`. The DEQUANTIZE of float16 weights
         are operations too, and a partition of their own, which runs once.
     """
-    interpreter = Interpreter(model_content=_with_first(content, graph))
+    interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
     nodes = interpreter._get_ops_details()  # there is no public way
     operations = [node for node in nodes if node["op_name"] != "DELEGATE"]
@@ -102,17 +99,6 @@ def delegation(content: bytes, graph: int = 0) -> dict[str, Any]:
         "partitions": len(delegates),
         "outside": {name: outside.count(name) for name in sorted(set(outside))},
     }
-
-
-def _with_first(content: bytes, index: int) -> bytes:
-    """The file with another subgraph at the first place: the interpreter describes that one."""
-    table = schema.Model.GetRootAs(content, 0)._tab
-    first = table.Vector(table.Offset(8))  # `subgraphs`: offsets, each from where it lies
-    other = first + 4 * index
-    swapped = bytearray(content)
-    struct.pack_into("<I", swapped, first, table.Indirect(other) - first)
-    struct.pack_into("<I", swapped, other, table.Indirect(first) - other)
-    return bytes(swapped)
 
 
 _MEMORY = """
