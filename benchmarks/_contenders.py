@@ -1,4 +1,4 @@
-"""The processes of `train_step.py`: each holds one contender and runs when it is told to.
+"""The contenders of `train_step.py`: each trains in a process of its own when it is asked to.
 
 One process for each, because the thread pools of TensorFlow, JAX and PyTorch disturb each other,
 and because peak memory is a process's. Nothing heavy is imported before a contender is made.
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import logging
-import multiprocessing
 import os
-import pathlib
 import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import _common
 
 if TYPE_CHECKING:
     from keras_pixdt.data import Triplets
@@ -77,6 +75,10 @@ class Setting:
 class Contender:
     """One way to train; `run` is what is timed.
 
+    Each has `train(steps)`, which waits until the steps are done, `multiply(size, times)`, which
+    multiplies matrices in the precision of the setting and waits for the products, and
+    `profile(steps)`, which returns seconds of a step by kind of operation and by operation.
+
     Attributes:
         device: what it runs on, "cpu" or the name of the accelerator.
         flops: operations of a step for one sample, where the contender can count them.
@@ -84,28 +86,17 @@ class Contender:
 
     device = "cpu"
     flops: float | None = None
+    train: Callable[[int], None]
+    multiply: Callable[[int, int], None]
+    profile: Callable[[int], dict[str, dict[str, float]]]
 
     def run(self, steps: int) -> float:
         """Trains so many steps, waits until they are done, and returns the seconds."""
-        start = time.perf_counter()
-        self.train(steps)
-        return time.perf_counter() - start
-
-    def train(self, steps: int) -> None:
-        """Trains so many steps and waits until they are done."""
-        raise NotImplementedError
-
-    def multiply(self, size: int, times: int) -> None:
-        """Multiplies matrices in the precision of the setting and waits for the products."""
-        raise NotImplementedError
+        return _common.seconds(lambda: self.train(steps))
 
     def device_bytes(self) -> int | None:
         """Peak of the accelerator's memory."""
         return None
-
-    def profile(self, steps: int) -> dict[str, dict[str, float]]:
-        """Seconds of a step by kind of operation and by operation."""
-        raise NotImplementedError
 
 
 def _images(setting: Setting, seed: int) -> dict[str, Any]:
@@ -191,7 +182,7 @@ class Keras(Contender):
                 for value in logs.values():
                     value.numpy()
 
-        self.train = train  # type: ignore[method-assign]
+        self.train = train
 
     def multiply(self, size: int, times: int) -> None:
         import keras
@@ -349,89 +340,44 @@ CONTENDERS: dict[str, Callable[[Setting], Contender]] = {
 }
 
 
-def _serve(pipe: Any, kind: str, setting: Setting, matrix_size: int | None) -> None:
-    """The worker's life: makes the contender, then answers until it is told to end."""
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `pixdt` does
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several share the card
-    logging.disable(logging.WARNING)
-    try:
-        contender = CONTENDERS[kind](setting)
-        contender.run(WARM_UP_STEPS)
-        matrix_size = matrix_size or (2048 if contender.device == "cpu" else 8192)
-        pipe.send({"device": contender.device, "flops": contender.flops})
-        while True:
-            request = pipe.recv()
-            if request == "turn":
-                pipe.send(_turn(contender, setting, matrix_size))
-            elif request == "profile":
-                pipe.send(contender.profile(max(1, setting.steps // 2)))
-            else:
-                return
-    except EOFError:  # the parent is gone
-        return
-    except Exception as error:
-        pipe.send(error)
-        raise
-
-
-def _turn(contender: Contender, setting: Setting, matrix_size: int) -> dict[str, float | None]:
-    seconds = contender.run(setting.steps)
-    # Before the first matrices: they are not the step's.
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    device = contender.device_bytes()
-    contender.multiply(matrix_size, 1)
-    start = time.perf_counter()
-    contender.multiply(matrix_size, PRODUCTS)
-    product_seconds = time.perf_counter() - start
-    return {
-        "images_per_second": setting.steps * setting.batch_size / seconds,
-        "matrix_flops_per_second": 2 * matrix_size**3 * PRODUCTS / product_seconds,
-        "host_bytes": host,
-        "device_bytes": device,
-    }
-
-
-class Process:
-    """A contender in a process of its own, ready when the constructor returns.
+class Worker:
+    """What a process holds: a contender, ready and warm.
 
     Args:
         kind: a key of `CONTENDERS`.
         setting: what it trains.
         matrix_size: side of the matrices that it multiplies; None takes one for its device.
 
-    Raises:
-        RuntimeError: the process ended; or whatever it raised.
+    Attributes:
+        about: its device, and its FLOPs where it can count them.
     """
 
     def __init__(self, kind: str, setting: Setting, matrix_size: int | None = None) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, kind, setting, matrix_size), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        self.about = self._answer()
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `pixdt` does
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several share the card
+        self._contender = CONTENDERS[kind](setting)
+        self._contender.run(WARM_UP_STEPS)
+        self._setting = setting
+        self._matrix_size = matrix_size or (2048 if self._contender.device == "cpu" else 8192)
+        self.about = {"device": self._contender.device, "flops": self._contender.flops}
 
-    def _answer(self) -> Any:
-        try:
-            answer = self._pipe.recv()
-        except EOFError:
-            self._process.join()
-            raise RuntimeError(f"A contender ended with code {self._process.exitcode}") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def turn(self) -> dict[str, float | None]:
+        """Trains the steps of a turn, then multiplies matrices."""
+        contender, setting, size = self._contender, self._setting, self._matrix_size
+        seconds = contender.run(setting.steps)
+        # Before the first matrices: they are not the step's.
+        host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        device = contender.device_bytes()
+        contender.multiply(size, 1)
+        product_seconds = _common.seconds(lambda: contender.multiply(size, PRODUCTS))
+        return {
+            "images_per_second": setting.steps * setting.batch_size / seconds,
+            "matrix_flops_per_second": 2 * size**3 * PRODUCTS / product_seconds,
+            "host_bytes": host,
+            "device_bytes": device,
+        }
 
-    def ask(self, request: str) -> Any:
-        """Sends "turn" or "profile" and waits for the answer."""
-        self._pipe.send(request)
-        return self._answer()
-
-    def end(self) -> None:
-        """Ends the process."""
-        self._pipe.send("end")
-        self._process.join()
+    def profile(self) -> dict[str, dict[str, float]]:
+        """Where the time of half as many steps goes."""
+        return self._contender.profile(max(1, self._setting.steps // 2))

@@ -1,8 +1,8 @@
 """Arithmetic of a training step: multiplications and additions of its matrix products.
 
-Counted are convolutions and dense layers, two operations for a multiplication with its addition,
-products with padding included, as usual. Left out are BatchNorm, activations, losses and the
-optimizers: a few operations for each value, bound by memory and not by arithmetic.
+Convolutions and dense layers are counted, two operations for a multiplication with its addition,
+products with padding included, as usual. BatchNorm, activations, losses and the optimizers are left
+out: they are a few operations for each value, bound by memory instead of arithmetic.
 """
 
 from __future__ import annotations

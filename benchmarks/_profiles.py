@@ -1,6 +1,6 @@
 """Where the time of a step goes, from the profiler of each framework.
 
-Operations that run at the same time count each for itself, so their sum can exceed the step's.
+Operations that run at the same time are all counted, so their sum can exceed the step's time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import collections
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 _TF_NODE = re.compile(r"(?P<place>[\w/.-]+):(?P<kind>_?[A-Z]\w*)")
@@ -44,12 +44,12 @@ def tf_operations(run: Callable[[], None], steps: int) -> dict[str, dict[str, fl
             run()
         space = xplane_pb2.XSpace.FromString(_trace(folder).read_bytes())
     events = [
-        (plane.name, line.name, plane.event_metadata[event.metadata_id].name, event.duration_ps)
+        (plane.name, line.name, plane.event_metadata[e.metadata_id].name, e.duration_ps / 1e12)
         for plane in space.planes
         for line in plane.lines
-        for event in line.events
+        for e in line.events
     ]
-    return summary(_xplane(((p, n, name, ps / 1e12) for p, n, name, ps in events), "tf_"), steps)
+    return summary(_xplane(events, "tf_"), steps)
 
 
 def jax_operations(run: Callable[[], None], steps: int) -> dict[str, dict[str, float]]:
@@ -75,10 +75,9 @@ def _trace(folder: str) -> pathlib.Path:
 
 
 def _xplane(
-    events: Iterable[tuple[str, str, str, float]], threads: str
+    events: Sequence[tuple[str, str, str, float]], threads: str
 ) -> list[tuple[str, str, float]]:
     """(plane, line, event, seconds) -> (kind, operation, seconds) of what computes."""
-    events = list(events)
     kernels = [e for e in events if "/device:GPU" in e[0] and e[1].startswith("Stream")]
     if kernels:
         return [(re.sub(r"[\d._]+$", "", name), name, seconds) for *_, name, seconds in kernels]

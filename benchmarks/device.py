@@ -3,8 +3,8 @@
     python benchmarks/device.py --output runs/benchmarks/device.json
     python benchmarks/device.py --image-sizes 256 --widths 0.25
 
-The network is PixelDTGAN's converter, whose filters double with the side of the image: at 256 px a
-quarter of its width is as much as all of it at 64.
+The network is PixelDTGAN's converter, whose filters double with the side of the image: a quarter of
+its width at 256 px is as much as its full width at 64.
 
 | contender | |
 | --- | --- |
@@ -15,23 +15,18 @@ quarter of its width is as much as all of it at 64.
 
 All convert one image at a time, uint8 in and out for the files, floats for the others. Each has a
 process of its own, and they run in turns (A B C A B C ...), so that what else the machine does
-meets all of them; ratios to Keras are taken within a round. A contender that is not installed is
-reported as missing. The weights are not trained: that changes no time and no size, and the
-differences from Keras that a file is verified by are not reported for it.
+slows all of them down; ratios to Keras are taken within a round. A contender that is not installed
+is reported as missing. The weights are not trained: that changes no time and no size, but the
+files' differences from Keras would mean nothing, and are not reported.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib.util
-import logging
-import multiprocessing
-import os
 import pathlib
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -125,53 +120,16 @@ CONTENDERS: dict[str, Callable[[pathlib.Path, int, float, int], Callable]] = {
 }
 
 
-def _serve(pipe: Any, kind: str, arguments: tuple[pathlib.Path, int, float, int]) -> None:
-    """The worker's life: makes the contender, then times calls until it is told to end."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.disable(logging.WARNING)
-    try:
-        run = CONTENDERS[kind](*arguments)
-        run()  # compiles or allocates
-        pipe.send(None)
-        while pipe.recv() == "turn":
-            seconds = []
-            for _ in range(CALLS):
-                start = time.perf_counter()
-                run()
-                seconds.append(time.perf_counter() - start)
-            pipe.send(1e3 * statistics.median(seconds))
-    except EOFError:  # the parent is gone
-        return
-    except Exception as error:
-        pipe.send(RuntimeError(f"{kind}: {error!r}"))
-
-
-class Process:
-    """A contender in a process of its own, ready when the constructor returns."""
+class Worker:
+    """What a process holds: a contender that has run once."""
 
     def __init__(self, kind: str, *arguments: Any) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._answer()
-
-    def _answer(self) -> Any:
-        answer = self._pipe.recv()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        self._run = CONTENDERS[kind](*arguments)
+        self._run()  # compiles or allocates
 
     def turn(self) -> float:
         """Median milliseconds of a few calls."""
-        self._pipe.send("turn")
-        return self._answer()
-
-    def end(self) -> None:
-        """Lets the process end."""
-        self._pipe.send("end")
-        self._process.join(10)
+        return 1e3 * statistics.median(_common.seconds(self._run) for _ in range(CALLS))
 
 
 def missing(kind: str) -> list[str]:
@@ -194,21 +152,12 @@ def measure(
         variants = [kind for kind in kinds if kind in VARIANTS]
         if variants:
             # In a process of its own too: TensorFlow keeps what it has taken.
-            context = multiprocessing.get_context("spawn")
-            with context.Pool(1) as pool:
-                pool.apply(_export, (folder, image_size, width, variants))
+            _common.apart(_export, folder, image_size, width, variants)
         for count in threads:
-            processes: dict[str, Process] = {}
-            try:
-                for kind in kinds:  # one after the other: they would slow each other down
-                    processes[kind] = Process(kind, folder, image_size, width, count)
-                turns: dict[str, list[float]] = {kind: [] for kind in kinds}
-                for _ in range(rounds):
-                    for kind, process in processes.items():
-                        turns[kind].append(process.turn())
-            finally:
-                for process in processes.values():
-                    process.end()
+            arguments = (folder, image_size, width, count)
+            with _common.processes(Worker, kinds, *arguments) as processes:
+                asks = {kind: functools.partial(p.ask, "turn") for kind, p in processes.items()}
+                turns = _common.in_turns(asks, rounds)
             for kind, times in turns.items():
                 result = {"rounds_ms": times, "ms": statistics.median(times)}
                 if "keras" in kinds:
@@ -251,16 +200,13 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _common.parser(__doc__)
     kinds = list(CONTENDERS)
     parser.add_argument("--contenders", nargs="+", choices=kinds, default=kinds)
     parser.add_argument("--image-sizes", type=int, nargs="+", default=[64])
     parser.add_argument("--widths", type=float, nargs="+", default=[1.0, 0.5, 0.25])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
     options = parser.parse_args(arguments)
     absent = {kind: missing(kind) for kind in options.contenders if missing(kind)}
     for kind, packages in absent.items():
@@ -273,8 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             show(result)
             results.append(result)
     packages = ("keras", "tensorflow", "ai-edge-litert", "torch", "onnx", "onnxruntime", "numpy")
-    figures = {"settings": results, "missing": absent}
-    _common.write_json(options.output, figures, vars(options), packages)
+    _common.write_json(options, {"settings": results, "missing": absent}, packages)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,12 @@ All paths are measured in turns; the table has their medians.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import functools
 import json
 import pathlib
 import statistics
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -35,7 +33,7 @@ DECODER = "decode JPEG, one thread"
 
 
 class DataPath(NamedTuple):
-    """A way from files or memory to images; `run` goes it once."""
+    """A way from files or memory to images; `run` takes all of them along it once."""
 
     run: Callable[[], Any]
     images: int
@@ -119,7 +117,7 @@ def drawers(pairs: data.PairSet, folder: pathlib.Path, batch_size: int) -> dict[
         name: DataPath(functools.partial(drain, way), 3 * count, count)
         for name, way in ways.items()
     }
-    # A worker draws its rows of each batch; what it feeds is the global batch, with the others.
+    # A worker draws its rows of each batch; together with the others' they are the global batch.
     batches = data.triplets(pairs, batch_size)
 
     def halves() -> Iterable[Any]:
@@ -133,13 +131,13 @@ def drawers(pairs: data.PairSet, folder: pathlib.Path, batch_size: int) -> dict[
 def measure(
     num_products: int, num_pairs: int, batch_size: int, rounds: int, step_rate: float | None
 ) -> dict[str, Any]:
-    """Goes all paths in turns.
+    """Runs all paths in turns.
 
     Args:
         num_products: products of the set on disk.
         num_pairs: pairs in memory, of which triplets are drawn.
         batch_size: of the triplets.
-        rounds: how often each path is gone.
+        rounds: how often each path is run.
         step_rate: triplets that a training step takes in a second.
 
     Returns:
@@ -151,12 +149,8 @@ def measure(
         paths = readers(folder, num_products)
         pairs = data.read_lookbook(folder / "lookbook", 64).pairs
         paths |= drawers(enlarge(pairs, num_pairs), folder, batch_size)
-        seconds: dict[str, list[float]] = {name: [] for name in paths}
-        for _ in range(rounds):
-            for name, path in paths.items():
-                start = time.perf_counter()
-                path.run()
-                seconds[name].append(time.perf_counter() - start)
+        calls = {name: functools.partial(_common.seconds, path.run) for name, path in paths.items()}
+        seconds = _common.in_turns(calls, rounds)
     results: dict[str, Any] = {}
     for name, path in paths.items():
         rates = [path.images / s for s in seconds[name]]
@@ -187,9 +181,7 @@ def fastest_step(path: pathlib.Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _common.parser(__doc__)
     parser.add_argument("--products", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--batch-size", type=int, default=128)
@@ -197,7 +189,6 @@ def main() -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument("--step-rate", type=float, help="triplets per second of a training step")
     rate.add_argument("--train-step", type=pathlib.Path, help="JSON that train_step.py wrote")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
     options = parser.parse_args()
     step_rate = options.step_rate
     if options.train_step is not None:
@@ -216,7 +207,7 @@ def main() -> None:
             line += f"{result['ratio_to_step']:8.1f}x"
         print(line)
     packages = ("numpy", "pillow", "keras", "tensorflow", "tensorflow-datasets")
-    _common.write_json(options.output, results, vars(options), packages)
+    _common.write_json(options, results, packages)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,12 @@
     python benchmarks/rendered.py --output runs/benchmarks/rendered.json
 
 A product alone and each of its person images count as one image. The time is the processor time
-of this process, so that it does not count what else the machine does; the places behind the
-persons, which a process draws once, are drawn before the clock starts.
+of this process, which leaves out what else the machine does. A process draws the places behind the
+persons once, here before the clock starts.
 """
 
 from __future__ import annotations
 
-import argparse
-import pathlib
 import time
 
 import _common
@@ -32,10 +30,9 @@ def measure(image_size: int, num_products: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Images per second of the procedural LookBook.")
+    parser = _common.parser(__doc__)
     parser.add_argument("--image-sizes", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--products", type=int, default=60, help="products drawn at each size")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
     arguments = parser.parse_args()
     results = {}
     print(f"{'size':>6} {'images':>8} {'seconds':>8} {'images/s per core':>18}")
@@ -46,7 +43,7 @@ def main() -> None:
             f"{size:>6} {result['images']:>8} {result['seconds']:>8.2f} "
             f"{result['images_per_second_per_core']:>18.1f}"
         )
-    _common.write_json(arguments.output, results, vars(arguments), ("numpy", "pillow"))
+    _common.write_json(arguments, results, ("numpy", "pillow"))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,8 @@ share of the ten nearest that it finds (recall).
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import pathlib
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -88,31 +83,14 @@ def searches(index: ProductIndex, names: list[str]) -> dict[str, Search]:
 
 
 def peak_memory(path: pathlib.Path, name: str) -> int:
-    """Bytes that a process of its own takes at most."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--process", name, str(path)],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    return json.loads(done.stdout)
-
-
-def process(name: str, path: str) -> None:
+    """Bytes that this process has taken at most, after three queries with one contender."""
     index = ProductIndex.open(path)
     search = searches(index, [name])[name]
     for row in range(3):
         search(index.vectors[row])
     # What Linux calls the maximum of a process counts the process that started it as well.
     status = pathlib.Path("/proc/self/status").read_text()
-    print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
-
-
-def seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def measure(
@@ -133,7 +111,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "products.index")
         write_index(path, count, dimensions)
-        opening = [seconds(lambda: ProductIndex.open(path)) for _ in range(5)]
+        opening = [_common.seconds(lambda: ProductIndex.open(path)) for _ in range(5)]
         index = ProductIndex.open(path)
         start = time.perf_counter()
         contenders = searches(index, names)
@@ -165,7 +143,7 @@ def measure(
                 "recall": right[name] / sum(map(len, exact)),
             }
             if memory:
-                result["peak_bytes"] = peak_memory(path, name)
+                result["peak_bytes"] = _common.apart(peak_memory, path, name)
             results["contenders"][name] = result
     return results
 
@@ -179,9 +157,7 @@ def available() -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _common.parser(__doc__)
     counts = [1_000, 10_000, 100_000, 1_000_000]
     parser.add_argument("--products", type=int, nargs="+", default=counts)
     parser.add_argument("--dimensions", type=int, default=64)
@@ -189,12 +165,7 @@ def main() -> None:
     names = available()
     parser.add_argument("--contenders", nargs="+", choices=names, default=names)
     parser.add_argument("--no-memory", action="store_true", help="do not start processes for it")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
-    parser.add_argument("--process", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.process:
-        process(*options.process)
-        return
     results = []
     for count in options.products:
         result = measure(
@@ -208,8 +179,7 @@ def main() -> None:
             print(
                 f"{name:18}{row['ms']:10.2f}{row['slowest_ms']:10.2f}{row['recall']:8.3f}{memory}"
             )
-    chosen = {key: value for key, value in vars(options).items() if key != "process"}
-    _common.write_json(options.output, results, chosen, ("numpy", "faiss-cpu"))
+    _common.write_json(options, results, ("numpy", "faiss-cpu"))
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ class Converter(nn.Module):
         self.project = nn.Linear(64, 16 * filters[-1], bias=False)
         decoder: list[nn.Module] = [batch_norm(filters[-1]), nn.ReLU(inplace=True)]
         widths = [*filters[::-1], 3]
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
-            last = len(decoder) == 2 + 3 * (len(filters) - 1)
+        for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            last = i == len(filters) - 1
             decoder.append(
                 nn.ConvTranspose2d(
                     before, after, 5, stride=2, padding=2, output_padding=1, bias=last

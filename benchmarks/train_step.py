@@ -18,9 +18,9 @@ width; TensorFlow need not be installed there:
 
 PyTorch runs eagerly and channels last on a CPU, under torch.compile on a GPU.
 Each has a process of its own. They run in turns (A B C A B C ...), so that what else the machine
-does meets all of them; ratios are taken within a round. After its steps each multiplies matrices
-of the same precision; the fastest contender's rate there is the machine's. FLOPs are those of
-convolutions and dense layers (`_flops.py`). Peak memory is the process's: interpreter,
+does slows all of them down; ratios are taken within a round. After its steps each multiplies
+matrices of the same precision; the fastest contender's rate there is the machine's. FLOPs are those
+of convolutions and dense layers (`_flops.py`). Peak memory is the process's: interpreter,
 libraries, data and training, for `fit` with its data set; on a GPU, that of the card too.
 
 --profile adds where the step's time goes, by operation. A model takes part by a line in
@@ -29,9 +29,8 @@ libraries, data and training, for `fit` with its data set; on a GPU, that of the
 
 from __future__ import annotations
 
-import argparse
+import functools
 import importlib.util
-import pathlib
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -61,19 +60,11 @@ def measure(
         The device; for each contender its images/s by round, spread, memory and arithmetic rate;
         the spread of its ratios to the contenders "step" and "torch", taken round by round.
     """
-    processes: dict[str, _contenders.Process] = {}
-    try:
-        for kind in kinds:  # one after the other: they would slow each other down
-            processes[kind] = _contenders.Process(kind, setting, matrix_size)
-        turns: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
-        for _ in range(rounds):
-            for kind, process in processes.items():
-                turns[kind].append(process.ask("turn"))
+    with _common.processes(_contenders.Worker, kinds, setting, matrix_size) as processes:
+        asks = {kind: functools.partial(p.ask, "turn") for kind, p in processes.items()}
+        turns = _common.in_turns(asks, rounds)
         profiled = [k for k in ("step", "torch") if profile and k in kinds]
         profiles = {kind: processes[kind].ask("profile") for kind in profiled}
-    finally:
-        for process in processes.values():
-            process.end()
     abouts = {kind: process.about for kind, process in processes.items()}
     flops = next((a["flops"] for a in abouts.values() if a["flops"]), None)
     machine = max(
@@ -158,9 +149,7 @@ def ratio(values: dict[str, float] | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _common.parser(__doc__)
     models = sorted(_contenders.MODELS)
     parser.add_argument("--models", nargs="+", choices=models, default=models)
     parser.add_argument(
@@ -179,7 +168,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--matrix-size", type=int, help="default: 2048, on a GPU 8192")
     parser.add_argument("--profile", action="store_true", help="time by operation")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
     options = parser.parse_args(arguments)
     if "torch" in options.contenders and importlib.util.find_spec("torch") is None:
         parser.error(
@@ -214,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 show(result)
                 results.append(result)
     packages = ("keras", "tensorflow", "jax", "torch", "numpy")
-    _common.write_json(options.output, results, vars(options), packages)
+    _common.write_json(options, results, packages)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Deviation(NamedTuple):
 
 
 def deviations_of(source: str, path: str) -> list[Deviation]:
-    """The deviations that the docstrings of a file tell, in their order.
+    """The deviations that the docstrings of a file state, in their order.
 
     Args:
         source: the code.

@@ -6,13 +6,12 @@ Draws 200 products and the persons who wear them, and shuffles them apart. f is 
 classifier of persons by the category of what they wear; the network then turns persons into
 products so that f stays as it is. Writes `domain_transfer.png`: photo | its transfer, of photos
 that training did not see. Under a minute on two cores, which is far too short: expect outlines of
-garments, of which some are of the right kind, in noise. What f does not tell is free.
+garments in noise, some of the right kind. What f does not see is free to change.
 """
 
 import argparse
 
 import keras
-import numpy as np
 
 from keras_pixdt import DomainTransferNetwork, data
 from keras_pixdt.training import AveragedWeights, train_classifier
@@ -40,22 +39,19 @@ def main() -> None:
     model = DomainTransferNetwork(
         classifier.get_layer("f"), IMAGE_SIZE, arguments.width, discriminator_width=0.1, gamma=5.0
     )
-    adam = {"learning_rate": 1e-3, "beta_1": 0.5}
-    average = {"use_ema": True, "ema_momentum": 0.95}
     model.compile(
         {
-            "discriminator": keras.optimizers.Adam(**adam),
-            "converter": keras.optimizers.Adam(**adam, **average),
+            "discriminator": keras.optimizers.Adam(1e-3, beta_1=0.5),
+            "converter": keras.optimizers.Adam(1e-3, beta_1=0.5, use_ema=True, ema_momentum=0.95),
         }
     )
-    # After some hundred steps the moving statistics of BatchNorm are not those of g yet:
-    # `AveragedWeights` measures them.
+    # After some hundred steps BatchNorm's moving statistics are not yet those of the averaged
+    # weights: `AveragedWeights` measures them.
     averages = AveragedWeights(data.to_float(train.sources[:256]))
     batches = data.unpaired(train, batch_size=16)
     model.fit(batches, epochs=arguments.epochs, shuffle=False, callbacks=[averages])
 
-    shown = np.linspace(0, len(pairs["test"]) - 1, 8).astype(int)
-    photos = data.to_float(pairs["test"].sources[shown])
+    photos = data.to_float(pairs["test"].sources[::8][:8])  # of several products
     columns = [data.to_uint8(images) for images in (photos, model.predict(photos))]
     data.write_image(arguments.out, data.image_grid(columns))
 

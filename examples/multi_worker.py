@@ -36,9 +36,8 @@ def train(arguments: argparse.Namespace) -> None:
 
     with distribution.scope():
         model = PixelDTGAN(image_size=32, width=0.0625, l1_weight=100.0)
-        model.compile(
-            keras.optimizers.Adam(1e-3, beta_1=0.5), metrics=[metrics.RootMeanSquaredError()]
-        )
+        adam = keras.optimizers.Adam(1e-3, beta_1=0.5)
+        model.compile(adam, metrics=[metrics.RootMeanSquaredError()])
     with distribution.watch():  # a clear error if the other worker is lost
         model.fit(
             distribution.feed(train),

@@ -10,7 +10,6 @@ products that training did not see. Under a minute on two cores; expect no more 
 import argparse
 
 import keras
-import numpy as np
 
 from keras_pixdt import ResidualPixelDTGAN, data, metrics
 
@@ -27,23 +26,17 @@ def main() -> None:
 
     pairs = data.load_pairs("rendered", num_products=arguments.products)
     train = data.triplets(pairs["train"], batch_size=16, irrelevant=False, mirror=True)
-    test = data.triplets(
-        pairs["test"], batch_size=64, shuffle=False, irrelevant=False, drop_remainder=False
-    )
+    test = data.triplets(pairs["test"], 64, shuffle=False, irrelevant=False, drop_remainder=False)
 
     # The paper has no L1 term: a pure GAN needs many hours until garments appear.
     model = ResidualPixelDTGAN(width=arguments.width, l1_weight=100.0)
-    model.compile(
-        keras.optimizers.Adam(1e-3, beta_1=0.5),
-        metrics=[metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()],
-    )
+    scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
+    model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), metrics=scores)
     model.fit(train, validation_data=test, epochs=arguments.epochs, shuffle=False)
 
-    shown = np.linspace(0, len(pairs["test"]) - 1, 8).astype(int)
-    photos = pairs["test"].sources[shown]
-    products = pairs["test"].targets[pairs["test"].target_index[shown]]
-    drawn = data.to_uint8(model.predict(data.to_float(photos)))
-    data.write_image(arguments.out, data.image_grid([photos, drawn, products]))
+    shown = {name: images[::8] for name, images in test[0].items()}  # of several products
+    columns = [shown["source"], model.predict(shown["source"]), shown["target"]]
+    data.write_image(arguments.out, data.image_grid([data.to_uint8(x) for x in columns]))
 
 
 if __name__ == "__main__":  # the processes that draw import this file

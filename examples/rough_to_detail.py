@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 
 import keras
-import numpy as np
 
 from keras_pixdt import data, metrics, presets
 from keras_pixdt.training import Schedule
@@ -31,30 +30,20 @@ def main() -> None:
     preset = dataclasses.replace(presets.get("kwon2019-64"), width=arguments.width)
     pairs = data.load_pairs("rendered", num_products=arguments.products)
     train = data.triplets(pairs["train"], preset.batch_sizes, irrelevant=False, mirror=True)
-    test = data.triplets(
-        pairs["test"], batch_size=64, shuffle=False, irrelevant=False, drop_remainder=False
-    )
+    test = data.triplets(pairs["test"], 64, shuffle=False, irrelevant=False, drop_remainder=False)
 
     model = preset.model(seed=0)
-    model.compile(
-        preset.optimizer(),
-        metrics=[metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()],
-    )
+    scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
+    model.compile(preset.optimizer(), metrics=scores)
     # Goes from stage to stage: what the model draws, the size of the batches, the rate.
     schedule = Schedule(preset, train, epochs=arguments.epochs)
     model.fit(
-        train,
-        validation_data=test,
-        epochs=arguments.epochs,
-        shuffle=False,
-        callbacks=[schedule],
+        train, validation_data=test, shuffle=False, epochs=arguments.epochs, callbacks=[schedule]
     )
 
-    shown = np.linspace(0, len(pairs["test"]) - 1, 8).astype(int)
-    photos = pairs["test"].sources[shown]
-    products = pairs["test"].targets[pairs["test"].target_index[shown]]
-    drawn = data.to_uint8(model.predict(data.to_float(photos)))
-    data.write_image(arguments.out, data.image_grid([photos, drawn, products]))
+    shown = {name: images[::8] for name, images in test[0].items()}  # of several products
+    columns = [shown["source"], model.predict(shown["source"]), shown["target"]]
+    data.write_image(arguments.out, data.image_grid([data.to_uint8(x) for x in columns]))
 
 
 if __name__ == "__main__":  # the processes that draw import this file

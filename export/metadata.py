@@ -18,9 +18,7 @@ import importlib.metadata
 import io
 import json
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,20 +38,6 @@ LICENCE = (
     "The weights: as the owner of the training data allows. "
     "The code that made them: keras_pixdt, Apache-2.0."
 )
-# What NumPy, flatbuffers, json and zipfile raise where bytes are missing or are others.
-_DAMAGED = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _PARSER = "1.0.0"  # of the schema: no field here is younger
 _MINIMUM_RUNTIME = b"min_runtime_version"
 # Values of the schema's enumerations and unions.
@@ -72,8 +56,7 @@ class ModelCard:
         data: what it was trained on.
         categories: of the products that it draws.
         licence: of the file.
-        embedder_fingerprint: of the embedder in the file, so that an index of another one is
-            told apart.
+        embedder_fingerprint: of the embedder in the file, to recognize an index made with another.
         resize: how photos are made square for the model, "letterbox" or "stretch".
     """
 
@@ -93,8 +76,8 @@ class ModelCard:
 def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard) -> bytes:
     """Joins models of one signature each into one file, with metadata.
 
-    The parts share nothing, and each stays what it was: an 8-bit converter can have an embedder
-    beside it that returns floats, which one conversion of both does not give.
+    The parts share nothing, and each stays as it is: an 8-bit converter can have an embedder
+    beside it that returns floats, which one conversion of both could not produce.
 
     Args:
         parts: TFLite models of one subgraph and one signature, `convert` first.
@@ -121,7 +104,16 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     for other in others:
         _append(model, other)
 
-    files = {CARD: json.dumps({"variant": variant, **_own_fields(card)}, indent=1) + "\n"}
+    # What the schema has no field for.
+    facts = {
+        "variant": variant,
+        "preset": card.preset,
+        "data": card.data,
+        "embedder_fingerprint": card.embedder_fingerprint,
+    }
+    if card.resize != "letterbox":  # absent in older files, which are letterboxed
+        facts["resize"] = card.resize
+    files = {CARD: json.dumps(facts, indent=1) + "\n"}
     if card.categories:
         files[LABELS] = "".join(f"{category}\n" for category in card.categories)
     builder = flatbuffers.Builder(4096)
@@ -136,9 +128,9 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
 def _normalize(part: schema.ModelT) -> None:
     """Orders and names tensors and buffers by their places in the graph.
 
-    Keras numbers layers by how many there were before, and the converter orders constants by the
-    names that it makes of that: the same weights would give other bytes in another process. Its
-    note on the conversion goes, because it has a hash of those bytes.
+    Keras numbers layers by how many there were before, and TensorFlow's converter orders constants
+    by the names that it derives from these: the same weights would give other bytes in another
+    process. Its note on the conversion is dropped, because it contains a hash of those bytes.
     """
     (graph,), (signature,) = part.subgraphs, part.signatureDefs
     met = [*graph.inputs]
@@ -231,17 +223,6 @@ def _with_files(content: bytes, files: Mapping[str, str]) -> bytes:
             entry.create_system = 3  # as on Unix, on every system
             archive.writestr(entry, text)
     return whole.getvalue()
-
-
-def _own_fields(card: ModelCard) -> dict[str, str]:
-    """What the schema has no field for."""
-    return {
-        "preset": card.preset,
-        "data": card.data,
-        "embedder_fingerprint": card.embedder_fingerprint,
-        # Absent in files that are older than the setting, which are letterboxed.
-        **({} if card.resize == "letterbox" else {"resize": card.resize}),
-    }
 
 
 def _model_fields(
@@ -376,7 +357,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     try:
         return _read(content)
-    except _DAMAGED as error:
+    except Exception as error:  # of NumPy, flatbuffers, json or zipfile, for bytes that differ
         raise ValueError(
             f"{str(path)!r} is damaged, or not a file that this package exported: its metadata "
             f"cannot be read ({error}). Export the model again"
@@ -433,17 +414,17 @@ def _string(table: Table, number: int) -> str:
     return table.String(position).decode() if position else ""
 
 
-def _tables(table: Table, number: int) -> list[Table]:
-    if not _position(table, number):
-        return []
+def _vector(table: Table, number: int) -> tuple[int, int]:
+    """Where the items of a vector begin, and how many there are."""
     offset = table.Offset(4 + 2 * number)
-    start = table.Vector(offset)
-    return [
-        Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(table.VectorLen(offset))
-    ]
+    return (table.Vector(offset), table.VectorLen(offset)) if offset else (0, 0)
+
+
+def _tables(table: Table, number: int) -> list[Table]:
+    start, count = _vector(table, number)
+    return [Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(count)]
 
 
 def _floats(table: Table, number: int) -> list[float]:
-    offset = table.Offset(4 + 2 * number)
-    start, count = table.Vector(offset), table.VectorLen(offset)
+    start, count = _vector(table, number)
     return np.frombuffer(table.Bytes, "<f4", count, start).tolist()

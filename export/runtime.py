@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 SIGNATURE = "convert"
-IMAGE = "image"  # the name of the signature's input, and of its output
-EMBED = "embed"  # the second signature, of files with an embedder: from such an image
-EMBEDDING = "embedding"  # to this
+EMBED = "embed"  # in files with an embedder: from an image that `convert` draws to its vector
+REVERSE = "reverse"  # in files with the way back: from what `convert` draws to what it takes
+IMAGE = "image"  # what goes into each signature
+EMBEDDING = "embedding"
+OUTPUTS = {SIGNATURE: IMAGE, EMBED: EMBEDDING, REVERSE: IMAGE}  # what comes out of it
 CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
-REVERSE = "reverse"  # of files with the way back: from what `convert` draws to what it takes
 
 
 class TFLiteConverter:
@@ -40,34 +39,31 @@ class TFLiteConverter:
         try:
             self.interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
             signatures = self.interpreter.get_signature_list()
-            for name, outputs in ((SIGNATURE, [IMAGE]), (EMBED, [EMBEDDING]), (REVERSE, [IMAGE])):
-                expected = {"inputs": [IMAGE], "outputs": outputs}
-                if signatures.get(name, None if name == SIGNATURE else expected) != expected:
+            self._runners = {}
+            for name, output in OUTPUTS.items():
+                if name not in signatures and name != SIGNATURE:
+                    continue
+                if signatures.get(name) != {"inputs": [IMAGE], "outputs": [output]}:
                     raise ValueError(
-                        f"it must have the signature {name!r} from {IMAGE!r} to {outputs[0]!r}. "
+                        f"it must have the signature {name!r} from {IMAGE!r} to {output!r}. "
                         f"Received: {signatures}"
                     )
-            self._run = self.interpreter.get_signature_runner(SIGNATURE)
-            self._embed = None
-            if EMBED in signatures:
-                self._embed = self.interpreter.get_signature_runner(EMBED)
-            self._reverse = None
-            if REVERSE in signatures:
-                self._reverse = self.interpreter.get_signature_runner(REVERSE)
+                self._runners[name] = self.interpreter.get_signature_runner(name)
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{str(path)!r} is not a converter that this package exported: {error}"
             ) from error
+        convert, embed = self._runners[SIGNATURE], self._runners.get(EMBED)
         self.image_details = (
-            self._run.get_input_details()[IMAGE],
-            self._run.get_output_details()[IMAGE],
+            convert.get_input_details()[IMAGE],
+            convert.get_output_details()[IMAGE],
         )
         self.image_size = int(self.image_details[0]["shape"][1])
         self.resize = _resize(self._path)
-        self.reversible = self._reverse is not None
+        self.reversible = REVERSE in self._runners
         self.dimensions = None
-        if self._embed is not None:
-            self.dimensions = int(self._embed.get_output_details()[EMBEDDING]["shape"][1])
+        if embed is not None:
+            self.dimensions = int(embed.get_output_details()[EMBEDDING]["shape"][1])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Converts photos.
@@ -82,13 +78,13 @@ class TFLiteConverter:
         Raises:
             ValueError: another dtype or shape.
         """
-        return self._each(images, self._run, IMAGE)
+        return self.run(SIGNATURE, images)
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeds product images, such as those that the file draws, to search with.
 
         Args:
-            images: as of a call; product images, the garment on white.
+            images: as in a call; product images, the garment on white.
 
         Returns:
             float32 `(dimensions,)`, or `(n, dimensions)`, of length 1.
@@ -96,15 +92,15 @@ class TFLiteConverter:
         Raises:
             ValueError: another dtype or shape, or the file has no embedder.
         """
-        if self._embed is None:
+        if EMBED not in self._runners:
             raise ValueError(
                 f"{str(self._path)!r} has no embedder: export it with one "
                 "(export_converter(..., embedder=...), or export_run)"
             )
-        return self._each(images, self._embed, EMBEDDING)
+        return self.run(EMBED, images)
 
     def reverse(self, images: np.ndarray) -> np.ndarray:
-        """Converts images of the second domain, such as the file draws, to the first.
+        """Converts images of the second domain, such as the file draws, back to the first.
 
         Args:
             images: as in a call; images of the second domain.
@@ -115,15 +111,17 @@ class TFLiteConverter:
         Raises:
             ValueError: another dtype or shape, or the file has no way back.
         """
-        if self._reverse is None:
+        if not self.reversible:
             raise ValueError(
                 f"{str(self._path)!r} has no signature {REVERSE!r}: export it with the way back, "
                 "of a model that has one, such as a DiscoGAN (`pixdt export --reverse`, "
                 "export_run(..., reverse=True))"
             )
-        return self._each(images, self._reverse, IMAGE)
+        return self.run(REVERSE, images)
 
-    def _each(self, images: np.ndarray, run: Callable[..., Any], output: str) -> np.ndarray:
+    def run(self, signature: str, images: np.ndarray) -> np.ndarray:
+        """Runs a signature that the file has: "convert", "embed" or "reverse", as their methods."""
+        runner, output = self._runners[signature], OUTPUTS[signature]
         images = np.asarray(images)
         shape = (self.image_size, self.image_size, 3)
         if images.dtype != np.uint8 or images.shape[-3:] != shape or images.ndim > 4:
@@ -133,10 +131,10 @@ class TFLiteConverter:
                 f"Received: {images.dtype} {images.shape}"
             )
         if images.ndim == 3:
-            return run(**{IMAGE: images[None]})[output][0]
+            return runner(**{IMAGE: images[None]})[output][0]
         if not len(images):
             raise ValueError(f"images must hold at least one image. Received: {images.shape}")
-        return np.concatenate([run(**{IMAGE: image[None]})[output] for image in images])
+        return np.concatenate([runner(**{IMAGE: image[None]})[output] for image in images])
 
 
 def _resize(path: Path) -> str:
@@ -155,8 +153,8 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         convert = export.load_tflite("runs/demo/export/converter_dynamic.tflite", num_threads=2)
         photo = keras_pixdt.data.read_image("me.jpg")
         product = convert(keras_pixdt.data.resize(photo, convert.image_size, convert.resize))
-        vector = convert.embed(product)  # of a file with an embedder
-        photo = convert.reverse(product)  # of a file with the way back
+        vector = convert.embed(product)  # if the file has an embedder
+        photo = convert.reverse(product)  # if the file has the way back
         ```
 
     Args:
@@ -164,10 +162,9 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         num_threads: how many threads one image may use.
 
     Returns:
-        A callable with the attributes `image_size` and `resize`: uint8
-        `(image_size, image_size, 3)`, or `(n, image_size, image_size, 3)`, to uint8 of the same
-        shape; RGB in [0, 255]. Its method `embed` takes what it returns to vectors, if the file
-        has an embedder, and its method `reverse` converts that back, if the file has the way back.
+        A function from uint8 `(image_size, image_size, 3)`, or `(n, image_size, image_size, 3)`, to
+        uint8 of the same shape, RGB in [0, 255], with the attributes `image_size` and `resize` and
+        the methods `embed` and `reverse`.
 
     Raises:
         FileNotFoundError: there is no such file.

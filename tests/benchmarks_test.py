@@ -245,7 +245,7 @@ def test_ratios_are_taken_within_rounds(monkeypatch):
     rates = {"step": [100.0, 300.0], "torch": [50.0, 100.0]}
 
     class Process:
-        def __init__(self, kind, setting, matrix_size):
+        def __init__(self, make, kind, setting, matrix_size):
             self.about = {"device": "cpu", "flops": 2e9 if kind == "step" else None}
             self.rates = iter(rates[kind])
             self.matrix = {"step": 1e12, "torch": 2e12}[kind]
@@ -261,7 +261,7 @@ def test_ratios_are_taken_within_rounds(monkeypatch):
         def end(self):
             pass
 
-    monkeypatch.setattr(train_step._contenders, "Process", Process)
+    monkeypatch.setattr(train_step._common, "Process", Process)
     setting = train_step._contenders.Setting("pixel_dtgan", "float32", 64, 0.25, 128, "sgd", 1)
     result = train_step.measure(setting, ["step", "torch"], 2, None, False)
     step = result["contenders"]["step"]

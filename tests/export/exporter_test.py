@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema  # noqa: E402
 from ai_edge_litert.interpreter import Interpreter  # noqa: E402
 
 import export  # noqa: E402
-from export import exporter, metadata, verification  # noqa: E402
+from export import conversion, exporter, metadata, performance, verification  # noqa: E402
 from export.verification import Reference  # noqa: E402
 from keras_pixdt.data.images import to_float, to_uint8  # noqa: E402
 from tests.export.samples import (  # noqa: E402
@@ -178,7 +178,7 @@ def test_delegation_counts_what_xnnpack_takes(exported):
     alone = Interpreter(model_content=content, experimental_disable_delegate_node_fusion=True)
     alone.allocate_tensors()
     names = [node["op_name"] for node in alone._get_ops_details()]
-    measured = verification.delegation(content)
+    measured = performance.delegation(content)
     assert measured["inside"] == names.count("DELEGATE")
     assert measured["outside"] == {"CAST": 2}
     assert measured["share"] == round(measured["inside"] / measured["operations"], 3)
@@ -193,7 +193,7 @@ def test_upsampling_stays_inside_xnnpack_and_exact(tmp_path):
     x = keras.layers.UpSampling2D(2)(keras.layers.Conv2D(3, 1)(x))
     converter = keras.Model(image, keras.layers.Activation("tanh")(x))
     images = photos(3, 32)
-    network = exporter._upsampled_by_xnnpack(converter)
+    network = conversion.upsampled_by_xnnpack(converter)
     assert network.get_layer("narrow") is converter.get_layer("narrow")
     drawn = [np.asarray(of(to_float(images), training=False)) for of in (network, converter)]
     np.testing.assert_array_equal(*drawn)
@@ -259,7 +259,7 @@ def test_metadata_changes_no_bit_of_what_is_drawn(exported):
         ("convert", "image", model(images)),
         ("embed", "embedding", model.embed(images)),
     ):
-        plain = exporter._to_tflite(directory / "saved_model", signature, "dynamic")
+        plain = conversion.to_tflite(directory / "saved_model", signature, "dynamic")
         run = Interpreter(model_content=plain).get_signature_runner(signature)
         expected = np.concatenate([run(image=image[None])[output] for image in images])
         np.testing.assert_array_equal(received, expected)

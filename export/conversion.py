@@ -1,0 +1,163 @@
+"""From Keras networks to a SavedModel and to TFLite: the graph around a network, and its bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from export.runtime import EMBEDDING, IMAGE
+from export.verification import LEVELS_PER_UNIT, ExportError
+from keras_pixdt.data.images import to_float
+
+
+def upsampled_by_xnnpack(network: keras.Model) -> keras.Model:
+    """The network, with another operation where it doubles the image to nearest neighbours.
+
+    Keras repeats rows, then columns: a TILE each, which XNNPACK lacks, so that the graph falls
+    apart. Four copies of the channels, moved to the pixels of a two by two square, are the same to
+    the bit, and XNNPACK computes them. The other layers are shared with the network.
+    """
+    import tensorflow as tf
+
+    def doubles(layer: keras.layers.Layer) -> bool:
+        return (
+            isinstance(layer, keras.layers.UpSampling2D)
+            and layer.interpolation == "nearest"
+            and layer.size == (2, 2)  # XNNPACK concatenates no more than five
+        )
+
+    def double(x: Any) -> Any:
+        return tf.nn.depth_to_space(tf.concat([x] * 4, axis=-1), 2)
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return keras.layers.Lambda(double, name=layer.name) if doubles(layer) else layer
+
+    if not any(map(doubles, network.layers)):
+        return network
+    return keras.models.clone_model(network, clone_function=replace)
+
+
+def convert_bytes(network: keras.Model, image: Any) -> dict[str, Any]:
+    """The graph of a signature that draws: uint8 in, uint8 out, halves rounded up."""
+    import tensorflow as tf
+
+    drawn = network(_scale(image), training=False)
+    # The cast truncates, so that half a level more rounds. A rounding operation of its own
+    # would hide from the verification what the network drew.
+    levels = tf.clip_by_value(drawn * LEVELS_PER_UNIT + (LEVELS_PER_UNIT + 0.5), 0.0, 255.5)
+    return {IMAGE: tf.cast(levels, tf.uint8)}
+
+
+def convert_floats(network: keras.Model, image: Any) -> dict[str, Any]:
+    """Without the scaling: quantized to 8 bits, it and the clip would posterize the image."""
+    return {IMAGE: network(image, training=False)}
+
+
+def _scale(image: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.cast(image, tf.float32) / LEVELS_PER_UNIT - 1.0
+
+
+def embed_function(embedder: keras.Model, size: int) -> Callable[[Any], dict[str, Any]]:
+    """The graph of `embed`, by builtin operations only.
+
+    TFLite has no resizing with antialiasing. Resizing is linear, and the same along both axes: a
+    product with one matrix from either side, whose columns are the resized unit vectors.
+
+    Raises:
+        ValueError: the embedder does not take images of this size to vectors, or resizes elsewhere
+            than in its first layer.
+    """
+    import tensorflow as tf
+
+    takes, gives = embedder.input_shape, embedder.output_shape
+    if len(gives) != 2 or any(
+        theirs not in (None, ours) for theirs, ours in zip(takes[1:], (size, size, 3), strict=True)
+    ):
+        raise ValueError(
+            f"embedder must take images of shape (n, {size}, {size}, 3), as the converter draws "
+            f"them, to vectors (n, dimensions). Received: {embedder.name!r} from {takes} to {gives}"
+        )
+    resizing = [x for x in embedder.layers if isinstance(x, keras.layers.Resizing)]
+    if not resizing:
+        return lambda image: {EMBEDDING: embedder(_scale(image), training=False)}
+    layer = resizing[0]
+    if len(resizing) > 1 or layer is not embedder.layers[1] or layer.crop_to_aspect_ratio:
+        raise ValueError(
+            "embedder may resize only in its first layer, once, without crop_to_aspect_ratio. "
+            f"Received: {embedder.name!r} with {[x.name for x in embedder.layers]}"
+        )
+    network = keras.Model(layer.output, embedder.output, name=embedder.name)
+    side = layer.height
+    unit_vectors = np.eye(size, dtype=np.float32)[None, :, :, None]
+    matrix = np.asarray(
+        keras.ops.image.resize(
+            unit_vectors, (side, size), layer.interpolation, antialias=layer.antialias
+        )
+    )[0, :, :, 0]
+
+    def embed(image: Any) -> dict[str, Any]:
+        pixels = _scale(image)
+        if side != size:
+            rows = tf.matmul(matrix, tf.reshape(pixels, (size, size * 3)))
+            columns = tf.matmul(matrix, tf.reshape(rows, (side, size, 3)))
+            pixels = tf.reshape(columns, (1, side, side, 3))
+        return {EMBEDDING: network(pixels, training=False)}
+
+    return embed
+
+
+def write_saved_model(
+    functions: Mapping[str, Callable[[Any], dict[str, Any]]], size: int, dtype: str, path: Path
+) -> None:
+    """Writes a SavedModel whose signatures take one image `(1, size, size, 3)` of a dtype."""
+    import tensorflow as tf
+
+    # The endpoints track their variables themselves; `archive.track(network)` would store each
+    # of them a second time.
+    archive = keras.export.ExportArchive()
+    image = tf.TensorSpec((1, size, size, 3), dtype, name=IMAGE)
+    for signature, function in functions.items():
+        archive.add_endpoint(signature, function, input_signature=[image])
+    archive.write_out(str(path), verbose=False)
+
+
+def to_tflite(
+    saved_model: Path, signature: str, variant: str, representative: np.ndarray | None = None
+) -> bytes:
+    """Converts one signature of a SavedModel.
+
+    With `representative`, uint8 photos, all is in 8 bits, bytes in and out. The embedder beside an
+    `int8` converter is converted without: it returns floats, and is as exact as in `dynamic`.
+
+    Raises:
+        ExportError: TFLite lacks an operation.
+    """
+    import tensorflow as tf
+
+    builder = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[signature])
+    if variant != "float32":
+        builder.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant == "float16":
+        builder.target_spec.supported_types = [tf.float16]
+    if representative is not None:
+        # Two pixels fix the range of the input to that of bytes, whatever the photos hold.
+        photos = representative.copy()
+        photos[0, 0, 0], photos[0, 0, 1] = 0, 255
+        builder.representative_dataset = lambda: ([image[None]] for image in to_float(photos))
+        builder.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        builder.inference_input_type = builder.inference_output_type = tf.uint8
+    try:
+        return builder.convert()
+    except Exception as error:  # TensorFlow's ConverterError is not public
+        operations = sorted(set(re.findall(r"\btf\.(\w+)", str(error))))
+        raise ExportError(
+            f"TFLite cannot run {signature!r} with its builtin operations (variant {variant!r}); "
+            f"replace what uses: {', '.join(operations) or str(error)}"
+        ) from error
