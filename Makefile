@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test browser lint smoke bench clean
+.PHONY: demo test quick browser lint smoke docs package bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pixdt demo --workdir runs/demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# What a change in one place needs: a step of each model, one export, what commands take.
+quick: lint
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" tests/architecture_test.py \
+		tests/saved_files_test.py tests/presets tests/docs tests/losses_test.py tests/layers_test.py
 
 # What the search client runs on, and a browser for its tests, which are skipped without.
 browser:
@@ -24,6 +29,16 @@ lint: $(VENV)/.installed
 # One of the papers' tables, from the data to the page: a minute for each network.
 smoke: $(VENV)/.installed
 	$(BIN)/pixdt reproduce yoo2016-table3 --budget smoke --out runs/smoke
+
+docs: $(VENV)/.installed
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+
+# The wheel and the source distribution, and whether the wheel holds what it should.
+package: $(VENV)/.installed
+	rm -rf build/package
+	$(BIN)/python -m build --outdir build/package
+	$(BIN)/twine check --strict build/package/*
+	$(BIN)/python -m pytest tests/package_test.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --quiet --editable ".[bench]"

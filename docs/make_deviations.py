@@ -10,20 +10,20 @@ else the first one that the docstring cites, else the first one of the module's.
 import ast
 import itertools
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "deviations.md"
 PACKAGES = ("keras_pixdt", "tfds_lookbook", "export")
+# The first column of the table, in rows that name a file: "Yoo et al. 2016, Pixel-Level ...".
+_ROW = re.compile(r"^\| (([^|]+?)(?: \d{4})?, [^|]+) \| \[", re.MULTILINE)
 # As docstrings cite them -> the heading on the page, in its order.
 PAPERS = {
-    "Yoo et al.": "Yoo et al. 2016, Pixel-Level Domain Transfer",
-    "Ge & Li": "Ge & Li, Image-Product Transformation Based on Cross-Domain GANs",
-    "Kim et al.": "Kim et al. 2017, Learning to Discover Cross-Domain Relations with GANs",
-    "Kwon et al.": "Kwon et al. 2019, Coarse-to-Fine Clothing Image Generation",
-    "Taigman et al.": "Taigman et al. 2017, Unsupervised Cross-Domain Image Generation",
-    "Isola et al.": "Isola et al. 2017, Image-to-Image Translation with Conditional GANs",
+    cited: heading
+    for heading, cited in _ROW.findall((ROOT / "docs" / "papers.md").read_text("utf-8"))
+} | {  # papers of parts
     "Dong et al.": "Dong et al. 2015, Image Super-Resolution Using Deep Convolutional Networks",
     "Heusel et al.": "Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule",
 }

@@ -17,20 +17,14 @@ Example:
 
 import sys
 
-from keras_pixdt import _lazy
+from keras_pixdt import _lazy, models
 
 __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
-        "keras_pixdt.engine.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
-        "keras_pixdt.models.discogan": ["DiscoGAN"],
-        "keras_pixdt.models.domain_transfer": ["DomainTransferNetwork"],
-        "keras_pixdt.models.pix2pix": ["Pix2Pix"],
-        "keras_pixdt.models.pixel_dtgan": ["PixelDTGAN"],
-        "keras_pixdt.models.residual_pixel_dtgan": ["ResidualPixelDTGAN"],
-        "keras_pixdt.models.rough_to_detail": ["RoughToDetailGAN"],
+        "keras_pixdt.models": models.__all__,
         "keras_pixdt.training.run": ["train", "load_run"],
     },
     subpackages=["data", "metrics", "models", "presets", "search", "training"],

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from keras_pixdt.presets.discogan import PRESETS as _KIM2017
-from keras_pixdt.presets.domain_transfer import PRESETS as _TAIGMAN2017
-from keras_pixdt.presets.pix2pix import PRESETS as _ISOLA2017
-from keras_pixdt.presets.pixel_dtgan import PRESETS as _YOO2016
+import importlib
+
+from keras_pixdt.models import PAPERS
 from keras_pixdt.presets.preset import Phase, Preset
-from keras_pixdt.presets.residual_pixel_dtgan import PRESETS as _GELI
-from keras_pixdt.presets.rough_to_detail import PRESETS as _KWON2019
 
 __all__ = ["Phase", "Preset", "get", "names", "of_paper"]
 
+_MODULES = [importlib.import_module(f"{__name__}.{paper}") for paper in PAPERS]
 _PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (*_YOO2016, *_GELI, *_KWON2019, *_ISOLA2017, *_KIM2017, *_TAIGMAN2017)
+    preset.name: preset for module in _MODULES for preset in module.PRESETS
 }
-
 # What is for smaller machines -> the preset of the paper's row that it stands for.
 _STANDS_FOR = {
-    "demo": "yoo2016",
-    "kwon2019-64": "kwon2019",
-    "kwon2019-64-n2": "kwon2019-n2",
-    "kwon2019-64-n1": "kwon2019-n1",
-    "pix2pix-64": "pix2pix-256",
-    "pix2pix-128": "pix2pix-256",
-    "kim2017-small": "kim2017",
-    "kim2017-small-reconstruction": "kim2017-reconstruction",
-    "kim2017-small-standard": "kim2017-standard",
-    "taigman2017-small": "taigman2017-faces",
+    small: row for module in _MODULES for small, row in getattr(module, "STANDS_FOR", {}).items()
 }
 
 

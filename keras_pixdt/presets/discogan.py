@@ -90,3 +90,9 @@ def _small(suffix: str) -> DiscoGANPreset:
 
 
 PRESETS = (*map(_row, _MODELS), *map(_small, _MODELS))
+
+STANDS_FOR = {
+    "kim2017-small": "kim2017",
+    "kim2017-small-reconstruction": "kim2017-reconstruction",
+    "kim2017-small-standard": "kim2017-standard",
+}

@@ -166,3 +166,5 @@ _SMALL = DomainTransferPreset(
 )
 
 PRESETS = (*map(_row, ROWS), _REVERSE, _FACES, _SMALL)
+
+STANDS_FOR = {"taigman2017-small": "taigman2017-faces"}

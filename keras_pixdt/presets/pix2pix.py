@@ -60,3 +60,5 @@ PRESETS = (
     Pix2PixPreset(name="pix2pix-128", image_size=128, mirror=True, resize=rough_to_detail.RESIZE),
     Pix2PixPreset(name="pix2pix-256", image_size=256, resize=rough_to_detail.RESIZE),
 )
+
+STANDS_FOR = {"pix2pix-64": "pix2pix-256", "pix2pix-128": "pix2pix-256"}

@@ -127,3 +127,5 @@ PRESETS = (
         **FASTER,
     ),
 )
+
+STANDS_FOR = {"demo": "yoo2016"}

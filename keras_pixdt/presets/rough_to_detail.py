@@ -134,3 +134,9 @@ PRESETS = (
     ),
     *map(_small, (3, 2, 1)),
 )
+
+STANDS_FOR = {
+    "kwon2019-64": "kwon2019",
+    "kwon2019-64-n2": "kwon2019-n2",
+    "kwon2019-64-n1": "kwon2019-n1",
+}
