@@ -5,8 +5,9 @@ from keras_pixdt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "keras_pixdt.data.batches": ["Triplets", "Unpaired", "triplets", "unpaired"],
-        "keras_pixdt.data.domains": ["draw_edges", "load_domains"],
+        "keras_pixdt.data.batches": ["Triplets", "triplets"],
+        "keras_pixdt.data.domains": ["load_domains"],
+        "keras_pixdt.data.edges": ["draw_edges"],
         "keras_pixdt.data.images": [
             "ImageError",
             "image_grid",
@@ -19,8 +20,9 @@ __getattr__, __dir__, __all__ = attach(
             "write_image",
         ],
         "keras_pixdt.data.load": ["load_pairs", "render_lookbook"],
-        "keras_pixdt.data.lookbook": ["LookBook", "read_lookbook"],
+        "keras_pixdt.data.readers.lookbook": ["LookBook", "read_lookbook"],
         "keras_pixdt.data.pairs": ["DomainSet", "Labels", "PairSet"],
         "keras_pixdt.data.splits": ["split_groups"],
+        "keras_pixdt.data.unpaired": ["Unpaired", "unpaired"],
     },
 )

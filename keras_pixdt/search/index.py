@@ -21,8 +21,16 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
-from keras_pixdt.data.files import HIDDEN, UNREADABLE, Skipped, decode, is_hidden, open_files
+from keras_pixdt.data.files import (
+    HIDDEN,
+    IMAGE_SUFFIXES,
+    NO_IMAGE,
+    UNREADABLE,
+    Skipped,
+    decode,
+    is_hidden,
+    open_files,
+)
 from keras_pixdt.data.images import RESIZES, letterbox, resize, to_float
 from keras_pixdt.search import index_file
 from keras_pixdt.search.index_file import Blobs, Rows, Settings, no_rows
