@@ -1,17 +1,5 @@
 """One file per paper, and on the players of `engine`."""
 
-from keras_pixdt import _lazy
+from keras_pixdt._lazy import attach
 
-__getattr__, __dir__, __all__ = _lazy.attach(
-    __name__,
-    {
-        "keras_pixdt.engine.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
-        "keras_pixdt.models.discogan": ["DiscoGAN", "PointDiscoGAN"],
-        "keras_pixdt.models.domain_transfer": ["DomainTransferNetwork"],
-        "keras_pixdt.models.pix2pix": ["Pix2Pix"],
-        "keras_pixdt.models.pixel_dtgan": ["PixelDTGAN"],
-        "keras_pixdt.models.residual_pixel_dtgan": ["ResidualPixelDTGAN"],
-        "keras_pixdt.models.rough_to_detail": ["RoughToDetailGAN"],
-        "keras_pixdt.models.super_resolution": ["SuperResolution"],
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
