@@ -53,7 +53,7 @@ class Model:
 
 
 def sample_model(kind: str, index: int, seed: int = 0) -> Model:
-    """Draws an object by lot: its sizes, shapes and colours.
+    """Draws an object at random: its sizes, shapes and colours.
 
     Args:
         kind: "car", "chair" or "head".
