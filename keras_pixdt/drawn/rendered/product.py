@@ -1,4 +1,4 @@
-"""What a rendered product is: its category, cut, fabric and colours, drawn at random from its id."""
+"""What a rendered product is: its category, cut, fabric and colours, which its id decides."""
 
 from __future__ import annotations
 
