@@ -21,6 +21,9 @@ def test_every_name_of_a_stub_can_be_imported(stub):
                 assert alias.asname == alias.name, "only `name as name` is public for type checkers"
                 assert alias.name in package.__all__ and alias.name in dir(package)
                 assert getattr(package, alias.name) is not None
+                # Importing a module sets it as an attribute, over a name that it shares.
+                is_module = (stub.parent / f"{alias.name}.py").exists()
+                assert not is_module or node.module == package.__name__
     with pytest.raises(AttributeError, match=f"{package.__name__}' has no attribute 'nowhere'"):
         package.nowhere  # noqa: B018
 

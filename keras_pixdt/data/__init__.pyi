@@ -19,5 +19,5 @@ from keras_pixdt.data.pairs import PairSet as PairSet
 from keras_pixdt.data.readers.lookbook import LookBook as LookBook
 from keras_pixdt.data.readers.lookbook import read_lookbook as read_lookbook
 from keras_pixdt.data.splits import split_groups as split_groups
-from keras_pixdt.data.unpaired import Unpaired as Unpaired
-from keras_pixdt.data.unpaired import unpaired as unpaired
+from keras_pixdt.data.unpaired_batches import Unpaired as Unpaired
+from keras_pixdt.data.unpaired_batches import unpaired as unpaired

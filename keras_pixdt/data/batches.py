@@ -22,7 +22,7 @@ class _Plan(NamedTuple):
     epoch: int
     batch_size: int
     first_batch: int
-    draws: Mapping[str, np.ndarray]  # each with one element for each example, in their order
+    draws: Mapping[str, np.ndarray]  # one element for each example
 
 
 @functools.total_ordering
@@ -79,7 +79,7 @@ class Batches(keras.utils.PyDataset):
     `Triplets` has the other arguments.
 
     Raises:
-        ValueError: a pass has fewer examples than one whole batch, or there is none.
+        ValueError: a pass is smaller than one whole batch, or `batch_size` or `passes` is below 1.
     """
 
     def __init__(
@@ -210,10 +210,10 @@ class Batches(keras.utils.PyDataset):
         return self._batch(self._plan, index)
 
     def share(self, index: int, share: int, shares: int) -> dict[str, np.ndarray]:
-        """What one of several workers needs of batch `index`; no other rows are drawn.
+        """The part of batch `index` that one of several workers needs; no other rows are made.
 
         Args:
-            index: of the batch in the current epoch.
+            index: the batch's number in the current epoch.
             share: which of the `shares` consecutive parts of the batch, counted from 0.
             shares: their number. They differ by one row at most.
 
@@ -277,7 +277,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Triplets(Batches):
-    """Batches for `model.fit`: each pair once per pass, with an irrelevant target beside it.
+    """Batches for `model.fit`: each pair once per pass, together with an irrelevant target.
 
     A batch is a dict of arrays:
 

@@ -21,7 +21,7 @@ Images are split 90/5/5 so that no duplicate is in two splits; an image keeps it
 are added. A set of TFDS with an attribute is split anew: CelebA has several photos of each person,
 so that a person may be in two splits. A domain that has splits of its own keeps them, and nothing
 looks for duplicates of its images, neither in it nor in the other domain. There is no validation
-split then, and a domain without splits beside it is split 90/10.
+split then, and the other domain, if it has no splits, is split 90/10.
 
 This module needs NumPy and Pillow only, unless images come from TFDS.
 """
@@ -93,8 +93,8 @@ def load_domains(
         FileNotFoundError: there is nothing at a path, or nothing prepared under a TFDS name.
         ValueError: not exactly one of `target` and `edges`; an attribute, feature or split that the
             TFDS set does not have; a damaged `.npz` file, or one with other arrays; too few images
-            for the splits; more than 1% that cannot be read; or a crop of no image, of several, or
-            not within its image.
+            for the splits; more than 1% that cannot be read; or a crop that fits no image or
+            several, or lies outside its image.
 
     Example:
     ```python
@@ -141,7 +141,7 @@ def _read(
     is_npz = name.lower().endswith(".npz") and not os.path.isdir(name)
     if crop is not None and (is_tfds or is_npz):
         raise ValueError(
-            f"A file of crops is for the images of a folder or an archive, and {name} is none. "
+            f"A file of crops is for the images of a folder or an archive, and {name} is neither. "
             f"Leave it out. Received: {os.fspath(crop)}"
         )
     if is_tfds:

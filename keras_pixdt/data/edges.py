@@ -40,7 +40,7 @@ def draw_edges(photo: np.ndarray) -> np.ndarray:
     down, right = _filter(gray, slope, smooth), _filter(gray, smooth, slope)
     steep = np.hypot(down, right)
 
-    # A ridge is steeper than its neighbours along the gradient, of which there are four directions.
+    # A ridge is steeper than its neighbours along the gradient, in one of four directions.
     direction = np.rint(np.arctan2(down, right) / (np.pi / 4)).astype(int) % 4
     ridge = np.zeros(steep.shape, bool)
     for index, (dy, dx) in enumerate(((0, 1), (1, 1), (1, 0), (1, -1))):
@@ -57,7 +57,7 @@ def draw_edges(photo: np.ndarray) -> np.ndarray:
 
 
 def edges_of(photos: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-    """Edges of photos, of which `shapes` says where they are inside bars; the bars have none."""
+    """Edges of photos that may have bars; bars get none. `shapes` are those of `Domain`."""
     size = photos.shape[1]
     drawn = allocate(photos.shape)
 

@@ -31,6 +31,8 @@ _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _EXAMPLES = 5
 _CHUNK = 1024  # images decoded at once; bounds the memory
 
+File = tuple[str, Callable[[], bytes]]  # its name, and what returns its bytes
+
 
 class Skipped:
     """Files that were left out: how many for each reason, and the first few of each."""
@@ -76,8 +78,8 @@ def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray,
 
     Args:
         read: returns the bytes of the file.
-        name: of the file.
-        path: of the folder or the archive, for the log.
+        name: the file's name.
+        path: the folder or the archive, for the log.
 
     Returns:
         The image, uint8 `(height, width, 3)`, and the bytes; None if it cannot be read.
@@ -92,7 +94,7 @@ def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray,
 
 
 def decode_all(
-    found: Iterable[tuple[str, Callable[[], bytes]]],
+    found: Iterable[File],
     use: Callable[[int, str, np.ndarray], None],
     path: str,
     skipped: Skipped,
@@ -100,10 +102,10 @@ def decode_all(
     """Decodes images by one thread per core.
 
     Args:
-        found: the name of each image, and what returns the bytes of its file.
+        found: the files of the images.
         use: gets the position, the name and the pixels, uint8 `(height, width, 3)`, of each image
             that can be read, on any thread.
-        path: of the folder or the archive, for messages.
+        path: the folder or the archive, for messages.
         skipped: where the images are counted that cannot be read.
 
     Returns:
@@ -115,9 +117,7 @@ def decode_all(
     signatures: list[duplicates.Signature | None] = []
     bad: list[str] = []
 
-    def read(
-        item: tuple[int, tuple[str, Callable[[], bytes]]],
-    ) -> tuple[str, duplicates.Signature | None]:
+    def read(item: tuple[int, File]) -> tuple[str, duplicates.Signature | None]:
         row, (name, content_of) = item
         decoded = decode(content_of, name, path)
         if decoded is None:

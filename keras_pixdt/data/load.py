@@ -37,9 +37,9 @@ def load_pairs(
         splits: `"yoo2016"` (the default: train, validation, test of 90/5/5) or `"kwon2019"`
             (train, test of 90/10, no validation). Leave it out for TFDS data, which is split
             already; there the config says how.
-        seed: of `"rendered"`, which products are drawn.
-        num_products: of `"rendered"`, how many.
-        data_dir: of `"tfds:..."`, where it was prepared; by default `~/tensorflow_datasets`.
+        seed: which products `"rendered"` draws.
+        num_products: how many products `"rendered"` draws.
+        data_dir: where `"tfds:..."` was prepared; by default `~/tensorflow_datasets`.
         resize: how images of other shapes are made square: "letterbox" keeps their aspect and
             fills up with white, "stretch" does not. TFDS data were made square when they were
             built; there it must be what their config says.

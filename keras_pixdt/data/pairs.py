@@ -64,11 +64,11 @@ def _check_rows(name: str, index: np.ndarray, count: int, of: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What class each image of a domain is of.
+    """The class of each image of a domain.
 
     Attributes:
         index: int64 `(n,)`, the class of each image, a row of `names`.
-        names: of the classes. All splits of a data set have the same.
+        names: names of the classes; they are the same in all splits of a data set.
 
     Raises:
         ValueError: if these do not fit together, there are no names, or two are equal.
@@ -91,7 +91,7 @@ class Labels:
         _check_rows("index", self.index, len(self.names), "names")
 
     def select(self, rows: np.ndarray) -> Labels:
-        """Those of some images, as indices or as a boolean mask; the names stay."""
+        """The labels of some images, given as indices or as a boolean mask; the names stay."""
         return Labels(self.index[rows], self.names)
 
 
@@ -104,11 +104,11 @@ class DomainSet:
     Attributes:
         sources: uint8 `(n, size, size, 3)`, images of the first domain.
         targets: uint8 `(m, size, size, 3)`, images of the second domain.
-        source_labels: of the `n` images of the first domain, where they are known.
-        target_labels: of the `m` images of the second domain, where they are known.
+        source_labels: labels of the first domain's `n` images, if they are known.
+        target_labels: labels of the second domain's `m` images, if they are known.
 
     Raises:
-        ValueError: if these are not such images, a domain has none, or has not one label for each.
+        ValueError: the images have another shape, or a domain has no images, or not one label each.
     """
 
     sources: np.ndarray

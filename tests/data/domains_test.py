@@ -115,7 +115,7 @@ def test_crops_that_fit_no_image_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`target_crop` is of a second domain.*Received: .*json"):
         data.load_domains(a, edges=True, image_size=16, target_crop=crops)
     for name in ("digits.npz", "tfds:svhn_cropped"):
-        with pytest.raises(ValueError, match=f"folder or an archive, and {name} is none"):
+        with pytest.raises(ValueError, match=f"folder or an archive, and {name} is neither"):
             data.load_domains(a, name, 16, target_crop=crops)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_pixdt.data import duplicates, images
-from keras_pixdt.data.files import Skipped, decode_all
+from keras_pixdt.data.files import File, Skipped, decode_all
 from keras_pixdt.data.pairs import Labels, allocate, take_rows
 
 ALL = "all"  # key of the images of a domain that has no splits of its own
@@ -26,7 +26,7 @@ class Domain(NamedTuple):
 
 
 def decode_domain(
-    found: Iterable[tuple[str, Callable[[], bytes]]],
+    found: Iterable[File],
     most: int,
     image_size: int,
     resize: str,

@@ -81,7 +81,7 @@ def read_lookbook(
     Raises:
         FileNotFoundError: if there is nothing at `path`.
         ValueError: if it is no archive, there are no pairs, more than 1% of the images cannot be
-            read, or `resize` is none of the two.
+            read, or `resize` is neither of the two.
     """
     fix = (
         "Pass the folder or the archive that has LookBook's files (PID000001_CLEAN0_IID000002.jpg)."

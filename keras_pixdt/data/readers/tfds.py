@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from keras_pixdt.data import images
-from keras_pixdt.data.files import Skipped
+from keras_pixdt.data.files import File, Skipped
 from keras_pixdt.data.pairs import Labels, PairSet, allocate
 from keras_pixdt.data.readers.domain import ALL, TFDS_NAMES, Domain, decode_domain, squares
 from keras_pixdt.data.readers.lookbook import ATTRIBUTES
@@ -101,10 +101,10 @@ def read_domain(
 
     `load_domains` has the arguments.
     """
-    dataset, colon, condition = name[len(TFDS) :].rpartition(":")
-    if condition and not colon and "=" not in condition:
-        return _read_splits(condition, image_size, resize, data_dir)
-    return {ALL: _read_attribute(name, dataset, condition, image_size, resize, data_dir)}
+    dataset = name[len(TFDS) :]
+    if dataset and ":" not in dataset and "=" not in dataset:
+        return _read_splits(dataset, image_size, resize, data_dir)
+    return {ALL: _read_attribute(name, image_size, resize, data_dir)}
 
 
 def _read_splits(
@@ -166,14 +166,10 @@ def _read_split(builder, part: str, image_size: int, resize: str) -> Domain:
 
 
 def _read_attribute(
-    name: str,
-    dataset: str,
-    condition: str,
-    image_size: int,
-    resize: str,
-    data_dir: str | os.PathLike[str] | None,
+    name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> Domain:
-    """The images of all splits of a TFDS set that have an attribute, or have it not."""
+    """The images of all splits of a TFDS set that have an attribute, or do not have it."""
+    dataset, _, condition = name[len(TFDS) :].rpartition(":")
     attribute, _, value = condition.partition("=")
     if not dataset or value not in ("0", "1"):
         raise ValueError(
@@ -193,7 +189,7 @@ def _read_attribute(
         )
     parts = builder.info.splits
 
-    def found() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    def found() -> Iterator[File]:
         skip = {"image": tfds.decode.SkipDecoding()}
         for part in sorted(parts):
             examples = builder.as_dataset(split=part, decoders=skip).filter(

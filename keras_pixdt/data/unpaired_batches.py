@@ -13,8 +13,7 @@ from keras_pixdt.data.pairs import DomainSet
 class Unpaired(Batches):
     """Batches for `model.fit` of two domains whose images do not belong together.
 
-    A batch is a dict of arrays, of which row i of the one has nothing to do with row i of the
-    other:
+    A batch is a dict of arrays. Row i of one has nothing to do with row i of the other:
 
     | key | |
     | --- | --- |
