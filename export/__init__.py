@@ -24,12 +24,4 @@ SavedModel anew each time, so there only the content is the same.
 
 from keras_pixdt._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "export.exporter": ["export_converter", "export_run", "format_report"],
-        "export.metadata": ["ModelCard", "read_metadata"],
-        "export.runtime": ["load_tflite"],
-        "export.verification": ["ExportError"],
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

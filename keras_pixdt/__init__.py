@@ -17,18 +17,11 @@ Example:
 
 import sys
 
-from keras_pixdt import _lazy, models
+from keras_pixdt._lazy import attach
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = _lazy.attach(
-    __name__,
-    {
-        "keras_pixdt.models": models.__all__,
-        "keras_pixdt.training.run": ["train", "load_run"],
-    },
-    subpackages=["data", "metrics", "models", "presets", "search", "training"],
-)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 
 if "keras" in sys.modules:
     # Where Keras is loaded, its loaders shall know our classes: `import keras, keras_pixdt` and

@@ -3,41 +3,59 @@
 Importing Keras, and TensorFlow behind it, takes ten seconds. Processes that only draw or
 decode images, and `pixdt --help`, should not pay for it, and with `KERAS_BACKEND=jax` no
 module of this package imports TensorFlow unless it is asked for something that needs it.
+
+The names stand in `__init__.pyi`, where type checkers and editors find them. This is what
+`lazy_loader.attach_stub` does for names of a package's own modules; ours are of other packages too.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
+import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 
-def attach(
-    package: str, names: Mapping[str, Sequence[str]], subpackages: Sequence[str] = ()
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Makes the names of submodules attributes of a package, without importing them yet.
+def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], Any]:
+    """Makes the names that a package's stub imports its attributes, without importing them yet.
 
     Args:
         package: the package's `__name__`.
-        names: absolute module name -> the public names that it defines.
-        subpackages: names of subpackages that are attributes as well.
+        file: the package's `__file__`; the stub beside it has lines
+            `from module import name as name`, with absolute names of modules, or
+            `from package import *`.
 
     Returns:
         `__getattr__`, `__dir__` and `__all__` for the package to assign.
     """
-    home = {name: module for module, defined in names.items() for name in defined}
+    home = homes(file)
 
     def __getattr__(name: str) -> Any:
-        if name in subpackages:
-            return importlib.import_module(f"{package}.{name}")  # sets the attribute itself
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if home[name] == package:
+            return importlib.import_module(f"{package}.{name}")  # sets the attribute itself
         value = getattr(importlib.import_module(home[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *home, *subpackages})
+        return sorted({*vars(sys.modules[package]), *home})
 
-    return __getattr__, __dir__, sorted([*home, *subpackages])
+    return __getattr__, __dir__, sorted(home)
+
+
+def homes(file: str) -> dict[str, str]:
+    """Public name -> module that defines it, in the stub's order; `file` as in `attach`."""
+    found: dict[str, str] = {}
+    stub = ast.parse(pathlib.Path(file).with_suffix(".pyi").read_text("utf-8"))
+    for node in stub.body:
+        if isinstance(node, ast.ImportFrom):
+            module = str(node.module)
+            if node.names[0].name == "*":
+                found |= homes(str(importlib.import_module(module).__file__))
+            else:
+                found |= {alias.name: module for alias in node.names}
+    return found

@@ -13,7 +13,7 @@ from absl import logging
 
 from keras_pixdt import data
 from keras_pixdt.data.crops import cutter
-from keras_pixdt.data.domains import IMAGE_SUFFIXES
+from keras_pixdt.data.files import IMAGE_SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)

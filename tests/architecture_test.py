@@ -50,7 +50,7 @@ class Import(NamedTuple):
 
 
 class _Imports(ast.NodeVisitor):
-    """Collects the imports of a module, and those that `_lazy.attach` will do."""
+    """Collects the imports of a module."""
 
     def __init__(self, module, is_package):
         self.package = module.split(".") if is_package else module.split(".")[:-1]
@@ -69,14 +69,6 @@ class _Imports(ast.NodeVisitor):
         module = ".".join([*base, *filter(None, [node.module])])
         for alias in node.names:
             self.add(f"{module}.{alias.name}", node)
-
-    def visit_Call(self, node):
-        if ast.unparse(node.func) in ("attach", "_lazy.attach") and len(node.args) == 2:
-            for key in node.args[1].keys:
-                self.depth += 1
-                self.add(key.value, node)
-                self.depth -= 1
-        self.generic_visit(node)
 
     def nested(self, node):
         self.depth += 1
@@ -122,6 +114,9 @@ def modules():
             is_package = parts[-1] == "__init__"
             name = ".".join(parts[:-1] if is_package else parts)
             found[name] = path, imports_of(path.read_text("utf-8"), name, is_package)
+            if (stub := path.with_suffix(".pyi")).exists():  # what `_lazy.attach` will import
+                lazy = imports_of(stub.read_text("utf-8"), name, is_package)
+                found[name][1].extend(imported._replace(nested=True) for imported in lazy)
     return found
 
 
@@ -144,7 +139,6 @@ if BACKEND:
     import jax
 def function():
     from keras_pixdt.training import run
-__getattr__ = _lazy.attach(__name__, {"keras_pixdt.judges.embedder": ["Embedder"]})
 """
     found = {i.target: i.nested for i in imports_of(source, "keras_pixdt.metrics.pixel")}
     assert found == {
@@ -157,8 +151,9 @@ __getattr__ = _lazy.attach(__name__, {"keras_pixdt.judges.embedder": ["Embedder"
         "tensorflow": True,
         "jax": False,
         "keras_pixdt.training.run": True,
-        "keras_pixdt.judges.embedder": True,
     }
+    lazy = [i for i in MODULES["keras_pixdt.search"][1] if "ProductEmbedder" in i.target]
+    assert [i.nested for i in lazy] == [True]
     assert part_of("keras_pixdt.models.pixel_dtgan.PixelDTGAN") == "models"
     assert len(MODULES) > 20 and "keras_pixdt.models.pixel_dtgan" in MODULES
 

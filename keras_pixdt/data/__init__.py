@@ -2,25 +2,4 @@
 
 from keras_pixdt._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "keras_pixdt.data.batches": ["Triplets", "Unpaired", "triplets", "unpaired"],
-        "keras_pixdt.data.domains": ["draw_edges", "load_domains"],
-        "keras_pixdt.data.images": [
-            "ImageError",
-            "image_grid",
-            "letterbox",
-            "read_image",
-            "resize",
-            "stretch",
-            "to_float",
-            "to_uint8",
-            "write_image",
-        ],
-        "keras_pixdt.data.load": ["load_pairs", "render_lookbook"],
-        "keras_pixdt.data.lookbook": ["LookBook", "read_lookbook"],
-        "keras_pixdt.data.pairs": ["DomainSet", "Labels", "PairSet"],
-        "keras_pixdt.data.splits": ["split_groups"],
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Batches of images in pairs, or of two domains without pairs, for every Keras backend."""
+"""Batches of images, for every Keras backend: what all share, and those of pairs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_pixdt.data import images
-from keras_pixdt.data.pairs import DomainSet, PairSet
+from keras_pixdt.data.pairs import PairSet
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -22,7 +22,7 @@ class _Plan(NamedTuple):
     epoch: int
     batch_size: int
     first_batch: int
-    draws: Mapping[str, np.ndarray]  # each with one element for each example, in their order
+    draws: Mapping[str, np.ndarray]  # one element for each example
 
 
 @functools.total_ordering
@@ -58,8 +58,9 @@ class _NumBatches:
 class Batches(keras.utils.PyDataset):
     """What the data sets of batches share: epochs, sizes, shares of workers.
 
-    A subclass draws an epoch (`_draw`) and makes the rows of a batch from what was drawn
-    (`_rows`). All draws are a function of `(seed, epoch)` alone. How Keras 3.15 goes through it:
+    A subclass draws an epoch (`_draw`), makes the rows of a batch from what was drawn (`_rows`),
+    and ends its constructor with `start_epoch`. All draws are a function of `(seed, epoch)` alone.
+    Keras 3.15 goes through it as follows:
 
     - `fit` advances `epoch` by `on_epoch_end`, which it also calls once before the first epoch. So
       `fit(initial_epoch=k)` after `dataset.epoch = k` draws what the run that it continues would
@@ -74,14 +75,11 @@ class Batches(keras.utils.PyDataset):
     Args:
         num_examples: examples in a pass.
         what: what they are, for messages.
-        batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set, the
-            first of which is set now.
-        seed: makes every draw reproducible.
-        drop_remainder: whether to leave out the last batch where it is smaller.
-        passes: how many passes are an epoch.
+
+    `Triplets` has the other arguments.
 
     Raises:
-        ValueError: if a pass has fewer examples than one whole batch, or there is none.
+        ValueError: a pass is smaller than one whole batch, or `batch_size` or `passes` is below 1.
     """
 
     def __init__(
@@ -90,8 +88,10 @@ class Batches(keras.utils.PyDataset):
         what: str,
         batch_size: int | Sequence[int],
         seed: int,
-        *,
+        shuffle: bool,
         drop_remainder: bool,
+        reverse: bool,
+        mirror: bool,
         passes: int,
     ) -> None:
         # Without workers: a batch takes a few milliseconds, less than handing it over costs.
@@ -110,7 +110,10 @@ class Batches(keras.utils.PyDataset):
         self.passes = passes
         self.batch_sizes = sizes
         self.seed = seed
+        self.shuffle = shuffle
         self.drop_remainder = drop_remainder
+        self.reverse = reverse
+        self.mirror = mirror
 
     def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Every draw of an epoch, one element for each example, in the order of the batches."""
@@ -119,6 +122,21 @@ class Batches(keras.utils.PyDataset):
     def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The rows of a batch, from what was drawn for them."""
         raise NotImplementedError
+
+    def _order(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Rows of a set of `count`: all of them, and again, as far as an epoch goes."""
+        orders = [
+            rng.permutation(count) if self.shuffle else np.arange(count)
+            for _ in range(-(-self.num_examples // count))
+        ]
+        return np.concatenate(orders)[: self.num_examples]
+
+    @staticmethod
+    def _to_float(pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
+        """Images in [-1, 1], some of them flipped left to right; `pixels` is changed."""
+        if flipped is not None:
+            pixels[flipped] = pixels[flipped, :, ::-1]
+        return images.to_float(pixels)
 
     @property
     def epoch(self) -> int:
@@ -192,10 +210,10 @@ class Batches(keras.utils.PyDataset):
         return self._batch(self._plan, index)
 
     def share(self, index: int, share: int, shares: int) -> dict[str, np.ndarray]:
-        """What one of several workers needs of batch `index`; no other rows are drawn.
+        """The part of batch `index` that one of several workers needs; no other rows are made.
 
         Args:
-            index: of the batch in the current epoch.
+            index: the batch's number in the current epoch.
             share: which of the `shares` consecutive parts of the batch, counted from 0.
             shares: their number. They differ by one row at most.
 
@@ -259,7 +277,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Triplets(Batches):
-    """Batches for `model.fit`: each pair once per pass, with an irrelevant target beside it.
+    """Batches for `model.fit`: each pair once per pass, together with an irrelevant target.
 
     A batch is a dict of arrays:
 
@@ -315,13 +333,10 @@ class Triplets(Batches):
         if not len(pairs):
             raise ValueError("`pairs` has no pairs: there is nothing to draw batches from.")
         super().__init__(
-            len(pairs), "pairs", batch_size, seed, drop_remainder=drop_remainder, passes=passes
+            len(pairs), "pairs", batch_size, seed, shuffle, drop_remainder, reverse, mirror, passes
         )
         self.pairs = pairs
-        self.shuffle = shuffle
         self.irrelevant = irrelevant
-        self.reverse = reverse
-        self.mirror = mirror
         self._source_group = pairs.group_id[pairs.target_index]
         candidate_group = self._source_group if reverse else pairs.group_id
         # Candidates sorted by group: those of one group are one interval, which a draw skips.
@@ -340,15 +355,11 @@ class Triplets(Batches):
         self.start_epoch(0, self.batch_sizes[0])
 
     def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        count = len(self.pairs)
-        orders = [
-            rng.permutation(count) if self.shuffle else np.arange(count) for _ in range(self.passes)
-        ]
-        draws: dict[str, np.ndarray] = {"pair": np.concatenate(orders)}
+        order = self._order(rng, len(self.pairs))
+        draws = {"pair": order}
         if self.irrelevant:
-            draws["irrelevant"] = np.concatenate(
-                [self._draw_irrelevant(rng)[order] for order in orders]
-            )
+            passes = np.split(order, self.passes)
+            draws["irrelevant"] = np.concatenate([self._draw_irrelevant(rng)[p] for p in passes])
         if self.mirror:
             draws["flipped"] = rng.random(self.num_examples) < 0.5
         return draws
@@ -370,116 +381,9 @@ class Triplets(Batches):
             candidates = self.pairs.sources if self.reverse else self.pairs.targets
             batch["irrelevant"] = candidates[draws["irrelevant"]]
         flipped = draws.get("flipped")
-        batch = {key: _to_float(pixels, flipped) for key, pixels in batch.items()}
+        batch = {key: self._to_float(pixels, flipped) for key, pixels in batch.items()}
         batch["product_id"] = self.pairs.product_id[target_rows]
         return batch
 
 
-def triplets(
-    pairs: PairSet, batch_size: int | Sequence[int] = 128, seed: int = 0, **options: Any
-) -> Triplets:
-    """The batches of one split; `options` are the keyword arguments of `Triplets`."""
-    return Triplets(pairs, batch_size, seed, **options)
-
-
-class Unpaired(Batches):
-    """Batches for `model.fit` of two domains whose images do not belong together.
-
-    A batch is a dict of arrays, of which row i of the one has nothing to do with row i of the
-    other:
-
-    | key | |
-    | --- | --- |
-    | `source` | float32 `(batch, size, size, 3)` in [-1, 1], images of the first domain |
-    | `target` | the same shape, images of the second domain |
-
-    An epoch goes once through the larger domain. The smaller one is repeated, each time in another
-    order. Orders and mirroring are a function of `(seed, epoch)` alone; `Batches` says how `fit`
-    goes through them.
-
-    Args:
-        domains: the images of one split.
-        batch_size: images of each domain in a batch, at least 1; or all sizes that `start_epoch`
-            may set, the first of which is set now.
-        seed: makes every draw reproducible.
-        shuffle: whether to permute the images of each domain, anew every epoch.
-        drop_remainder: whether to leave out the last batch where it is smaller.
-        reverse: whether to exchange the domains.
-        mirror: whether to flip each image left to right with probability 1/2, independently of
-            all others.
-        passes: how often an epoch goes through the larger domain.
-
-    Raises:
-        ValueError: if the larger domain has fewer images than one whole batch, or less than one
-            pass.
-
-    Example:
-    ```python
-    domains = data.load_domains("photos", "paintings", image_size=64)
-    train = data.unpaired(domains["train"], batch_size=200)
-    model.fit(train, epochs=30, shuffle=False)
-    ```
-    """
-
-    def __init__(
-        self,
-        domains: DomainSet,
-        batch_size: int | Sequence[int] = 200,
-        seed: int = 0,
-        *,
-        shuffle: bool = True,
-        drop_remainder: bool = True,
-        reverse: bool = False,
-        mirror: bool = False,
-        passes: int = 1,
-    ) -> None:
-        super().__init__(
-            len(domains),
-            "images of the larger domain",
-            batch_size,
-            seed,
-            drop_remainder=drop_remainder,
-            passes=passes,
-        )
-        self.domains = domains
-        self.shuffle = shuffle
-        self.reverse = reverse
-        self.mirror = mirror
-        ordered = domains.exchanged() if reverse else domains
-        self._images = {"source": ordered.sources, "target": ordered.targets}
-        self.start_epoch(0, self.batch_sizes[0])
-
-    def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        draws = {key: self._order(rng, len(pixels)) for key, pixels in self._images.items()}
-        if self.mirror:
-            for key in self._images:
-                draws[f"flipped_{key}"] = rng.random(self.num_examples) < 0.5
-        return draws
-
-    def _order(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Rows of a domain of `count` images: all of them, and again, as far as an epoch goes."""
-        orders = [
-            rng.permutation(count) if self.shuffle else np.arange(count)
-            for _ in range(-(-self.num_examples // count))
-        ]
-        return np.concatenate(orders)[: self.num_examples]
-
-    def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {
-            key: _to_float(pixels[draws[key]], draws.get(f"flipped_{key}"))
-            for key, pixels in self._images.items()
-        }
-
-
-def unpaired(
-    domains: DomainSet, batch_size: int | Sequence[int] = 200, seed: int = 0, **options: Any
-) -> Unpaired:
-    """The batches of one split; `options` are the keyword arguments of `Unpaired`."""
-    return Unpaired(domains, batch_size, seed, **options)
-
-
-def _to_float(pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
-    """Images in [-1, 1], some of them flipped left to right; `pixels` is changed."""
-    if flipped is not None:
-        pixels[flipped] = pixels[flipped, :, ::-1]
-    return images.to_float(pixels)
+triplets = Triplets  # reads well as `data.triplets(...)`

@@ -26,7 +26,7 @@ def cutter(
 
     Args:
         path: the file; None takes all images whole.
-        names: of each image its path and its path within the folder, with `/` between folders.
+        names: the path of each image -> its path within the folder, with `/` between folders.
         where: the folder, for messages.
 
     Returns:
@@ -36,7 +36,7 @@ def cutter(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such object, or an entry is of no image or of several.
+        ValueError: the file has another layout, or an entry fits no image or several.
     """
     boxes: dict[str, tuple[str, list[int]]] = {}
     if path is not None:

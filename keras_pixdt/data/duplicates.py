@@ -25,7 +25,7 @@ MAX_MEAN_LEVELS = 3
 
 _NOISE_LEVELS = 2
 _CELLS = 16 * 16 * 3
-# Four bands of 16 bits: of two hashes that differ in at most 3 bits, one band is equal.
+# Four bands of 16 bits: two hashes that differ in at most 3 bits have an equal band.
 _BANDS = MAX_HASH_BITS + 1
 _BAND_BITS = 64 // _BANDS
 # Candidate pairs that are compared at once; bounds the memory.
@@ -70,7 +70,7 @@ def group_products(
     """Groups the products that share an image.
 
     Args:
-        signatures: of all images, of garments and persons alike.
+        signatures: the signatures of all images, garments and persons.
         product_row: int `(images,)`, the row of `product_id` that each image belongs to.
         product_id: int64 `(products,)`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 import shutil
@@ -11,19 +12,26 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from concurrent import futures
 from typing import BinaryIO, cast
 
 import numpy as np
 from absl import logging
 
-from keras_pixdt.data import images
+from keras_pixdt.data import duplicates, images
 
+# What Pillow reads of the formats that cameras, phones and shops use.
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 MAX_UNREADABLE = 0.01
 HIDDEN = "hidden_file"
+NO_IMAGE = "no_image_by_its_name"
 UNREADABLE = "unreadable"
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _EXAMPLES = 5
+_CHUNK = 1024  # images decoded at once; bounds the memory
+
+File = tuple[str, Callable[[], bytes]]  # its name, and what returns its bytes
 
 
 class Skipped:
@@ -40,6 +48,11 @@ class Skipped:
         if len(examples) < _EXAMPLES:
             examples.append(name)
 
+    def log(self, path: str) -> None:
+        """Logs one warning about the folder or the archive at `path`, if anything was left out."""
+        if self.counts:
+            logging.warning("%s: left out %s", path, self)
+
     def __str__(self) -> str:
         """One line: `2 wrong_name (notes.txt, a.jpg), 1 unreadable (...)`."""
         return ", ".join(
@@ -55,13 +68,18 @@ def is_hidden(name: str) -> bool:
     return base.startswith(".") or "__MACOSX" in folder.split("/")
 
 
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as that of an image."""
+    return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
 def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray, bytes] | None:
     """Reads an image; where that fails, the log says why.
 
     Args:
         read: returns the bytes of the file.
-        name: of the file.
-        path: of the folder or the archive, for the log.
+        name: the file's name.
+        path: the folder or the archive, for the log.
 
     Returns:
         The image, uint8 `(height, width, 3)`, and the bytes; None if it cannot be read.
@@ -75,36 +93,80 @@ def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray,
         return None
 
 
-def skip_unreadable(bad: list[str], total: int, skipped: Skipped, path: str) -> None:
-    """Counts the images that could not be read.
+def decode_all(
+    found: Iterable[File],
+    use: Callable[[int, str, np.ndarray], None],
+    path: str,
+    skipped: Skipped,
+) -> list[duplicates.Signature | None]:
+    """Decodes images by one thread per core.
 
     Args:
-        bad: their names.
-        total: images that were to be read.
-        skipped: where they are counted.
-        path: of the folder or the archive, for the message.
+        found: the files of the images.
+        use: gets the position, the name and the pixels, uint8 `(height, width, 3)`, of each image
+            that can be read, on any thread.
+        path: the folder or the archive, for messages.
+        skipped: where the images are counted that cannot be read.
+
+    Returns:
+        The signature of each image; None if it cannot be read.
 
     Raises:
-        ValueError: if they are more than 1%.
+        ValueError: if more than 1% cannot be read.
     """
-    for name in bad:
-        skipped.add(UNREADABLE, name)
-    if len(bad) > MAX_UNREADABLE * total:
+    signatures: list[duplicates.Signature | None] = []
+    bad: list[str] = []
+
+    def read(item: tuple[int, File]) -> tuple[str, duplicates.Signature | None]:
+        row, (name, content_of) = item
+        decoded = decode(content_of, name, path)
+        if decoded is None:
+            return name, None
+        use(row, name, decoded[0])
+        return name, duplicates.signature(*decoded)
+
+    items = enumerate(found)
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        while chunk := list(itertools.islice(items, _CHUNK)):
+            for name, signature in pool.map(read, chunk):
+                signatures.append(signature)
+                if signature is None:
+                    skipped.add(UNREADABLE, name)
+                    bad.append(name)
+    if len(bad) > MAX_UNREADABLE * len(signatures):
         more = ", ..." if bad[_EXAMPLES:] else ""
         raise ValueError(
-            f"{len(bad)} of {total} images in {path} cannot be read, more than "
+            f"{len(bad)} of {len(signatures)} images in {path} cannot be read, more than "
             f"{MAX_UNREADABLE:.0%}: {', '.join(bad[:_EXAMPLES])}{more}. "
             "The log says why for each. Copy or download the data again, or remove these files."
         )
+    return signatures
 
 
 class Files:
     """The files of a folder: their names, and the bytes of each, from any thread."""
 
-    def __init__(self, names: Iterable[str], read: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        read: Callable[[str], bytes],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self.names = sorted(names)
         self.read = read
-        self._close: Callable[[], None] = lambda: None
+        self._close = close
+
+    def images(self, skipped: Skipped) -> list[str]:
+        """The names of images; all other files are counted in `skipped`."""
+        listed = []
+        for name in self.names:
+            if is_hidden(name):
+                skipped.add(HIDDEN, name)
+            elif not is_image(name):
+                skipped.add(NO_IMAGE, name)
+            else:
+                listed.append(name)
+        return listed
 
     def __enter__(self) -> Files:
         return self
@@ -160,9 +222,8 @@ def _is_archive(name: str) -> bool:
 
 def _open_zip(path: pathlib.Path) -> Files:
     archive = zipfile.ZipFile(path)
-    files = Files((info.filename for info in archive.infolist() if not info.is_dir()), archive.read)
-    files._close = archive.close
-    return files
+    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    return Files(names, archive.read, archive.close)
 
 
 def _open_tar(path: pathlib.Path) -> Files:
@@ -189,6 +250,4 @@ def _open_tar(path: pathlib.Path) -> Files:
             stream.seek(offset)
             return stream.read(size)
 
-    files = Files(place, read)
-    files._close = stream.close
-    return files
+    return Files(place, read, stream.close)

@@ -84,72 +84,23 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: int, how: str = "letterbox") -> np.ndarray:
-    """Makes an image a square, by bicubic interpolation, in one of two ways.
-
-    Those of a square image are the same.
+    """Makes an image a square by bicubic interpolation.
 
     Args:
         image: uint8 `(height, width, 3)`.
         size: side of the square in pixels, at least 1.
-        how: "letterbox" keeps the aspect and fills up with white, "stretch" does not.
+        how: "letterbox" fits the image into a white square: its longer side becomes `size`, its
+            aspect is kept, it is centred. "stretch" makes both sides `size`, whatever the aspect.
+            A square image becomes the same either way.
 
     Returns:
-        uint8 `(size, size, 3)`. An image that is already of this shape is returned as it is.
+        uint8 `(size, size, 3)`. An image that already has this shape is returned as it is.
 
     Raises:
-        ValueError: if `image` is not uint8 RGB, `size` is below 1, or `how` is none of the two.
+        ValueError: `image` is not uint8 RGB, `size` is below 1, or `how` is neither of the two.
     """
     if how not in RESIZES:
         raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: {how!r}")
-    return stretch(image, size) if how == "stretch" else letterbox(image, size)
-
-
-def letterbox(image: np.ndarray, size: int) -> np.ndarray:
-    """Fits an image into a white square: longer side to `size`, aspect kept, centred.
-
-    Args:
-        image: uint8 `(height, width, 3)`.
-        size: side of the square in pixels, at least 1.
-
-    Returns:
-        uint8 `(size, size, 3)`. An image that is already of this shape is returned as it is.
-
-    Raises:
-        ValueError: if `image` is not uint8 RGB or `size` is below 1.
-    """
-    _check_resizable(image, size)
-    height, width = image.shape[:2]
-    if height == width == size:
-        return image
-    scale = size / max(height, width)
-    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-    resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC)
-    square = np.full((size, size, 3), WHITE, np.uint8)
-    top, left = (size - new_height) // 2, (size - new_width) // 2
-    square[top : top + new_height, left : left + new_width] = np.asarray(resized)
-    return square
-
-
-def stretch(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes both sides of an image to `size`, whatever its aspect.
-
-    Args:
-        image: uint8 `(height, width, 3)`.
-        size: side of the square in pixels, at least 1.
-
-    Returns:
-        uint8 `(size, size, 3)`. An image that is already of this shape is returned as it is.
-
-    Raises:
-        ValueError: if `image` is not uint8 RGB or `size` is below 1.
-    """
-    _check_resizable(image, size)
-    if image.shape[:2] == (size, size):
-        return image
-    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
-
-
-def _check_resizable(image: np.ndarray, size: int) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             "`image` must be uint8 of shape (height, width, 3); read_image() returns that. "
@@ -157,6 +108,28 @@ def _check_resizable(image: np.ndarray, size: int) -> None:
         )
     if size < 1:
         raise ValueError(f"`size` must be at least 1 pixel. Received: {size}")
+    height, width = image.shape[:2]
+    if height == width == size:
+        return image
+    new_height = new_width = size
+    if how == "letterbox":
+        scale = size / max(height, width)
+        new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC)
+    square = np.full((size, size, 3), WHITE, np.uint8)
+    top, left = (size - new_height) // 2, (size - new_width) // 2
+    square[top : top + new_height, left : left + new_width] = np.asarray(resized)
+    return square
+
+
+def letterbox(image: np.ndarray, size: int) -> np.ndarray:
+    """Fits an image into a white square, as `resize(image, size, "letterbox")` does."""
+    return resize(image, size, "letterbox")
+
+
+def stretch(image: np.ndarray, size: int) -> np.ndarray:
+    """Resizes both sides of an image to `size`, as `resize(image, size, "stretch")` does."""
+    return resize(image, size, "stretch")
 
 
 def to_float(images: np.ndarray) -> np.ndarray:

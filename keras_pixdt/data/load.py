@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 from absl import logging
 
-from keras_pixdt.data import duplicates, images, lookbook
+from keras_pixdt.data import duplicates
 from keras_pixdt.data.files import Skipped
 from keras_pixdt.data.pairs import PairSet, allocate
-from keras_pixdt.data.splits import SCHEMES, split_groups
+from keras_pixdt.data.readers import lookbook
+from keras_pixdt.data.readers.tfds import TFDS, read_pairs
+from keras_pixdt.data.splits import split_groups
 
 NUM_PRODUCTS = 1600
-TFDS = "tfds:"
 
 
 def load_pairs(
@@ -37,9 +37,9 @@ def load_pairs(
         splits: `"yoo2016"` (the default: train, validation, test of 90/5/5) or `"kwon2019"`
             (train, test of 90/10, no validation). Leave it out for TFDS data, which is split
             already; there the config says how.
-        seed: of `"rendered"`, which products are drawn.
-        num_products: of `"rendered"`, how many.
-        data_dir: of `"tfds:..."`, where it was prepared; by default `~/tensorflow_datasets`.
+        seed: which products `"rendered"` draws.
+        num_products: how many products `"rendered"` draws.
+        data_dir: where `"tfds:..."` was prepared; by default `~/tensorflow_datasets`.
         resize: how images of other shapes are made square: "letterbox" keeps their aspect and
             fills up with white, "stretch" does not. TFDS data were made square when they were
             built; there it must be what their config says.
@@ -67,7 +67,7 @@ def load_pairs(
                 f"{name} was split when it was built. Leave `splits` out, and choose the config "
                 f"by its splits (pairs64, pairs64_kwon2019). Received: splits={splits!r}"
             )
-        loaded = _load_tfds(name[len(TFDS) :], image_size, data_dir, resize)
+        loaded = read_pairs(name[len(TFDS) :], image_size, resize, data_dir)
     else:
         if name == "rendered":
             book = render_lookbook(num_products, image_size, seed)
@@ -129,86 +129,3 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
     source_id = np.arange(len(sources)) + target_index + 1
     target_id = np.cumsum([0, *views[:-1]]) + np.arange(num_products)
     return lookbook.LookBook(pairs, source_id, target_id, Skipped())
-
-
-def open_tfds(name: str, data_dir: str | os.PathLike[str] | None, command: str) -> Any:
-    """Opens a prepared TFDS set.
-
-    Args:
-        name: of the set, with its config.
-        data_dir: where it was prepared; None is TFDS' default.
-        command: what prepares it.
-
-    Returns:
-        Its `tfds.core.DatasetBuilder`.
-
-    Raises:
-        FileNotFoundError: if it is not prepared.
-    """
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        prepared = bool(builder.info.splits)
-    except tfds.core.DatasetNotFoundError:
-        prepared = False
-    if not prepared:
-        raise FileNotFoundError(
-            f"TFDS has not prepared {name!r} in {data_dir or 'its default folder'}. Build it with "
-            f"`{command}`, and pass the same data_dir."
-        )
-    return builder
-
-
-def _load_tfds(name: str, image_size: int, data_dir: str | None, resize: str) -> dict[str, PairSet]:
-    builder = open_tfds(name, data_dir, f"tfds build {name} --imports tfds_lookbook")
-    _check_resize(builder, resize)
-    # TFDS lists them by the alphabet.
-    splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
-    return {split: _read_tfds(builder, split, image_size, resize) for split in splits}
-
-
-def _check_resize(builder, resize: str) -> None:
-    """Refuses a set whose images were made square in the other way."""
-    # What was built before there were two ways does not say: it was letterboxed. Drawings are
-    # square, whatever is asked for.
-    prepared = (builder.info.metadata or {}).get("resize", images.RESIZES[0])
-    if prepared in (None, resize) or (builder.info.config_name or "").startswith("rendered"):
-        return
-    raise ValueError(
-        f"`resize` must be {prepared!r} for {TFDS}{builder.info.full_name}, whose images were made "
-        f"square so when it was built. Received: {resize!r}. Take that (pixdt train --set "
-        f"resize={prepared}), or data that were built the other way: pairs256 is letterboxed, "
-        "pairs256_kwon2019 stretched since its version 2.0.0."
-    )
-
-
-def _read_tfds(builder, split: str, image_size: int, resize: str) -> PairSet:
-    import tensorflow_datasets as tfds
-
-    # Every example repeats its product image: it is decoded once per product.
-    examples = builder.as_dataset(split=split, decoders={"target": tfds.decode.SkipDecoding()})
-    sources = allocate((builder.info.splits[split].num_examples, image_size, image_size, 3))
-    targets, product_id, group_id, attributes = [], [], [], []
-    row_of: dict[int, int] = {}
-    target_index = np.empty(len(sources), np.int64)
-    for index, example in enumerate(tfds.as_numpy(examples)):
-        product = int(example["product_id"])
-        if product not in row_of:
-            row_of[product] = len(row_of)
-            product_id.append(product)
-            group_id.append(int(example["group_id"]))
-            attributes.append(
-                {key: example[key].decode() for key in lookbook.ATTRIBUTES if example.get(key)}
-            )
-            targets.append(images.resize(images.read_image(example["target"]), image_size, resize))
-        target_index[index] = row_of[product]
-        sources[index] = images.resize(example["source"], image_size, resize)
-    return PairSet(
-        sources=sources,
-        targets=np.stack(targets),
-        target_index=target_index,
-        product_id=np.array(product_id, np.int64),
-        group_id=np.array(group_id, np.int64),
-        attributes=tuple(attributes) if any(attributes) else (),
-    )

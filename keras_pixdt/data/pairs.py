@@ -54,13 +54,21 @@ def check_images(sources: np.ndarray, targets: np.ndarray) -> None:
         )
 
 
+def _check_rows(name: str, index: np.ndarray, count: int, of: str) -> None:
+    if len(index) and not 0 <= index.min() <= index.max() < count:
+        raise ValueError(
+            f"`{name}` must be in [0, {count}), the rows of `{of}`. "
+            f"Received values from {index.min()} to {index.max()}"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What class each image of a domain is of.
+    """The class of each image of a domain.
 
     Attributes:
         index: int64 `(n,)`, the class of each image, a row of `names`.
-        names: of the classes. All splits of a data set have the same.
+        names: names of the classes; they are the same in all splits of a data set.
 
     Raises:
         ValueError: if these do not fit together, there are no names, or two are equal.
@@ -75,20 +83,15 @@ class Labels:
             raise ValueError(
                 f"`names` must be one or more different names of classes. Received: {self.names}"
             )
-        index = self.index
-        if index.ndim != 1 or index.dtype != np.int64:
+        if self.index.ndim != 1 or self.index.dtype != np.int64:
             raise ValueError(
                 "`index` must be int64 of shape (count,). "
-                f"Received: {index.dtype} of shape {index.shape}"
+                f"Received: {self.index.dtype} of shape {self.index.shape}"
             )
-        if len(index) and not 0 <= index.min() <= index.max() < len(self.names):
-            raise ValueError(
-                f"`index` must be in [0, {len(self.names)}), the rows of `names`. "
-                f"Received values from {index.min()} to {index.max()}"
-            )
+        _check_rows("index", self.index, len(self.names), "names")
 
     def select(self, rows: np.ndarray) -> Labels:
-        """Those of some images, as indices or as a boolean mask; the names stay."""
+        """The labels of some images, given as indices or as a boolean mask; the names stay."""
         return Labels(self.index[rows], self.names)
 
 
@@ -101,11 +104,11 @@ class DomainSet:
     Attributes:
         sources: uint8 `(n, size, size, 3)`, images of the first domain.
         targets: uint8 `(m, size, size, 3)`, images of the second domain.
-        source_labels: of the `n` images of the first domain, where they are known.
-        target_labels: of the `m` images of the second domain, where they are known.
+        source_labels: labels of the first domain's `n` images, if they are known.
+        target_labels: labels of the second domain's `m` images, if they are known.
 
     Raises:
-        ValueError: if these are not such images, a domain has none, or has not one label for each.
+        ValueError: the images have another shape, or a domain has no images, or not one label each.
     """
 
     sources: np.ndarray
@@ -189,12 +192,7 @@ class PairSet:
                     f"`{name}` must be int64 of shape ({length},). "
                     f"Received: {array.dtype} of shape {array.shape}"
                 )
-        index = self.target_index
-        if len(index) and not 0 <= index.min() <= index.max() < products:
-            raise ValueError(
-                f"`target_index` must be in [0, {products}), the rows of `targets`. "
-                f"Received values from {index.min()} to {index.max()}"
-            )
+        _check_rows("target_index", self.target_index, products, "targets")
         if len(np.unique(self.product_id)) != products:
             raise ValueError("`product_id` must be unique: one target per product.")
         if self.attributes and len(self.attributes) != products:

@@ -1,4 +1,4 @@
-"""Digits of two domains, drawn from a seed: as MNIST's look, and as SVHN's.
+"""Digits of two domains, drawn from a seed: one looks like MNIST, one like SVHN.
 
 They stand in for the data sets of Taigman et al. 2017, Sec. 5.1, where these are not available.
 Both domains show the same ten digits; "handwritten" ones are white strokes on black, "street" ones
@@ -28,7 +28,7 @@ CLASSES = tuple("0123456789")
 IMAGE_SIZE = 32  # px
 
 _CONTENT_PX = 20  # of the longer side, as MNIST's: centred in 28, which is centred in 32
-_SCALE = 3  # pixels are drawn so many times larger, and averaged
+_SCALE = 3  # digits are drawn this many times larger, then averaged
 _CURVE_POINTS = 8  # between two points of a stroke
 
 Stroke = tuple[tuple[float, float], ...]
@@ -98,12 +98,12 @@ _STROKES: tuple[tuple[tuple[Stroke, ...], ...], ...] = (
 
 
 def draw(kind: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draws digits, all ten alike probable.
+    """Draws digits; all ten are equally probable.
 
     Args:
         kind: "handwritten" or "street".
         count: how many; those of a smaller count are the first of a larger one.
-        seed: of the digits; other seeds give other ones.
+        seed: which digits are drawn.
 
     Returns:
         uint8 (count, 32, 32, 3), and what they show, int64 (count,).
@@ -242,7 +242,7 @@ def _street(rng: np.random.Generator, digit: int) -> np.ndarray:
 
 
 def _colors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Of the ground and of the digits, (3,) each; many are near to gray, as streets are."""
+    """Colours of the ground and of the digits, (3,) each; many are near gray, as streets are."""
     while True:
         grays = rng.uniform(20, 235, 2)
         behind, color = (np.clip(gray + rng.normal(0, 30, 3), 0, 255) for gray in grays)

@@ -182,10 +182,11 @@ class _Patches(keras.utils.PyDataset):
         images = self.images[rng.choice(self.rows, self.batch_size)]
         low, high = shrink(images, self.factor, self.size)
         corners = rng.integers(0, low.shape[1] - self.low_px + 1, (self.batch_size, 2))
-        return tuple(
+        small, large = (
             data.to_float(_cut(images, scale * corners, scale * self.low_px))
             for images, scale in ((low, 1), (high, self.factor))
         )
+        return small, large
 
 
 def _cut(images: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:

@@ -3,7 +3,8 @@
 Yoo et al. 2016 (Pixel-Level Domain Transfer, Section 5.5) report RMSE and "C-SSIM", SSIM averaged
 over the colour channels; Kwon et al. 2019 (Section 4) report RMSE and the SSIM of grayscale
 images. SSIM is the one of Wang et al. 2004 (Image Quality Assessment: From Error Visibility to
-Structural Similarity): an 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03.
+Structural Similarity): an 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03. It is written
+out because `keras.ops.image.ssim` of Keras 3.15 is up to 2e-4 off on plain white, in float32.
 
 All images here are `(batch, height, width, 3)` in [-1, 1], as the models give them; all scores
 are on the [0, 1] scale of the papers and are computed in float32, whatever the compute dtype.
@@ -24,16 +25,7 @@ _LUMINANCE = (0.2125, 0.7154, 0.0721)
 
 
 def _checked(a, b, smallest: int = 1):
-    """Both images in float32, once their static shapes are known to be comparable.
-
-    Args:
-        a: images `(batch, height, width, 3)`.
-        b: images of the same shape.
-        smallest: the least height and width that the score is defined for.
-
-    Returns:
-        `a` and `b` in float32.
-    """
+    """Both images in float32, once they are known to be RGB, alike, and of `smallest` pixels."""
     a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
     shapes = tuple(a.shape), tuple(b.shape)
     for shape in shapes:
@@ -109,17 +101,7 @@ def ssim(a, b):
 def color_ssim(a, b):
     """Structural similarity of each image pair, averaged over the colour channels ("C-SSIM").
 
-    Yoo et al. 2016, Section 5.5. See `ssim` for the window.
-
-    Args:
-        a: images `(batch, height, width, 3)` in [-1, 1], 11x11 pixels or more.
-        b: images of the same shape.
-
-    Returns:
-        float32 `(batch,)`, 1 for equal images, at least -1.
-
-    Raises:
-        ValueError: the shapes differ, are not RGB images, or are smaller than the window.
+    Yoo et al. 2016, Section 5.5. Window, arguments, result and errors are those of `ssim`.
     """
     return _structural_similarity(*_checked(a, b, smallest=_WINDOW))
 
@@ -165,6 +147,10 @@ def _gaussian_mean(x):
 class _ImageMean(keras.metrics.MeanMetricWrapper):
     """The mean over images of one of the functions above."""
 
+    def __init__(self, fn, direction, name, dtype):
+        super().__init__(fn=fn, name=name, dtype=dtype)
+        self._direction = direction
+
     def get_config(self):
         return {"name": self.name, "dtype": self.dtype}
 
@@ -191,39 +177,26 @@ class RootMeanSquaredError(_ImageMean):
     """
 
     def __init__(self, name="rmse", dtype=None):
-        super().__init__(fn=rmse, name=name, dtype=dtype)
-        self._direction = "down"
+        super().__init__(rmse, "down", name, dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_pixdt")
 class SSIM(_ImageMean):
     """Mean over images of `ssim`, of grayscale images (Kwon et al. 2019; Wang et al. 2004).
 
-    `update_state(y_true, y_pred, sample_weight=None)` takes images `(batch, height, width, 3)`
-    in [-1, 1], 11x11 pixels or more, and one weight per image, `(batch,)`.
-
-    Args:
-        name: name of the metric.
-        dtype: dtype of the accumulated mean; float32 also under a mixed precision policy.
+    It is used as `RootMeanSquaredError` is, with images of 11x11 pixels or more.
     """
 
     def __init__(self, name="ssim", dtype=None):
-        super().__init__(fn=ssim, name=name, dtype=dtype)
-        self._direction = "up"
+        super().__init__(ssim, "up", name, dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_pixdt")
 class ColorSSIM(_ImageMean):
     """Mean over images of `color_ssim`, the C-SSIM of Yoo et al. 2016, Section 5.5.
 
-    `update_state(y_true, y_pred, sample_weight=None)` takes images `(batch, height, width, 3)`
-    in [-1, 1], 11x11 pixels or more, and one weight per image, `(batch,)`.
-
-    Args:
-        name: name of the metric.
-        dtype: dtype of the accumulated mean; float32 also under a mixed precision policy.
+    It is used as `RootMeanSquaredError` is, with images of 11x11 pixels or more.
     """
 
     def __init__(self, name="c_ssim", dtype=None):
-        super().__init__(fn=color_ssim, name=name, dtype=dtype)
-        self._direction = "up"
+        super().__init__(color_ssim, "up", name, dtype)

@@ -40,7 +40,7 @@ from absl import logging
 
 from keras_pixdt import data, presets, search
 from keras_pixdt.data import files
-from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
+from keras_pixdt.data.files import IMAGE_SUFFIXES, NO_IMAGE
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import retrieval, standard_error
 from keras_pixdt.reproduce import OUT, common, environment, pictures, settings

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from keras_pixdt.data.domains import IMAGE_SUFFIXES
-from keras_pixdt.data.files import Skipped, open_files
+from keras_pixdt.data.files import IMAGE_SUFFIXES, Skipped, open_files
 from keras_pixdt.data.images import RESIZES
 from keras_pixdt.search import embedding, exact, index_file, ingest
 from keras_pixdt.search.approximate import ApproximateSearch

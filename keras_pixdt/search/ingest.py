@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from keras_pixdt.data.domains import IMAGE_SUFFIXES, NO_IMAGE
-from keras_pixdt.data.files import HIDDEN, UNREADABLE, Files, Skipped, decode, is_hidden
+from keras_pixdt.data.files import (
+    HIDDEN,
+    IMAGE_SUFFIXES,
+    NO_IMAGE,
+    UNREADABLE,
+    Files,
+    Skipped,
+    decode,
+    is_hidden,
+)
 from keras_pixdt.data.images import letterbox, resize
 from keras_pixdt.search.embedding import BATCH, embed
 from keras_pixdt.search.index_file import DIGEST_BYTES, Blobs, Rows, Settings, no_rows

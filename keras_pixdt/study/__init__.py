@@ -2,13 +2,4 @@
 
 from keras_pixdt._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "keras_pixdt.study.agreement": ["krippendorff_alpha"],
-        "keras_pixdt.study.creation": ["create", "parse_methods"],
-        "keras_pixdt.study.page": ["write_study"],
-        "keras_pixdt.study.protocols": ["PROTOCOLS"],
-        "keras_pixdt.study.scoring": ["score", "table"],
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,24 +1,5 @@
 """Runs: build, fit, keep, score."""
 
-from keras_pixdt import _lazy
+from keras_pixdt._lazy import attach
 
-__getattr__, __dir__, __all__ = _lazy.attach(
-    __name__,
-    {
-        "keras_pixdt.judges.attributes": ["attribute_scores", "train_attribute_classifier"],
-        "keras_pixdt.training.callbacks": [
-            "AveragedWeights",
-            "ImageGrid",
-            "PlayerDivergedError",
-            "StopOnDivergence",
-        ],
-        "keras_pixdt.training.checkpoint": ["Checkpoint"],
-        "keras_pixdt.judges.classifier": ["train_classifier"],
-        "keras_pixdt.training.devices": ["Distribution", "WorkerLostError"],
-        "keras_pixdt.training.evaluation": ["evaluate"],
-        "keras_pixdt.training.run": ["Run", "load_run", "train"],
-        "keras_pixdt.training.schedule": ["Progress", "Schedule"],
-        "keras_pixdt.judges.upscaler": ["train_upscaler"],
-    },
-    subpackages=["devices"],
-)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

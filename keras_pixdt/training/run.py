@@ -681,8 +681,8 @@ def _domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, Dom
 
 def _batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
     """What the preset is trained on."""
-    options = {"mirror": preset.mirror, "passes": preset.passes}
-    if not preset.paired:
+    options: dict[str, Any] = {"mirror": preset.mirror, "passes": preset.passes}
+    if isinstance(part, DomainSet):
         return data_module.unpaired(part, preset.batch_sizes, seed, **options)
     options |= {"irrelevant": preset.irrelevant_pairs, "reverse": preset.reverse}
     return data_module.triplets(part, preset.batch_sizes, seed, **options)

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import data
-from keras_pixdt.data import domains, pairs
+from keras_pixdt.data import pairs
+from keras_pixdt.data.edges import STRONG, WEAK
+from keras_pixdt.data.readers import domain as domain_reader
 
 
 def photo(seed: int, width: int = 24, height: int = 32) -> Image.Image:
@@ -113,7 +115,7 @@ def test_crops_that_fit_no_image_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`target_crop` is of a second domain.*Received: .*json"):
         data.load_domains(a, edges=True, image_size=16, target_crop=crops)
     for name in ("digits.npz", "tfds:svhn_cropped"):
-        with pytest.raises(ValueError, match=f"folder or an archive, and {name} is none"):
+        with pytest.raises(ValueError, match=f"folder or an archive, and {name} is neither"):
             data.load_domains(a, name, 16, target_crop=crops)
 
 
@@ -213,7 +215,7 @@ def test_errors_name_the_domain_and_the_fix(tmp_path):
 def test_edges_are_thin_lines_where_the_gray_level_jumps():
     square = np.full((32, 32, 3), 200, np.uint8)
     square[8:24, 10:20] = 30
-    black = (domains.draw_edges(square) == 0).all(axis=2)
+    black = (data.draw_edges(square) == 0).all(axis=2)
     rows, columns = np.nonzero(black)
     # A line within a pixel of the outline, of one pixel: so many as the outline is long, or less
     # by the corners that the blur rounds.
@@ -234,16 +236,16 @@ def test_edges_are_of_strong_ones_and_of_what_is_connected_with_them():
     faded = 100 + (step - 100) * fade
     faded[30:36, 5:8] = 112  # as weak as the end of it, and alone
     photo_of = np.repeat(faded.astype(np.uint8)[..., None], 3, axis=2)
-    black = (domains.draw_edges(photo_of) == 0).all(axis=2)
+    black = (data.draw_edges(photo_of) == 0).all(axis=2)
     long = black[:, 17:23].any(axis=1)
-    strong, weak = (int(np.ceil(39 * (1 - share))) for share in (domains.STRONG, domains.WEAK))
+    strong, weak = (int(np.ceil(39 * (1 - share))) for share in (STRONG, WEAK))
     assert long[:strong].all()
     assert long[: weak - 1].all() and not long[weak + 1 :].any()
     assert not black[:, :15].any()
 
 
 def test_a_photo_without_edges_has_none():
-    assert (domains.draw_edges(np.full((9, 12, 3), 70, np.uint8)) == 255).all()
+    assert (data.draw_edges(np.full((9, 12, 3), 70, np.uint8)) == 255).all()
 
 
 def test_edges_of_one_half_and_photos_of_the_other(tmp_path):
@@ -259,7 +261,7 @@ def test_edges_of_one_half_and_photos_of_the_other(tmp_path):
 
     def edges_of(image):
         drawn = np.full_like(image, 255)
-        drawn[:, 4:28] = domains.draw_edges(np.ascontiguousarray(image[:, 4:28]))
+        drawn[:, 4:28] = data.draw_edges(np.ascontiguousarray(image[:, 4:28]))
         return drawn
 
     # No photo of the second domain, nor the copy of one, has its edges in the first.
@@ -402,7 +404,7 @@ def test_edges_and_the_photos_of_the_other_half_have_labels(tmp_path):
     for image, name in expected.items():
         pixels = np.frombuffer(image, np.uint8).reshape(16, 16, 3)
         drawn = np.full_like(pixels, 255)
-        drawn[:, 2:14] = domains.draw_edges(pixels[:, 2:14])  # without the bars beside 24x32
+        drawn[:, 2:14] = data.draw_edges(pixels[:, 2:14])  # without the bars beside 24x32
         names[drawn.tobytes()] = name
     for domain in data.load_domains(tmp_path / "a", image_size=16, edges=True).values():
         assert classes_of(domain.targets, domain.target_labels).items() <= expected.items()
@@ -513,7 +515,7 @@ def test_images_with_splits_of_their_own_are_in_memory_once(tmp_path, monkeypatc
         allocated.append(shape)
         return np.zeros(shape, np.uint8)
 
-    for module in (pairs, domains):
+    for module in (pairs, domain_reader):
         monkeypatch.setattr(module, "allocate", allocate)
     data.load_domains(path, write_npz(tmp_path / "rgb.npz", digits(size=16)), 16)
     assert allocated == [(12, 16, 16, 3), (5, 16, 16, 3)]  # of the gray ones, for their channels
@@ -545,14 +547,14 @@ def test_edges_of_an_npz_file_are_those_of_half_of_its_training_images(tmp_path)
     path = write_npz(tmp_path / "d.npz", arrays)
     loaded = data.load_domains(path, image_size=16, edges=True)
     train, test = loaded["train"], loaded["test"]
-    edges = [domains.draw_edges(image).tobytes() for image in arrays["x_train"]]
+    edges = [data.draw_edges(image).tobytes() for image in arrays["x_train"]]
     drawn = {edges.index(image.tobytes()) for image in train.sources}
     beside = {[x.tobytes() for x in arrays["x_train"]].index(x.tobytes()) for x in train.targets}
     assert (len(drawn), len(beside)) == (6, 7) and drawn | beside == {*range(13)}
     for rows, labels in ((drawn, train.source_labels), (beside, train.target_labels)):
         np.testing.assert_array_equal(labels.index, arrays["y_train"][sorted(rows)])
     np.testing.assert_array_equal(test.targets, arrays["x_test"])
-    expected = [domains.draw_edges(image) for image in arrays["x_test"]]
+    expected = [data.draw_edges(image) for image in arrays["x_test"]]
     np.testing.assert_array_equal(test.sources, expected)
     np.testing.assert_array_equal(test.source_labels.index, arrays["y_test"])
     write_npz(path, digits(train=1))

@@ -18,13 +18,13 @@ import sys
 
 import pytest
 
-from keras_pixdt import cli
+from keras_pixdt import commands
 
 small = ["--image-size", "16", "--batch-size", "8", "--width", "0.0625"]
 for line in sys.argv[1:]:
     program, command, *arguments = line.split()
     options = small if command == "train" else []
-    assert program == "pixdt" and cli.main([command, *arguments, *options]) == 0, line
+    assert program == "pixdt" and commands.main([command, *arguments, *options]) == 0, line
 
 paths = ["tests/models/toy_test.py", "tests/presets/presets_test.py", "tests/docs"]
 paths += ["tests/reproduce/settings_test.py::"
@@ -61,9 +61,8 @@ def copy(tmp_path):
         assert not path.exists()
         path.write_text(block, "utf-8")
     text, (line,) = step(2)
-    insert(
-        tmp_path / re.search(r"`(keras_pixdt/[\w/]+\.py)`", text)[1], '    "domain_transfer"', line
-    )
+    stub = tmp_path / re.search(r"`(keras_pixdt/[\w/]+\.pyi)`", text)[1]
+    insert(stub, "from keras_pixdt.models.domain_transfer", line)
     _, (rows,) = step(4)
     insert(tmp_path / "docs" / "papers.md", "| none: the same for photos", rows)
     return tmp_path

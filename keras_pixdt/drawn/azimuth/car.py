@@ -78,7 +78,7 @@ class _Size:
 
 
 def build(rng: random.Random) -> Mesh:
-    """Draws a car by lot."""
+    """Draws a car at random."""
     size = _Size.sample(rng)
     paint = np.clip(np.array(rng.choice(_PAINTS)) + rng.uniform(-0.06, 0.06), 0.05, 0.86)
     roof = paint if rng.random() < 0.8 else np.full(3, rng.choice((0.12, 0.82)))

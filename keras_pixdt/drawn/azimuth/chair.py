@@ -22,7 +22,7 @@ _METAL = (0.58, 0.60, 0.63)
 
 
 def build(rng: random.Random) -> Mesh:
-    """Draws a chair by lot."""
+    """Draws a chair at random."""
     return rng.choice((_dining, _dining, _armchair, _office))(rng)
 
 

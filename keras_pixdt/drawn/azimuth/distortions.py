@@ -215,7 +215,7 @@ def distort_by(name: str, views: np.ndarray, seed: int = 0) -> np.ndarray:
     Args:
         name: one of `DISTORTIONS`.
         views: as in `distort`.
-        seed: of what is drawn: noise, colours.
+        seed: decides the noise and the colours.
 
     Returns:
         float32 (count, size, size, 3) in [-1, 1].

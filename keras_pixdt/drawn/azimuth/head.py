@@ -29,7 +29,7 @@ _AROUND, _RINGS = 40, 27
 
 
 def build(rng: random.Random) -> Mesh:
-    """Draws a head by lot."""
+    """Draws a head at random."""
     skin = np.clip(np.array(rng.choice(_SKINS)) * rng.uniform(0.94, 1.05), 0, 0.95)
     hair = np.clip(np.array(rng.choice(_HAIRS)) * rng.uniform(0.85, 1.15), 0, 0.9)
     width = rng.uniform(0.70, 0.80)

@@ -1,4 +1,4 @@
-"""Closed surfaces of coloured triangles, of which objects are put together."""
+"""Closed surfaces of coloured triangles, from which objects are put together."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def join(parts: Sequence[Mesh]) -> Mesh:
 
 
 def loft(rings: np.ndarray, color: Color) -> Mesh:
-    """Returns the closed surface through rings of points, of which the ends are filled.
+    """Returns the closed surface through rings of points; its ends are filled.
 
     Args:
         rings: (rings, points, 3): at least two rings of at least three points, all in the same
@@ -144,7 +144,7 @@ def rectangle(
     Args:
         center: x, y, z.
         size: extent in x and in y.
-        radius: of the corners; 0 leaves them sharp.
+        radius: radius of the corners; 0 leaves them sharp.
         corner_points: points of each round corner.
 
     Returns:
@@ -175,7 +175,7 @@ def box(
         center: x, y, z.
         size: extent in x, y and z.
         color: RGB in [0, 1].
-        radius: of the edges, at most half the least extent.
+        radius: radius of the edges, at most half the least extent.
     """
     x, y, z = center
     width, depth, height = size

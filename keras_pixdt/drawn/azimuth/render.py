@@ -53,7 +53,7 @@ class Model:
 
 
 def sample_model(kind: str, index: int, seed: int = 0) -> Model:
-    """Draws an object by lot: its sizes, shapes and colours.
+    """Draws an object at random: its sizes, shapes and colours.
 
     Args:
         kind: "car", "chair" or "head".
@@ -136,7 +136,7 @@ def _rasterize(
         corners: (m, 3, 2) in pixels, x to the right and y down.
         nearness: (m, 3), one over the distance, which is linear in the picture.
         colors: (m, 3, 3) RGB in [0, 1], which are interpolated.
-        side: of the picture in pixels.
+        side: side of the picture in pixels.
 
     Returns:
         float64 (side, side, 4) in [0, 1]: RGB, and 1 where there is a triangle.
@@ -211,8 +211,8 @@ def render_views(
         kind: "car", "chair" or "head".
         count: number of objects, at least 1.
         image_size: height and width in pixels, 16 to 512.
-        azimuths: of the views, in degrees; see `render_model`. By default those of the paper,
-            `AZIMUTHS[kind]`.
+        azimuths: how far each view is turned, in degrees; see `render_model`. The default is
+            the paper's, `AZIMUTHS[kind]`.
         seed: seed of the set.
         processes: how many processes draw; None takes one per core. The pictures do not depend on
             it. More than one starts new Python processes, so that a script which calls this needs

@@ -77,13 +77,11 @@ def _dots(product: Product, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def _regular(n: int, radius: float, inner: float | None = None) -> list[tuple[float, float]]:
     """Corners of a polygon with n points, or of a star with n points if `inner` is given."""
     steps = n if inner is None else 2 * n
-    return [
-        (
-            (radius if inner is None or i % 2 == 0 else inner) * math.sin(2 * math.pi * i / steps),
-            -(radius if inner is None or i % 2 == 0 else inner) * math.cos(2 * math.pi * i / steps),
-        )
-        for i in range(steps)
-    ]
+    points = []
+    for i in range(steps):
+        r, angle = radius if inner is None or i % 2 == 0 else inner, 2 * math.pi * i / steps
+        points.append((r * math.sin(angle), -r * math.cos(angle)))
+    return points
 
 
 def _logo_shapes(name: str) -> list[list[tuple[float, float]]]:

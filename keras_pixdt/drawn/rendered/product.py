@@ -1,4 +1,4 @@
-"""What a rendered product is: its category, cut, fabric and colours, drawn by lot from its id."""
+"""What a rendered product is: its category, cut, fabric and colours, which its id decides."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _trim(rng: random.Random, category: str, pattern: str) -> str:
 
 
 def sample_product(product_id: int, seed: int = 0) -> Product:
-    """Draws a product by lot.
+    """Draws a product at random.
 
     Args:
         product_id: number of the product, 0 or more.

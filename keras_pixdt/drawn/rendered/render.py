@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from keras_pixdt.drawn.processes import drawing_pool
-from keras_pixdt.drawn.rendered import garment, person
+from keras_pixdt.drawn.rendered import figure, garment
 from keras_pixdt.drawn.rendered.product import Product, num_views, sample_product
 
 MIN_SIZE, MAX_SIZE = 32, 512
@@ -92,12 +92,12 @@ def draw_person(product: Product, view: int, image_size: int = 64) -> np.ndarray
     _check_size(image_size)
     if view < 0:
         raise ValueError(f"`view` must be 0 or more. Received: view={view}")
-    return person.draw(product, view, image_size)
+    return figure.draw(product, view, image_size)
 
 
 def _render_one(product_id: int, image_size: int, seed: int) -> RenderedProduct:
     product = sample_product(product_id, seed)
-    views = [person.draw(product, view, image_size) for view in range(num_views(product))]
+    views = [figure.draw(product, view, image_size) for view in range(num_views(product))]
     return RenderedProduct(product, draw_product(product, image_size), np.stack(views))
 
 

@@ -338,7 +338,7 @@ def _place(index: int, variant: int, image_size: int) -> Image.Image:
 
 
 def background(rng: random.Random, image_size: int) -> Image.Image:
-    """Returns a part of a place by lot: RGB image, `image_size` on each side."""
+    """Returns a part of a place at random: RGB image, `image_size` on each side."""
     index, variant = rng.randrange(len(_PLACES)), rng.randrange(_VARIANTS)
     place = _place(index, variant, image_size)
     part = place.width * rng.uniform(0.62, 1.0)
@@ -375,7 +375,7 @@ class Light:
 
     @classmethod
     def sample(cls, rng: random.Random) -> Light:
-        """Draws a light by lot."""
+        """Draws a light at random."""
         return cls(
             brightness=rng.uniform(0.86, 1.12),
             warmth=rng.uniform(-0.09, 0.09),

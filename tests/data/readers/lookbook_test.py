@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import data
-from keras_pixdt.data import lookbook
 from keras_pixdt.data.files import HIDDEN, UNREADABLE
+from keras_pixdt.data.readers import lookbook
 
 
 def photo(seed: int) -> Image.Image:

@@ -14,21 +14,12 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
-from concurrent import futures
 
 import numpy as np
 from absl import logging
 
 from keras_pixdt.data import duplicates, images
-from keras_pixdt.data.files import (
-    HIDDEN,
-    Files,
-    Skipped,
-    decode,
-    is_hidden,
-    open_files,
-    skip_unreadable,
-)
+from keras_pixdt.data.files import HIDDEN, Files, Skipped, decode_all, is_hidden, open_files
 from keras_pixdt.data.pairs import PairSet, allocate, take_rows
 
 ATTRIBUTES = ("category", "pattern", "color")
@@ -90,7 +81,7 @@ def read_lookbook(
     Raises:
         FileNotFoundError: if there is nothing at `path`.
         ValueError: if it is no archive, there are no pairs, more than 1% of the images cannot be
-            read, or `resize` is none of the two.
+            read, or `resize` is neither of the two.
     """
     fix = (
         "Pass the folder or the archive that has LookBook's files (PID000001_CLEAN0_IID000002.jpg)."
@@ -107,16 +98,12 @@ def read_lookbook(
             )
         attributes = _read_attributes(files)
         book = _decode(files, listed, attributes, image_size, resize, skipped, str(path))
-    if skipped.counts:
-        logging.warning("%s: left out %s", path, skipped)
+    skipped.log(str(path))
     sizes = np.unique(book.pairs.group_id, return_counts=True)[1]
     logging.info(
         "%s: %d products in %d groups without duplicates, the largest of %d",
-        path,
-        sizes.sum(),
-        len(sizes),
-        sizes.max(),
-    )
+        path, sizes.sum(), len(sizes), sizes.max(),
+    )  # fmt: skip
     return book
 
 
@@ -198,51 +185,45 @@ def _decode(
     skipped: Skipped,
     path: str,
 ) -> LookBook:
-    is_target = np.array([file.is_target for file in listed])
-    # The row of each file among the targets or among the sources.
-    row = np.where(is_target, np.cumsum(is_target), np.cumsum(~is_target)) - 1
-    images_of = {
-        kind: allocate((int((is_target == kind).sum()), image_size, image_size, 3))
-        for kind in (False, True)
-    }
+    row: dict[_File, int] = {}  # of each file among the targets or among the sources
+    count = {False: 0, True: 0}
+    for file in listed:
+        row[file] = count[file.is_target]
+        count[file.is_target] += 1
+    images_of = {kind: allocate((count[kind], image_size, image_size, 3)) for kind in count}
 
-    def read(index: int) -> duplicates.Signature | None:
+    def use(index: int, name: str, image: np.ndarray) -> None:
         file = listed[index]
-        decoded = decode(functools.partial(files.read, file.name), file.name, path)
-        if decoded is None:
-            return None
-        image, content = decoded
-        images_of[file.is_target][row[index]] = images.resize(image, image_size, resize)
-        return duplicates.signature(image, content)
+        images_of[file.is_target][row[file]] = images.resize(image, image_size, resize)
 
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = list(pool.map(read, range(len(listed))))
-    signatures = {
-        file: found for file, found in zip(listed, decoded, strict=True) if found is not None
-    }
-    bad = [file.name for file in listed if file not in signatures]
-    skip_unreadable(bad, len(listed), skipped, path)
+    found = ((file.name, functools.partial(files.read, file.name)) for file in listed)
+    decoded = decode_all(found, use, path, skipped)
+    signatures = {file: made for file, made in zip(listed, decoded, strict=True) if made}
     kept = _whole_products(list(signatures), skipped)
     if not kept:
         raise ValueError(f"{path} has no pair whose images can both be read. Left out: {skipped}")
 
-    kept_files = set(kept)
-    is_kept = np.array([file in kept_files for file in listed])
-    sources, targets = is_kept & ~is_target, is_kept & is_target
-    image_id = np.array([file.image_id for file in listed], np.int64)
-    owner = np.array([file.product_id for file in listed], np.int64)
-    product_id = owner[targets]
-    product_row = np.searchsorted(product_id, owner)
+    sources = [file for file in kept if not file.is_target]
+    targets = [file for file in kept if file.is_target]
+    product_id = np.array([file.product_id for file in targets], np.int64)
+    product_row = {product: row for row, product in enumerate(product_id.tolist())}
+
+    def rows(files: list[_File]) -> np.ndarray:
+        return np.array([product_row[file.product_id] for file in files], np.int64)
+
     pairs = PairSet(
-        sources=take_rows(images_of[False], row[sources]),
-        targets=take_rows(images_of[True], row[targets]),
-        target_index=product_row[sources],
+        sources=take_rows(images_of[False], np.array([row[file] for file in sources])),
+        targets=take_rows(images_of[True], np.array([row[file] for file in targets])),
+        target_index=rows(sources),
         product_id=product_id,
         group_id=duplicates.group_products(
-            [signatures[file] for file in kept], product_row[is_kept], product_id
+            [signatures[file] for file in kept], rows(kept), product_id
         ),
         attributes=tuple(attributes.get(int(product), {}) for product in product_id)
         if attributes
         else (),
     )
-    return LookBook(pairs, image_id[sources], image_id[targets], skipped)
+    source_id, target_id = (
+        np.array([file.image_id for file in files], np.int64) for files in (sources, targets)
+    )
+    return LookBook(pairs, source_id, target_id, skipped)

@@ -1,0 +1,16 @@
+from keras_pixdt.metrics.consistency import consistency_share as consistency_share
+from keras_pixdt.metrics.consistency import cosine as cosine
+from keras_pixdt.metrics.consistency import sample_triplets as sample_triplets
+from keras_pixdt.metrics.kid_fid import fid as fid
+from keras_pixdt.metrics.kid_fid import kid as kid
+from keras_pixdt.metrics.pixel import SSIM as SSIM
+from keras_pixdt.metrics.pixel import ColorSSIM as ColorSSIM
+from keras_pixdt.metrics.pixel import RootMeanSquaredError as RootMeanSquaredError
+from keras_pixdt.metrics.pixel import color_ssim as color_ssim
+from keras_pixdt.metrics.pixel import rmse as rmse
+from keras_pixdt.metrics.pixel import ssim as ssim
+from keras_pixdt.metrics.retrieval import median_rank as median_rank
+from keras_pixdt.metrics.retrieval import nearest_rows as nearest_rows
+from keras_pixdt.metrics.retrieval import ranks as ranks
+from keras_pixdt.metrics.retrieval import recall_at_k as recall_at_k
+from keras_pixdt.metrics.uncertainty import standard_error as standard_error
