@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 UNFINISHED = "unfinished_"
@@ -40,6 +40,23 @@ def write_json(path: pathlib.Path, content: Any) -> None:
     """Writes so that a kill leaves the old file or the new one."""
     with replacing(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def save_model(path: pathlib.Path, model: Any) -> None:
+    """Saves a Keras model so that a kill leaves the old file or the new one."""
+    with replacing(path) as unfinished:
+        model.save(unfinished)
+
+
+def kept(path: pathlib.Path, train: Callable[[], Any]) -> Any:
+    """The Keras model of a file; where there is none, `train` makes it, and it is saved there."""
+    if path.exists():
+        import keras  # takes seconds, which `pixdt --help` should not pay for
+
+        return keras.models.load_model(path)
+    model = train()
+    save_model(path, model)
+    return model
 
 
 def remove_unfinished(directory: pathlib.Path) -> None:

@@ -18,6 +18,7 @@ from absl import logging
 from keras import layers, ops
 
 from keras_pixdt.data.images import to_float
+from keras_pixdt.judges import fitting
 from keras_pixdt.judges.embedder import distort
 from keras_pixdt.metrics import uncertainty
 
@@ -71,10 +72,7 @@ class AttributeClassifier(keras.Model):
                 "`classes` must have one or more attributes, each with names of classes. "
                 f"Received: {classes}"
             )
-        if image_size < 16 or image_size % 16:
-            raise ValueError(f"`image_size` must be a multiple of 16. Received: {image_size}")
-        if width <= 0:
-            raise ValueError(f"`width` must be above 0. Received: {width}")
+        fitting.check_network(image_size, width)
         # Explicit, as a judge must not depend on the policies that a trainer sets globally.
         plain = {"dtype": "float32"}
         maps = {"data_format": "channels_last", **plain}
@@ -184,11 +182,7 @@ def train_attribute_classifier(
             two classes.
     """
     images = np.asarray(images)
-    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or not len(images):
-        raise ValueError(
-            "`images` must be one or more uint8 images (n, size, size, 3). "
-            f"Received: {images.dtype} of shape {images.shape}"
-        )
+    fitting.check_images(images, 1, "`images` must be one or more uint8 images (n, size, size, 3)")
     _check_length(images, attributes)
     classes = _classes(attributes)
     classifier = AttributeClassifier(classes, width=width, seed=seed)
@@ -198,17 +192,11 @@ def train_attribute_classifier(
     )
     # A second model of the same layers, so that the classifier is not saved with an optimizer.
     trainer = keras.Model(classifier.input, classifier.output)
-    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, len(views))
-    trainer.compile(
-        keras.optimizers.Adam(schedule),
-        dict.fromkeys(classes, cross_entropy_where_known),
-        jit_compile=False,
-    )
-    # Keras would shuffle the batches by Python's global generator.
-    history = trainer.fit(views, epochs=1, verbose=0, shuffle=False)
+    losses = dict.fromkeys(classes, cross_entropy_where_known)
+    loss = fitting.fit(trainer, views, LEARNING_RATE, losses, jit_compile=False)
     logging.info(
         "Classifier of %s trained on %d products for %d epochs: mean loss %.3f",
-        ", ".join(classes), len(images), epochs, history.history["loss"][-1],
+        ", ".join(classes), len(images), epochs, loss,
     )  # fmt: skip
     return classifier
 

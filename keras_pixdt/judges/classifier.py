@@ -8,6 +8,7 @@ from absl import logging
 from keras import ops
 
 from keras_pixdt.data.images import to_float
+from keras_pixdt.judges import fitting
 from keras_pixdt.models import domain_transfer
 
 # not in the paper: all of the training.
@@ -88,17 +89,11 @@ def train_classifier(
     one_hot = np.eye(classes, dtype=np.float32)[labels]
     batches = _Moved(images, one_hot, min(batch_size, len(images)), seed, shift)
     epochs = max(epochs, -(-least_steps // len(batches)))
-    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * len(batches))
-    classifier.compile(
-        keras.optimizers.Adam(rate),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
-        jit_compile=False,
-    )
-    # Keras would shuffle the batches by Python's global generator.
-    history = classifier.fit(batches, epochs=epochs, verbose=0, shuffle=False)
+    entropy = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    loss = fitting.fit(classifier, batches, LEARNING_RATE, entropy, epochs, jit_compile=False)
     logging.info(
         "Classifier trained on %d images for %d epochs: loss %.3f",
-        len(images), epochs, history.history["loss"][-1],
+        len(images), epochs, loss,
     )  # fmt: skip
     if not plain:
         _scale(classifier, images)

@@ -16,6 +16,7 @@ from absl import logging
 from keras import layers, ops
 
 from keras_pixdt.data.images import RESIZES, to_float
+from keras_pixdt.judges import fitting
 
 # Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of
 # Visual Representations, Section 2.1).
@@ -71,10 +72,7 @@ class ProductEmbedder(keras.Model):
         seed: int = 0,
         name: str = "product_embedder",
     ):
-        if image_size < 16 or image_size % 16:
-            raise ValueError(f"`image_size` must be a multiple of 16. Received: {image_size}")
-        if width <= 0:
-            raise ValueError(f"`width` must be above 0. Received: {width}")
+        fitting.check_network(image_size, width)
         if resize not in RESIZES:
             raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: {resize!r}")
         # Explicit, as a search must not depend on the policies that a trainer sets globally.
@@ -205,11 +203,9 @@ def train_embedder(
             `generated_index` are not such images and rows, or one is without the other.
     """
     targets = np.asarray(targets)
-    if targets.ndim != 4 or targets.shape[3] != 3 or targets.dtype != np.uint8 or len(targets) < 2:
-        raise ValueError(
-            "`targets` must be two or more uint8 images (m, size, size, 3). "
-            f"Received: {targets.dtype} of shape {targets.shape}"
-        )
+    fitting.check_images(
+        targets, 2, "`targets` must be two or more uint8 images (m, size, size, 3)"
+    )
     drawn = None
     if generated is not None or generated_index is not None:
         drawn = np.asarray(generated), np.asarray(generated_index)
@@ -218,19 +214,14 @@ def train_embedder(
     views = _Views(targets, embedder.image_size, min(batch_size, len(targets)), steps, seed, drawn)
     # A second model of the same layers, so that the embedder is not saved with an optimizer.
     trainer = keras.Model(embedder.inputs, embedder.outputs)
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    trainer.compile(optimizer=keras.optimizers.Adam(schedule), loss=view_contrast)
-    # Keras would shuffle the batches by Python's global generator.
-    history = trainer.fit(views, epochs=1, verbose=0, shuffle=False)
+    loss = fitting.fit(trainer, views, learning_rate, view_contrast)
     statistics = embedder.features.predict(to_float(targets), batch_size=256, verbose=0)
     embedder.standardize.moving_mean.assign(statistics.mean(axis=0))
     embedder.standardize.moving_variance.assign(statistics.var(axis=0))
     logging.info(
         "Embedder trained on %d products for %d steps: mean contrastive loss %.3f",
-        len(targets),
-        steps,
-        history.history["loss"][-1],
-    )
+        len(targets), steps, loss,
+    )  # fmt: skip
     return embedder
 
 
@@ -390,13 +381,8 @@ def densenet121_embedder(
     Raises:
         FileNotFoundError: the weights are not there; the message says where they are expected.
     """
-    network, images, x = _imagenet_network(
-        "DenseNet121",
-        "densenet121",
-        weights,
-        image_size,
-        "The project's own embedder (`--embedder trained`, train_embedder()) needs no weights.",
-    )
+    other = "The project's own embedder (`--embedder trained`, train_embedder()) needs no weights."
+    network, images, x = _imagenet_network("DenseNet121", "densenet121", weights, image_size, other)
     # ImageNet's mean and standard deviation per channel of images in [0, 1].
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     x = layers.Rescaling((0.5 / std).tolist(), ((0.5 - mean) / std).tolist())(x)
@@ -429,22 +415,15 @@ def inception_v3_features(
     Raises:
         FileNotFoundError: the weights are not there; the message says where they are expected.
     """
+    other = "The scores over the project's own embedder need no weights."
     network, images, x = _imagenet_network(
-        "InceptionV3",
-        "inception_v3",
-        weights,
-        image_size,
-        "The scores over the project's own embedder need no weights.",
+        "InceptionV3", "inception_v3", weights, image_size, other
     )
     return keras.Model(images, network(x, training=False), name="inception_v3_features")
 
 
 def _imagenet_network(
-    name: str,
-    file: str,
-    weights: str | os.PathLike[str] | None,
-    image_size: int,
-    otherwise: str,
+    name: str, file: str, weights: str | os.PathLike[str] | None, image_size: int, otherwise: str
 ) -> tuple[keras.Model, Any, Any]:
     """A network of `keras.applications`, and its images before and after they are resized."""
     file = f"{file}_weights_tf_dim_ordering_tf_kernels_notop.h5"

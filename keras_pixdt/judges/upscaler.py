@@ -6,11 +6,14 @@ Taigman et al. 2017 (Sec. 5.2) take the published network of Dong et al. 2015 as
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 from absl import logging
 
 from keras_pixdt import data
+from keras_pixdt.judges import fitting
 from keras_pixdt.models.super_resolution import MIN_PX, SuperResolution
 
 PATCH_PX = 32  # Dong et al. 2015, Sec. 4: 33; even, for factors of 2 and 4
@@ -81,22 +84,20 @@ def train_upscaler(
             an argument that `SuperResolution` refuses.
     """
     targets = np.asarray(targets)
-    shape = targets.shape
-    square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
-    if not square or targets.dtype != np.uint8 or len(targets) < 2:
-        raise ValueError(
-            "`targets` must be two or more uint8 images (m, size, size, 3). "
-            f"Received: {targets.dtype} of shape {shape}"
-        )
+    rule = "`targets` must be two or more uint8 images (m, size, size, 3)"
+    fitting.check_images(targets, 2, rule)
+    side = targets.shape[1]
+    if targets.shape[2] != side:
+        raise ValueError(f"{rule}. Received: {targets.dtype} of shape {targets.shape}")
     if factor < 2:
         raise ValueError(f"`factor` must be an integer from 2 on. Received: {factor}")
-    if shape[1] < MIN_PX * factor:
+    if side < MIN_PX * factor:
         raise ValueError(
             f"`targets` must be of {MIN_PX * factor} px or more, to be made {factor} times "
-            f"smaller. Received: {targets.dtype} of shape {shape}"
+            f"smaller. Received: {targets.dtype} of shape {targets.shape}"
         )
-    image_size = shape[1] if image_size is None else image_size
-    size = min(shape[1], factor * image_size)
+    image_size = side if image_size is None else image_size
+    size = min(side, factor * image_size)
     rows = np.random.default_rng(seed).permutation(len(targets))
     held_out = min(MAX_HELD_OUT, -(-len(targets) // 10))
     low, high = shrink(targets[rows[:held_out]], factor, size)
@@ -105,21 +106,12 @@ def train_upscaler(
     patches = _Patches(targets, rows[held_out:], factor, low_px, batch_size, steps, seed, size)
     upscaler = SuperResolution(low_px, factor, width, seed=seed)
     before = _psnr_of(upscaler, low, high)  # bicubic interpolation, which it starts as
-    trainer = upscaler.unclipped()
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    trainer.compile(optimizer=keras.optimizers.Adam(schedule), loss="mean_squared_error")
-    # Keras would shuffle the batches by Python's global generator.
-    trainer.fit(patches, epochs=1, verbose=0, shuffle=False)
+    fitting.fit(upscaler.unclipped(), patches, learning_rate, "mean_squared_error")
     logging.info(
         "Super-resolution trained on %d images for %d steps. PSNR of %d others, enlarged %d times: "
         "%.2f dB, of bicubic interpolation %.2f dB",
-        len(targets) - held_out,
-        steps,
-        held_out,
-        factor,
-        _psnr_of(upscaler, low, high),
-        before,
-    )
+        len(targets) - held_out, steps, held_out, factor, _psnr_of(upscaler, low, high), before,
+    )  # fmt: skip
     return upscaler.for_size(image_size)
 
 
@@ -150,29 +142,21 @@ def shrink(
     return np.stack([data.letterbox(image, low_px) for image in high]), high
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class _Patches(keras.utils.PyDataset):
     """Batches of patches of some of the images in low and high resolution."""
 
-    def __init__(
-        self,
-        images: np.ndarray,
-        rows: np.ndarray,
-        factor: int,
-        low_px: int,
-        batch_size: int,
-        steps: int,
-        seed: int,
-        size: int | None = None,
-    ) -> None:
+    images: np.ndarray
+    rows: np.ndarray
+    factor: int
+    low_px: int
+    batch_size: int
+    steps: int
+    seed: int
+    size: int | None = None
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.images = images
-        self.rows = rows
-        self.factor = factor
-        self.low_px = low_px
-        self.batch_size = batch_size
-        self.steps = steps
-        self.seed = seed
-        self.size = size
 
     def __len__(self) -> int:
         return self.steps

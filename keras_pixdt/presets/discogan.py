@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from keras_pixdt.presets.preset import Phase, Preset
-
-if TYPE_CHECKING:
-    import keras
-
-    from keras_pixdt.models.discogan import DiscoGAN
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +16,7 @@ class DiscoGANPreset(Preset):
     it is from B to A. The fields that `Preset` does not describe are arguments of `DiscoGAN`.
     """
 
+    model_class: ClassVar[str] = "discogan:DiscoGAN"
     paired: ClassVar[bool] = False
 
     batch_size: int = 200
@@ -32,28 +28,6 @@ class DiscoGANPreset(Preset):
     reconstruction: str = "mse"
     reconstruction_weight: float = 1.0
     weight_decay: float = 1e-4
-
-    def model(self, seed: int | None = None) -> DiscoGAN:
-        """The network of the row, not compiled; nothing in it is drawn but the first weights."""
-        from keras_pixdt.models.discogan import DiscoGAN
-
-        return DiscoGAN(
-            image_size=self.image_size,
-            width=self.width,
-            discriminator_width=self.discriminator_width,
-            extra_layer=self.extra_layer,
-            coupled=self.coupled,
-            reconstruction=self.reconstruction,
-            reconstruction_weight=self.reconstruction_weight,
-            weight_decay=self.weight_decay,
-            dtype=self.dtype,
-        )
-
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """The optimizer of each player, at the first phase's rate (Sec. 3.2)."""
-        import keras
-
-        return keras.optimizers.Adam(self.phases[0].learning_rate, beta_1=0.5, beta_2=0.999)
 
 
 # The models of Fig. 2: what the name says after the paper's, and what is set.

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from keras_pixdt.presets.preset import Phase, Preset
 
 if TYPE_CHECKING:
-    import keras
-
-    from keras_pixdt.models.domain_transfer import DomainTransferNetwork
+    from keras_pixdt.engine.adversarial_model import AdversarialModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +25,7 @@ class DomainTransferPreset(Preset):
     `keras_pixdt.training.train_classifier`.
     """
 
+    model_class: ClassVar[str] = "domain_transfer:DomainTransferNetwork"
     paired: ClassVar[bool] = False
 
     image_size: int = 32
@@ -55,7 +54,7 @@ class DomainTransferPreset(Preset):
     discriminator_leak: float = 0.0
     discriminator_first_norm: bool = False
 
-    def model(self, seed: int | None = None) -> DomainTransferNetwork:
+    def model(self, seed: int | None = None) -> AdversarialModel:
         """The network of the row, not compiled; nothing in it is drawn but the first weights.
 
         Raises:
@@ -64,8 +63,6 @@ class DomainTransferPreset(Preset):
         """
         import keras
 
-        from keras_pixdt.models.domain_transfer import DomainTransferNetwork
-
         if self.function is None:
             self._refuse("function", "must be the .keras file of f; `training.train` makes one")
         if not os.path.exists(self.function):
@@ -73,22 +70,11 @@ class DomainTransferPreset(Preset):
                 f"Preset {self.name!r}: `function` must be the .keras file of f. There is no "
                 f"{self.function}"
             )
-        arguments = {
-            name: getattr(self, name)
-            for name in (
-                "image_size", "width", "discriminator_width", "alpha", "beta", "gamma",
-                "distance", "target_distance", "through_f", "ternary", "adversarial",
-                "converter_objective", "gray", "generated_size", "pointwise",
-                "discriminator_blocks", "discriminator_leak", "discriminator_first_norm", "dtype",
-            )
-        }  # fmt: skip
-        return DomainTransferNetwork(keras.models.load_model(self.function), **arguments)
+        return self._build(function=keras.models.load_model(self.function))
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """Adam (Sec. 4), at the first phase's rate; momenta as Radford et al. 2015 have them."""
-        import keras
-
-        return keras.optimizers.Adam(self.phases[0].learning_rate, beta_1=0.5, beta_2=0.999)
+    def function_training(self) -> dict[str, Any]:
+        """The options of f's architecture and loss."""
+        return {"width": self.function_width, "plain": self.function_plain}
 
 
 # not in the paper. Networks that compete go round in circles: after 1,400 steps averages of some

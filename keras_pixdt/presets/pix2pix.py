@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from keras_pixdt.presets import rough_to_detail
 from keras_pixdt.presets.preset import Phase, Preset
-
-if TYPE_CHECKING:
-    import keras
-
-    from keras_pixdt.models.pix2pix import Pix2Pix
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,8 +16,10 @@ class Pix2PixPreset(Preset):
     `pixdt train --preset NAME --data LOOKBOOK` runs it. Kwon et al. "follow the training protocols
     described in" Isola et al., who have one for each of their sets; the defaults are those of
     edges to shoes (Sec. 6.2), 50,000 products on white. The fields that `Preset` does not describe
-    are arguments of `Pix2Pix`.
+    are arguments of `Pix2Pix`; Adam is that of Sec. 3.3.
     """
+
+    model_class: ClassVar[str] = "pix2pix:Pix2Pix"
 
     reference: str = "Isola et al. 2017; Kwon et al. 2019, Table 1, Pix2Pix"
     batch_size: int = 4
@@ -31,26 +28,6 @@ class Pix2PixPreset(Preset):
     discriminator_width: float | None = None
     gan_weight: float = 1.0
     l1_weight: float = 100.0
-
-    def model(self, seed: int | None = None) -> Pix2Pix:
-        """The network of the row, not compiled."""
-        from keras_pixdt.models.pix2pix import Pix2Pix
-
-        return Pix2Pix(
-            image_size=self.image_size,
-            width=self.width,
-            discriminator_width=self.discriminator_width,
-            gan_weight=self.gan_weight,
-            l1_weight=self.l1_weight,
-            seed=seed,
-            dtype=self.dtype,
-        )
-
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """The optimizer of each player, at the first phase's rate (Sec. 3.3)."""
-        import keras
-
-        return keras.optimizers.Adam(self.phases[0].learning_rate, beta_1=0.5, beta_2=0.999)
 
 
 # not in the papers: 64 and 128 px, for machines that cannot train the 256 px of the row. Photos are

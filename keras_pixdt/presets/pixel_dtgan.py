@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from keras_pixdt.presets.preset import Phase, Preset
+from keras_pixdt.presets.preset import Phase, SGDOrAdamPreset
 
 if TYPE_CHECKING:
-    import keras
-
-    from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+    from keras_pixdt.engine.adversarial_model import AdversarialModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PixelDTGANPreset(Preset):
+class PixelDTGANPreset(SGDOrAdamPreset):
     """A row of Yoo et al.'s tables; the defaults are those of Sec. 5.2, but for the step.
 
     `pixdt train --preset NAME --data LOOKBOOK` runs it. The paper's rows take the step as printed
-    (`PRINTED`); the defaults are the step that works better in minutes. The fields that `Preset`
-    does not describe are arguments of `PixelDTGAN`, or of the optimizer: SGD with `momentum`
-    ("sgd"), or Adam with it as beta_1 ("adam").
+    (`PRINTED`); the defaults are the step that works better in minutes. The fields that
+    `SGDOrAdamPreset` does not describe are arguments of `PixelDTGAN`.
     """
+
+    model_class: ClassVar[str] = "pixel_dtgan:PixelDTGAN"
 
     phases: tuple[Phase, ...] = (Phase(25, 2e-4), Phase(5, 2e-5))
     width: float = 1.0
@@ -33,42 +32,10 @@ class PixelDTGANPreset(Preset):
     l1_weight: float = 0.0
     selection: str = "kinds"
     converter_objective: str = "non_saturating"
-    optimizer_name: str = "sgd"
-    momentum: float = 0.5
 
-    def __post_init__(self) -> None:
-        """Checks the optimizer; `PixelDTGAN` checks its own arguments."""
-        super().__post_init__()
-        if self.optimizer_name not in ("sgd", "adam"):
-            self._refuse("optimizer_name", "must be 'sgd' or 'adam'")
-
-    def model(self, seed: int | None = None) -> PixelDTGAN:
+    def model(self, seed: int | None = None) -> AdversarialModel:
         """The network of the row, not compiled; `seed` is that of the selection, if it has one."""
-        from keras_pixdt.models.pixel_dtgan import PixelDTGAN
-
-        return PixelDTGAN(
-            image_size=self.image_size,
-            width=self.width,
-            discriminator_width=self.discriminator_width,
-            real_fake_weight=self.real_fake_weight,
-            domain_weight=self.domain_weight,
-            irrelevant_pairs=self.irrelevant_pairs,
-            mse_weight=self.mse_weight,
-            l1_weight=self.l1_weight,
-            selection=self.selection,
-            converter_objective=self.converter_objective,
-            seed=seed if self.selection == "sample" else None,
-            dtype=self.dtype,
-        )
-
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """The optimizer of each player, at the first phase's rate."""
-        import keras
-
-        rate = self.phases[0].learning_rate
-        if self.optimizer_name == "sgd":
-            return keras.optimizers.SGD(rate, momentum=self.momentum)
-        return keras.optimizers.Adam(rate, beta_1=self.momentum)
+        return super().model(seed if self.selection == "sample" else None)
 
 
 # Algorithm 1 and Eq. 6.

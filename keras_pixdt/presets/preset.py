@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import abc
 import dataclasses
+import inspect
 import json
+import pkgutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
@@ -33,7 +34,7 @@ class Phase(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Preset(abc.ABC):
+class Preset:
     """How one row of a table is trained. `dataclasses.replace` changes single fields.
 
     The default of a field that is added is what the code did before, in subclasses too: runs of
@@ -54,8 +55,11 @@ class Preset(abc.ABC):
         dtype: dtype policy of the networks.
         ema_momentum: share that the average of the converter's weights keeps at each update;
             validation, pictures and the trained model then have the averages. None does without.
+        model_class: of the class, not a field, as are the next two: "module:name" of the model's
+            class in `keras_pixdt.models`.
+        adam: beta_1 and beta_2 of the optimizer.
         paired: whether its model learns from pairs; else from two domains, which
-            `keras_pixdt.data.unpaired` makes batches of. Of the class, not a field.
+            `keras_pixdt.data.unpaired` makes batches of.
 
     Raises:
         ValueError: a field is out of its range; the message names the preset and the field.
@@ -73,6 +77,8 @@ class Preset(abc.ABC):
     irrelevant_pairs: bool = False
     dtype: str = "float32"
     ema_momentum: float | None = None
+    model_class: ClassVar[str]
+    adam: ClassVar[tuple[float, float]] = (0.5, 0.999)
     paired: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -139,13 +145,34 @@ class Preset(abc.ABC):
         """The learning rate at a share of the training, from 0 to 1."""
         return self.phases[self.phase_at(progress)[0]].learning_rate
 
-    @abc.abstractmethod
     def model(self, seed: int | None = None) -> AdversarialModel:
-        """The network of the row, not compiled."""
+        """The network of the row, not compiled; `seed` is that of its draws, if it makes any."""
+        return self._build(seed=seed)
 
-    @abc.abstractmethod
+    def _build(self, **given: Any) -> AdversarialModel:
+        """The model, of the fields that are arguments of its class, and of what is given besides.
+
+        A field is an argument by its name; `name` and `dtype` are not in the classes' signatures.
+        """
+        model_class = pkgutil.resolve_name(f"keras_pixdt.models.{self.model_class}")
+        arguments = inspect.signature(model_class.__init__).parameters
+        values = {**vars(self), **given}
+        known = {name: value for name, value in values.items() if name in arguments}
+        return model_class(**known, dtype=self.dtype)
+
+    def function_training(self) -> dict[str, Any] | None:
+        """How to train the f that the model is built on: options of `training.train_classifier`.
+
+        None where the model takes no f. Where it does, the field `function` names the file of f, or
+        is None until there is one.
+        """
+        return None
+
     def optimizer(self) -> keras.optimizers.Optimizer:
         """The optimizer of each player, at the first phase's rate."""
+        import keras
+
+        return keras.optimizers.Adam(self.phases[0].learning_rate, *self.adam)
 
     def optimizers(self, players: Iterable[str]) -> dict[str, keras.optimizers.Optimizer]:
         """One for each player; the converter's averages its weights if `ema_momentum` is given."""
@@ -192,6 +219,34 @@ class Preset(abc.ABC):
                 )
             values[name] = value
         return dataclasses.replace(self, **values)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SGDOrAdamPreset(Preset):
+    """A preset with a choice of the optimizer.
+
+    Attributes:
+        optimizer_name: SGD with `momentum` ("sgd"), or Adam with it as beta_1 ("adam").
+        momentum: see `optimizer_name`.
+    """
+
+    optimizer_name: str = "sgd"
+    momentum: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Checks the optimizer; the model checks its own arguments."""
+        super().__post_init__()
+        if self.optimizer_name not in ("sgd", "adam"):
+            self._refuse("optimizer_name", "must be 'sgd' or 'adam'")
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimizer of each player, at the first phase's rate."""
+        import keras
+
+        rate = self.phases[0].learning_rate
+        if self.optimizer_name == "sgd":
+            return keras.optimizers.SGD(rate, momentum=self.momentum)
+        return keras.optimizers.Adam(rate, beta_1=self.momentum)
 
 
 def _is_phase(values: Any) -> bool:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from keras_pixdt.presets.preset import Phase, Preset
 
-if TYPE_CHECKING:
-    import keras
-
-    from keras_pixdt.models.rough_to_detail import RoughToDetailGAN
-
-STAGE_EPOCHS = 40  # of the fade-in, and again of the stabilization (Sec. 4.1)
-LEARNING_RATE = 2e-4
 RESIZE = "stretch"  # Sec. 4: "we resize all images to 256 x 256"
-BATCH_SIZES = (60, 40, 20)  # of the stages at 64, 128 and 256 px
 
-
-def _phases(stages: int) -> tuple[Phase, ...]:
-    """Fade-in and stabilization of each stage; the last stage is the one at full size."""
-    sizes = BATCH_SIZES[-stages:]
-    return tuple(Phase(STAGE_EPOCHS, LEARNING_RATE, size) for size in sizes for _ in range(2))
+# Fade-in and stabilization of the stages at 64, 128 and 256 px (Sec. 4.1). With fewer stages, they
+# are the last ones.
+_PHASES = tuple(Phase(40, 2e-4, size) for size in (60, 60, 40, 40, 20, 20))
+# For minutes on two cores, of the stages at 16, 32 and 64 px.
+_SMALL_PHASES = (
+    Phase(1, 1e-3, 60), Phase(1, 1e-3, 60),
+    Phase(1, 5e-4, 40), Phase(1, 5e-4, 40),
+    Phase(3, 3e-4, 20), Phase(3, 1e-4, 20),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +28,9 @@ class RoughToDetailPreset(Preset):
     stages are at 16, 32 and 64 px. The fields that `Preset` does not describe are arguments of
     `RoughToDetailGAN`.
     """
+
+    model_class: ClassVar[str] = "rough_to_detail:RoughToDetailGAN"
+    adam: ClassVar[tuple[float, float]] = (0.0, 0.99)
 
     image_size: int = 256
     batch_size: int = 20
@@ -50,31 +49,16 @@ class RoughToDetailPreset(Preset):
                 "phases", f"must be a fade-in and a stabilization for each of {self.stages} stages"
             )
 
-    def model(self, seed: int | None = None) -> RoughToDetailGAN:
-        """The network of the row, not compiled."""
-        from keras_pixdt.models.rough_to_detail import RoughToDetailGAN
 
-        return RoughToDetailGAN(
-            image_size=self.image_size,
-            stages=self.stages,
-            width=self.width,
-            discriminator_width=self.discriminator_width,
-            adversarial_weight=self.adversarial_weight,
-            content_weight=self.content_weight,
-            laplacian_weight=self.laplacian_weight,
-            seed=seed,
-            dtype=self.dtype,
-        )
-
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """The optimizer of each player, at the first phase's rate."""
-        import keras
-
-        return keras.optimizers.Adam(self.phases[0].learning_rate, beta_1=0.0, beta_2=0.99)
-
-
-# For minutes on two cores: of the fade-in and the stabilization of the stages at 16, 32 and 64 px.
-_SMALL_RATES = ((1e-3, 1e-3), (5e-4, 5e-4), (3e-4, 1e-4))
+def _row(stages: int) -> RoughToDetailPreset:
+    row = "Table 1, Ours (3 stages); Table 2, N = 3" if stages == 3 else f"Table 2, N = {stages}"
+    return RoughToDetailPreset(
+        name="kwon2019" if stages == 3 else f"kwon2019-n{stages}",
+        reference=f"Kwon et al. 2019, {row}",
+        stages=stages,
+        phases=_PHASES[-2 * stages :],
+        resize=RESIZE,
+    )
 
 
 def _small(stages: int) -> RoughToDetailPreset:
@@ -89,12 +73,6 @@ def _small(stages: int) -> RoughToDetailPreset:
     averaged. Rates of a third of these gave garments of false colours and a lower Recall. The last
     stage, whose steps take longest, gets three times the epochs of the others.
     """
-    paces = zip(_SMALL_RATES[-stages:], BATCH_SIZES[-stages:], strict=True)
-    phases = tuple(
-        Phase(3 if rates is _SMALL_RATES[-1] else 1, rate, size)
-        for rates, size in paces
-        for rate in rates
-    )
     return RoughToDetailPreset(
         name="kwon2019-64" if stages == 3 else f"kwon2019-64-n{stages}",
         reference=f"none: Kwon et al. 2019, Table 2, N = {stages}, for minutes on two cores",
@@ -105,35 +83,13 @@ def _small(stages: int) -> RoughToDetailPreset:
         discriminator_width=0.125,
         adversarial_weight=0.05,
         stages=stages,
-        phases=phases,
+        phases=_SMALL_PHASES[-2 * stages :],
         passes=6,
         ema_momentum=0.998,
     )
 
 
-PRESETS = (
-    RoughToDetailPreset(
-        name="kwon2019",
-        reference="Kwon et al. 2019, Table 1, Ours (3 stages); Table 2, N = 3",
-        phases=_phases(3),
-        resize=RESIZE,
-    ),
-    RoughToDetailPreset(
-        name="kwon2019-n2",
-        reference="Kwon et al. 2019, Table 2, N = 2",
-        stages=2,
-        phases=_phases(2),
-        resize=RESIZE,
-    ),
-    RoughToDetailPreset(
-        name="kwon2019-n1",
-        reference="Kwon et al. 2019, Table 2, N = 1",
-        stages=1,
-        phases=_phases(1),
-        resize=RESIZE,
-    ),
-    *map(_small, (3, 2, 1)),
-)
+PRESETS = (*map(_row, (3, 2, 1)), *map(_small, (3, 2, 1)))
 
 STANDS_FOR = {
     "kwon2019-64": "kwon2019",

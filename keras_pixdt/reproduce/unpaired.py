@@ -7,7 +7,7 @@ import keras
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
 from keras_pixdt.training.callbacks import StopOnDivergence
-from keras_pixdt.training.run import averaged_weights
+from keras_pixdt.training.inputs import averaged_weights
 from keras_pixdt.training.schedule import Schedule
 
 

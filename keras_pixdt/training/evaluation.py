@@ -1,33 +1,71 @@
-"""All scores of a converter on one split, as the papers define them."""
+"""All scores of a converter on one split, as the papers define them.
+
+`evaluate` scores pairs. Its results are plain Python values, ready for JSON; None where a score is
+not defined, with the reason in `notes`:
+
+- `rmse`, `ssim`, `c_ssim`: means over the photos (see `metrics.pixel`).
+- `recall@1`, `@5`, `@10`, `@20`, `@60`: share of photos whose product is among the first k, for
+  each k smaller than the gallery. Ties count against the converter.
+- `median_rank`, `gallery_size`, and `chance_recall@10`, of a random order.
+- `photo_recall@10`, `photo_median_rank`: the same with the photo itself, unconverted, instead of
+  the converted image: what the search gains from `convert`.
+- `kid_mean`, `kid_std`: distance (see `metrics.kid`) between the distributions of the converted
+  images, one for each product, and of the product images of all splits. It is over the embedder's
+  `features` if it has such a model (`ProductEmbedder`), else over its output, scaled to a mean
+  square of 1; by subsets of half the smaller set, 1000 at most. Comparable only under one embedder.
+- `fid`: Fréchet distance (see `metrics.fid`) between the same two sets of features. Each needs more
+  images than there are dimensions, or its covariance is singular. It is biased by the number of
+  images, above 0 for equal distributions: comparable only under one embedder and for one split.
+- With `inception`: `kid_inception_mean`, `kid_inception_std`, `fid_inception`, the same over its
+  features, as they are.
+- With `attribute_classifier`: `cat`, `att` and `classified_*`, the shares of converted images in
+  which it sees the right category and the right other attributes (see `attribute_scores`); the same
+  with `_of_products`, for the split's real products, which is what a perfect converter would get;
+  and the chances, `chance_*`.
+- `consistency`: share of the comparisons of Yoo et al. 2016, Eq. 4, that hold among 10,000 random
+  triplets of converted images.
+- `standard_errors` (score -> its standard error), how far the score might be from that of all
+  photos of the kind; how far from that of another training, they do not say. Scores that are means
+  over photos have that of `metrics.standard_error`, with the photos of a product as one group;
+  `consistency`, where a product is in two places of a triplet, that of both together; `kid_mean`
+  has `kid_std`, how much it varies between halves of the images. Median ranks and `fid` have none.
+- `num_images`, `split`, `gallery`, `notes` (score -> reason).
+"""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.judges import attributes
 from keras_pixdt.judges.classifier import classify
-from keras_pixdt.metrics import consistency, kid_fid, pixel, retrieval, uncertainty
+from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
+from keras_pixdt.training.measures import (
+    Convert,
+    Measure,
+    Scores,
+    check,
+    features_of,
+    in_batches,
+    measured,
+)
 
 # 60 as in Kwon et al. 2019, Tables 1 and 2.
 _RECALL_AT = (1, 5, 10, 20, 60)
 _PHOTO_RECALL_AT = (10,)
 _PIXEL_SCORES = {"rmse": pixel.rmse, "ssim": pixel.ssim, "c_ssim": pixel.color_ssim}
 _TRIPLETS = 10_000
-_KID_LARGEST_SUBSET = 1000  # as Binkowski et al. 2018
-# Below it the subsets, of half the images each, say nothing.
-_KID_FEWEST_IMAGES = 20
 
 
 def evaluate(
-    convert: Callable[[np.ndarray], np.ndarray],
+    convert: Convert,
     pair_sets: Mapping[str, PairSet],
     *,
     split: str = "test",
@@ -69,147 +107,161 @@ def evaluate(
         seed: of the random subsets behind `kid_*` and `consistency`.
 
     Returns:
-        Plain Python values, ready for JSON; None where a score is not defined, with the reason
-        in `notes`:
-
-        - `rmse`, `ssim`, `c_ssim`: means over the photos (see `metrics.pixel`).
-        - `recall@1`, `@5`, `@10`, `@20`, `@60`: share of photos whose product is among the first k,
-          for each k smaller than the gallery. Ties count against the converter.
-        - `median_rank`, `gallery_size`, and `chance_recall@10`, of a random order.
-        - `photo_recall@10`, `photo_median_rank`: the same with the photo itself, unconverted, in
-          the place of the converted image: what the search gains from `convert`.
-        - `kid_mean`, `kid_std`: distance (see `metrics.kid`) between the distributions of the
-          converted images, one for each product, and of the product images of all splits. It is
-          over the embedder's `features` if it has such a model (`ProductEmbedder`), else over
-          its output, scaled to a mean square of 1; by subsets of half the smaller set, 1000 at
-          most. Comparable only under one embedder.
-        - `fid`: Fréchet distance (see `metrics.fid`) between the same two sets of features. Each
-          needs more images than there are dimensions, or its covariance is singular. It is
-          biased by the number of images, above 0 for equal distributions: comparable only under
-          one embedder and for one split.
-        - With `inception`: `kid_inception_mean`, `kid_inception_std`, `fid_inception`, the same
-          over its features, as they are.
-        - With `attribute_classifier`: `cat`, `att` and `classified_*`, the shares of converted
-          images in which it sees the right category and the right other attributes (see
-          `attribute_scores`); the same with `_of_products`, for the split's real products, which
-          is what a perfect converter would get; and the chances, `chance_*`.
-        - `consistency`: share of the comparisons of Yoo et al. 2016, Eq. 4, that hold among
-          10,000 random triplets of converted images.
-        - `standard_errors` (score -> its standard error), how far the score might be from that of
-          all photos of the kind; how far from that of another training, they do not say. Scores
-          that are means over photos have that of `metrics.standard_error`, with the photos of a
-          product as one group; `consistency`, where a product is in two places of a triplet, that
-          of both together; `kid_mean` has `kid_std`, how much it varies between halves of the
-          images. Median ranks and `fid` have none.
-        - `num_images`, `split`, `gallery`, `notes` (score -> reason).
+        The scores that the module's documentation lists.
 
     Raises:
         ValueError: an argument is not one of the choices, the split is empty, `inception` or
             `attribute_classifier` are given with `reverse`, or `convert` returns another shape,
             values outside [-1, 1], or values that are not finite.
     """
-    _check(pair_sets, split, batch_size)
-    if gallery not in ("split", "all"):
-        raise ValueError(f"`gallery` must be 'split' or 'all'. Received: {gallery!r}")
-    pairs = pair_sets[split]
-    if not len(pairs):
-        raise ValueError(
-            f"The split {split!r} has no pairs to evaluate. Choose another split, or more data."
-        )
+    photos = _Photos(pair_sets, split, gallery, reverse, batch_size)
     if reverse and (attribute_classifier is not None or inception is not None):
         raise ValueError(
             "`attribute_classifier` and `inception` look at products, and with `reverse` persons "
             "are drawn. Leave them out."
         )
-
-    products, product_row = _distinct(pairs)
-    truth = product_row[pairs.target_index]
-    embed = None if embedder is None or reverse else _Embedder(embedder)
-    # Photos of one product are converted alike, which would count as lack of variety.
-    one_each = np.unique(truth, return_index=True)[1]
-    pixel_scores: dict[str, list[np.ndarray]] = {name: [] for name in _PIXEL_SCORES}
-    embeddings, features, photo_embeddings, predicted, drawn = [], [], [], [], []
-    for start in range(0, len(pairs), batch_size):
-        rows = slice(start, start + batch_size)
-        source = to_float(pairs.sources[rows])
-        target = to_float(pairs.targets[pairs.target_index[rows]])
-        if reverse:
-            source, target = target, source
-        converted = _converted(convert, source, start)
-        for name, score in _PIXEL_SCORES.items():
-            pixel_scores[name].append(ops.convert_to_numpy(score(target, converted)))
-        if embed is not None:
-            embeddings.append(embed.embeddings(converted))
-            features.append(embed.features(converted))
-            photo_embeddings.append(embed.embeddings(source))
-        if attribute_classifier is not None:
-            predicted.append(attributes.predict_classes(attribute_classifier, converted))
-        if inception is not None:
-            drawn.append(to_uint8(converted[np.isin(np.arange(len(pairs))[rows], one_each)]))
-
-    means = {name: np.concatenate(values) for name, values in pixel_scores.items()}
-    scores: dict[str, Any] = {name: float(v.mean(dtype=np.float64)) for name, v in means.items()}
-    notes: dict[str, str] = {}
-    errors: dict[str, float | None] = {}
-    # Duplicates never straddle splits, so each split is made distinct by itself.
-    others = [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
-    every_product = [products, *others]
-    galleries = every_product if gallery == "all" else [products]
-    size = sum(len(images) for images in galleries)
-    chance = min(10, size) / size
-    photo_recall_at = [k for k in _PHOTO_RECALL_AT if k < size]
-    if embed is None:
-        scores |= dict.fromkeys([f"recall@{k}" for k in _RECALL_AT if k < size])
-        scores |= {"median_rank": None, "gallery_size": size, "chance_recall@10": chance}
-        scores |= dict.fromkeys([f"photo_recall@{k}" for k in photo_recall_at])
-        scores |= {"photo_median_rank": None}
-        scores |= dict.fromkeys(["kid_mean", "kid_std", "fid", "consistency"])
-        for name in (name for name, value in scores.items() if value is None):
-            notes[name] = "not defined from product to person" if reverse else "needs an embedder"
-    else:
-        queries = np.concatenate(embeddings)
-        entries = _in_batches(embed.embeddings, galleries, batch_size)
-        rank = retrieval.ranks(queries, entries, truth)
-        scores |= {f"recall@{k}": retrieval.recall_at_k(rank, k) for k in _RECALL_AT if k < size}
-        means |= {f"recall@{k}": rank <= k for k in _RECALL_AT if k < size}
-        scores |= {
-            "median_rank": retrieval.median_rank(rank),
-            "gallery_size": size,
-            "chance_recall@10": chance,
-        }
-        rank = retrieval.ranks(np.concatenate(photo_embeddings), entries, truth)
-        scores |= {f"photo_recall@{k}": retrieval.recall_at_k(rank, k) for k in photo_recall_at}
-        means |= {f"photo_recall@{k}": rank <= k for k in photo_recall_at}
-        scores["photo_median_rank"] = retrieval.median_rank(rank)
-        fake = np.concatenate(features)[one_each]
-        real = _in_batches(embed.features, every_product, batch_size)
-        scores |= _kid(fake, real, seed, notes, "products") | _fid(fake, real, notes)
-        scores["consistency"], errors["consistency"] = _consistency(queries, truth, seed, notes)
+    embedder = None if reverse else embedder
+    scores, seen = photos.scores, photos.measure(convert, embedder, inception, attribute_classifier)
+    for name in _PIXEL_SCORES:
+        scores.mean(name, seen[name])
+    photos.search(embedder, seen, seed)
     if inception is not None:
         fake, real = (
-            _in_batches(inception.predict_on_batch, images, batch_size)
-            for images in ([np.concatenate(drawn)], every_product)
+            in_batches(inception.predict_on_batch, images, batch_size)
+            for images in ([seen["drawn"][np.sort(photos.one_each)]], photos.products)
         )
-        scores |= _kid(fake, real, seed, notes, "products", "kid_inception")
-        scores |= _fid(fake, real, notes, "fid_inception")
+        scores.distances(fake, real, seed, "_inception")
     if attribute_classifier is not None:
-        seen = np.concatenate(predicted)
-        found, of_photos = _classified(attribute_classifier, seen, pairs, truth, notes)
-        scores |= found
-        errors |= of_photos
-    errors |= {name: uncertainty.standard_error(values, truth) for name, values in means.items()}
-    errors |= _kid_errors(scores)
-    return scores | {
-        "standard_errors": _known(errors),
-        "num_images": len(pairs),
-        "split": split,
-        "gallery": gallery,
-        "notes": notes,
-    }
+        photos.classify(attribute_classifier, seen["classes"])
+    return scores.result(
+        num_images=len(photos.pairs), split=split, gallery=gallery, notes=scores.notes
+    )
+
+
+class _Photos:
+    """The photos of a split, and what they are scored by."""
+
+    def __init__(
+        self,
+        pair_sets: Mapping[str, PairSet],
+        split: str,
+        gallery: str,
+        reverse: bool,
+        batch_size: int,
+    ) -> None:
+        check(pair_sets, split, batch_size)
+        if gallery not in ("split", "all"):
+            raise ValueError(f"`gallery` must be 'split' or 'all'. Received: {gallery!r}")
+        self.pairs = pairs = pair_sets[split]
+        if not len(pairs):
+            raise ValueError(
+                f"The split {split!r} has no pairs to evaluate. Choose another split, or more data."
+            )
+        self._reverse, self._batch_size = reverse, batch_size
+        products, product_row = _distinct(pairs)
+        # Duplicates never straddle splits, so each split is made distinct by itself.
+        others = [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
+        self.products = [products, *others]
+        self._gallery = self.products if gallery == "all" else [products]
+        self._truth = product_row[pairs.target_index]
+        # Photos of one product are converted alike, which would count as lack of variety.
+        self.one_each = np.unique(self._truth, return_index=True)[1]
+        self.scores = Scores(self._truth)
+
+    def measure(
+        self,
+        convert: Convert,
+        embedder: keras.Model | None,
+        inception: keras.Model | None,
+        classifier: attributes.AttributeClassifier | None,
+    ) -> dict[str, np.ndarray]:
+        """Converts the photos, once, and keeps what the scores are computed from."""
+        pairs = self.pairs
+        measures: dict[str, Measure] = {
+            name: (score, "target", "converted") for name, score in _PIXEL_SCORES.items()
+        }
+        if embedder is not None:
+            measures["embeddings"] = embedder.predict_on_batch, "converted"
+            measures["features"] = features_of(embedder), "converted"
+            measures["photos"] = embedder.predict_on_batch, "source"
+        if classifier is not None:
+            predict = functools.partial(attributes.predict_classes, classifier)
+            measures["classes"] = predict, "converted"
+        if inception is not None:
+            measures["drawn"] = to_uint8, "converted"
+
+        def read(rows: slice) -> dict[str, np.ndarray]:
+            person = to_float(pairs.sources[rows])
+            product = to_float(pairs.targets[pairs.target_index[rows]])
+            ends = (product, person) if self._reverse else (person, product)
+            return dict(zip(("source", "target"), ends, strict=True))
+
+        return measured(convert, read, len(pairs), self._batch_size, measures)
+
+    def search(
+        self, embedder: keras.Model | None, seen: Mapping[str, np.ndarray], seed: int
+    ) -> None:
+        """The scores that need an embedder."""
+        scores = self.scores
+        size = sum(len(images) for images in self._gallery)
+        recalls, photo_recalls = (
+            {f"recall@{k}": k for k in at if k < size} for at in (_RECALL_AT, _PHOTO_RECALL_AT)
+        )
+        names = [*recalls, "median_rank", "gallery_size", "chance_recall@10"]
+        names += [f"photo_{name}" for name in (*photo_recalls, "median_rank")]
+        names += ["kid_mean", "kid_std", "fid", "consistency"]
+        reason = "not defined from product to person" if self._reverse else "needs an embedder"
+        scores.undefined(names, reason)
+        scores.put("gallery_size", size)
+        scores.put("chance_recall@10", min(10, size) / size)
+        if embedder is None:
+            return
+        entries = in_batches(embedder.predict_on_batch, self._gallery, self._batch_size)
+        both = (("", "embeddings", recalls), ("photo_", "photos", photo_recalls))
+        for prefix, queries, recall_at in both:
+            rank = retrieval.ranks(seen[queries], entries, self._truth)
+            for name, k in recall_at.items():
+                scores.mean(f"{prefix}{name}", rank <= k)
+            scores.put(f"{prefix}median_rank", retrieval.median_rank(rank))
+        real = in_batches(features_of(embedder), self.products, self._batch_size)
+        scores.distances(seen["features"][self.one_each], real, seed)
+        self._consistency(seen["embeddings"], seed)
+
+    def _consistency(self, queries: np.ndarray, seed: int) -> None:
+        """Eq. 4 over random triplets, where the split has any."""
+        truth = self._truth
+        counts = np.bincount(truth)
+        if counts.max() < 2 or np.count_nonzero(counts) < 2:
+            reason = "needs two photos of one product and a photo of another"
+            self.scores.undefined(["consistency"], reason)
+            return
+        triplets = consistency.sample_triplets(truth, _TRIPLETS, seed)
+        shares = consistency.triplet_shares(*(queries[rows] for rows in triplets.T))
+        errors = (uncertainty.standard_error(shares, truth[triplets[:, i]]) for i in (0, 2))
+        both = [error for error in errors if error is not None]
+        error = math.hypot(*both) if len(both) == 2 else None
+        self.scores.put("consistency", float(shares.mean()), error)
+
+    def classify(self, classifier: attributes.AttributeClassifier, predicted: np.ndarray) -> None:
+        """What a classifier sees in converted images, and beside it in the products themselves."""
+        pairs, scores = self.pairs, self.scores
+        known = pairs.attributes or ({},) * len(pairs.targets)
+        shown = [known[row] for row in pairs.target_index]
+        found = attributes.score_classes(classifier, predicted, shown)
+        of_products = attributes.attribute_scores(classifier, pairs.targets, known)
+        found |= {
+            f"{name}_of_products": share
+            for name, share in of_products.items()
+            if not name.startswith("chance_")
+        }
+        scores.values |= found
+        missing = [name for name, share in found.items() if share is None]
+        scores.undefined(missing, "the products, or the training products, have no such attribute")
+        scores.errors |= attributes.standard_errors(classifier, predicted, shown, self._truth)
 
 
 def evaluate_domains(
-    convert: Callable[[np.ndarray], np.ndarray],
+    convert: Convert,
     domain_sets: Mapping[str, DomainSet],
     *,
     split: str = "test",
@@ -236,29 +288,20 @@ def evaluate_domains(
     Raises:
         ValueError: see `evaluate`.
     """
-    _check(domain_sets, split, batch_size)
-    sources = domain_sets[split].sources
-    scores: dict[str, Any] = {"kid_mean": None, "kid_std": None}
-    notes: dict[str, str] = {}
+    check(domain_sets, split, batch_size)
+    sources, scores = domain_sets[split].sources, Scores()
     if embedder is None:
-        notes |= dict.fromkeys(scores, "needs an embedder")
+        scores.undefined(["kid_mean", "kid_std"], "needs an embedder")
     else:
-        embed = _Embedder(embedder)
-        features = []
-        for start in range(0, len(sources), batch_size):
-            source = to_float(sources[start : start + batch_size])
-            features.append(embed.features(_converted(convert, source, start)))
-        fake = np.concatenate(features)
+        features = features_of(embedder)
+        seen = _of_images(convert, sources, batch_size, {"fake": (features, "converted")})
         targets = [domains.targets for domains in domain_sets.values()]
-        scores = _kid(fake, _in_batches(embed.features, targets, batch_size), seed, notes, "images")
-    errors = _known(_kid_errors(scores))
-    return scores | {
-        "standard_errors": errors, "num_images": len(sources), "split": split, "notes": notes,
-    }  # fmt: skip
+        scores.kid(seen["fake"], in_batches(features, targets, batch_size), seed, "images")
+    return scores.result(num_images=len(sources), split=split, notes=scores.notes)
 
 
 def evaluate_reconstruction(
-    reconstruct: Callable[[np.ndarray], np.ndarray], sources: np.ndarray, batch_size: int = 128
+    reconstruct: Convert, sources: np.ndarray, batch_size: int = 128
 ) -> dict[str, Any]:
     """Scores what is converted and converted back by what it was.
 
@@ -274,20 +317,15 @@ def evaluate_reconstruction(
     Raises:
         ValueError: `reconstruct` returns what `convert` of `evaluate` may not.
     """
-    names = ("rmse", "ssim")
-    scores: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for start in range(0, len(sources), batch_size):
-        source = to_float(sources[start : start + batch_size])
-        back = _converted(reconstruct, source, start)
-        for name in names:
-            scores[name].append(ops.convert_to_numpy(_PIXEL_SCORES[name](source, back)))
-    return _means_and_errors(
-        {f"reconstruction_{name}": np.concatenate(values) for name, values in scores.items()}
-    )
+    measures: dict[str, Measure] = {
+        f"reconstruction_{name}": (_PIXEL_SCORES[name], "source", "converted")
+        for name in ("rmse", "ssim")
+    }
+    return _means(_of_images(reconstruct, sources, batch_size, measures))
 
 
 def evaluate_labels(
-    convert: Callable[[np.ndarray], np.ndarray],
+    convert: Convert,
     domain_sets: Mapping[str, DomainSet],
     target_classifier: keras.Model,
     source_classifier: keras.Model | None = None,
@@ -323,7 +361,7 @@ def evaluate_labels(
     Raises:
         ValueError: see `evaluate`, or labels are missing.
     """
-    _check(domain_sets, split, batch_size)
+    check(domain_sets, split, batch_size)
     if "train" not in domain_sets:
         raise ValueError(
             "`domain_sets` must have 'train', whose targets tell how good the target classifier "
@@ -334,183 +372,42 @@ def evaluate_labels(
         raise ValueError(
             f"The sources of the split {split!r} and the targets of 'train' must have labels."
         )
-    right: dict[str, list[np.ndarray]] = {}
-
-    def judge(name: str, judge: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
-        right.setdefault(name, []).append(classify(judge, images) == labels)
-
-    for start in range(0, len(domains.sources), batch_size):
-        rows = slice(start, start + batch_size)
-        source, labels = to_float(domains.sources[rows]), domains.source_labels.index[rows]
-        judge("accuracy", target_classifier, _converted(convert, source, start), labels)
-        judge("accuracy_unconverted", target_classifier, source, labels)
-        if source_classifier is not None:
-            judge("accuracy_source_classifier", source_classifier, source, labels)
-    for start in range(0, len(unseen.targets), batch_size):
-        rows = slice(start, start + batch_size)
-        labels = unseen.target_labels.index[rows]
-        judge("accuracy_targets", target_classifier, to_float(unseen.targets[rows]), labels)
-    return _means_and_errors({name: np.concatenate(parts) for name, parts in right.items()})
+    judge = functools.partial(classify, target_classifier)
+    measures: dict[str, Measure] = {
+        "accuracy": (judge, "converted"),
+        "accuracy_unconverted": (judge, "source"),
+    }
+    if source_classifier is not None:
+        own = functools.partial(classify, source_classifier)
+        measures["accuracy_source_classifier"] = own, "source"
+    seen = _of_images(convert, domains.sources, batch_size, measures)
+    right = {name: found == domains.source_labels.index for name, found in seen.items()}
+    known = in_batches(judge, [unseen.targets], batch_size) == unseen.target_labels.index
+    return _means(right | {"accuracy_targets": known})
 
 
-def _means_and_errors(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The means of scores of independent images, and their standard errors."""
-    errors = {name: uncertainty.standard_error(v) for name, v in values.items()}
-    means = {name: float(v.mean(dtype=np.float64)) for name, v in values.items()}
-    return means | {"standard_errors": _known(errors)}
-
-
-def _kid_errors(scores: Mapping[str, Any]) -> dict[str, float | None]:
-    """The spread of KID over its subsets, which stands in for its standard error."""
-    kinds = ("kid", "kid_inception")
-    return {f"{kind}_mean": scores.get(f"{kind}_std") for kind in kinds}
-
-
-def _known(errors: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: error for name, error in errors.items() if error is not None}
-
-
-def _check(sets: Mapping[str, Any], split: str, batch_size: int) -> None:
-    if split not in sets:
-        raise ValueError(f"`split` must be one of {sorted(sets)}. Received: {split!r}")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
-
-
-class _Embedder:
-    """What is computed from images in batches: one vector to search by, one to compare sets by."""
-
-    def __init__(self, model: keras.Model):
-        self._model = model
-        self._features = getattr(model, "features", None)
-
-    def embeddings(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self._model.predict_on_batch(images))
-
-    def features(self, images: np.ndarray) -> np.ndarray:
-        model = self._features or self._model
-        # The cubic kernel of KID lets single outliers decide unless the lengths are equal.
-        vectors = retrieval.unit_vectors(model.predict_on_batch(images))
-        return vectors * np.sqrt(np.float32(vectors.shape[1]))
-
-
-def _in_batches(
-    function: Callable[[np.ndarray], np.ndarray], sets: list[np.ndarray], batch_size: int
-) -> np.ndarray:
-    """Applies a function of float images to sets of uint8 images; their results end to end."""
-    return np.concatenate(
-        [
-            function(to_float(images[start : start + batch_size]))
-            for images in sets
-            for start in range(0, len(images), batch_size)
-        ]
+def _of_images(
+    convert: Convert, sources: np.ndarray, batch_size: int, measures: Mapping[str, Measure]
+) -> dict[str, np.ndarray]:
+    """What is measured of uint8 images, and of what they become."""
+    return measured(
+        convert,
+        lambda rows: {"source": to_float(sources[rows])},
+        len(sources),
+        batch_size,
+        measures,
     )
+
+
+def _means(seen: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The means of scores of independent images, and their standard errors."""
+    scores = Scores()
+    for name, values in seen.items():
+        scores.mean(name, values)
+    return scores.result()
 
 
 def _distinct(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
     """One product image of each group of duplicates, and the row of it for each product."""
     _, first, row = np.unique(pairs.group_id, return_index=True, return_inverse=True)
     return pairs.targets[first], row
-
-
-def _converted(
-    convert: Callable[[np.ndarray], np.ndarray], sources: np.ndarray, start: int
-) -> np.ndarray:
-    """The images that `convert` returns, once they are what it promises."""
-    converted = ops.convert_to_numpy(convert(sources)).astype(np.float32)
-    if converted.shape != sources.shape:
-        raise ValueError(
-            f"`convert` must return images of the shape it gets, {sources.shape}. "
-            f"Received: {converted.shape}"
-        )
-    finite = np.isfinite(converted).all(axis=(1, 2, 3))
-    if not finite.all():
-        raise ValueError(
-            f"`convert` returned values that are not finite for {np.sum(~finite)} of "
-            f"{len(finite)} photos, first for photo {start + np.argmin(finite)} of the split. "
-            "Did its training diverge?"
-        )
-    low, high = converted.min(), converted.max()
-    # Half precision and quantisation overshoot a little.
-    if low < -1.01 or high > 1.01:
-        raise ValueError(
-            "`convert` must return images in [-1, 1], x / 127.5 - 1 of uint8. "
-            f"Received values from {low:.4g} to {high:.4g}"
-        )
-    return converted
-
-
-def _kid(
-    fake: np.ndarray,
-    real: np.ndarray,
-    seed: int,
-    notes: dict[str, str],
-    what: str,
-    name: str = "kid",
-) -> dict[str, float | None]:
-    """KID by subsets of half the smaller set, so that the subsets of both sets vary."""
-    names = (f"{name}_mean", f"{name}_std")
-    if len(fake) < _KID_FEWEST_IMAGES:
-        reason = (
-            f"needs the converted images of at least {_KID_FEWEST_IMAGES} {what}, "
-            f"there are {len(fake)}"
-        )
-        notes |= dict.fromkeys(names, reason)
-        return dict.fromkeys(names)
-    subset_size = min(_KID_LARGEST_SUBSET, min(len(fake), len(real)) // 2)
-    scores = kid_fid.kid(fake, real, subset_size=subset_size, seed=seed)
-    return dict(zip(names, scores, strict=True))
-
-
-def _fid(
-    fake: np.ndarray, real: np.ndarray, notes: dict[str, str], name: str = "fid"
-) -> dict[str, float | None]:
-    """FID, where both covariances can have full rank."""
-    images, dimensions = min(len(fake), len(real)), fake.shape[1]
-    if images <= dimensions:
-        notes[name] = (
-            f"needs more products than the features have dimensions, {dimensions}, "
-            f"there are {images}"
-        )
-        return {name: None}
-    return {name: kid_fid.fid(fake, real)}
-
-
-def _classified(
-    classifier: attributes.AttributeClassifier,
-    predicted: np.ndarray,
-    pairs: PairSet,
-    truth: np.ndarray,
-    notes: dict[str, str],
-) -> tuple[dict[str, float | None], dict[str, float]]:
-    """What the classifier sees in converted images, and beside it in the products themselves.
-
-    With the standard errors of the former.
-    """
-    known = pairs.attributes or ({},) * len(pairs.targets)
-    shown = [known[row] for row in pairs.target_index]
-    scores = attributes.score_classes(classifier, predicted, shown)
-    of_products = attributes.attribute_scores(classifier, pairs.targets, known)
-    scores |= {
-        f"{name}_of_products": share
-        for name, share in of_products.items()
-        if not name.startswith("chance_")
-    }
-    for name in (name for name, share in scores.items() if share is None):
-        notes[name] = "the products, or the training products, have no such attribute"
-    return scores, attributes.standard_errors(classifier, predicted, shown, truth)
-
-
-def _consistency(
-    queries: np.ndarray, truth: np.ndarray, seed: int, notes: dict[str, str]
-) -> tuple[float | None, float | None]:
-    """Eq. 4 over random triplets, where the split has any, and its standard error."""
-    counts = np.bincount(truth)
-    if counts.max() < 2 or np.count_nonzero(counts) < 2:
-        notes["consistency"] = "needs two photos of one product and a photo of another"
-        return None, None
-    triplets = consistency.sample_triplets(truth, _TRIPLETS, seed)
-    shares = consistency.triplet_shares(*(queries[rows] for rows in triplets.T))
-    errors = (uncertainty.standard_error(shares, truth[triplets[:, i]]) for i in (0, 2))
-    both = [error for error in errors if error is not None]
-    return float(shares.mean()), math.hypot(*both) if len(both) == 2 else None

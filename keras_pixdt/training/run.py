@@ -39,16 +39,12 @@ training split; without pairs, source, converted, and what is converted back.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import importlib.metadata
-import importlib.util
 import json
 import os
 import pathlib
-import platform
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -57,31 +53,24 @@ import numpy as np
 from absl import logging
 
 import keras_pixdt.registered  # noqa: F401
-from keras_pixdt import atomic, metrics, presets, search
-from keras_pixdt import data as data_module
-from keras_pixdt.data.batches import Batches, Triplets
+from keras_pixdt import atomic, presets, search
+from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.adversarial_model import AdversarialModel, reverse_network
 from keras_pixdt.judges import classifier, upscaler
-from keras_pixdt.presets.domain_transfer import DomainTransferPreset
-from keras_pixdt.training import callbacks as callbacks_module
-from keras_pixdt.training import checkpoint as checkpoint_module
-from keras_pixdt.training import devices, evaluation
+from keras_pixdt.training import evaluation, inputs
+from keras_pixdt.training.callbacks import has_reconstruction
+from keras_pixdt.training.checkpoint import best_path
 from keras_pixdt.training.choices import CHECKPOINTS, EMBEDDERS
 from keras_pixdt.training.devices import Distribution
-from keras_pixdt.training.schedule import Progress, Schedule, check_length
+from keras_pixdt.training.trainer import SOURCE_CLASSIFIER, Trainer, completed
 
-GRID_IMAGES = 32
-_STATISTICS_IMAGES = 256
 _CONVERTED_FOR_SEARCH = 2000  # training photos
 _CONVERT_BATCH = 128
 # 16, 32, 64 and 64 filters. With it, the `dynamic` file of a half-width PixelDTGAN has less than
 # 10 MB, and that of a quarter-width one less than 3.
 _SEARCH_WIDTH = 2 / 3
-FUNCTION = "function.keras"
-SOURCE_CLASSIFIER = "source_classifier.keras"
 JUDGE = "judge.keras"
-_ENDLESS = 1_000_000  # epochs
 CLASSIFIER_SEED = 0
 _JUDGE_STEPS = 200  # however few images the other splits have
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
@@ -110,7 +99,7 @@ class Run:
     def splits(self) -> dict[str, PairSet] | dict[str, DomainSet]:
         """What the run's data are, by split; read once."""
         if self._splits is None:
-            self._splits = _load(self.preset, self.data)
+            self._splits = inputs.load(self.preset, self.data)
         return self._splits
 
     def pairs(self) -> dict[str, PairSet]:
@@ -128,7 +117,12 @@ class Run:
 
     def domains(self) -> dict[str, DomainSet]:
         """The run's images by split, first those that are converted."""
-        return _domains(self.splits(), self.preset)
+        return inputs.domains(self.splits(), self.preset)
+
+    def _has_pairs(self) -> bool:
+        if self.data.get("target_data") or self.data.get("edges"):  # without reading them
+            return False
+        return isinstance(next(iter(self.splits().values())), PairSet)
 
     def convert(self, source: np.ndarray, reverse: bool = False) -> np.ndarray:
         """Converts images.
@@ -167,16 +161,13 @@ class Run:
             return search.densenet121_embedder()
         if kind == "search":
             return self.search_embedder()
-        path = self.workdir / "embedder.keras"
-        if path.exists():
-            return keras.models.load_model(path)
-        logging.info("Training the embedder on the training targets")
-        embedder = search.train_embedder(
-            self.domains()["train"].targets, seed=EMBEDDER_SEED, resize=self.preset.resize
-        )
-        with atomic.replacing(path) as unfinished:
-            embedder.save(unfinished)
-        return embedder
+
+        def trained() -> keras.Model:
+            logging.info("Training the embedder on the training targets")
+            targets = self.domains()["train"].targets
+            return search.train_embedder(targets, seed=EMBEDDER_SEED, resize=self.preset.resize)
+
+        return atomic.kept(self.workdir / "embedder.keras", trained)
 
     def search_embedder(self) -> keras.Model:
         """The embedder that products are searched with.
@@ -186,22 +177,20 @@ class Run:
         a run without pairs and in one in reverse, it is `embedder()`: trained on the training
         images of the second domain only.
         """
-        path = self.workdir / "search_embedder.keras"
-        if path.exists():  # the data may be gone
-            return keras.models.load_model(path)
-        unpaired = self.data.get("target_data") or self.data.get("edges")  # without reading them
-        if self.preset.reverse or unpaired:
+        path = self.workdir / "search_embedder.keras"  # where it is there, the data may be gone
+        if not path.exists() and (self.preset.reverse or not self._has_pairs()):
             return self.embedder()
-        if not isinstance(next(iter(self.splits().values())), PairSet):
-            return self.embedder()
+        return atomic.kept(path, self._train_search_embedder)
+
+    def _train_search_embedder(self) -> keras.Model:
         pairs = self.pairs()["train"]
         rows = np.linspace(0, len(pairs) - 1, min(_CONVERTED_FOR_SEARCH, len(pairs))).astype(int)
         logging.info("Training the search embedder on products and %d drawn images", len(rows))
         generated = [
-            data_module.to_uint8(self.convert(data_module.to_float(pairs.sources[batch])))
+            to_uint8(self.convert(to_float(pairs.sources[batch])))
             for batch in np.split(rows, range(_CONVERT_BATCH, len(rows), _CONVERT_BATCH))
         ]
-        embedder = search.train_embedder(
+        return search.train_embedder(
             pairs.targets,
             generated=np.concatenate(generated),
             generated_index=pairs.target_index[rows],
@@ -209,9 +198,6 @@ class Run:
             width=_SEARCH_WIDTH,
             resize=self.preset.resize,
         )
-        with atomic.replacing(path) as unfinished:
-            embedder.save(unfinished)
-        return embedder
 
     def upscaler(self, factor: int = 2) -> keras.Model:
         """The network that enlarges what the model draws, trained once on the training targets.
@@ -234,8 +220,7 @@ class Run:
         logging.info("Training super-resolution on the training targets: about a minute")
         targets = self.domains()["train"].targets
         network = upscaler.train_upscaler(targets, factor, size, seed=self.seed)
-        with atomic.replacing(path) as unfinished:
-            network.save(unfinished)
+        atomic.save_model(path, network)
         return network
 
     def evaluate(
@@ -263,7 +248,7 @@ class Run:
         """
         converts = convert or self.convert
         domains = self.domains()
-        if isinstance(next(iter(self.splits().values())), PairSet):
+        if self._has_pairs():
             scores = evaluation.evaluate(
                 converts,
                 self.pairs(),
@@ -285,7 +270,7 @@ class Run:
         classifiers = self._classifiers(domains)
         if classifiers:
             parts.append(evaluation.evaluate_labels(converts, domains, *classifiers, split=split))
-        if convert is None and reverse is None and callbacks_module.has_reconstruction(self.model):
+        if convert is None and reverse is None and has_reconstruction(self.model):
             reverse = functools.partial(self.convert, reverse=True)
         if reverse is not None:
             back = reverse
@@ -308,39 +293,35 @@ class Run:
 
         Only for a run with f, whose two domains have the same classes.
         """
-        preset, train = self.preset, domains["train"]
-        target, source = train.target_labels, train.source_labels
-        if not isinstance(preset, DomainTransferPreset) or target is None or source is None:
+        training = self.preset.function_training()
+        target, source = domains["train"].target_labels, domains["train"].source_labels
+        if training is None or target is None or source is None or target.names != source.names:
             return None
-        if target.names != source.names:
+        unseen = [
+            (part.targets, part.target_labels.index)
+            for split, part in domains.items()
+            if split != "train" and part.target_labels is not None
+        ]
+        path, own = self.workdir / JUDGE, self.workdir / SOURCE_CLASSIFIER
+        if not unseen and not path.exists():
+            logging.warning("Converted images are not judged: only the split 'train' has labels")
             return None
-        path = self.workdir / JUDGE
-        if not path.exists():
-            unseen = [
-                (part.targets, part.target_labels.index)
-                for split, part in domains.items()
-                if split != "train" and part.target_labels is not None
-            ]
-            if not unseen:
-                logging.warning(
-                    "Converted images are not judged: only the split 'train' has labels"
-                )
-                return None
+
+        def trained() -> keras.Model:
             logging.info("Training the judge on targets that the model has not seen")
-            images, labels = zip(*unseen, strict=True)
-            trained = classifier.train_classifier(
-                np.concatenate(images),
-                np.concatenate(labels),
+            images, labels = map(np.concatenate, zip(*unseen, strict=True))
+            return classifier.train_classifier(
+                images,
+                labels,
                 len(target.names),
                 least_steps=_JUDGE_STEPS,
-                width=preset.function_width,  # of f's architecture (Sec. 5.1)
+                width=training["width"],  # of f's architecture (Sec. 5.1)
                 seed=CLASSIFIER_SEED,
             )
-            with atomic.replacing(path) as unfinished:
-                trained.save(unfinished)
-        own = self.workdir / SOURCE_CLASSIFIER
-        has_own = own.exists() and not preset.reverse
-        return keras.models.load_model(path), keras.models.load_model(own) if has_own else None
+
+        judge = atomic.kept(path, trained)
+        has_own = own.exists() and not self.preset.reverse
+        return judge, keras.models.load_model(own) if has_own else None
 
     def history(self) -> dict[str, list[float]]:
         """Losses and validation scores of each epoch."""
@@ -398,123 +379,20 @@ def train(
             holds a finished run, one with other options, or a damaged checkpoint.
         PlayerDivergedError: a loss is not finite.
     """
-    preset = presets.get(preset) if isinstance(preset, str) else preset
-    if epochs is None and minutes is None:
-        epochs = preset.epochs
-    check_length(epochs, minutes)
-    if best is not None and not preset.paired:
-        raise ValueError(
-            f"`best` is a score of pairs, and preset {preset.name!r} learns without: leave it out. "
-            f"Received: {best!r}"
-        )
-    checkpoint_module.check_options(best, save_every)
-    if distribution is None:
-        distribution = devices.start()
-    if minutes is not None and distribution.workers > 1:
-        raise ValueError(
-            "`minutes` cannot be the length of a run with several workers, whose clocks differ. "
-            f"Give `epochs`. Received: {minutes} minutes, {distribution.workers} workers"
-        )
-    for size in preset.batch_sizes:
-        distribution.check_batch_size(size)
-    workdir = pathlib.Path(workdir)
-    options: dict[str, Any] = {
-        "preset": preset.options(),
-        "data": _absolute({"data": data, **(data_options or {})}),
-        "seed": seed,
-        "epochs": epochs,
-        "minutes": minutes,
-    }
-    _check_free(workdir, options)
-    last = checkpoint_module.last_path(workdir)
-    progress = checkpoint_module.read_progress(last) if last.exists() else Progress()
-    loaded: dict[str, Any] = dict(splits or _load(preset, options["data"]))
-    parts: dict[str, Any] = loaded if preset.paired else _domains(loaded, preset)
-    held_out = parts.get("validation")  # never the test split, which would choose what it scores
-    if preset.paired and held_out is not None:
-        best = best or "val_rmse"
-    elif best is not None:
-        raise ValueError(
-            "`best` is chosen on the validation split, and these data have none, only "
-            f"{', '.join(parts)}. Leave it out, or take splits='yoo2016' (--splits yoo2016). "
-            f"Received: {best!r}"
-        )
-
-    ready = preset
-    if isinstance(preset, DomainTransferPreset):
-        ready = _with_function(preset, parts["train"], workdir, seed, distribution)
-    keras.utils.set_random_seed(seed)
-    batches = _batches(parts["train"], preset, seed)
-    validation = scores = None
-    if preset.paired:
-        if held_out is not None:
-            validation = distribution.feed(_in_order(held_out, preset))
-        scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
-    with distribution.scope():
-        model = ready.model(seed)
-        model.compile(preset.optimizers(model.players), metrics=scores)
-    schedule = Schedule(preset, batches, epochs=epochs, minutes=minutes, progress=progress)
-
-    with contextlib.ExitStack() as stack:
-        folder = workdir
-        if not distribution.is_chief:  # reads from all workers' variables need all to save
-            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        averages = averaged_weights(parts["train"], preset)
-        saver = checkpoint_module.Checkpoint(
-            folder, progress, best=best, save_every=save_every, averages=averages
-        )
-        if last.exists():
-            checkpoint_module.load(model, last)
-            logging.info(
-                "Continuing %s from epoch %d, batch %d",
-                workdir, progress.epoch + 1, progress.batch + 1,
-            )  # fmt: skip
-        steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
-        distribution.agree(steps, "number of steps that are trained")
-        for directory in (folder, folder / "checkpoints"):
-            directory.mkdir(parents=True, exist_ok=True)
-            atomic.remove_unfinished(directory)
-        machine = _machine(distribution, preset)
-        atomic.write_json(folder / "run.json", {**options, "versions": machine})
-
-        if minutes is None:
-            end = epochs
-        else:
-            over = progress.minutes >= minutes and not progress.batch
-            end = progress.epoch if over else _ENDLESS
-            logging.info("Training ends after %g minutes, whatever the epoch", minutes)
-        with distribution.watch():
-            model.fit(
-                distribution.feed(batches),
-                validation_data=validation,
-                initial_epoch=progress.epoch,
-                epochs=end,
-                verbose=verbose,
-                shuffle=False,  # Batches does, by `seed`; Keras would by Python's global generator
-                callbacks=[
-                    schedule,
-                    callbacks_module.StopOnDivergence(),
-                    *([averages] if averages else []),
-                    callbacks_module.ImageGrid(
-                        _examples(held_out or parts["train"], preset, GRID_IMAGES),
-                        folder / "grids",
-                        averages=averages,
-                    ),
-                    *_tensorboard(folder / "logs"),
-                    saver,
-                    *callbacks,
-                ],
-            )
-            logging.info("Trained for %.1f minutes", progress.minutes)
-            callbacks_module.check_finite(model, "at the end")
-            with atomic.replacing(folder / "model.keras") as path:
-                model.save(path)
-            checkpoint_module.last_path(folder).unlink(missing_ok=True)
-        atomic.write_json(
-            folder / "run.json",
-            {**options, "versions": machine, "trained_minutes": progress.minutes},
-        )
-    return Run(workdir, preset, options["data"], seed, model, loaded)
+    trainer = Trainer(
+        preset=presets.get(preset) if isinstance(preset, str) else preset,
+        workdir=pathlib.Path(workdir),
+        data=inputs.absolute({"data": data, **(data_options or {})}),
+        seed=seed,
+        epochs=epochs,
+        minutes=minutes,
+        started=distribution,
+        best=best,
+        save_every=save_every,
+    )
+    loaded: dict[str, Any] = dict(splits or inputs.load(trainer.preset, trainer.data))
+    model = trainer.fit(loaded, callbacks, verbose)
+    return Run(trainer.workdir, trainer.preset, trainer.data, seed, model, loaded)
 
 
 def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
@@ -532,9 +410,7 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
     workdir = pathlib.Path(workdir)
     if checkpoint not in CHECKPOINTS:
         raise ValueError(f"`checkpoint` must be one of {CHECKPOINTS}. Received: {checkpoint!r}")
-    path = (
-        workdir / "model.keras" if checkpoint == "final" else checkpoint_module.best_path(workdir)
-    )
+    path = workdir / "model.keras" if checkpoint == "final" else best_path(workdir)
     for needed in (workdir / "run.json", path):
         if not needed.exists():
             raise FileNotFoundError(
@@ -544,7 +420,7 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
             )
     options = json.loads((workdir / "run.json").read_text())
     preset = presets.get(options["preset"]["name"])
-    fields = {k: _tuples(v) for k, v in _completed(options["preset"]).items()}
+    fields = completed(options["preset"])
     unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
     if unknown:
         raise ValueError(
@@ -552,234 +428,6 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
             f"one, {importlib.metadata.version('keras-pixdt')}, does not know its options: "
             f"{', '.join(unknown)}. Open it with the version that trained it."
         )
-    preset = dataclasses.replace(preset, **fields)
     model = keras.models.load_model(path)
+    preset = dataclasses.replace(preset, **fields)
     return Run(workdir, preset, options["data"], options["seed"], model)
-
-
-def _machine(distribution: Distribution, preset: presets.Preset) -> dict[str, Any]:
-    versions = {name: importlib.metadata.version(name) for name in ("keras-pixdt", "keras")}
-    return {
-        "python": platform.python_version(),
-        "backend": keras.backend.backend(),
-        "strategy": distribution.strategy,
-        "replicas": distribution.replicas,
-        "workers": distribution.workers,
-        "precision": preset.dtype,
-        **versions,
-    }
-
-
-def _with_function(
-    preset: DomainTransferPreset,
-    domains: DomainSet,
-    workdir: pathlib.Path,
-    seed: int,
-    distribution: Distribution,
-) -> DomainTransferPreset:
-    """The preset with an f, which is trained in the run's folder where none is given."""
-    path = workdir / FUNCTION
-    if preset.function is not None:
-        return preset
-    if not path.exists():
-        if distribution.workers > 1:
-            raise ValueError(
-                f"Preset {preset.name!r}: several workers need `function` (--function), the file "
-                f"of an f. A run of one worker trains one, and keeps it as {FUNCTION}."
-            )
-        domains = domains.exchanged() if preset.reverse else domains
-        labels = domains.source_labels
-        if labels is None:
-            raise ValueError(
-                f"Preset {preset.name!r} needs an f. The images of the first domain have no labels "
-                "to train one on: give them (a subfolder for each class, `category` in "
-                "products.json, y_train in a .npz file), or the file of a Keras model as "
-                "`function` (--function)."
-            )
-        logging.info("Training f on the labels of the first domain's training images")
-        trained = classifier.train_classifier(
-            domains.sources,
-            labels.index,
-            len(labels.names),
-            width=preset.function_width,
-            plain=preset.function_plain,
-            seed=seed,
-        )
-        workdir.mkdir(parents=True, exist_ok=True)
-        # f last: a run that was interrupted before it has none.
-        for name, model in ((SOURCE_CLASSIFIER, trained), (FUNCTION, trained.get_layer("f"))):
-            with atomic.replacing(workdir / name) as unfinished:
-                model.save(unfinished)
-    return dataclasses.replace(preset, function=str(path))
-
-
-def _absolute(data_options: dict[str, Any]) -> dict[str, Any]:
-    """Paths as they are from any folder, since a run is opened from others as well."""
-    options = dict(data_options)
-    paths = {"data", "target_data", "data_dir", "crop", "target_crop"}
-    for name in paths & {k for k, v in options.items() if v}:
-        path = str(options[name])
-        known = name != "data_dir" and (path == "rendered" or path.startswith("tfds:"))
-        options[name] = path if known else os.path.abspath(path)
-    return options
-
-
-def _load(
-    preset: presets.Preset, options: Mapping[str, Any]
-) -> dict[str, PairSet] | dict[str, DomainSet]:
-    """The pairs or the two domains that the options name."""
-    options = {name: value for name, value in options.items() if value is not None}
-    two = {name: options[name] for name in ("target_data", "edges") if options.get(name)}
-    crops = {name: options[name] for name in ("crop", "target_crop") if name in options}
-    if crops and not two:
-        raise ValueError(
-            "`crop` and `target_crop` are of two domains: name the second one by `target_data`, or "
-            f"leave them out. Received: {crops}"
-        )
-    if not two:
-        try:
-            return data_module.load_pairs(
-                image_size=preset.image_size, resize=preset.resize, **options
-            )
-        except ValueError as error:
-            if preset.paired:
-                raise
-            raise ValueError(
-                f"{error} Preset {preset.name!r} needs no pairs: name a second domain by "
-                "`target_data`, or give `edges` for the edges of photos."
-            ) from error
-    if preset.paired:
-        unpaired = [name for name in presets.names() if not presets.get(name).paired]
-        raise ValueError(
-            f"Preset {preset.name!r} learns from pairs, and `target_data` and `edges` give two "
-            f"domains without. Leave them out, or choose {', '.join(unpaired)}. Received: {two}"
-        )
-    for name in ("splits", "num_products"):
-        if name in options:
-            raise ValueError(
-                f"`{name}` is of sets with pairs; two domains are split 90/5/5. Leave it out. "
-                f"Received: {options[name]!r}"
-            )
-    renamed = {"data": "source", "target_data": "target"}
-    arguments = {renamed.get(name, name): value for name, value in options.items()}
-    return data_module.load_domains(image_size=preset.image_size, resize=preset.resize, **arguments)
-
-
-def _domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, DomainSet]:
-    """The images of each split, first those that the preset converts.
-
-    Those of pairs are labelled by the categories of the products.
-    """
-    pairs = [part for part in splits.values() if isinstance(part, PairSet)]
-    names = sorted({a["category"] for part in pairs for a in part.attributes if "category" in a})
-    domains = {
-        split: part.domains(names) if isinstance(part, PairSet) else part
-        for split, part in splits.items()
-    }
-    return {k: v.exchanged() for k, v in domains.items()} if preset.reverse else domains
-
-
-def _batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
-    """What the preset is trained on."""
-    options: dict[str, Any] = {"mirror": preset.mirror, "passes": preset.passes}
-    if isinstance(part, DomainSet):
-        return data_module.unpaired(part, preset.batch_sizes, seed, **options)
-    options |= {"irrelevant": preset.irrelevant_pairs, "reverse": preset.reverse}
-    return data_module.triplets(part, preset.batch_sizes, seed, **options)
-
-
-def _check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
-    """Refuses a folder that belongs to another run."""
-    path = workdir / "run.json"
-    if (workdir / "model.keras").exists():
-        raise ValueError(
-            f"{workdir} holds a finished run. Choose another --workdir, or remove this one."
-        )
-    if path.exists():
-        now = _fields(json.loads(json.dumps(options)))  # tuples as JSON has them
-        kept = json.loads(path.read_text())
-        there = _fields({**kept, "preset": _completed(kept["preset"])})
-        different = [
-            f"{field}: {there.get(field)} there, {now.get(field)} here"
-            for field in {**there, **now}
-            if there.get(field) != now.get(field)
-        ]
-        if different:
-            raise ValueError(
-                f"{workdir} holds an interrupted run with other options ({'; '.join(different)}). "
-                "Choose another --workdir, remove this one, or repeat its options."
-            )
-
-
-def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset's fields as a run kept them, with those that its version did not have.
-
-    Their defaults are what that version did; its row may have another value by now.
-    """
-    known = dataclasses.fields(presets.get(kept["name"]))
-    defaults = {f.name: f.default for f in known if f.default is not dataclasses.MISSING}
-    return {**defaults, **kept}
-
-
-def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
-    """All that decides on the result of a run, in one level."""
-    fields = {**options["preset"], **options["data"]}
-    fields["preset"] = fields.pop("name")
-    fields["data_seed"] = options["data"].get("seed")
-    return fields | {key: options.get(key) for key in ("seed", "epochs", "minutes")}
-
-
-def _in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
-    return data_module.triplets(
-        pairs,
-        preset.batch_size,
-        shuffle=False,
-        irrelevant=False,
-        drop_remainder=False,
-        reverse=preset.reverse,
-    )
-
-
-def averaged_weights(train: Any, preset: presets.Preset) -> callbacks_module.AveragedWeights | None:
-    """The averages of a preset that has some.
-
-    Args:
-        train: training split, of pairs or of domains.
-        preset: says whether, by `ema_momentum`.
-    """
-    if preset.ema_momentum is None:
-        return None
-    if preset.paired:
-        source = _examples(train, preset, _STATISTICS_IMAGES)["source"]
-        return callbacks_module.AveragedWeights(source)
-    count = min(_STATISTICS_IMAGES, len(train))  # the smaller domain is repeated, as in training
-    domains = (train.sources, train.targets)
-    images = (data_module.to_float(domain[_spread(len(domain), count)]) for domain in domains)
-    return callbacks_module.AveragedWeights(*images)
-
-
-def _examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
-    """Sources spread evenly over a split, so that they are of many products; of pairs, targets."""
-    rows = _spread(len(part.sources), min(count, len(part.sources)))
-    if not preset.paired:
-        return {"source": data_module.to_float(part.sources[rows])}
-    persons = data_module.to_float(part.sources[rows])
-    products = data_module.to_float(part.targets[part.target_index[rows]])
-    source, target = (products, persons) if preset.reverse else (persons, products)
-    return {"source": source, "target": target}
-
-
-def _spread(length: int, count: int) -> np.ndarray:
-    """So many of the rows from 0 to `length`, evenly."""
-    return np.linspace(0, length - 1, count).astype(int)
-
-
-def _tensorboard(directory: pathlib.Path) -> list[keras.callbacks.Callback]:
-    if importlib.util.find_spec("tensorflow") is None:
-        logging.info("No TensorBoard logs: they are written by TensorFlow, which is not installed")
-        return []
-    return [callbacks_module.EpochsForTensorBoard(directory)]
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

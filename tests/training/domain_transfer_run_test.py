@@ -10,7 +10,7 @@ import pytest
 from keras_pixdt import commands, data, presets
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
-from keras_pixdt.training import evaluation, run
+from keras_pixdt.training import evaluation, inputs, run, trainer
 from tests import samples
 from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
 
@@ -57,8 +57,8 @@ def finished(files, tmp_path_factory):
 
 
 def test_f_is_trained_on_the_labels_of_the_first_domain(finished):
-    f = keras.models.load_model(finished.workdir / run.FUNCTION)
-    whole = keras.models.load_model(finished.workdir / run.SOURCE_CLASSIFIER)
+    f = keras.models.load_model(finished.workdir / trainer.FUNCTION)
+    whole = keras.models.load_model(finished.workdir / trainer.SOURCE_CLASSIFIER)
     test = finished.domains()["test"]
     x = data.to_float(test.sources)
     assert (classify(whole, x) == test.source_labels.index).mean() > 0.9
@@ -74,7 +74,7 @@ def test_scores_are_those_of_a_classifier_of_the_second_domain(finished):
     with samples.narrow_embedders():
         scores = finished.evaluate()
     judge = keras.models.load_model(finished.workdir / run.JUDGE)
-    own = keras.models.load_model(finished.workdir / run.SOURCE_CLASSIFIER)
+    own = keras.models.load_model(finished.workdir / trainer.SOURCE_CLASSIFIER)
     train, test = (finished.domains()[split] for split in ("train", "test"))
     x, labels = data.to_float(test.sources), test.source_labels.index
     expected = {
@@ -97,7 +97,7 @@ def test_scores_are_those_of_a_classifier_of_the_second_domain(finished):
 
 def test_batches_of_any_size_are_judged_alike(finished):
     domains = finished.domains()
-    judge = keras.models.load_model(finished.workdir / run.SOURCE_CLASSIFIER)
+    judge = keras.models.load_model(finished.workdir / trainer.SOURCE_CLASSIFIER)
     whole, parts = (
         evaluation.evaluate_labels(finished.convert, domains, judge, batch_size=size)
         for size in (128, 7)
@@ -138,8 +138,8 @@ def test_f_g_and_the_judge_learn_from_the_images_that_are_documented(
         labels = (data.Labels(index.astype(np.int64), names) for _, index in (s, t))
         splits[split] = data.DomainSet(s[0], t[0], *labels)
     given = []
-    batches = run._batches
-    monkeypatch.setattr(run, "_batches", lambda part, *a: given.append(part) or batches(part, *a))
+    batches = inputs.batches
+    monkeypatch.setattr(inputs, "batches", lambda part, *a: given.append(part) or batches(part, *a))
     preset = dataclasses.replace(PRESET, reverse=reverse, batch_size=8)
     finished = run.train(preset, "s", tmp_path, splits=splits, epochs=1, verbose=0)
     # What an earlier version kept is not taken.
@@ -186,16 +186,16 @@ def test_killed_after_f_was_trained_a_run_ends_alike(files, finished, tmp_path):
     """Training f leaves no trace in the random state of what follows."""
     workdir = tmp_path / "cut"
     workdir.mkdir()
-    f = keras.models.load_model(finished.workdir / run.FUNCTION)
-    f.save(workdir / run.FUNCTION)
+    f = keras.models.load_model(finished.workdir / trainer.FUNCTION)
+    f.save(workdir / trainer.FUNCTION)
     assert_equal_weights(train(files, workdir).model, finished.model)
 
 
 def test_a_given_f_is_taken(files, finished, tmp_path):
-    path = str(finished.workdir / run.FUNCTION)
+    path = str(finished.workdir / trainer.FUNCTION)
     given = train(files, tmp_path, dataclasses.replace(PRESET, function=path))
     assert_equal_weights(given.model, finished.model)
-    assert not (tmp_path / run.FUNCTION).exists()
+    assert not (tmp_path / trainer.FUNCTION).exists()
 
 
 def test_reversed_f_is_still_that_of_the_first_domain(files, finished, tmp_path):
@@ -251,7 +251,7 @@ def test_faces_train_an_f_of_their_size_first(tmp_path):
     finished = run.train(
         preset, str(tmp_path / "s"), tmp_path / "run", data_options=options, epochs=1, verbose=0
     )
-    f = keras.models.load_model(finished.workdir / run.FUNCTION)
+    f = keras.models.load_model(finished.workdir / trainer.FUNCTION)
     assert (f.input_shape, f.output_shape) == ((None, 38, 38, 3), (None, 4))
     x = data.to_float(finished.domains()["test"].sources)
     np.testing.assert_array_equal(finished.model.function(x), f(x))
@@ -272,7 +272,7 @@ def test_pairs_are_labelled_by_category(small_lookbook, tmp_path):
     domains = finished.domains()
     names = {part.source_labels.names for part in domains.values()}
     assert len(names) == 1 and len(names.pop()) > 1
-    assert (tmp_path / run.FUNCTION).exists()
+    assert (tmp_path / trainer.FUNCTION).exists()
 
 
 def test_convert_chooses_the_best_of_a_person(finished, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data, presets, search
-from keras_pixdt.training import devices, run
+from keras_pixdt.training import devices, run, trainer
 from tests import samples
 from tests.training import staged_run
 
@@ -99,7 +99,7 @@ def test_fields_that_an_older_run_lacks_are_what_its_version_did():
     kept = presets.get("yoo2016").options()
     for name in ("selection", "converter_objective"):
         del kept[name]
-    completed = run._completed(kept)
+    completed = trainer.completed(kept)
     assert (completed["selection"], completed["converter_objective"]) == ("kinds", "non_saturating")
     assert {**completed, **kept} == completed
 
@@ -203,10 +203,10 @@ def test_a_run_is_resized_as_it_was_when_it_was_trained(finished, tmp_path):
     (tmp_path / "run" / "model.keras").unlink()
     fields = {k: v for k, v in options["preset"].items() if k != "resize"}
     path.write_text(json.dumps({**options, "preset": fields}))
-    run._check_free(tmp_path / "run", options)
+    trainer.check_free(tmp_path / "run", options)
     stretched = {**options, "preset": {**fields, "resize": "stretch"}}
     with pytest.raises(ValueError, match="resize: letterbox there, stretch here"):
-        run._check_free(tmp_path / "run", stretched)
+        trainer.check_free(tmp_path / "run", stretched)
 
 
 def test_a_run_reads_its_data_as_its_preset_says(tmp_path):

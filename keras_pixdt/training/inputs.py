@@ -1,0 +1,133 @@
+"""What a run is trained on: reading the data that its options name, batches, examples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_pixdt import data, presets
+from keras_pixdt.data.batches import Batches, Triplets
+from keras_pixdt.data.pairs import DomainSet, PairSet
+from keras_pixdt.training.callbacks import AveragedWeights
+
+_STATISTICS_IMAGES = 256
+
+
+def absolute(data_options: dict[str, Any]) -> dict[str, Any]:
+    """Paths as they are from any folder, since a run is opened from others as well."""
+    options = dict(data_options)
+    paths = {"data", "target_data", "data_dir", "crop", "target_crop"}
+    for name in paths & {k for k, v in options.items() if v}:
+        path = str(options[name])
+        known = name != "data_dir" and (path == "rendered" or path.startswith("tfds:"))
+        options[name] = path if known else os.path.abspath(path)
+    return options
+
+
+def load(
+    preset: presets.Preset, options: Mapping[str, Any]
+) -> dict[str, PairSet] | dict[str, DomainSet]:
+    """The pairs or the two domains that the options name."""
+    options = {name: value for name, value in options.items() if value is not None}
+    two = {name: options[name] for name in ("target_data", "edges") if options.get(name)}
+    crops = {name: options[name] for name in ("crop", "target_crop") if name in options}
+    if crops and not two:
+        raise ValueError(
+            "`crop` and `target_crop` are of two domains: name the second one by `target_data`, or "
+            f"leave them out. Received: {crops}"
+        )
+    if not two:
+        try:
+            return data.load_pairs(image_size=preset.image_size, resize=preset.resize, **options)
+        except ValueError as error:
+            if preset.paired:
+                raise
+            raise ValueError(
+                f"{error} Preset {preset.name!r} needs no pairs: name a second domain by "
+                "`target_data`, or give `edges` for the edges of photos."
+            ) from error
+    if preset.paired:
+        unpaired = [name for name in presets.names() if not presets.get(name).paired]
+        raise ValueError(
+            f"Preset {preset.name!r} learns from pairs, and `target_data` and `edges` give two "
+            f"domains without. Leave them out, or choose {', '.join(unpaired)}. Received: {two}"
+        )
+    for name in ("splits", "num_products"):
+        if name in options:
+            raise ValueError(
+                f"`{name}` is of sets with pairs; two domains are split 90/5/5. Leave it out. "
+                f"Received: {options[name]!r}"
+            )
+    renamed = {"data": "source", "target_data": "target"}
+    arguments = {renamed.get(name, name): value for name, value in options.items()}
+    return data.load_domains(image_size=preset.image_size, resize=preset.resize, **arguments)
+
+
+def domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, DomainSet]:
+    """The images of each split, first those that the preset converts.
+
+    Those of pairs are labelled by the categories of the products.
+    """
+    pairs = [part for part in splits.values() if isinstance(part, PairSet)]
+    names = sorted({a["category"] for part in pairs for a in part.attributes if "category" in a})
+    found = {
+        split: part.domains(names) if isinstance(part, PairSet) else part
+        for split, part in splits.items()
+    }
+    return {k: v.exchanged() for k, v in found.items()} if preset.reverse else found
+
+
+def batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
+    """What the preset is trained on."""
+    options: dict[str, Any] = {"mirror": preset.mirror, "passes": preset.passes}
+    if isinstance(part, DomainSet):
+        return data.unpaired(part, preset.batch_sizes, seed, **options)
+    options |= {"irrelevant": preset.irrelevant_pairs, "reverse": preset.reverse}
+    return data.triplets(part, preset.batch_sizes, seed, **options)
+
+
+def in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
+    """Batches of pairs one after the other, for validation."""
+    return data.triplets(
+        pairs,
+        preset.batch_size,
+        shuffle=False,
+        irrelevant=False,
+        drop_remainder=False,
+        reverse=preset.reverse,
+    )
+
+
+def averaged_weights(train: Any, preset: presets.Preset) -> AveragedWeights | None:
+    """The averages of a preset that has some.
+
+    Args:
+        train: training split, of pairs or of domains.
+        preset: says whether, by `ema_momentum`.
+    """
+    if preset.ema_momentum is None:
+        return None
+    if preset.paired:
+        return AveragedWeights(examples(train, preset, _STATISTICS_IMAGES)["source"])
+    count = min(_STATISTICS_IMAGES, len(train))  # the smaller domain is repeated, as in training
+    images = (train.sources, train.targets)
+    return AveragedWeights(*(data.to_float(x[_spread(len(x), count)]) for x in images))
+
+
+def examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
+    """Sources from all over a split, which show many products; of pairs, their targets too."""
+    rows = _spread(len(part.sources), min(count, len(part.sources)))
+    persons = data.to_float(part.sources[rows])
+    if not preset.paired:
+        return {"source": persons}
+    products = data.to_float(part.targets[part.target_index[rows]])
+    source, target = (products, persons) if preset.reverse else (persons, products)
+    return {"source": source, "target": target}
+
+
+def _spread(length: int, count: int) -> np.ndarray:
+    """So many of the rows from 0 to `length`, evenly."""
+    return np.linspace(0, length - 1, count).astype(int)
