@@ -27,7 +27,7 @@ from export.runtime import EMBED, EMBEDDING, IMAGE, REVERSE, SIGNATURE, load_tfl
 from export.verification import LEVELS_PER_UNIT, VARIANTS, ExportError, Reference
 from keras_pixdt import search
 from keras_pixdt.data.images import to_float
-from keras_pixdt.engine.adversarial_model import reverse_network
+from keras_pixdt.engine.model import reverse_network
 
 if TYPE_CHECKING:
     from keras_pixdt.training.run import Run

@@ -24,7 +24,8 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
-        "keras_pixdt.engine.adversarial_model": ["AdversarialModel", "PlayerOptimizers"],
+        "keras_pixdt.engine.model": ["AdversarialModel"],
+        "keras_pixdt.engine.optimizers": ["PlayerOptimizers"],
         "keras_pixdt.models.discogan": ["DiscoGAN"],
         "keras_pixdt.models.domain_transfer": ["DomainTransferNetwork"],
         "keras_pixdt.models.pix2pix": ["Pix2Pix"],

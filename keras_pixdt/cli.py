@@ -632,7 +632,7 @@ def _converter(
 
     import keras_pixdt.registered  # noqa: F401
     from keras_pixdt import data
-    from keras_pixdt.engine.adversarial_model import reverse_network
+    from keras_pixdt.engine.model import reverse_network
     from keras_pixdt.training import run
 
     opened: Any = None

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
+from keras_pixdt.engine.model import AdversarialModel, Tensor
 from keras_pixdt.layers import BatchNormalization, moving_statistics
 from keras_pixdt.losses import CONVERTER_OBJECTIVES, DISTANCES
 

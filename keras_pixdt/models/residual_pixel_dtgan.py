@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
+from keras_pixdt.engine.model import AdversarialModel, Tensor
 from keras_pixdt.layers import BatchNormalization
 from keras_pixdt.losses import binary_cross_entropy, mean_absolute_error
 from keras_pixdt.models.pixel_dtgan import build_converter, build_discriminator

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
+from keras_pixdt.engine.model import AdversarialModel, Tensor
 from keras_pixdt.layers import BatchNormalization
 from keras_pixdt.losses import mean_absolute_error
 

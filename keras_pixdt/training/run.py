@@ -61,7 +61,7 @@ from keras_pixdt import atomic, metrics, presets, search
 from keras_pixdt import data as data_module
 from keras_pixdt.data.batches import Batches, Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
-from keras_pixdt.engine.adversarial_model import AdversarialModel, reverse_network
+from keras_pixdt.engine.model import AdversarialModel, reverse_network
 from keras_pixdt.judges import classifier, upscaler
 from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 from keras_pixdt.training import callbacks as callbacks_module

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, PlayerOptimizers
+from keras_pixdt.engine.model import AdversarialModel
+from keras_pixdt.engine.optimizers import PlayerOptimizers
 from tests.models import checks
 from tests.models.checks import step
 
@@ -358,7 +359,7 @@ tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConf
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 import keras
-from tests.engine.adversarial_model_test import Duel, batch_of, decay
+from tests.engine.model_test import Duel, batch_of, decay
 
 found = {}
 for dtype, factors in (("float32", [1, 2, 3, 4]), ("mixed_float16", [1, 1, 1, 1e5])):
