@@ -11,6 +11,7 @@ import keras_pixdt.models.discogan
 import keras_pixdt.models.domain_transfer
 import keras_pixdt.models.pix2pix
 import keras_pixdt.models.pixel_dtgan
+import keras_pixdt.models.point_discogan
 import keras_pixdt.models.residual_pixel_dtgan
 import keras_pixdt.models.rough_to_detail
 import keras_pixdt.models.super_resolution  # noqa: F401
