@@ -1,4 +1,4 @@
-"""Layers that several papers use."""
+"""Layers that Keras does not have, or has in another way."""
 
 from __future__ import annotations
 

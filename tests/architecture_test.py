@@ -216,6 +216,19 @@ def test_tensorflow_is_imported_where_it_may_be():
     assert not wrong, "\n".join(wrong)
 
 
+def test_modules_of_keras_that_are_not_public_are_imported_by_the_engine_only():
+    """Beside it stands the version of Keras that they are tested with."""
+    importing = {
+        name
+        for name, (_, imports) in MODULES.items()
+        for imported in imports
+        if imported.target.startswith("keras.src.")
+    }
+    engine = "keras_pixdt.engine."
+    assert importing == {f"{engine}{name}" for name in ("model", "tensorflow_step", "jax_step")}
+    assert all("Keras 3.15.1" in MODULES[name][0].read_text("utf-8") for name in importing)
+
+
 def test_drawing_needs_pillow_and_numpy_only():
     """Worker processes that draw start in a tenth of a second."""
     wrong = [

@@ -19,7 +19,7 @@ from keras_pixdt.engine.replicas import Tensor
 
 
 class _Shared(NamedTuple):
-    """A batch of which every device gets as many rows.
+    """A batch from which every device gets the same number of rows.
 
     Attributes:
         batch: the batch, filled up with copies of its last row.

@@ -72,7 +72,7 @@ class AdversarialModel(Step):
 
     `fit`, `evaluate`, `predict`, callbacks, `.keras` files and `tf.distribute` then work as for
     any Keras model. The optimizer of `compile` may be a mapping from players to optimizers, a
-    `PlayerOptimizers`, or a single optimizer, of which each player gets a copy.
+    `PlayerOptimizers`, or a single optimizer, which is copied for each player.
     """
 
     players: dict[str, list[str]]
@@ -189,6 +189,9 @@ class AdversarialModel(Step):
     def forward(self, name: str, fn: Callable[[], Tensor]) -> Forward:
         """Runs a player's networks, for an update that need not run them again.
 
+        The papers' models run the converter once a step, and update discriminators and converter
+        from this pass. No weight of it changes in between, and its BatchNorm statistics move once.
+
         Args:
             name: the player.
             fn: returns what its networks draw, one tensor.
@@ -288,7 +291,7 @@ class AdversarialModel(Step):
 
         Args:
             optimizer: player name -> optimizer for every player, or one optimizer (object, name
-                or config) of which each player gets a copy of its own.
+                or config), which is copied for each player.
             metrics: `keras.metrics.Metric`s of (real, generated) images in [-1, 1], updated by
                 `evaluate` and validation.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` as in `keras.Model`.
@@ -335,7 +338,7 @@ class AdversarialModel(Step):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """Predicts as `keras.Model.predict` does; of several workers, each on its own."""
+        """Predicts as `keras.Model.predict` does; each of several workers predicts on its own."""
         if self._replicas() == 1:
             return super().predict(x, batch_size, verbose, steps, callbacks)
         # Keras would have the rows of several workers in another order, and on JAX refuse a last

@@ -47,7 +47,7 @@ def part() -> Part | None:
 
 
 def draw(sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-    """Draws random numbers of which each row belongs to a row of the global batch.
+    """Draws random numbers, each row for one row of the global batch.
 
     Every replica draws for the whole batch, with the same seed, and keeps its own rows: the
     result does not depend on the number of replicas.

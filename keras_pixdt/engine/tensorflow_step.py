@@ -140,7 +140,7 @@ def exact(strategy_class: Any) -> Any:
 
 
 def own_rows(batches: Any, strategy: Any, worker: int, workers: int) -> Any:
-    """Keras' adapter of `batches`, of which this worker draws its own rows only.
+    """Keras' adapter of `batches`, which draws only the rows of this worker.
 
     Args:
         batches: `keras_pixdt.data.batches.Batches`.

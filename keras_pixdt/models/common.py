@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,7 +31,7 @@ def check_widths(width: float, discriminator_width: float | None) -> float:
 
 
 def check_weights(**weights: float) -> None:
-    """Wants weights of an objective's terms, of which none is negative and one is not 0."""
+    """Wants weights of an objective's terms: none negative, and at least one above 0."""
     if min(weights.values()) < 0 or not any(weights.values()):
         raise ValueError(f"The weights must not be negative and not all 0. Received: {weights}")
 
@@ -52,6 +53,36 @@ def scaled(filters: float, width: float) -> int:
 def doubled(count: int, width: float, first: int = 64, most: int = 512) -> list[int]:
     """Filters of `count` strided layers: `first`, then twice as many each, up to `most`."""
     return [scaled(min(first * 2**i, most), width) for i in range(count)]
+
+
+def conv(
+    x: Tensor,
+    filters: int,
+    size_px: int,
+    name: str,
+    initializer: Any,
+    dtype: Any,
+    *,
+    strides: int = 1,
+    padding: str = "same",
+    use_bias: bool = True,
+    kind: type[layers.Layer] = layers.Conv2D,
+) -> Tensor:
+    """A convolution with square filters."""
+    return kind(
+        filters,
+        size_px,
+        strides=strides,
+        padding=padding,
+        use_bias=use_bias,
+        kernel_initializer=initializer,
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+# A transposed one, which doubles the map.
+conv_transpose = functools.partial(conv, strides=2, kind=layers.Conv2DTranspose)
 
 
 def batch_norm(x: Tensor, name: str, dtype: Any, momentum: float = 0.9, **options: Any) -> Tensor:

@@ -21,6 +21,8 @@ from keras_pixdt.models.common import (
     check_choice,
     check_image_size,
     check_widths,
+    conv,
+    conv_transpose,
     doubled,
     image_output,
     scaled,
@@ -53,16 +55,17 @@ def _encoder(
     """Strided convolutions and leaky ReLUs; BatchNorm in all but the first (Sec. 3.2)."""
     for i, count in enumerate([*filters, *([extra_filters] if extra_filters else [])], start=1):
         extra = i > len(filters)
-        x = layers.Conv2D(
+        x = conv(
+            x,
             count,
             FILTER_SIZE_PX,
+            f"{name}{i}",
+            uniform("fan_in"),
+            dtype,
             strides=1 if extra else 2,
             padding="valid" if extra else "same",
             use_bias=False,  # as in the authors' code, here and below
-            kernel_initializer=uniform("fan_in"),
-            dtype=dtype,
-            name=f"{name}{i}",
-        )(x)
+        )
         if i > 1:
             x = batch_norm(x, f"{name}{i}_bn", dtype)
         x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}{i}_lrelu")(x)
@@ -96,16 +99,17 @@ def build_converter(
     counts = [*([filters[-1]] if extra_layer else []), *filters[-2::-1], 3]
     for i, count in enumerate(counts, start=1):
         extra = extra_layer and i == 1
-        x = layers.Conv2DTranspose(
+        x = conv_transpose(
+            x,
             count,
             FILTER_SIZE_PX,
+            f"decoder{i}",
+            uniform("fan_out"),  # of a transposed kernel these are the inputs
+            dtype,
             strides=1 if extra else 2,
             padding="valid" if extra else "same",
             use_bias=False,
-            kernel_initializer=uniform("fan_out"),  # of a transposed kernel these are the inputs
-            dtype=dtype,
-            name=f"decoder{i}",
-        )(x)
+        )
         if i < len(counts):
             x = batch_norm(x, f"decoder{i}_bn", dtype)
             x = layers.ReLU(dtype=dtype, name=f"decoder{i}_relu")(x)
@@ -129,14 +133,8 @@ def build_discriminator(
     filters = _filters(image_size, width)
     image = keras.Input((image_size, image_size, 3), name="image")
     x = _encoder(image, filters, dtype, "conv")
-    x = layers.Conv2D(
-        1,
-        INNERMOST_PX,
-        use_bias=False,
-        kernel_initializer=uniform("fan_in"),
-        dtype=dtype,
-        name=f"conv{len(filters) + 1}",
-    )(x)
+    last = f"conv{len(filters) + 1}"
+    x = conv(x, 1, INNERMOST_PX, last, uniform("fan_in"), dtype, padding="valid", use_bias=False)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
     return keras.Model(image, logits, name=name)
@@ -192,7 +190,7 @@ class CrossDomainGAN(AdversarialModel):
 
     @abc.abstractmethod
     def build_discriminator(self, name: str) -> keras.Model:
-        """A discriminator, of which the outputs are logits."""
+        """A discriminator, which returns logits."""
 
     def build_networks(self) -> None:
         """Builds what the model has of G_AB, G_BA, D_B and D_A (Fig. 2), and declares the players.
@@ -298,13 +296,7 @@ class CrossDomainGAN(AdversarialModel):
     def converter_loss(self, x_a: Tensor, x_b: Tensor, translations: Tensor) -> Tensor:
         """L_G (Eq. 7), or L_G_AB (Eq. 5) of a model that is not coupled.
 
-        Args:
-            x_a: samples of domain A, (batch, ...).
-            x_b: samples of domain B, of the same shape.
-            translations: x_AB[, x_ABA[, x_BA, x_BAB]], stacked along a first axis.
-
-        Returns:
-            A scalar.
+        Arguments and result are as for `discriminator_loss`.
         """
         distance = DISTANCES[self.reconstruction]
         loss = self._gan_loss(self.discriminator, translations[0])

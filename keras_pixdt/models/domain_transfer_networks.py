@@ -11,7 +11,15 @@ import keras
 from keras import layers
 
 from keras_pixdt.engine.replicas import Tensor
-from keras_pixdt.models.common import batch_norm, check_image_size, doubled, image_output, scaled
+from keras_pixdt.models.common import (
+    batch_norm,
+    check_image_size,
+    conv,
+    conv_transpose,
+    doubled,
+    image_output,
+    scaled,
+)
 
 MIN_PX = 16
 # f: Sec. 5.1.
@@ -52,14 +60,14 @@ def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") ->
     image = keras.Input((image_size, image_size, 3), name="image")
     x = image
     for i, count in enumerate(filters, start=1):
-        x = layers.Conv2D(
+        x = conv(
+            x,
             scaled(count, width),
             FUNCTION_FILTER_SIZE_PX,
-            padding="same",
-            kernel_initializer="he_normal",  # not in the paper
-            dtype="float32",  # it is trained by itself, and stays what it is under all policies
-            name=f"conv{i}",
-        )(x)
+            f"conv{i}",
+            "he_normal",  # not in the paper
+            "float32",  # it is trained by itself, and stays what it is under all policies
+        )
         if i <= halvings:
             x = layers.MaxPooling2D(2, dtype="float32", name=f"pool{i}")(x)
             x = layers.ReLU(dtype="float32", name=f"relu{i}")(x)
@@ -151,23 +159,22 @@ def build_generator(
     for i in range(doublings + 1):
         last = i == doublings
         count = (1 if gray else 3) if last else scaled(INNERMOST_FILTERS / 2**i, width)
-        x = layers.Conv2DTranspose(
+        x = conv_transpose(
+            x,
             count,
             FILTER_SIZE_PX,
+            f"up{i + 1}",
+            _normal(),
+            dtype,
             strides=1 if i == 0 else 2,
             padding="valid" if i == 0 else "same",
             use_bias=last,  # BatchNorm has one
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"up{i + 1}",
-        )(x)
+        )
         if not last:
             x = _batch_norm(x, f"up{i + 1}", dtype)
             x = layers.ReLU(dtype=dtype, name=f"up{i + 1}_relu")(x)
             if pointwise:
-                x = layers.Conv2D(
-                    count, 1, kernel_initializer=_normal(), dtype=dtype, name=f"pointwise{i + 1}"
-                )(x)
+                x = conv(x, count, 1, f"pointwise{i + 1}", _normal(), dtype, padding="valid")
                 x = layers.ReLU(dtype=dtype, name=f"pointwise{i + 1}_relu")(x)
     x = image_output(x, "drawn")
     if gray:
@@ -179,16 +186,8 @@ def _strided(x: Tensor, filters: list[int], leak: float, dtype: Any, first_norm:
     """Convolutions of stride 2, each with BatchNorm and a ReLU that may leak."""
     for i, count in enumerate(filters, start=1):
         norm = first_norm or i > 1
-        x = layers.Conv2D(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=not norm,  # BatchNorm has one
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"conv{i}",
-        )(x)
+        bias = not norm  # BatchNorm has one
+        x = conv(x, count, FILTER_SIZE_PX, f"conv{i}", _normal(), dtype, strides=2, use_bias=bias)
         if norm:
             x = _batch_norm(x, f"conv{i}", dtype)
         x = layers.LeakyReLU(leak, dtype=dtype, name=f"conv{i}_relu")(x)
@@ -225,7 +224,7 @@ def build_discriminator(
 
     Returns:
         A functional model, (batch, image_size, image_size, 3) in [-1, 1] to logits
-        (batch, classes), of which the last is that of images of T.
+        (batch, classes), the last for images of T.
     """
     image = keras.Input((image_size, image_size, 3), name="image")
     x = _strided(image, doubled(blocks, width), leak, dtype, first_norm)

@@ -52,8 +52,8 @@ def laplacian(images: Tensor) -> Tensor:
         images: (batch, size, size, 3).
 
     Returns:
-        The same shape; 0 where the images are constant, but for their border, outside of which
-        they are taken for 0.
+        The same shape; 0 where the images are constant, except at their border, because they are
+        taken for 0 outside.
     """
     x = np.arange(-DOG_RADIUS_PX, DOG_RADIUS_PX + 1)
     narrow, wide = (np.exp(-0.5 * (x / sigma) ** 2) for sigma in DOG_SIGMAS_PX)

@@ -21,6 +21,8 @@ from keras_pixdt.models.common import (
     check_image_size,
     check_weights,
     check_widths,
+    conv,
+    conv_transpose,
     doubled,
     image_output,
 )
@@ -48,16 +50,8 @@ def _convolution(
     x: Tensor, count: int, strides: int, normed: bool, dtype: Any, name: str
 ) -> Tensor:
     """Convolution and BatchNorm, without the activation."""
-    x = layers.Conv2D(
-        count,
-        FILTER_SIZE_PX,
-        strides=strides,
-        padding="same",
-        use_bias=not normed,  # elsewhere BatchNorm's offset is the bias
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name=name,
-    )(x)
+    bias = not normed  # elsewhere BatchNorm's offset is the bias
+    x = conv(x, count, FILTER_SIZE_PX, name, _normal(), dtype, strides=strides, use_bias=bias)
     return _batch_norm(x, name, dtype) if normed else x
 
 
@@ -95,16 +89,7 @@ def build_converter(
         if i > 1:
             x = layers.Concatenate(dtype=dtype, name=f"{name}_skip")([x, maps[-i]])
         x = layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
-        x = layers.Conv2DTranspose(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=last,
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=name,
-        )(x)
+        x = conv_transpose(x, count, FILTER_SIZE_PX, name, _normal(), dtype, use_bias=last)
         if not last:
             x = _batch_norm(x, name, dtype)
             if noise and i <= NOISY_LAYERS:
@@ -267,13 +252,7 @@ class Pix2Pix(AdversarialModel):
     def converter_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
         """Eq. 4 for G, which maximizes log D(x, G(x, z)) (Sec. 3.3).
 
-        Args:
-            source: x, (batch, image_size, image_size, 3) in [-1, 1].
-            target: y, of the same shape.
-            converted: G(x, z), of the same shape.
-
-        Returns:
-            A scalar.
+        Arguments and result are as for `discriminator_loss`.
         """
         loss = 0.0
         if self.gan_weight:

@@ -28,6 +28,8 @@ from keras_pixdt.models.common import (
     check_image_size,
     check_weights,
     check_widths,
+    conv,
+    conv_transpose,
     doubled,
     image_output,
 )
@@ -56,19 +58,12 @@ def _normal() -> keras.initializers.Initializer:
 def _strided(x: Tensor, filters: list[int], dtype: Any) -> Tensor:
     """Conv. 1 to 4 of Table 1(a): halves the map at each layer, no BatchNorm at the first."""
     for i, count in enumerate(filters, start=1):
-        x = layers.Conv2D(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=i == 1,  # elsewhere BatchNorm's offset is the bias
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"conv{i}",
-        )(x)
+        bias = i == 1  # elsewhere BatchNorm's offset is the bias
+        name = f"conv{i}"
+        x = conv(x, count, FILTER_SIZE_PX, name, _normal(), dtype, strides=2, use_bias=bias)
         if i > 1:
-            x = batch_norm(x, f"conv{i}_bn", dtype)
-        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"conv{i}_lrelu")(x)
+            x = batch_norm(x, f"{name}_bn", dtype)
+        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu")(x)
     return x
 
 
@@ -87,25 +82,12 @@ def build_converter(image_size: int, width: float, dtype: Any = None) -> keras.M
     source = keras.Input((image_size, image_size, 3), name="source")
     x = _strided(source, filters, dtype)
     conv5 = f"conv{len(filters) + 1}"
-    x = layers.Conv2D(
-        CODE_SIZE,
-        MAP_SIZE_PX,
-        use_bias=False,
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name=conv5,
-    )(x)
+    x = conv(x, CODE_SIZE, MAP_SIZE_PX, conv5, _normal(), dtype, padding="valid", use_bias=False)
     x = batch_norm(x, f"{conv5}_bn", dtype)
     x = layers.LeakyReLU(LEAK, dtype=dtype, name="code")(x)
 
-    x = layers.Conv2D(
-        MAP_SIZE_PX**2 * filters[-1],
-        1,
-        use_bias=False,
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name="decoder_conv1",
-    )(x)
+    numbers = MAP_SIZE_PX**2 * filters[-1]
+    x = conv(x, numbers, 1, "decoder_conv1", _normal(), dtype, padding="valid", use_bias=False)
     x = layers.Reshape(
         (MAP_SIZE_PX, MAP_SIZE_PX, filters[-1]), dtype=dtype, name="decoder_reshape"
     )(x)
@@ -113,16 +95,8 @@ def build_converter(image_size: int, width: float, dtype: Any = None) -> keras.M
     x = layers.ReLU(dtype=dtype, name="decoder_conv1_relu")(x)
     for i, count in enumerate([*filters[-2::-1], 3], start=2):
         last = i == len(filters) + 1
-        x = layers.Conv2DTranspose(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=last,
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"f_conv{i}",
-        )(x)
+        name = f"f_conv{i}"
+        x = conv_transpose(x, count, FILTER_SIZE_PX, name, _normal(), dtype, use_bias=last)
         if not last:
             x = batch_norm(x, f"f_conv{i}_bn", dtype)
             x = layers.ReLU(dtype=dtype, name=f"f_conv{i}_relu")(x)
@@ -148,9 +122,7 @@ def build_discriminator(
     image = keras.Input((image_size, image_size, channels), name="image")
     filters = _filters(image_size, width)
     x = _strided(image, filters, dtype)
-    x = layers.Conv2D(
-        1, MAP_SIZE_PX, kernel_initializer=_normal(), dtype=dtype, name=f"conv{len(filters) + 1}"
-    )(x)
+    x = conv(x, 1, MAP_SIZE_PX, f"conv{len(filters) + 1}", _normal(), dtype, padding="valid")
     logits = layers.Reshape((1,), dtype="float32", name="logits")(x)
     return keras.Model(image, logits, name=name)
 

@@ -20,6 +20,8 @@ from keras_pixdt.models.common import (
     check_image_size,
     check_weights,
     check_widths,
+    conv,
+    conv_transpose,
     image_output,
     scaled,
 )
@@ -55,16 +57,17 @@ def _conv_bn(
     strides: int = 1,
     kind: type[layers.Layer] = layers.Conv2D,
 ) -> Tensor:
-    x = kind(
+    x = conv(
+        x,
         filters,
         filter_size_px,
+        name,
+        _he_normal(),
+        dtype,
         strides=strides,
-        padding="same",
         use_bias=False,  # BatchNorm's offset is the bias
-        kernel_initializer=_he_normal(),
-        dtype=dtype,
-        name=name,
-    )(x)
+        kind=kind,
+    )
     return batch_norm(x, f"{name}_bn", dtype)
 
 
@@ -143,15 +146,8 @@ def build_residual_converter(image_size: int, width: float, dtype: Any = None) -
             outputs = scaled(FILTERS[i - 1] if upsample else FILTERS[i], width)
             name = f"reversed_conv{i + 2}_{block}"
             x = _reversed_basic_block(x, scaled(FILTERS[i], width), outputs, upsample, name, dtype)
-    x = layers.Conv2DTranspose(
-        3,
-        FIRST_FILTER_SIZE_PX,
-        strides=2,
-        padding="same",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=LAST_STDDEV),
-        dtype=dtype,
-        name="reversed_conv1",
-    )(x)
+    normal = keras.initializers.RandomNormal(stddev=LAST_STDDEV)
+    x = conv_transpose(x, 3, FIRST_FILTER_SIZE_PX, "reversed_conv1", normal, dtype)
     return keras.Model(source, image_output(x), name="converter")
 
 

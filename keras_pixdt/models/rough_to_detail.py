@@ -21,6 +21,8 @@ from keras_pixdt.models.common import (
     batch_norm,
     check_weights,
     check_widths,
+    conv,
+    conv_transpose,
     doubled,
     image_output,
     scaled,
@@ -65,19 +67,11 @@ def build_converter(
     for i, count in enumerate(filters, start=1):
         # As in pix2pix, no BatchNorm in the first block, and none at 1x1.
         normed = 1 < i < blocks
-        x = layers.Conv2D(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=not normed,
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"encoder{i}",
-        )(x)
+        name, bias = f"encoder{i}", not normed
+        x = conv(x, count, FILTER_SIZE_PX, name, _normal(), dtype, strides=2, use_bias=bias)
         if normed:
-            x = batch_norm(x, f"encoder{i}_bn", dtype)
-        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"encoder{i}_lrelu")(x)
+            x = batch_norm(x, f"{name}_bn", dtype)
+        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu")(x)
         maps.append(x)
 
     images = []
@@ -99,36 +93,19 @@ def _decoder_block(
     """Fig. 2b: doubles the size on two paths, and adds them; the last block gives the image."""
     # Skip: upsampling by 2 and 1x1 convolution. The two commute; this order has a quarter of the
     # work.
-    skip = layers.Conv2D(count, 1, kernel_initializer=_normal(), dtype=dtype, name=f"{name}_skip")(
-        x
-    )
+    skip = conv(x, count, 1, f"{name}_skip", _normal(), dtype, padding="valid")
     skip = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_skip_up")(skip)
 
     # Detail. not in the paper: a residual block's two convolutions (He et al. 2016), the first of
     # which upsamples as pix2pix does, activations before them as in ToRGB.
     hidden = scaled(64, width) if last else count
     x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu1")(x)
-    x = layers.Conv2DTranspose(
-        hidden,
-        FILTER_SIZE_PX,
-        strides=2,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name=f"{name}_conv1",
-    )(x)
+    conv1 = f"{name}_conv1"
+    x = conv_transpose(x, hidden, FILTER_SIZE_PX, conv1, _normal(), dtype, use_bias=False)
     x = batch_norm(x, f"{name}_bn1", dtype)
     x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu2")(x)
-    detail = layers.Conv2D(
-        count,
-        3,
-        padding="same",
-        use_bias=last,
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name=f"{name}_{'detail' if last else 'conv2'}",
-    )(x)
+    conv2 = f"{name}_{'detail' if last else 'conv2'}"
+    detail = conv(x, count, 3, conv2, _normal(), dtype, use_bias=last)
     if not last:
         detail = batch_norm(detail, f"{name}_detail", dtype)
     add = FadeIn if fade else layers.Add
@@ -139,9 +116,7 @@ def _to_rgb(x: Tensor, stage: int, stages: int, width: float, dtype: Any) -> Ten
     """ToRGB of Sec. 4.1; the last stage's block gives the three channels by itself."""
     if stage < stages:
         x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"to_rgb{stage}_lrelu")(x)
-        x = layers.Conv2D(
-            3, 1, kernel_initializer=_normal(), dtype=dtype, name=f"to_rgb{stage}_conv"
-        )(x)
+        x = conv(x, 3, 1, f"to_rgb{stage}_conv", _normal(), dtype, padding="valid")
     return image_output(x, f"to_rgb{stage}" if stage < stages else "converted")
 
 
@@ -163,15 +138,9 @@ def build_discriminator(width: float, dtype: Any = None) -> keras.Model:
     x = pair
     filters = doubled(4, width)
     for i, count in enumerate([*filters, 1], start=1):
-        x = layers.Conv2D(
-            count,
-            FILTER_SIZE_PX,
-            strides=2 if i < len(filters) else 1,
-            padding="same",
-            kernel_initializer=keras.initializers.HeNormal(),  # not in the paper
-            dtype=dtype,
-            name=f"conv{i}",
-        )(x)
+        initializer = keras.initializers.HeNormal()  # not in the paper
+        strides = 2 if i < len(filters) else 1
+        x = conv(x, count, FILTER_SIZE_PX, f"conv{i}", initializer, dtype, strides=strides)
         if i <= len(filters):
             x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"conv{i}_lrelu")(x)
     scores = layers.Activation("linear", dtype="float32", name="scores")(x)
@@ -337,7 +306,7 @@ class RoughToDetailGAN(AdversarialModel):
         return self.stage == self.stages
 
     def _fade_ins(self) -> list[FadeIn]:
-        """Of each stage's block."""
+        """The fade-in of each stage's block."""
         return [layer for layer in self.converter.layers if isinstance(layer, FadeIn)]
 
     def active_variables(self, name: str) -> list[keras.Variable]:
@@ -444,13 +413,7 @@ class RoughToDetailGAN(AdversarialModel):
     def discriminator_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
         """Eq. 1, negated, with the gradient penalty of Gulrajani et al. (2017).
 
-        Args:
-            source: x_i, (batch, size, size, 3) in [-1, 1], of the stage's size.
-            target: y_i, of the same shape.
-            converted: G_i(x), of the same shape.
-
-        Returns:
-            A scalar.
+        Arguments and result are as for `converter_loss`.
         """
         place = self.draw(
             lambda rows: keras.random.uniform((rows, 1, 1, 1), seed=self.places), target

@@ -40,7 +40,7 @@ from keras_pixdt.training.peers import Peers, WorkerLostError, cluster
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 WORKER_TIMEOUT_S = 300.0  # schedulers start the tasks of a job minutes apart
-_CPU = pathlib.Path("/proc/cpuinfo")  # Linux; of others we do not know
+_CPU = pathlib.Path("/proc/cpuinfo")  # on Linux; elsewhere the CPU is not looked at
 _BACKEND = keras.backend.backend()
 
 
