@@ -116,14 +116,14 @@ class Keras(Contender):
         import keras
 
         import keras_pixdt
-        from keras_pixdt.models import domain_transfer
+        from keras_pixdt.models import domain_transfer_networks
 
         keras.utils.set_random_seed(0)
         self.setting, self.backend = setting, keras.backend.backend()
         entry = MODELS[setting.model]
         arguments: dict[str, Any] = {"image_size": setting.image_size, "width": setting.width}
         if entry.function:
-            arguments["function"] = domain_transfer.build_function(**arguments)
+            arguments["function"] = domain_transfer_networks.build_function(**arguments)
         self.model = getattr(keras_pixdt, entry.keras)(**arguments, dtype=setting.precision)
         optimizers = keras.optimizers
         self.model.compile(

@@ -24,7 +24,7 @@ from export.metadata import ModelCard
 from export.runtime import EMBED, IMAGE, REVERSE, SIGNATURE
 from export.verification import VARIANTS, ExportError, Reference
 from keras_pixdt import search
-from keras_pixdt.engine.adversarial_model import reverse_network
+from keras_pixdt.engine.model import reverse_network
 
 if TYPE_CHECKING:
     from keras_pixdt.training.run import Run

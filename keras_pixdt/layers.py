@@ -1,4 +1,4 @@
-"""Layers that several papers use."""
+"""Layers that Keras does not have, or has in another way."""
 
 from __future__ import annotations
 
@@ -166,3 +166,34 @@ class Dropout(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class FadeIn(keras.layers.Layer):
+    """skip + alpha * detail, where a decoder block's two paths meet (Kwon et al. 2019, Fig. 2b).
+
+    `alpha` is a weight that no optimizer moves: it is saved, and can change while a step that was
+    traced once is used on.
+
+    Call arguments:
+        inputs: skip and detail, of one shape.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.alpha = self.add_weight(
+            shape=(), initializer="ones", trainable=False, dtype="float32", name="alpha"
+        )
+
+    def call(self, inputs: list[Any]) -> Any:
+        """Adds them."""
+        skip, detail = inputs
+        return skip + ops.cast(self.alpha, detail.dtype) * detail
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of each input."""
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments; Keras' own refuses a policy as `dtype`."""
+        return super().get_config()

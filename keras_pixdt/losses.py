@@ -23,9 +23,37 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     return ops.mean(labels * ops.softplus(-logits) + (1 - labels) * ops.softplus(logits))
 
 
+def real_loss(logits: Tensor) -> Tensor:
+    """-log D, the cross entropy of logits (batch, ...) and the label "real"; a scalar."""
+    return binary_cross_entropy(ops.ones_like(logits), logits)
+
+
+def fake_loss(logits: Tensor) -> Tensor:
+    """-log(1 - D), the cross entropy of logits (batch, ...) and the label "fake"; a scalar."""
+    return binary_cross_entropy(ops.zeros_like(logits), logits)
+
+
 # How a converter is trained through a discriminator whose loss is the cross entropy: to minimize
 # -log D, or to maximize the discriminator's own loss.
 CONVERTER_OBJECTIVES = ("non_saturating", "saturating")
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Anisotropic total variation of each channel (Eq. 7 of Taigman et al. 2017 with B = 1).
+
+    Args:
+        images: (batch, height, width, channels).
+
+    Returns:
+        A scalar, the mean over pixels, channels and images. Pixels of the last row and column,
+        which lack a neighbour, are left out. Where an image is constant its gradient is 0, not
+        infinite.
+    """
+    here = images[:, :-1, :-1]
+    squares = ops.square(images[:, :-1, 1:] - here) + ops.square(images[:, 1:, :-1] - here)
+    steps = squares > 0
+    lengths = ops.where(steps, ops.sqrt(ops.where(steps, squares, 1.0)), 0.0)
+    return ops.mean(lengths)
 
 
 # Distances. Each takes x and y, of one shape (batch, ...), to a scalar, which is 0 for equal ones.

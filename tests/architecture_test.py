@@ -176,13 +176,19 @@ def test_imports_point_down():
 
 
 def test_models_import_no_other_paper():
-    allowed = {"keras_pixdt.models.residual_pixel_dtgan": "keras_pixdt.models.pixel_dtgan"}
+    shared = ("common", "image_filters")
+    allowed = {
+        "keras_pixdt.models.residual_pixel_dtgan": "keras_pixdt.models.pixel_dtgan",
+        "keras_pixdt.models.domain_transfer": "keras_pixdt.models.domain_transfer_networks",
+        "keras_pixdt.models.point_discogan": "keras_pixdt.models.discogan",
+    }
     wrong = [
         where(name, imported)
         for name, (_, imports) in MODULES.items()
         for imported in imports
         if name.startswith("keras_pixdt.models.")
         and part_of(imported.target) == "models"
+        and imported.target.split(".")[2] not in shared
         and not f"{imported.target}.".startswith(f"{allowed.get(name)}.")
     ]
     assert not wrong, "\n".join(wrong)
@@ -203,6 +209,19 @@ def test_tensorflow_is_imported_where_it_may_be():
             if not (engine or boundary or part_of(name) in ("tfds_lookbook", "examples")):
                 wrong.append(where(name, imported))
     assert not wrong, "\n".join(wrong)
+
+
+def test_modules_of_keras_that_are_not_public_are_imported_by_the_engine_only():
+    """Beside it stands the version of Keras that they are tested with."""
+    importing = {
+        name
+        for name, (_, imports) in MODULES.items()
+        for imported in imports
+        if imported.target.startswith("keras.src.")
+    }
+    engine = "keras_pixdt.engine."
+    assert importing == {f"{engine}{name}" for name in ("model", "tensorflow_step", "jax_step")}
+    assert all("Keras 3.15.1" in MODULES[name][0].read_text("utf-8") for name in importing)
 
 
 def test_drawing_needs_pillow_and_numpy_only():

@@ -349,7 +349,8 @@ def test_super_resolution_takes_what_g_draws_not_what_was_enlarged(opened):
     """Sec. 5.2 of Taigman et al. 2017: g draws 64 px, of which G(x) has 152 for D."""
     import keras
 
-    from keras_pixdt.models.domain_transfer import DomainTransferNetwork, build_function
+    from keras_pixdt.models.domain_transfer import DomainTransferNetwork
+    from keras_pixdt.models.domain_transfer_networks import build_function
 
     keras.utils.set_random_seed(0)
     function = build_function(32, 1 / 16)

@@ -119,7 +119,7 @@ def evaluated(model, validation):
 
 def overflow(distribution):
     """The left player's last sample, on the last replica, overflows float16."""
-    from tests.engine.adversarial_model_test import Duel, batch_of
+    from tests.engine.model_test import Duel, batch_of
 
     keras.config.set_floatx("float32")
     with distribution.scope():

@@ -200,7 +200,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
 
 def run_with_f(workdir, monkeypatch):
     """A run of a Domain Transfer Network, and of what enlarges its images, for a moment."""
-    from keras_pixdt.models.domain_transfer import build_function
+    from keras_pixdt.models.domain_transfer_networks import build_function
 
     build_function(16, 1 / 32).save(workdir.parent / "f.keras")
     preset = dataclasses.replace(

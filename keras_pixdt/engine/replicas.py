@@ -47,7 +47,7 @@ def part() -> Part | None:
 
 
 def draw(sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-    """Draws random numbers of which each row belongs to a row of the global batch.
+    """Draws random numbers, each row for one row of the global batch.
 
     Every replica draws for the whole batch, with the same seed, and keeps its own rows: the
     result does not depend on the number of replicas.
@@ -60,3 +60,18 @@ def draw(sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     if own is None:
         return sample(ops.shape(like)[0])
     return sample(own.all_rows)[own.first : own.first + own.rows]
+
+
+def check_batch_size(batch_size: int, replicas: int, what: str = "batch size") -> None:
+    """Refuses a global batch that replicas cannot share equally.
+
+    Raises:
+        ValueError: names the replicas and the two nearest sizes that fit.
+    """
+    if batch_size % replicas:
+        lower = batch_size // replicas * replicas
+        fits = [str(size) for size in (lower, lower + replicas) if size]
+        raise ValueError(
+            f"The {what} is that of all {replicas} replicas together and must be a multiple of "
+            f"their number. Received: {batch_size}. Nearest: {' or '.join(fits)}"
+        )

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_pixdt.data.images import to_float
 from keras_pixdt.judges import fitting
-from keras_pixdt.models import domain_transfer
+from keras_pixdt.models import domain_transfer_networks
 
 # not in the paper: all of the training.
 EPOCHS = 12
@@ -83,9 +83,9 @@ def train_classifier(
             f"Received: {labels.min()} to {labels.max()}"
         )
     keras.utils.set_random_seed(seed)
-    function = domain_transfer.build_function(images.shape[1], width)
+    function = domain_transfer_networks.build_function(images.shape[1], width)
     decay, smoothing, shift = (0.0, 0.0, 0.0) if plain else (DECAY, LABEL_SMOOTHING, SHIFT)
-    classifier = domain_transfer.build_classifier(function, classes, decay)
+    classifier = domain_transfer_networks.build_classifier(function, classes, decay)
     one_hot = np.eye(classes, dtype=np.float32)[labels]
     batches = _Moved(images, one_hot, min(batch_size, len(images)), seed, shift)
     epochs = max(epochs, -(-least_steps // len(batches)))

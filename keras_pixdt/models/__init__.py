@@ -1,4 +1,4 @@
-"""One file per paper, and on the players of `engine`."""
+"""One file per paper, over the players of `engine`; `common` is what several of them need."""
 
 from keras_pixdt._lazy import attach
 

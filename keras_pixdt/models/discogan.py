@@ -14,9 +14,19 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor, train_pass
-from keras_pixdt.layers import BatchNormalization
-from keras_pixdt.losses import DISTANCES, binary_cross_entropy
+from keras_pixdt.engine.model import AdversarialModel, Tensor, train_pass
+from keras_pixdt.losses import DISTANCES, fake_loss, real_loss
+from keras_pixdt.models.common import (
+    batch_norm,
+    check_choice,
+    check_image_size,
+    check_widths,
+    conv,
+    conv_transpose,
+    doubled,
+    image_output,
+    scaled,
+)
 
 # not in the paper: sizes of filters and the leak, from the authors' code.
 FILTER_SIZE_PX = 4
@@ -25,23 +35,18 @@ INNERMOST_PX = 4  # side of the map that the strided layers end at
 EXTRA_FILTERS = 100  # of the fifth layer, whose map is 1x1
 
 
-# Networks: Sec. 2.2, and 3.1 for points
+# Networks: Sec. 2.2
 
 
 def _filters(image_size: int, width: float) -> list[int]:
     """Filters of the strided layers: 64, 128, 256, 512, ...; from the authors' code."""
-    count = (image_size // INNERMOST_PX).bit_length() - 1
-    return [max(1, round(width * 64 * min(2**i, 8))) for i in range(count)]
+    return doubled((image_size // INNERMOST_PX).bit_length() - 1, width)
 
 
-def _uniform(fan: str) -> keras.initializers.Initializer:
+def uniform(fan: str) -> keras.initializers.Initializer:
+    """Initial weights of a layer, `fan` being what its kernel has for inputs."""
     # not in the paper: PyTorch's default, which the authors' code has: U(-b, b), b^2 = 1 / inputs.
     return keras.initializers.VarianceScaling(1 / 3, mode=fan, distribution="uniform")
-
-
-def _batch_norm(x: Tensor, dtype: Any, name: str) -> Tensor:
-    # not in the paper: momentum and epsilon, PyTorch's defaults.
-    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
 
 
 def _encoder(
@@ -50,18 +55,19 @@ def _encoder(
     """Strided convolutions and leaky ReLUs; BatchNorm in all but the first (Sec. 3.2)."""
     for i, count in enumerate([*filters, *([extra_filters] if extra_filters else [])], start=1):
         extra = i > len(filters)
-        x = layers.Conv2D(
+        x = conv(
+            x,
             count,
             FILTER_SIZE_PX,
+            f"{name}{i}",
+            uniform("fan_in"),
+            dtype,
             strides=1 if extra else 2,
             padding="valid" if extra else "same",
             use_bias=False,  # as in the authors' code, here and below
-            kernel_initializer=_uniform("fan_in"),
-            dtype=dtype,
-            name=f"{name}{i}",
-        )(x)
+        )
         if i > 1:
-            x = _batch_norm(x, dtype, f"{name}{i}")
+            x = batch_norm(x, f"{name}{i}_bn", dtype)
         x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}{i}_lrelu")(x)
     return x
 
@@ -86,29 +92,28 @@ def build_converter(
         A functional model, (batch, image_size, image_size, 3) in [-1, 1] to the same.
     """
     filters = _filters(image_size, width)
-    extra_filters = max(1, round(width * EXTRA_FILTERS)) if extra_layer else None
+    extra_filters = scaled(EXTRA_FILTERS, width) if extra_layer else None
     source = keras.Input((image_size, image_size, 3), name="source")
     x = _encoder(source, filters, dtype, "encoder", extra_filters)
     # Each layer of the decoder gives what its counterpart in the encoder takes.
     counts = [*([filters[-1]] if extra_layer else []), *filters[-2::-1], 3]
     for i, count in enumerate(counts, start=1):
         extra = extra_layer and i == 1
-        x = layers.Conv2DTranspose(
+        x = conv_transpose(
+            x,
             count,
             FILTER_SIZE_PX,
+            f"decoder{i}",
+            uniform("fan_out"),  # of a transposed kernel these are the inputs
+            dtype,
             strides=1 if extra else 2,
             padding="valid" if extra else "same",
             use_bias=False,
-            kernel_initializer=_uniform("fan_out"),  # of a transposed kernel these are the inputs
-            dtype=dtype,
-            name=f"decoder{i}",
-        )(x)
+        )
         if i < len(counts):
-            x = _batch_norm(x, dtype, f"decoder{i}")
+            x = batch_norm(x, f"decoder{i}_bn", dtype)
             x = layers.ReLU(dtype=dtype, name=f"decoder{i}_relu")(x)
-    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
-    converted = layers.Activation("tanh", dtype="float32", name="converted")(x)
-    return keras.Model(source, converted, name=name)
+    return keras.Model(source, image_output(x), name=name)
 
 
 def build_discriminator(
@@ -128,46 +133,11 @@ def build_discriminator(
     filters = _filters(image_size, width)
     image = keras.Input((image_size, image_size, 3), name="image")
     x = _encoder(image, filters, dtype, "conv")
-    x = layers.Conv2D(
-        1,
-        INNERMOST_PX,
-        use_bias=False,
-        kernel_initializer=_uniform("fan_in"),
-        dtype=dtype,
-        name=f"conv{len(filters) + 1}",
-    )(x)
+    last = f"conv{len(filters) + 1}"
+    x = conv(x, 1, INNERMOST_PX, last, uniform("fan_in"), dtype, padding="valid", use_bias=False)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
     return keras.Model(image, logits, name=name)
-
-
-def build_mlp(
-    inputs: int, units: int, depth: int, outputs: int, dtype: Any = None, name: str | None = None
-) -> keras.Model:
-    """Linear layers with a ReLU after each but the last (Sec. 3.1).
-
-    Args:
-        inputs: numbers in a point.
-        units: outputs of the hidden layers.
-        depth: linear layers, the last one included.
-        outputs: of the last layer.
-        dtype: dtype policy of the layers; the output is float32 in any case.
-        name: of the model.
-
-    Returns:
-        A functional model, (batch, inputs) to (batch, outputs).
-    """
-    point = keras.Input((inputs,), name="point")
-    x = point
-    for i in range(1, depth):
-        x = layers.Dense(
-            units, "relu", kernel_initializer=_uniform("fan_in"), dtype=dtype, name=f"linear{i}"
-        )(x)
-    x = layers.Dense(
-        outputs, kernel_initializer=_uniform("fan_in"), dtype=dtype, name=f"linear{depth}"
-    )(x)
-    x = layers.Activation("linear", dtype="float32", name="outputs")(x)
-    return keras.Model(point, x, name=name)
 
 
 # Objective and step: Secs. 2.3 and 2.4
@@ -176,8 +146,8 @@ def build_mlp(
 class CrossDomainGAN(AdversarialModel):
     """Objective and step of the paper's three models, for whatever the domains hold.
 
-    A subclass writes `build_converter`, `build_discriminator` and `generated_shape`, and ends its
-    `__init__` with `build_networks`.
+    `call` is x_AB = G_AB(x_A) (Eq. 1). A subclass writes `build_converter` and
+    `build_discriminator`, and ends its `__init__` with `build_networks`.
 
     Args:
         coupled: whether both directions are learnt (Fig. 2c).
@@ -201,11 +171,7 @@ class CrossDomainGAN(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if reconstruction not in DISTANCES:
-            raise ValueError(
-                f"`reconstruction` must be one of {', '.join(DISTANCES)}. "
-                f"Received: {reconstruction!r}"
-            )
+        check_choice("reconstruction", reconstruction, DISTANCES)
         if reconstruction_weight < 0 or (coupled and not reconstruction_weight):
             raise ValueError(
                 "`reconstruction_weight` must be positive, or 0 with coupled=False for the "
@@ -224,7 +190,7 @@ class CrossDomainGAN(AdversarialModel):
 
     @abc.abstractmethod
     def build_discriminator(self, name: str) -> keras.Model:
-        """A discriminator, of which the outputs are logits."""
+        """A discriminator, which returns logits."""
 
     def build_networks(self) -> None:
         """Builds what the model has of G_AB, G_BA, D_B and D_A (Fig. 2), and declares the players.
@@ -242,19 +208,6 @@ class CrossDomainGAN(AdversarialModel):
             self.reverse_discriminator = self.build_discriminator("reverse_discriminator")  # D_A
             players["discriminator"].append("reverse_discriminator")
         self.set_players(players)
-
-    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """x_AB = G_AB(x_A) (Eq. 1).
-
-        Args:
-            inputs: x_A, samples of domain A, or a batch that holds them under "source".
-            training: whether BatchNorm uses the batch's statistics.
-
-        Returns:
-            Samples of domain B, float32, of the same shape and range.
-        """
-        x_a = inputs["source"] if isinstance(inputs, Mapping) else inputs
-        return self.converter(x_a, training=training)
 
     def reconstruct(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
         """x_ABA = G_BA(G_AB(x_A)) (Eq. 2); arguments and result as for `call`.
@@ -337,21 +290,13 @@ class CrossDomainGAN(AdversarialModel):
 
     def _discriminator_loss(self, discriminator: keras.Model, real: Tensor, fake: Tensor) -> Tensor:
         """Eq. 6, for either domain."""
-        real, fake = discriminator(real, training=True), discriminator(fake, training=True)
-        return binary_cross_entropy(ops.ones_like(real), real) + binary_cross_entropy(
-            ops.zeros_like(fake), fake
-        )
+        loss = real_loss(discriminator(real, training=True))
+        return loss + fake_loss(discriminator(fake, training=True))
 
     def converter_loss(self, x_a: Tensor, x_b: Tensor, translations: Tensor) -> Tensor:
         """L_G (Eq. 7), or L_G_AB (Eq. 5) of a model that is not coupled.
 
-        Args:
-            x_a: samples of domain A, (batch, ...).
-            x_b: samples of domain B, of the same shape.
-            translations: x_AB[, x_ABA[, x_BA, x_BAB]], stacked along a first axis.
-
-        Returns:
-            A scalar.
+        Arguments and result are as for `discriminator_loss`.
         """
         distance = DISTANCES[self.reconstruction]
         loss = self._gan_loss(self.discriminator, translations[0])
@@ -364,8 +309,7 @@ class CrossDomainGAN(AdversarialModel):
 
     def _gan_loss(self, discriminator: keras.Model, fake: Tensor) -> Tensor:
         """-log D(fake) (Eq. 4)."""
-        logits = discriminator(fake, training=True)
-        return binary_cross_entropy(ops.ones_like(logits), logits)
+        return real_loss(discriminator(fake, training=True))
 
     def weight_penalty(self, player: str) -> Tensor:
         """0.5 * weight_decay * sum of the squares of the player's weights, a scalar.
@@ -375,11 +319,6 @@ class CrossDomainGAN(AdversarialModel):
         """
         squares = [ops.sum(ops.square(weight)) for weight in self.player_variables(player)]
         return 0.5 * self.weight_decay * sum(squares)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that all subclasses have."""
-        arguments = ("coupled", "reconstruction", "reconstruction_weight", "weight_decay")
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
 
 @keras.saving.register_keras_serializable("keras_pixdt")
@@ -465,14 +404,8 @@ class DiscoGAN(CrossDomainGAN):
         **kwargs: Any,
     ) -> None:
         super().__init__(coupled, reconstruction, reconstruction_weight, weight_decay, **kwargs)
-        if image_size < 16 or image_size & (image_size - 1):
-            raise ValueError(
-                "`image_size` must be a power of two from 16, since each strided layer halves the "
-                f"image down to 4x4. Received: {image_size}"
-            )
-        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
-            if factor is not None and not factor > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {factor}")
+        check_image_size(image_size, 16, "each strided layer halves the image down to 4x4")
+        self._narrowed = check_widths(width, discriminator_width)
         self.image_size = image_size
         self.width = width
         self.discriminator_width = discriminator_width
@@ -487,75 +420,4 @@ class DiscoGAN(CrossDomainGAN):
 
     def build_discriminator(self, name: str) -> keras.Model:
         """A discriminator of images."""
-        width = self.width if self.discriminator_width is None else self.discriminator_width
-        return build_discriminator(self.image_size, width, self.dtype_policy, name)
-
-    def generated_shape(self) -> tuple[int | None, ...]:
-        """Shape of the converted images."""
-        return self.converter.output_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        arguments = ("image_size", "width", "discriminator_width", "extra_layer")
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
-
-
-@keras.saving.register_keras_serializable("keras_pixdt")
-class PointDiscoGAN(CrossDomainGAN):
-    """DiscoGAN for points of a plane, as in the toy experiment (Sec. 3.1, Fig. 4).
-
-    Batches for `fit` are dicts `{source, target}` of float32 points (batch, 2).
-
-    Differs from the paper:
-      - The paper's generator of points is "three linear layers each followed by a ReLU". Here none
-        follows the last, because three quarters of the plane could not be reached otherwise.
-
-    Args:
-        units: outputs of the hidden layers; not in the paper.
-        coupled: as in `DiscoGAN`, like the following.
-        reconstruction: the distance.
-        reconstruction_weight: its factor.
-        weight_decay: of the weights; the paper gives it for images.
-        **kwargs: `name`, `dtype`.
-
-    Raises:
-        ValueError: an argument out of its range.
-    """
-
-    DIMENSIONS = 2
-    GENERATOR_DEPTH = 3  # linear layers (Sec. 3.1)
-    DISCRIMINATOR_DEPTH = 5
-
-    def __init__(
-        self,
-        units: int = 128,
-        *,
-        coupled: bool = True,
-        reconstruction: str = "mse",
-        reconstruction_weight: float = 1.0,
-        weight_decay: float = 1e-4,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(coupled, reconstruction, reconstruction_weight, weight_decay, **kwargs)
-        if units < 1:
-            raise ValueError(f"`units` must be at least 1. Received: {units}")
-        self.units = units
-        self.build_networks()
-
-    def build_converter(self, name: str) -> keras.Model:
-        """A generator of points."""
-        outputs, policy = self.DIMENSIONS, self.dtype_policy
-        return build_mlp(outputs, self.units, self.GENERATOR_DEPTH, outputs, policy, name)
-
-    def build_discriminator(self, name: str) -> keras.Model:
-        """A discriminator of points."""
-        depth, policy = self.DISCRIMINATOR_DEPTH, self.dtype_policy
-        return build_mlp(self.DIMENSIONS, self.units, depth, 1, policy, name)
-
-    def generated_shape(self) -> tuple[int | None, ...]:
-        """Shape of the converted points."""
-        return self.converter.output_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "units": self.units}
+        return build_discriminator(self.image_size, self._narrowed, self.dtype_policy, name)

@@ -4,6 +4,8 @@ Two domains S and T, no pairs, and a function f that takes images of either. The
 images of S to T so that f of them stays as it was. G is g after f: f is given and stays as it is,
 g is learnt. A discriminator of three classes tells images that G made of S, images that G made of
 T, and images of T; and G shall leave images of T as they are.
+
+The objective and the step, Secs. 3 and 4; `domain_transfer_networks` has f, g and D.
 """
 
 from __future__ import annotations
@@ -14,281 +16,16 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
-from keras_pixdt.layers import BatchNormalization, moving_statistics
-from keras_pixdt.losses import CONVERTER_OBJECTIVES, DISTANCES
-
-# f: Sec. 5.1.
-FUNCTION_FILTERS = (64, 128, 256, 128)
-FUNCTION_FILTER_SIZE_PX = 3  # not in the paper
-FUNCTION_LAST_POOL_PX = 4
-MIN_PX = 16
-
-# g, D and the encoder that may replace f: not in the paper, which is "inspired by Radford et al.
-# (2015)"; these are the sizes of their DCGAN.
-FILTER_SIZE_PX = 4
-INNERMOST_PX = 4  # side of the map that the first block of g draws
-INNERMOST_FILTERS = 512
-LEAK = 0.2  # of the faces' discriminator (Sec. 5.2)
-STDDEV = 0.02
-
-
-# Networks: Sec. 5.1 for digits, 5.2 for faces
-
-
-def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") -> keras.Model:
-    """f, as Sec. 5.1 has it for digits: four convolutions, each with a max pooling and a ReLU.
-
-    f is what the last pooling gives, "before the ReLU". `build_classifier` puts the classes on top.
-
-    Max pooling halves the map, an odd row and column being left out, as long as 4 px stay; the last
-    one goes over all that is left: 4 px, and up to 7 where the size is no power of two.
-
-    Args:
-        image_size: side of the square images, px, from 16. The paper has 32; larger images have
-            more layers of 256 filters (152 px: 76, 38, 19, 9, 4), and those of 16 px none.
-        width: factor on the numbers of filters.
-        name: of the model.
-
-    Returns:
-        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to (batch, 128 * width),
-        float32.
-    """
-    if image_size < MIN_PX:
-        raise ValueError(f"`image_size` must be at least {MIN_PX} px. Received: {image_size}")
-    halvings = (image_size // FUNCTION_LAST_POOL_PX).bit_length() - 1
-    *growing, last = FUNCTION_FILTERS
-    filters = [growing[min(i, len(growing) - 1)] for i in range(halvings)] + [last]
-    image = keras.Input((image_size, image_size, 3), name="image")
-    x = image
-    for i, count in enumerate(filters, start=1):
-        x = layers.Conv2D(
-            max(1, round(width * count)),
-            FUNCTION_FILTER_SIZE_PX,
-            padding="same",
-            kernel_initializer="he_normal",  # not in the paper
-            dtype="float32",  # it is trained by itself, and stays what it is under all policies
-            name=f"conv{i}",
-        )(x)
-        if i <= halvings:
-            x = layers.MaxPooling2D(2, dtype="float32", name=f"pool{i}")(x)
-            x = layers.ReLU(dtype="float32", name=f"relu{i}")(x)
-    rest = x.shape[1]
-    x = layers.MaxPooling2D(rest, dtype="float32", name=f"pool{len(filters)}")(x)
-    return keras.Model(image, layers.Flatten(dtype="float32", name="features")(x), name=name)
-
-
-def build_classifier(
-    function: keras.Model, classes: int, decay: float = 0.0, name: str = "classifier"
-) -> keras.Model:
-    """What f is trained as: its ReLU, which f leaves out, and a linear layer.
-
-    Args:
-        function: f, of one vector for each image. It shares its weights with the result.
-        classes: how many there are.
-        decay: weight in the loss of the squares of f's numbers, summed over these and averaged over
-            images, and of the squares of the linear layer's kernel, summed.
-        name: of the model.
-
-    Returns:
-        A functional model, images as f takes them to logits (batch, classes).
-    """
-    image = keras.Input(function.input_shape[1:], name="image")
-    x = layers.ActivityRegularization(l2=decay, dtype="float32", name="decay")(function(image))
-    x = layers.ReLU(dtype="float32", name="relu")(x)
-    x = layers.Dense(
-        classes, kernel_regularizer=keras.regularizers.L2(decay), dtype="float32", name="logits"
-    )(x)
-    return keras.Model(image, x, name=name)
-
-
-def _check_size(image_size: int, name: str = "image_size") -> None:
-    if image_size < MIN_PX or image_size & (image_size - 1):
-        raise ValueError(
-            f"`{name}` must be a power of two from {MIN_PX}, since g's layers lead to it from 4x4. "
-            "Images of another size need a `generated_size` that is one: g draws that, and it is "
-            f"enlarged. Received: {image_size}"
-        )
-
-
-def _normal() -> keras.initializers.Initializer:
-    return keras.initializers.RandomNormal(stddev=STDDEV)  # Radford et al. 2015, Sec. 4
-
-
-def _batch_norm(x: Tensor, dtype: Any, name: str) -> Tensor:
-    # not in the paper. With a momentum of 0.9, statistics of some ten small batches cost digits 4%
-    # of their accuracy.
-    return BatchNormalization(momentum=0.99, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
-
-
-def build_generator(
-    features: int,
-    image_size: int,
-    width: float,
-    *,
-    gray: bool = False,
-    pointwise: bool = False,
-    dtype: Any = None,
-    name: str = "generator",
-) -> keras.Model:
-    """g: blocks of transposed convolution, BatchNorm and ReLU; the last one ends in tanh instead.
-
-    For 32 px these are the four blocks of Sec. 5.1, for 64 px the five of Sec. 5.2.
-
-    Args:
-        features: numbers that f gives.
-        image_size: side of the square images, px, a power of two from 16.
-        width: factor on the numbers of filters.
-        gray: whether one channel is drawn and repeated three times (Sec. 5.1).
-        pointwise: whether each block but the last has a 1x1 convolution more (Sec. 5.2: five
-            blocks are "9-layers deep").
-        dtype: dtype policy of the layers; the output is float32 in any case.
-        name: of the model.
-
-    Returns:
-        A functional model, (batch, features) to (batch, image_size, image_size, 3) in [-1, 1].
-    """
-    _check_size(image_size)
-    doublings = (image_size // INNERMOST_PX).bit_length() - 1
-    code = keras.Input((features,), name="code")
-    x = layers.Reshape((1, 1, features), dtype=dtype, name="map")(code)
-    for i in range(doublings + 1):
-        last = i == doublings
-        count = (1 if gray else 3) if last else max(1, round(width * INNERMOST_FILTERS / 2**i))
-        x = layers.Conv2DTranspose(
-            count,
-            FILTER_SIZE_PX,
-            strides=1 if i == 0 else 2,
-            padding="valid" if i == 0 else "same",
-            use_bias=last,  # BatchNorm has one
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"up{i + 1}",
-        )(x)
-        if not last:
-            x = _batch_norm(x, dtype, f"up{i + 1}")
-            x = layers.ReLU(dtype=dtype, name=f"up{i + 1}_relu")(x)
-            if pointwise:
-                x = layers.Conv2D(
-                    count, 1, kernel_initializer=_normal(), dtype=dtype, name=f"pointwise{i + 1}"
-                )(x)
-                x = layers.ReLU(dtype=dtype, name=f"pointwise{i + 1}_relu")(x)
-    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
-    x = layers.Activation("tanh", dtype="float32", name="drawn")(x)
-    if gray:
-        x = layers.Concatenate(dtype="float32", name="rgb")([x, x, x])
-    return keras.Model(code, x, name=name)
-
-
-def _strided(x: Tensor, filters: list[int], leak: float, dtype: Any, first_norm: bool) -> Tensor:
-    """Convolutions of stride 2, each with BatchNorm and a ReLU that may leak."""
-    for i, count in enumerate(filters, start=1):
-        norm = first_norm or i > 1
-        x = layers.Conv2D(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=not norm,  # BatchNorm has one
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"conv{i}",
-        )(x)
-        if norm:
-            x = _batch_norm(x, dtype, f"conv{i}")
-        x = layers.LeakyReLU(leak, dtype=dtype, name=f"conv{i}_relu")(x)
-    return x
-
-
-def _filters(blocks: int, width: float) -> list[int]:
-    return [max(1, round(width * 64 * min(2**i, 8))) for i in range(blocks)]
-
-
-def build_discriminator(
-    image_size: int,
-    width: float,
-    *,
-    blocks: int = 4,
-    leak: float = 0.0,
-    classes: int = 3,
-    first_norm: bool = False,
-    dtype: Any = None,
-    name: str = "discriminator",
-) -> keras.Model:
-    """D: blocks of strided convolution, BatchNorm and ReLU, and a linear layer to the classes.
-
-    All blocks are batch-normalized in the paper. Here the first is not, unless `first_norm` says
-    so, as Radford et al. 2015 advise. Images of T and what G makes are batches of their own:
-    normalized at once, dark grounds and gray ones, strong strokes and faint ones were the same to
-    D, and without L_TID G drew digits in gray on gray.
-
-    Args:
-        image_size: side of the square images, px.
-        width: factor on the numbers of filters.
-        blocks: 4 for digits (Sec. 5.1), 6 for faces (Sec. 5.2).
-        leak: slope of the ReLUs below 0; 0.2 for faces.
-        classes: 3, or 2 for the baseline (Sec. 3).
-        first_norm: whether the first block has a BatchNorm too.
-        dtype: dtype policy of the layers; the logits are float32 in any case.
-        name: of the model.
-
-    Returns:
-        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to logits
-        (batch, classes), of which the last is that of images of T.
-    """
-    image = keras.Input((image_size, image_size, 3), name="image")
-    x = _strided(image, _filters(blocks, width), leak, dtype, first_norm)
-    x = layers.Flatten(dtype=dtype, name="flatten")(x)
-    x = layers.Dense(classes, kernel_initializer=_normal(), dtype=dtype, name="classes")(x)
-    logits = layers.Activation("linear", dtype="float32", name="logits")(x)
-    return keras.Model(image, logits, name=name)
-
-
-def build_encoder(
-    image_size: int, width: float, features: int, dtype: Any = None, name: str = "encoder"
-) -> keras.Model:
-    """What replaces f where G does not contain it: "a few additional layers" (Sec. 5.1).
-
-    The paper does not describe them: here they are as many strided layers as lead to 4x4, with
-    BatchNorm and ReLU, and one to as many numbers as f has.
-
-    Args:
-        image_size: side of the square images, px.
-        width: factor on the numbers of filters.
-        features: numbers that f gives.
-        dtype: dtype policy of the layers.
-        name: of the model.
-
-    Returns:
-        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to (batch, features).
-    """
-    blocks = (image_size // INNERMOST_PX).bit_length() - 1
-    image = keras.Input((image_size, image_size, 3), name="image")
-    x = _strided(image, _filters(blocks, width), 0.0, dtype, first_norm=True)
-    x = layers.Flatten(dtype=dtype, name="flatten")(x)
-    code = layers.Dense(features, kernel_initializer=_normal(), dtype=dtype, name="code")(x)
-    return keras.Model(image, code, name=name)
-
-
-# Objective and step: Secs. 3 and 4
-
-
-def total_variation(images: Tensor) -> Tensor:
-    """L_TV (Eq. 7) with B = 1: anisotropic, of each channel.
-
-    Args:
-        images: (batch, height, width, channels).
-
-    Returns:
-        A scalar, the mean over pixels, channels and images. Pixels of the last row and column,
-        which lack a neighbour, are left out. Where an image is constant its gradient is 0, not
-        infinite.
-    """
-    here = images[:, :-1, :-1]
-    squares = ops.square(images[:, :-1, 1:] - here) + ops.square(images[:, 1:, :-1] - here)
-    steps = squares > 0
-    lengths = ops.where(steps, ops.sqrt(ops.where(steps, squares, 1.0)), 0.0)
-    return ops.mean(lengths)
+from keras_pixdt.engine.model import AdversarialModel, Tensor
+from keras_pixdt.layers import moving_statistics
+from keras_pixdt.losses import CONVERTER_OBJECTIVES, DISTANCES, total_variation
+from keras_pixdt.models.common import check_choice, check_widths
+from keras_pixdt.models.domain_transfer_networks import (
+    build_discriminator,
+    build_encoder,
+    build_generator,
+    check_drawn_size,
+)
 
 
 def _cross_entropy(logits: Tensor, place: int) -> Tensor:
@@ -432,26 +169,17 @@ class DomainTransferNetwork(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
-            if factor is not None and not factor > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {factor}")
+        self._narrowed = check_widths(width, discriminator_width)
         for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
             if weight < 0:
                 raise ValueError(f"`{name}` must not be negative. Received: {weight}")
-        for name, key in (("distance", distance), ("target_distance", target_distance)):
-            if key not in DISTANCES:
-                raise ValueError(
-                    f"`{name}` must be one of {', '.join(DISTANCES)}. Received: {key!r}"
-                )
+        check_choice("distance", distance, DISTANCES)
+        check_choice("target_distance", target_distance, DISTANCES)
+        check_choice("converter_objective", converter_objective, CONVERTER_OBJECTIVES)
         if not adversarial and not alpha and not beta:
             raise ValueError(
                 "Without a discriminator G needs `alpha` or `beta` above 0: nothing else says "
                 "what it shall draw. Received: adversarial=False, alpha=0, beta=0"
-            )
-        if converter_objective not in CONVERTER_OBJECTIVES:
-            raise ValueError(
-                f"`converter_objective` must be one of {CONVERTER_OBJECTIVES}. "
-                f"Received: {converter_objective!r}"
             )
         if converter_objective == "saturating" and (ternary or not adversarial):
             raise ValueError(
@@ -464,7 +192,7 @@ class DomainTransferNetwork(AdversarialModel):
                 f"`discriminator_blocks` must be at least 1. Received: {discriminator_blocks}"
             )
         if generated_size is not None:
-            _check_size(generated_size, "generated_size")
+            check_drawn_size(generated_size, "generated_size")
         self.image_size = image_size
         self.width = width
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
@@ -522,10 +250,9 @@ class DomainTransferNetwork(AdversarialModel):
         self.converter = self._converter(enlarged=True, name="converter")
         players = {"converter": learnt}
         if self.adversarial:
-            width = self.width if self.discriminator_width is None else self.discriminator_width
             self.discriminator = build_discriminator(
                 self.image_size,
-                width,
+                self._narrowed,
                 blocks=self.discriminator_blocks,
                 leak=self.discriminator_leak,
                 classes=3 if self.ternary else 2,
@@ -560,19 +287,6 @@ class DomainTransferNetwork(AdversarialModel):
     def _transfers_target(self) -> bool:
         """Whether a step needs G(x) for x of T."""
         return self.ternary and self.adversarial or self.beta > 0
-
-    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """G(x) = g(f(x)).
-
-        Args:
-            inputs: x, images of S (or of T), or a batch that holds them under "source".
-            training: whether BatchNorm uses the batch's statistics.
-
-        Returns:
-            Images of T, float32, of the same shape and range.
-        """
-        x = inputs["source"] if isinstance(inputs, Mapping) else inputs
-        return self.converter(x, training=training)
 
     def constancy(self, inputs: Tensor) -> Tensor:
         """|f(x) - f(G(x))| of each image: what Eq. 8 chooses the best of several by.
@@ -694,21 +408,10 @@ class DomainTransferNetwork(AdversarialModel):
             loss += self.gamma * total_variation(of_s)
         return loss
 
-    def generated_shape(self) -> tuple[int | None, ...]:
-        """Shape of the converted images."""
-        return self.converter.output_shape
-
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        arguments = (
-            "image_size", "width", "alpha", "beta", "gamma", "distance", "target_distance",
-            "through_f", "ternary", "adversarial", "converter_objective", "gray", "generated_size",
-            "pointwise", "discriminator_blocks", "discriminator_leak", "discriminator_width",
-            "discriminator_first_norm",
-        )  # fmt: skip
-        config = {name: getattr(self, name) for name in arguments}
         function = keras.saving.serialize_keras_object(self.function)
-        return {**super().get_config(), "function": function, **config}
+        return {**super().get_config(), "function": function}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

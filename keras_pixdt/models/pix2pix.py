@@ -13,9 +13,19 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
-from keras_pixdt.layers import BatchNormalization, Dropout
-from keras_pixdt.losses import binary_cross_entropy, mean_absolute_error
+from keras_pixdt.engine.model import AdversarialModel, Tensor
+from keras_pixdt.layers import Dropout
+from keras_pixdt.losses import fake_loss, mean_absolute_error, real_loss
+from keras_pixdt.models.common import (
+    batch_norm,
+    check_image_size,
+    check_weights,
+    check_widths,
+    conv,
+    conv_transpose,
+    doubled,
+    image_output,
+)
 
 FILTER_SIZE_PX = 4  # Sec. 6.1
 LEAK = 0.2  # Sec. 6.1
@@ -27,38 +37,22 @@ INITIAL_STDDEV = 0.02  # Sec. 6.2: N(0, 0.02)
 # Networks: Sec. 6.1
 
 
-def _filters(layer_count: int, width: float) -> list[int]:
-    """Filters of the strided layers: C64-C128-C256-C512-C512-..."""
-    return [max(1, round(width * 64 * min(2**i, 8))) for i in range(layer_count)]
-
-
 def _normal(mean: float = 0.0) -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(mean, INITIAL_STDDEV)
 
 
-def _batch_norm(name: str, dtype: Any) -> layers.Layer:
-    # not in the paper: momentum and epsilon, the defaults of the Torch of its time, and N(1, 0.02)
-    # for the scales, as in the authors' code.
-    return BatchNormalization(
-        momentum=0.9, epsilon=1e-5, gamma_initializer=_normal(1.0), dtype=dtype, name=name
-    )
+def _batch_norm(x: Tensor, name: str, dtype: Any) -> Tensor:
+    # not in the paper: N(1, 0.02) for the scales, as in the authors' code.
+    return batch_norm(x, f"{name}_bn", dtype, gamma_initializer=_normal(1.0))
 
 
 def _convolution(
-    x: Tensor, count: int, strides: int, batch_norm: bool, dtype: Any, name: str
+    x: Tensor, count: int, strides: int, normed: bool, dtype: Any, name: str
 ) -> Tensor:
     """Convolution and BatchNorm, without the activation."""
-    x = layers.Conv2D(
-        count,
-        FILTER_SIZE_PX,
-        strides=strides,
-        padding="same",
-        use_bias=not batch_norm,  # elsewhere BatchNorm's offset is the bias
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name=name,
-    )(x)
-    return _batch_norm(f"{name}_bn", dtype)(x) if batch_norm else x
+    bias = not normed  # elsewhere BatchNorm's offset is the bias
+    x = conv(x, count, FILTER_SIZE_PX, name, _normal(), dtype, strides=strides, use_bias=bias)
+    return _batch_norm(x, name, dtype) if normed else x
 
 
 def build_converter(
@@ -78,7 +72,7 @@ def build_converter(
     Returns:
         A functional model, (batch, image_size, image_size, 3) in [-1, 1] to the same.
     """
-    filters = _filters(image_size.bit_length() - 1, width)
+    filters = doubled(image_size.bit_length() - 1, width)  # C64-C128-C256-C512-C512-...
     source = keras.Input((image_size, image_size, 3), name="source")
     x, maps = source, []
     for i, count in enumerate(filters, start=1):
@@ -95,24 +89,13 @@ def build_converter(
         if i > 1:
             x = layers.Concatenate(dtype=dtype, name=f"{name}_skip")([x, maps[-i]])
         x = layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
-        x = layers.Conv2DTranspose(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=last,
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=name,
-        )(x)
+        x = conv_transpose(x, count, FILTER_SIZE_PX, name, _normal(), dtype, use_bias=last)
         if not last:
-            x = _batch_norm(f"{name}_bn", dtype)(x)
+            x = _batch_norm(x, name, dtype)
             if noise and i <= NOISY_LAYERS:
                 own_seed = None if seed is None else seed + i  # or they would drop the same values
                 x = Dropout(DROPOUT_RATE, own_seed, dtype=dtype, name=f"{name}_noise")(x)
-    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
-    converted = layers.Activation("tanh", dtype="float32", name="converted")(x)
-    return keras.Model(source, converted, name="converter")
+    return keras.Model(source, image_output(x), name="converter")
 
 
 def build_discriminator(image_size: int, width: float, dtype: Any = None) -> keras.Model:
@@ -128,7 +111,7 @@ def build_discriminator(image_size: int, width: float, dtype: Any = None) -> ker
         to logits (batch, image_size / 8, image_size / 8, 1), one for each patch.
     """
     pair = keras.Input((image_size, image_size, 6), name="pair")
-    filters = _filters(4, width)
+    filters = doubled(4, width)
     x = pair
     for i, count in enumerate(filters, start=1):
         # not in the paper: stride 1 from C512 on. With "downsample by a factor of 2" throughout
@@ -170,9 +153,6 @@ class Pix2Pix(AdversarialModel):
         U-Net has two layers and one layer less, between those of 512 filters, and its decoder's
         first three layers are the noisy ones.
 
-    The converter is run once a step; discriminator and converter are updated from this pass
-    (no weight of the converter changes in between), so that its BatchNorm statistics move once.
-
     Args:
         image_size: side of the images in px, a power of two from 16.
         width: factor on all numbers of filters but the outputs'.
@@ -208,19 +188,9 @@ class Pix2Pix(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if image_size < 16 or image_size & (image_size - 1):
-            raise ValueError(
-                "`image_size` must be a power of two from 16, since each strided layer halves the "
-                f"image down to 1x1. Received: {image_size}"
-            )
-        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
-            if factor is not None and not factor > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {factor}")
-        weights = {"gan_weight": gan_weight, "l1_weight": l1_weight}
-        if min(weights.values()) < 0 or not any(weights.values()):
-            raise ValueError(
-                f"The weights must not be negative and not both 0. Received: {weights}"
-            )
+        check_image_size(image_size, 16, "each strided layer halves the image down to 1x1")
+        narrowed = check_widths(width, discriminator_width)
+        check_weights(gan_weight=gan_weight, l1_weight=l1_weight)
         self.image_size = image_size
         self.width = width
         self.discriminator_width = discriminator_width
@@ -231,30 +201,11 @@ class Pix2Pix(AdversarialModel):
         policy = self.dtype_policy
         players = {}
         if gan_weight:
-            narrowed = width if discriminator_width is None else discriminator_width
             self.discriminator = build_discriminator(image_size, narrowed, policy)
             players["discriminator"] = ["discriminator"]
         self.converter = build_converter(image_size, width, seed=seed, dtype=policy)
         players["converter"] = ["converter"]
         self.set_players(players)
-
-    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """G(x, z): target images of source images.
-
-        Args:
-            inputs: source images, (batch, image_size, image_size, 3) in [-1, 1], or a batch that
-                holds them under "source".
-            training: whether BatchNorm uses the batch's statistics, and the noise is drawn anew.
-
-        Returns:
-            Target images, float32, of the same shape and range.
-        """
-        source = inputs["source"] if isinstance(inputs, Mapping) else inputs
-        return self.converter(source, training=training)
-
-    def generated_shape(self) -> tuple[int | None, ...]:
-        """Shape of the converted images."""
-        return self.converter.output_shape
 
     def plain_converter(self) -> keras.Model:
         """The U-Net without noise, with the converter's weights as they are now."""
@@ -296,36 +247,19 @@ class Pix2Pix(AdversarialModel):
             A scalar.
         """
         real, fake = self._verdicts(source, target), self._verdicts(source, converted)
-        return 0.5 * (
-            binary_cross_entropy(ops.ones_like(real), real)
-            + binary_cross_entropy(ops.zeros_like(fake), fake)
-        )
+        return 0.5 * (real_loss(real) + fake_loss(fake))
 
     def converter_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
         """Eq. 4 for G, which maximizes log D(x, G(x, z)) (Sec. 3.3).
 
-        Args:
-            source: x, (batch, image_size, image_size, 3) in [-1, 1].
-            target: y, of the same shape.
-            converted: G(x, z), of the same shape.
-
-        Returns:
-            A scalar.
+        Arguments and result are as for `discriminator_loss`.
         """
         loss = 0.0
         if self.gan_weight:
-            fake = self._verdicts(source, converted)
-            loss += self.gan_weight * binary_cross_entropy(ops.ones_like(fake), fake)
+            loss += self.gan_weight * real_loss(self._verdicts(source, converted))
         if self.l1_weight:
             loss += self.l1_weight * mean_absolute_error(converted, target)  # Eq. 3
         return loss
 
     def _verdicts(self, source: Tensor, image: Tensor) -> Tensor:
         return self.discriminator(ops.concatenate([source, image], axis=-1), training=True)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        arguments = (
-            "image_size", "width", "discriminator_width", "gan_weight", "l1_weight", "seed",
-        )  # fmt: skip
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

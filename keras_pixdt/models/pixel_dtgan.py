@@ -13,13 +13,25 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
-from keras_pixdt.layers import BatchNormalization
+from keras_pixdt.engine.model import AdversarialModel, Tensor
 from keras_pixdt.losses import (
     CONVERTER_OBJECTIVES,
     binary_cross_entropy,
+    fake_loss,
     mean_absolute_error,
     mean_squared_error,
+    real_loss,
+)
+from keras_pixdt.models.common import (
+    batch_norm,
+    check_choice,
+    check_image_size,
+    check_weights,
+    check_widths,
+    conv,
+    conv_transpose,
+    doubled,
+    image_output,
 )
 
 CODE_SIZE = 64  # "a semantic 64-dimensional code" (Sec. 4.1)
@@ -36,36 +48,22 @@ SELECTIONS = ("kinds", "sample")
 
 def _filters(image_size: int, width: float) -> list[int]:
     """Filters of the strided layers, 64 px: 128, 256, 512, 1024; one more 1024 a doubling."""
-    stages = (image_size // MAP_SIZE_PX).bit_length() - 1
-    return [max(1, round(width * min(128 * 2**i, 1024))) for i in range(stages)]
+    return doubled((image_size // MAP_SIZE_PX).bit_length() - 1, width, first=128, most=1024)
 
 
 def _normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=INITIAL_STDDEV)
 
 
-def _batch_norm(name: str, dtype: Any) -> layers.Layer:
-    # not in the paper: momentum and epsilon; these are the defaults of the Torch of its time.
-    # synchronized (TensorFlow only; JAX shards one program): statistics of the global batch.
-    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
-
-
 def _strided(x: Tensor, filters: list[int], dtype: Any) -> Tensor:
     """Conv. 1 to 4 of Table 1(a): halves the map at each layer, no BatchNorm at the first."""
     for i, count in enumerate(filters, start=1):
-        x = layers.Conv2D(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=i == 1,  # elsewhere BatchNorm's offset is the bias
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"conv{i}",
-        )(x)
+        bias = i == 1  # elsewhere BatchNorm's offset is the bias
+        name = f"conv{i}"
+        x = conv(x, count, FILTER_SIZE_PX, name, _normal(), dtype, strides=2, use_bias=bias)
         if i > 1:
-            x = _batch_norm(f"conv{i}_bn", dtype)(x)
-        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"conv{i}_lrelu")(x)
+            x = batch_norm(x, f"{name}_bn", dtype)
+        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu")(x)
     return x
 
 
@@ -84,48 +82,25 @@ def build_converter(image_size: int, width: float, dtype: Any = None) -> keras.M
     source = keras.Input((image_size, image_size, 3), name="source")
     x = _strided(source, filters, dtype)
     conv5 = f"conv{len(filters) + 1}"
-    x = layers.Conv2D(
-        CODE_SIZE,
-        MAP_SIZE_PX,
-        use_bias=False,
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name=conv5,
-    )(x)
-    x = _batch_norm(f"{conv5}_bn", dtype)(x)
+    x = conv(x, CODE_SIZE, MAP_SIZE_PX, conv5, _normal(), dtype, padding="valid", use_bias=False)
+    x = batch_norm(x, f"{conv5}_bn", dtype)
     x = layers.LeakyReLU(LEAK, dtype=dtype, name="code")(x)
 
-    x = layers.Conv2D(
-        MAP_SIZE_PX**2 * filters[-1],
-        1,
-        use_bias=False,
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name="decoder_conv1",
-    )(x)
+    numbers = MAP_SIZE_PX**2 * filters[-1]
+    x = conv(x, numbers, 1, "decoder_conv1", _normal(), dtype, padding="valid", use_bias=False)
     x = layers.Reshape(
         (MAP_SIZE_PX, MAP_SIZE_PX, filters[-1]), dtype=dtype, name="decoder_reshape"
     )(x)
-    x = _batch_norm("decoder_conv1_bn", dtype)(x)
+    x = batch_norm(x, "decoder_conv1_bn", dtype)
     x = layers.ReLU(dtype=dtype, name="decoder_conv1_relu")(x)
     for i, count in enumerate([*filters[-2::-1], 3], start=2):
         last = i == len(filters) + 1
-        x = layers.Conv2DTranspose(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=last,
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"f_conv{i}",
-        )(x)
+        name = f"f_conv{i}"
+        x = conv_transpose(x, count, FILTER_SIZE_PX, name, _normal(), dtype, use_bias=last)
         if not last:
-            x = _batch_norm(f"f_conv{i}_bn", dtype)(x)
+            x = batch_norm(x, f"f_conv{i}_bn", dtype)
             x = layers.ReLU(dtype=dtype, name=f"f_conv{i}_relu")(x)
-    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
-    converted = layers.Activation("tanh", dtype="float32", name="converted")(x)
-    return keras.Model(source, converted, name="converter")
+    return keras.Model(source, image_output(x), name="converter")
 
 
 def build_discriminator(
@@ -147,9 +122,7 @@ def build_discriminator(
     image = keras.Input((image_size, image_size, channels), name="image")
     filters = _filters(image_size, width)
     x = _strided(image, filters, dtype)
-    x = layers.Conv2D(
-        1, MAP_SIZE_PX, kernel_initializer=_normal(), dtype=dtype, name=f"conv{len(filters) + 1}"
-    )(x)
+    x = conv(x, 1, MAP_SIZE_PX, f"conv{len(filters) + 1}", _normal(), dtype, padding="valid")
     logits = layers.Reshape((1,), dtype="float32", name="logits")(x)
     return keras.Model(image, logits, name=name)
 
@@ -205,9 +178,6 @@ class PixelDTGAN(AdversarialModel):
       - Table 1 pads by 2 px and leaves the last column unused. "same" padding puts 1 px before and
         2 px after, where that is 2 before and 1 after: mirrored, of the same sizes.
 
-    The converter is run once a step; discriminators and converter are updated from this pass
-    (no weight of the converter changes in between), so that its BatchNorm statistics move once.
-
     Args:
         image_size: side of the images in px, a power of two from 16.
         width: factor on all numbers of filters but the code's 64 and the outputs'.
@@ -257,28 +227,16 @@ class PixelDTGAN(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if image_size < 16 or image_size & (image_size - 1):
-            raise ValueError(
-                "`image_size` must be a power of two from 16, since each strided layer halves the "
-                f"image down to 4x4. Received: {image_size}"
-            )
-        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
-            if factor is not None and not factor > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {factor}")
-        weights = {
-            "real_fake_weight": real_fake_weight,
-            "domain_weight": domain_weight,
-            "mse_weight": mse_weight,
-            "l1_weight": l1_weight,
-        }
-        if min(weights.values()) < 0 or not any(weights.values()):
-            raise ValueError(f"The weights must not be negative and not all 0. Received: {weights}")
-        for name, choice, choices in (
-            ("selection", selection, SELECTIONS),
-            ("converter_objective", converter_objective, CONVERTER_OBJECTIVES),
-        ):
-            if choice not in choices:
-                raise ValueError(f"`{name}` must be one of {choices}. Received: {choice!r}")
+        check_image_size(image_size, 16, "each strided layer halves the image down to 4x4")
+        narrowed = check_widths(width, discriminator_width)
+        check_weights(
+            real_fake_weight=real_fake_weight,
+            domain_weight=domain_weight,
+            mse_weight=mse_weight,
+            l1_weight=l1_weight,
+        )
+        check_choice("selection", selection, SELECTIONS)
+        check_choice("converter_objective", converter_objective, CONVERTER_OBJECTIVES)
         self.image_size = image_size
         self.width = width
         self.discriminator_width = discriminator_width
@@ -294,7 +252,6 @@ class PixelDTGAN(AdversarialModel):
             self.selector = keras.random.SeedGenerator(seed)
 
         policy = self.dtype_policy
-        narrowed = width if discriminator_width is None else discriminator_width
         players = {}
         if real_fake_weight:
             self.real_fake_discriminator = build_discriminator(
@@ -309,24 +266,6 @@ class PixelDTGAN(AdversarialModel):
         self.converter = build_converter(image_size, width, policy)
         players["converter"] = ["converter"]
         self.set_players(players)
-
-    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """Eq. 3: target images of source images.
-
-        Args:
-            inputs: source images, (batch, image_size, image_size, 3) in [-1, 1], or a batch that
-                holds them under "source".
-            training: whether BatchNorm uses the batch's statistics.
-
-        Returns:
-            Target images, float32, of the same shape and range.
-        """
-        source = inputs["source"] if isinstance(inputs, Mapping) else inputs
-        return self.converter(source, training=training)
-
-    def generated_shape(self) -> tuple[int | None, ...]:
-        """Shape of the converted images."""
-        return self.converter.output_shape
 
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Algorithm 1: both discriminators, then the converter through both."""
@@ -401,10 +340,7 @@ class PixelDTGAN(AdversarialModel):
         real = self.real_fake_discriminator(target, training=True)
         fake = self.real_fake_discriminator(converted, training=True)
         count = 3 if self.irrelevant_pairs else 2
-        return (
-            (count - 1) * binary_cross_entropy(ops.ones_like(real), real)
-            + binary_cross_entropy(ops.zeros_like(fake), fake)
-        ) / count
+        return ((count - 1) * real_loss(real) + fake_loss(fake)) / count
 
     def domain_loss(
         self,
@@ -429,12 +365,10 @@ class PixelDTGAN(AdversarialModel):
         if selection is not None:
             logits = self._association(source, selection.images(converted))
             return binary_cross_entropy(selection.is_target, logits)
-        associated = self._association(source, target)
-        losses = [binary_cross_entropy(ops.ones_like(associated), associated)]
+        losses = [real_loss(self._association(source, target))]
         for other in (converted, irrelevant):
             if other is not None:
-                unassociated = self._association(source, other)
-                losses.append(binary_cross_entropy(ops.zeros_like(unassociated), unassociated))
+                losses.append(fake_loss(self._association(source, other)))
         return sum(losses) / len(losses)
 
     def _association(self, source: Tensor, image: Tensor) -> Tensor:
@@ -495,17 +429,6 @@ class PixelDTGAN(AdversarialModel):
         images count, the others have no gradient of their own.
         """
         if self.converter_objective == "saturating":
-            return -binary_cross_entropy(
-                ops.zeros_like(logits) if labels is None else labels, logits
-            )
+            return -(fake_loss(logits) if labels is None else binary_cross_entropy(labels, logits))
         counts = ops.ones_like(logits) if selection is None else selection.is_converted
         return ops.mean(counts * ops.softplus(-logits))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        arguments = (
-            "image_size", "width", "discriminator_width", "real_fake_weight", "domain_weight",
-            "irrelevant_pairs", "mse_weight", "l1_weight", "selection", "converter_objective",
-            "seed",
-        )  # fmt: skip
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

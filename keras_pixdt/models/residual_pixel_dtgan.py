@@ -13,9 +13,18 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
-from keras_pixdt.layers import BatchNormalization
-from keras_pixdt.losses import binary_cross_entropy, mean_absolute_error
+from keras_pixdt.engine.model import AdversarialModel, Tensor
+from keras_pixdt.losses import fake_loss, mean_absolute_error, real_loss
+from keras_pixdt.models.common import (
+    batch_norm,
+    check_image_size,
+    check_weights,
+    check_widths,
+    conv,
+    conv_transpose,
+    image_output,
+    scaled,
+)
 from keras_pixdt.models.pixel_dtgan import build_converter, build_discriminator
 
 # He et al. 2016, Table 1: filters and number of blocks of conv2_x to conv5_x.
@@ -48,18 +57,18 @@ def _conv_bn(
     strides: int = 1,
     kind: type[layers.Layer] = layers.Conv2D,
 ) -> Tensor:
-    x = kind(
+    x = conv(
+        x,
         filters,
         filter_size_px,
+        name,
+        _he_normal(),
+        dtype,
         strides=strides,
-        padding="same",
         use_bias=False,  # BatchNorm's offset is the bias
-        kernel_initializer=_he_normal(),
-        dtype=dtype,
-        name=name,
-    )(x)
-    # not in the paper: momentum and epsilon; as in PixelDTGAN, the defaults of Torch.
-    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_bn")(x)
+        kind=kind,
+    )
+    return batch_norm(x, f"{name}_bn", dtype)
 
 
 def _relu(x: Tensor, name: str, dtype: Any) -> Tensor:
@@ -122,37 +131,24 @@ def build_residual_converter(image_size: int, width: float, dtype: Any = None) -
     Returns:
         A functional model, (batch, image_size, image_size, 3) in [-1, 1] to the same.
     """
-
-    def scaled(count: int) -> int:
-        return max(1, round(width * count))
-
     source = keras.Input((image_size, image_size, 3), name="source")
-    x = _conv_bn(source, scaled(FILTERS[0]), FIRST_FILTER_SIZE_PX, "conv1", dtype, strides=2)
+    x = _conv_bn(source, scaled(FILTERS[0], width), FIRST_FILTER_SIZE_PX, "conv1", dtype, strides=2)
     x = _relu(x, "conv1", dtype)
     for stage, (filters, blocks) in enumerate(zip(FILTERS, BOTTLENECKS, strict=True), start=2):
         for block in range(1, blocks + 1):
             strides = 2 if block == 1 and stage > 2 else 1
-            outputs = scaled(EXPANSION * filters)
-            x = _bottleneck(x, scaled(filters), outputs, strides, f"conv{stage}_{block}", dtype)
+            inner, outputs = scaled(filters, width), scaled(EXPANSION * filters, width)
+            x = _bottleneck(x, inner, outputs, strides, f"conv{stage}_{block}", dtype)
 
     for i in (3, 2, 1, 0):
         for block in range(BASIC_BLOCKS[i], 0, -1):  # numbered as in ResNet-34: the last is 1
             upsample = block == 1 and i > 0
-            outputs = scaled(FILTERS[i - 1] if upsample else FILTERS[i])
+            outputs = scaled(FILTERS[i - 1] if upsample else FILTERS[i], width)
             name = f"reversed_conv{i + 2}_{block}"
-            x = _reversed_basic_block(x, scaled(FILTERS[i]), outputs, upsample, name, dtype)
-    x = layers.Conv2DTranspose(
-        3,
-        FIRST_FILTER_SIZE_PX,
-        strides=2,
-        padding="same",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=LAST_STDDEV),
-        dtype=dtype,
-        name="reversed_conv1",
-    )(x)
-    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
-    converted = layers.Activation("tanh", dtype="float32", name="converted")(x)
-    return keras.Model(source, converted, name="converter")
+            x = _reversed_basic_block(x, scaled(FILTERS[i], width), outputs, upsample, name, dtype)
+    normal = keras.initializers.RandomNormal(stddev=LAST_STDDEV)
+    x = conv_transpose(x, 3, FIRST_FILTER_SIZE_PX, "reversed_conv1", normal, dtype)
+    return keras.Model(source, image_output(x), name="converter")
 
 
 # Objective: Sec. 3.2
@@ -168,9 +164,7 @@ def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
     Returns:
         -E[log D(real)] - E[log(1 - D(generated))], a scalar.
     """
-    return binary_cross_entropy(ops.ones_like(real), real) + binary_cross_entropy(
-        ops.zeros_like(generated), generated
-    )
+    return real_loss(real) + fake_loss(generated)
 
 
 @keras.saving.register_keras_serializable("keras_pixdt")
@@ -206,9 +200,6 @@ class ResidualPixelDTGAN(AdversarialModel):
     Real and converted images go through a discriminator in two calls, so that BatchNorm has the
     statistics of each kind. The converter is updated through a batch of converted images alone:
     the discriminator was trained on just such batches.
-
-    The converter is run once a step; discriminators and converter are updated from this pass
-    (no weight of the converter changes in between), so that its BatchNorm statistics move once.
 
     Args:
         image_size: side of the images in px, a power of two from 32. The paper's are 64; the map
@@ -249,21 +240,17 @@ class ResidualPixelDTGAN(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if image_size < 32 or image_size & (image_size - 1):
-            raise ValueError(
-                "`image_size` must be a power of two from 32, since the encoder halves the image "
-                f"four times and a map of more than one pixel must be left. Received: {image_size}"
-            )
-        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
-            if factor is not None and not factor > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {factor}")
-        weights = {
-            "real_fake_weight": real_fake_weight,
-            "association_weight": association_weight,
-            "l1_weight": l1_weight,
-        }
-        if min(weights.values()) < 0 or not any(weights.values()):
-            raise ValueError(f"The weights must not be negative and not all 0. Received: {weights}")
+        check_image_size(
+            image_size,
+            32,
+            "the encoder halves the image four times and a map of more than one pixel must be left",
+        )
+        narrowed = check_widths(width, discriminator_width)
+        check_weights(
+            real_fake_weight=real_fake_weight,
+            association_weight=association_weight,
+            l1_weight=l1_weight,
+        )
         self.image_size = image_size
         self.width = width
         self.discriminator_width = discriminator_width
@@ -273,7 +260,6 @@ class ResidualPixelDTGAN(AdversarialModel):
         self.l1_weight = l1_weight
 
         policy = self.dtype_policy
-        narrowed = width if discriminator_width is None else discriminator_width
         players = {}
         if real_fake_weight:
             self.real_fake_discriminator = build_discriminator(
@@ -289,24 +275,6 @@ class ResidualPixelDTGAN(AdversarialModel):
         self.converter = build(image_size, width, policy)
         players["converter"] = ["converter"]
         self.set_players(players)
-
-    def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """G of Sec. 3: target images of source images.
-
-        Args:
-            inputs: source images, (batch, image_size, image_size, 3) in [-1, 1], or a batch that
-                holds them under "source".
-            training: whether BatchNorm uses the batch's statistics.
-
-        Returns:
-            Target images, float32, of the same shape and range.
-        """
-        source = inputs["source"] if isinstance(inputs, Mapping) else inputs
-        return self.converter(source, training=training)
-
-    def generated_shape(self) -> tuple[int | None, ...]:
-        """Shape of the converted images."""
-        return self.converter.output_shape
 
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Algorithm 1: both discriminators, then the converter through both."""
@@ -361,18 +329,9 @@ class ResidualPixelDTGAN(AdversarialModel):
         loss = 0.0
         if self.real_fake_weight:
             logits = self.real_fake_discriminator(converted, training=True)
-            loss += self.real_fake_weight * binary_cross_entropy(ops.ones_like(logits), logits)
+            loss += self.real_fake_weight * real_loss(logits)
         if self.association_weight:
-            logits = self._association(source, converted)
-            loss += self.association_weight * binary_cross_entropy(ops.ones_like(logits), logits)
+            loss += self.association_weight * real_loss(self._association(source, converted))
         if self.l1_weight:
             loss += self.l1_weight * mean_absolute_error(converted, target)
         return loss
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        arguments = (
-            "image_size", "width", "discriminator_width", "residual", "real_fake_weight",
-            "association_weight", "l1_weight",
-        )  # fmt: skip
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

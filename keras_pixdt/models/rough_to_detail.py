@@ -14,68 +14,34 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, Tensor
-from keras_pixdt.layers import BatchNormalization
+from keras_pixdt.engine.model import AdversarialModel, Tensor, source_of
+from keras_pixdt.layers import FadeIn
 from keras_pixdt.losses import mean_absolute_error
+from keras_pixdt.models.common import (
+    batch_norm,
+    check_weights,
+    check_widths,
+    conv,
+    conv_transpose,
+    doubled,
+    image_output,
+    scaled,
+)
+from keras_pixdt.models.image_filters import laplacian, pyramid
 
 LEAK = 0.2  # Sec. 4.1
 GRADIENT_PENALTY = 10.0  # Sec. 4.1
 # not in the paper, whose supplement has the networks' sizes: those of pix2pix, which it builds on.
 FILTER_SIZE_PX = 4
-# not in the paper: Marr & Hildreth (1980), whom it cites, find that a difference of Gaussians is
-# nearest to a Laplacian at the ratio 1.6.
-DOG_SIGMAS_PX = (1.0, 1.6)
-DOG_RADIUS_PX = 4
 
 
 # Networks: Sec. 3.1 and 4.1, Fig. 2b
-
-
-def _filters(block_count: int, width: float) -> list[int]:
-    """Filters of the encoder's blocks, as in pix2pix: 64, 128, 256, 512, 512, ..."""
-    return [max(1, round(width * 64 * min(2**i, 8))) for i in range(block_count)]
 
 
 def _normal() -> keras.initializers.Initializer:
     # not in the paper: N(0, 0.02), as in pix2pix. With a larger scale the images of a stage that
     # begins are in tanh's flat parts, and take long to come back.
     return keras.initializers.RandomNormal(stddev=0.02)
-
-
-def _batch_norm(name: str, dtype: Any) -> layers.Layer:
-    # not in the paper: momentum and epsilon, as in the other models here.
-    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
-
-
-@keras.saving.register_keras_serializable("keras_pixdt")
-class FadeIn(layers.Layer):
-    """skip + alpha * detail, where a decoder block's two paths meet (Fig. 2b).
-
-    `alpha` is a weight that no optimizer moves: it is saved, and can change while a step that was
-    traced once is used on.
-
-    Call arguments:
-        inputs: skip and detail, of one shape.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.alpha = self.add_weight(
-            shape=(), initializer="ones", trainable=False, dtype="float32", name="alpha"
-        )
-
-    def call(self, inputs: list[Tensor]) -> Tensor:
-        """Adds them."""
-        skip, detail = inputs
-        return skip + ops.cast(self.alpha, detail.dtype) * detail
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """That of each input."""
-        return input_shape[0]
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments; Keras' own refuses a policy as `dtype`."""
-        return super().get_config()
 
 
 def build_converter(
@@ -95,25 +61,17 @@ def build_converter(
         (batch, size, size, 3) in [-1, 1], one for each stage.
     """
     blocks = image_size.bit_length() - 1  # M: down to 1x1
-    filters = _filters(blocks, width)
+    filters = doubled(blocks, width)  # as in pix2pix
     source = keras.Input((image_size, image_size, 3), name="source")
     x, maps = source, []
     for i, count in enumerate(filters, start=1):
         # As in pix2pix, no BatchNorm in the first block, and none at 1x1.
         normed = 1 < i < blocks
-        x = layers.Conv2D(
-            count,
-            FILTER_SIZE_PX,
-            strides=2,
-            padding="same",
-            use_bias=not normed,
-            kernel_initializer=_normal(),
-            dtype=dtype,
-            name=f"encoder{i}",
-        )(x)
+        name, bias = f"encoder{i}", not normed
+        x = conv(x, count, FILTER_SIZE_PX, name, _normal(), dtype, strides=2, use_bias=bias)
         if normed:
-            x = _batch_norm(f"encoder{i}_bn", dtype)(x)
-        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"encoder{i}_lrelu")(x)
+            x = batch_norm(x, f"{name}_bn", dtype)
+        x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu")(x)
         maps.append(x)
 
     images = []
@@ -135,38 +93,21 @@ def _decoder_block(
     """Fig. 2b: doubles the size on two paths, and adds them; the last block gives the image."""
     # Skip: upsampling by 2 and 1x1 convolution. The two commute; this order has a quarter of the
     # work.
-    skip = layers.Conv2D(count, 1, kernel_initializer=_normal(), dtype=dtype, name=f"{name}_skip")(
-        x
-    )
+    skip = conv(x, count, 1, f"{name}_skip", _normal(), dtype, padding="valid")
     skip = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_skip_up")(skip)
 
     # Detail. not in the paper: a residual block's two convolutions (He et al. 2016), the first of
     # which upsamples as pix2pix does, activations before them as in ToRGB.
-    hidden = max(1, round(width * 64)) if last else count
+    hidden = scaled(64, width) if last else count
     x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu1")(x)
-    x = layers.Conv2DTranspose(
-        hidden,
-        FILTER_SIZE_PX,
-        strides=2,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name=f"{name}_conv1",
-    )(x)
-    x = _batch_norm(f"{name}_bn1", dtype)(x)
+    conv1 = f"{name}_conv1"
+    x = conv_transpose(x, hidden, FILTER_SIZE_PX, conv1, _normal(), dtype, use_bias=False)
+    x = batch_norm(x, f"{name}_bn1", dtype)
     x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu2")(x)
-    detail = layers.Conv2D(
-        count,
-        3,
-        padding="same",
-        use_bias=last,
-        kernel_initializer=_normal(),
-        dtype=dtype,
-        name=f"{name}_{'detail' if last else 'conv2'}",
-    )(x)
+    conv2 = f"{name}_{'detail' if last else 'conv2'}"
+    detail = conv(x, count, 3, conv2, _normal(), dtype, use_bias=last)
     if not last:
-        detail = _batch_norm(f"{name}_detail", dtype)(detail)
+        detail = batch_norm(detail, f"{name}_detail", dtype)
     add = FadeIn if fade else layers.Add
     return add(dtype=dtype, name=f"{name}_add")([skip, detail])
 
@@ -175,12 +116,8 @@ def _to_rgb(x: Tensor, stage: int, stages: int, width: float, dtype: Any) -> Ten
     """ToRGB of Sec. 4.1; the last stage's block gives the three channels by itself."""
     if stage < stages:
         x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"to_rgb{stage}_lrelu")(x)
-        x = layers.Conv2D(
-            3, 1, kernel_initializer=_normal(), dtype=dtype, name=f"to_rgb{stage}_conv"
-        )(x)
-    # float32 also under mixed precision: bfloat16 has 8 bits, not enough for 256 levels.
-    name = f"to_rgb{stage}" if stage < stages else "converted"
-    return layers.Activation("tanh", dtype="float32", name=name)(x)
+        x = conv(x, 3, 1, f"to_rgb{stage}_conv", _normal(), dtype, padding="valid")
+    return image_output(x, f"to_rgb{stage}" if stage < stages else "converted")
 
 
 def build_discriminator(width: float, dtype: Any = None) -> keras.Model:
@@ -199,69 +136,15 @@ def build_discriminator(width: float, dtype: Any = None) -> keras.Model:
     """
     pair = keras.Input((None, None, 6), name="pair")
     x = pair
-    filters = _filters(4, width)
+    filters = doubled(4, width)
     for i, count in enumerate([*filters, 1], start=1):
-        x = layers.Conv2D(
-            count,
-            FILTER_SIZE_PX,
-            strides=2 if i < len(filters) else 1,
-            padding="same",
-            kernel_initializer=keras.initializers.HeNormal(),  # not in the paper
-            dtype=dtype,
-            name=f"conv{i}",
-        )(x)
+        initializer = keras.initializers.HeNormal()  # not in the paper
+        strides = 2 if i < len(filters) else 1
+        x = conv(x, count, FILTER_SIZE_PX, f"conv{i}", initializer, dtype, strides=strides)
         if i <= len(filters):
             x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"conv{i}_lrelu")(x)
     scores = layers.Activation("linear", dtype="float32", name="scores")(x)
     return keras.Model(pair, scores, name="discriminator")
-
-
-# Images: Sec. 3.2 and 3.3
-
-
-def _depthwise(images: Tensor, kernel: np.ndarray, **options: Any) -> Tensor:
-    """Filters each of the three channels with a 2-D kernel."""
-    kernel = np.tile(kernel[:, :, None, None], (1, 1, 3, 1)).astype("float32")
-    return ops.depthwise_conv(images, ops.convert_to_tensor(kernel, images.dtype), **options)
-
-
-def pyramid(images: Tensor, levels: int) -> list[Tensor]:
-    """The Gaussian pyramid of Sec. 3.3, each level blurred and of half the size of the one before.
-
-    The paper names no kernel. This one, (1, 3, 3, 1) / 8 in both directions, is centred between
-    pixels: so a level lies on the next larger one as an image does on its upsampling by 2, which is
-    what a decoder block starts from.
-
-    Args:
-        images: (batch, size, size, 3); size a multiple of 2^(levels - 1).
-        levels: number of images to return.
-
-    Returns:
-        `levels` tensors, the images themselves first.
-    """
-    weights = np.array([1.0, 3.0, 3.0, 1.0]) / 8
-    found = [images]
-    for _ in range(levels - 1):
-        padded = ops.pad(found[-1], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
-        found.append(_depthwise(padded, np.outer(weights, weights), strides=2))
-    return found
-
-
-def laplacian(images: Tensor) -> Tensor:
-    """Lap of Eq. 3: difference of Gaussians of 1 and 1.6 px.
-
-    Args:
-        images: (batch, size, size, 3).
-
-    Returns:
-        The same shape; 0 where the images are constant, but for their border, outside of which
-        they are taken for 0.
-    """
-    x = np.arange(-DOG_RADIUS_PX, DOG_RADIUS_PX + 1)
-    narrow, wide = (np.exp(-0.5 * (x / sigma) ** 2) for sigma in DOG_SIGMAS_PX)
-    narrow, wide = narrow / narrow.sum(), wide / wide.sum()
-    kernel = np.outer(narrow, narrow) - np.outer(wide, wide)
-    return _depthwise(images, kernel, padding="same")
 
 
 @keras.saving.register_keras_serializable("keras_pixdt")
@@ -345,16 +228,12 @@ class RoughToDetailGAN(AdversarialModel):
                 "image_size / 2^(stages - 1), must have 8 px at least. "
                 f"Received: image_size={image_size}, stages={stages}"
             )
-        for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
-            if factor is not None and not factor > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {factor}")
-        weights = {
-            "adversarial_weight": adversarial_weight,
-            "content_weight": content_weight,
-            "laplacian_weight": laplacian_weight,
-        }
-        if min(weights.values()) < 0 or not any(weights.values()):
-            raise ValueError(f"The weights must not be negative and not all 0. Received: {weights}")
+        narrowed = check_widths(width, discriminator_width)
+        check_weights(
+            adversarial_weight=adversarial_weight,
+            content_weight=content_weight,
+            laplacian_weight=laplacian_weight,
+        )
         self.image_size = image_size
         self.stages = stages
         self.width = width
@@ -373,7 +252,6 @@ class RoughToDetailGAN(AdversarialModel):
         ]
         players = {"converter": ["converter"]}
         if adversarial_weight:
-            narrowed = width if discriminator_width is None else discriminator_width
             self.discriminator = build_discriminator(narrowed, policy)
             players["discriminator"] = ["discriminator"]
         self.stage = stages
@@ -428,7 +306,7 @@ class RoughToDetailGAN(AdversarialModel):
         return self.stage == self.stages
 
     def _fade_ins(self) -> list[FadeIn]:
-        """Of each stage's block."""
+        """The fade-in of each stage's block."""
         return [layer for layer in self.converter.layers if isinstance(layer, FadeIn)]
 
     def active_variables(self, name: str) -> list[keras.Variable]:
@@ -451,18 +329,8 @@ class RoughToDetailGAN(AdversarialModel):
     # Images
 
     def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """G_i: target images of source images, at the stage that the model stands at.
-
-        Args:
-            inputs: source images, (batch, image_size, image_size, 3) in [-1, 1], or a batch that
-                holds them under "source".
-            training: whether BatchNorm uses the batch's statistics.
-
-        Returns:
-            Target images, float32, of the same shape and range.
-        """
-        source = inputs["source"] if isinstance(inputs, Mapping) else inputs
-        image = self.stage_networks[self.stage - 1](source, training=training)
+        """G_i: target images of source images, at the stage that the model stands at."""
+        image = self.stage_networks[self.stage - 1](source_of(inputs), training=training)
         if self.stage < self.stages:
             image = ops.image.resize(image, (self.image_size, self.image_size), "bilinear")
         return image
@@ -545,13 +413,7 @@ class RoughToDetailGAN(AdversarialModel):
     def discriminator_loss(self, source: Tensor, target: Tensor, converted: Tensor) -> Tensor:
         """Eq. 1, negated, with the gradient penalty of Gulrajani et al. (2017).
 
-        Args:
-            source: x_i, (batch, size, size, 3) in [-1, 1], of the stage's size.
-            target: y_i, of the same shape.
-            converted: G_i(x), of the same shape.
-
-        Returns:
-            A scalar.
+        Arguments and result are as for `converter_loss`.
         """
         place = self.draw(
             lambda rows: keras.random.uniform((rows, 1, 1, 1), seed=self.places), target
@@ -567,11 +429,3 @@ class RoughToDetailGAN(AdversarialModel):
 
     def _scores(self, source: Tensor, image: Tensor) -> Tensor:
         return self.discriminator(ops.concatenate([source, image], axis=-1), training=True)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        arguments = (
-            "image_size", "stages", "width", "discriminator_width", "adversarial_weight",
-            "content_weight", "laplacian_weight", "seed",
-        )  # fmt: skip
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from keras_pixdt.presets.preset import Phase, SGDOrAdamPreset
 
 if TYPE_CHECKING:
-    from keras_pixdt.engine.adversarial_model import AdversarialModel
+    from keras_pixdt.engine.model import AdversarialModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

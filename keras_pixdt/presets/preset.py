@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 if TYPE_CHECKING:
     import keras
 
-    from keras_pixdt.engine.adversarial_model import AdversarialModel
+    from keras_pixdt.engine.model import AdversarialModel
 
 
 _TOLERANCE = 1e-6  # epochs by which a phase may begin early, for the rounding of shares

@@ -28,7 +28,7 @@ from keras import ops
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt.metrics import standard_error
-from keras_pixdt.models.discogan import PointDiscoGAN
+from keras_pixdt.models.point_discogan import PointDiscoGAN
 from keras_pixdt.reproduce import OUT, common, environment
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 

@@ -9,8 +9,8 @@ from keras_pixdt.training.callbacks import PlayerDivergedError as PlayerDiverged
 from keras_pixdt.training.callbacks import StopOnDivergence as StopOnDivergence
 from keras_pixdt.training.checkpoint import Checkpoint as Checkpoint
 from keras_pixdt.training.devices import Distribution as Distribution
-from keras_pixdt.training.devices import WorkerLostError as WorkerLostError
 from keras_pixdt.training.evaluation import evaluate as evaluate
+from keras_pixdt.training.peers import WorkerLostError as WorkerLostError
 from keras_pixdt.training.run import Run as Run
 from keras_pixdt.training.run import load_run as load_run
 from keras_pixdt.training.run import train as train

@@ -56,7 +56,7 @@ import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import atomic, presets, search
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
-from keras_pixdt.engine.adversarial_model import AdversarialModel, reverse_network
+from keras_pixdt.engine.model import AdversarialModel, reverse_network
 from keras_pixdt.judges import classifier, upscaler
 from keras_pixdt.training import evaluation, inputs
 from keras_pixdt.training.callbacks import has_reconstruction

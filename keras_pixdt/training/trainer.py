@@ -18,7 +18,7 @@ from absl import logging
 
 from keras_pixdt import atomic, metrics, presets
 from keras_pixdt.data.pairs import DomainSet
-from keras_pixdt.engine.adversarial_model import AdversarialModel
+from keras_pixdt.engine.model import AdversarialModel
 from keras_pixdt.judges import classifier
 from keras_pixdt.training import checkpoint, devices, inputs
 from keras_pixdt.training.callbacks import (

@@ -5,7 +5,7 @@ import pytest
 from keras_pixdt import data
 from keras_pixdt.judges import classifier
 from keras_pixdt.judges.classifier import classify, train_classifier
-from keras_pixdt.models import domain_transfer
+from keras_pixdt.models import domain_transfer_networks
 
 SIZE = 16
 
@@ -168,7 +168,7 @@ def test_a_plain_f_is_trained_by_cross_entropy_alone(caplog, monkeypatch):
     assert caplog.messages == [f"Classifier trained on 8 images for 2 epochs: loss {expected:.3f}"]
     # Its weights are those that it was given first: nothing scaled them.
     keras.utils.set_random_seed(3)
-    function = domain_transfer.build_function(SIZE, 1 / 16)
+    function = domain_transfer_networks.build_function(SIZE, 1 / 16)
     for a, b in zip(found.get_layer("f").get_weights(), function.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -7,13 +7,8 @@ import tensorflow as tf
 from keras import layers
 
 from keras_pixdt.metrics import RootMeanSquaredError
-from keras_pixdt.models.discogan import (
-    DiscoGAN,
-    PointDiscoGAN,
-    build_converter,
-    build_discriminator,
-    build_mlp,
-)
+from keras_pixdt.models.discogan import DiscoGAN, build_converter, build_discriminator
+from keras_pixdt.models.point_discogan import PointDiscoGAN, build_mlp
 from tests.models import checks
 from tests.models.checks import step, trainable, values_of
 from tests.models.pix2pix_test import numpy_strided, numpy_transposed

@@ -571,7 +571,7 @@ def test_trains_on_jax_and_draws_the_same_on_tensorflow(tmp_path):
         ({"width": 0}, r"`width` must be positive\. Received: 0"),
         ({"discriminator_width": -1.0}, r"`discriminator_width` must be positive\. Received: -1"),
         ({"l1_weight": -1.0}, r"not be negative.*'l1_weight': -1\.0"),
-        ({"gan_weight": 0, "l1_weight": 0}, r"not both 0.*'gan_weight': 0, 'l1_weight': 0"),
+        ({"gan_weight": 0, "l1_weight": 0}, r"not all 0.*'gan_weight': 0, 'l1_weight': 0"),
     ],
 )
 def test_arguments_out_of_range_are_named(arguments, message):

@@ -7,14 +7,13 @@ import tensorflow as tf
 from keras import layers
 
 from keras_pixdt import data, presets
+from keras_pixdt.layers import FadeIn
 from keras_pixdt.metrics import RootMeanSquaredError
+from keras_pixdt.models.image_filters import laplacian, pyramid
 from keras_pixdt.models.rough_to_detail import (
-    FadeIn,
     RoughToDetailGAN,
     build_converter,
     build_discriminator,
-    laplacian,
-    pyramid,
 )
 from keras_pixdt.training import run
 from keras_pixdt.training.schedule import Schedule

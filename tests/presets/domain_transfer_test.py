@@ -7,7 +7,8 @@ import pytest
 from keras import layers
 
 from keras_pixdt import presets
-from keras_pixdt.models.domain_transfer import DomainTransferNetwork, build_function
+from keras_pixdt.models.domain_transfer import DomainTransferNetwork
+from keras_pixdt.models.domain_transfer_networks import build_function
 from keras_pixdt.presets import domain_transfer
 from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pixdt.models.discogan import PointDiscoGAN
+from keras_pixdt.models.point_discogan import PointDiscoGAN
 from keras_pixdt.reproduce import kim2017_fig4 as fig4
 from keras_pixdt.reproduce.kim2017_fig4 import Measured
 

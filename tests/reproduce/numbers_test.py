@@ -18,7 +18,7 @@ import pytest
 from keras_pixdt import data, presets, search
 from keras_pixdt.drawn import azimuth, digits, rendered
 from keras_pixdt.judges import attributes, classifier
-from keras_pixdt.models.domain_transfer import build_function
+from keras_pixdt.models.domain_transfer_networks import build_function
 from keras_pixdt.reproduce import environment, kim2017_fig4, kim2017_fig5, unpaired
 from keras_pixdt.training import evaluation, run
 

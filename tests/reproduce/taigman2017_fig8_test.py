@@ -7,7 +7,8 @@ import pytest
 
 from keras_pixdt import data, presets
 from keras_pixdt.data import DomainSet
-from keras_pixdt.models.domain_transfer import DomainTransferNetwork, build_function
+from keras_pixdt.models.domain_transfer import DomainTransferNetwork
+from keras_pixdt.models.domain_transfer_networks import build_function
 from keras_pixdt.reproduce import common, digits
 from keras_pixdt.reproduce import taigman2017_fig8 as fig8
 from keras_pixdt.training.run import Run

@@ -11,6 +11,7 @@ import keras
 import pytest
 
 from keras_pixdt.training import devices
+from keras_pixdt.training import peers as peers_module
 from keras_pixdt.training.devices import Distribution, start
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -82,9 +83,9 @@ def test_a_wrong_tf_config_is_explained_by_an_example(monkeypatch, received, rul
     with pytest.raises(ValueError) as error:
         start("multi_worker")
     assert rule in str(error.value)
-    assert devices.TF_CONFIG_EXAMPLE in str(error.value)
+    assert peers_module.TF_CONFIG_EXAMPLE in str(error.value)
     assert str(error.value).endswith(f"Received: {received!r}")
-    assert devices._cluster(devices.TF_CONFIG_EXAMPLE)[1] == 0  # the example is right
+    assert peers_module.cluster(peers_module.TF_CONFIG_EXAMPLE)[1] == 0  # the example is right
 
 
 def test_the_chief_comes_before_the_workers():
@@ -92,7 +93,7 @@ def test_the_chief_comes_before_the_workers():
     tasks = [("chief", 0), ("worker", 0), ("worker", 1)]
     for place, (job, index) in enumerate(tasks):
         config = json.dumps({"cluster": cluster, "task": {"type": job, "index": index}})
-        assert devices._cluster(config) == (["a:1", "b:1", "c:1"], place)
+        assert peers_module.cluster(config) == (["a:1", "b:1", "c:1"], place)
 
 
 def test_mixed_float16_on_a_cpu_warns_and_runs(caplog):
@@ -172,11 +173,12 @@ sys.stdin.readline()
 
 PEER = """
 import os, time
-from keras_pixdt.training.devices import Distribution, _cluster, _Peers
+from keras_pixdt.training.devices import Distribution
+from keras_pixdt.training.peers import Peers, cluster
 
-addresses, worker = _cluster(os.environ["TF_CONFIG"])
+addresses, worker = cluster(os.environ["TF_CONFIG"])
 try:
-    peers = _Peers(addresses, worker, timeout_s=float(sys.argv[1]))
+    peers = Peers(addresses, worker, timeout_s=float(sys.argv[1]))
 except TimeoutError as error:
     print(error)
     sys.exit(3)
@@ -281,7 +283,7 @@ import keras
 import numpy as np
 
 distribution = devices.start("multi_worker", worker_timeout_s=60)
-from tests.engine.adversarial_model_test import Duel, batch_of
+from tests.engine.model_test import Duel, batch_of
 
 with distribution.scope():
     model = Duel()

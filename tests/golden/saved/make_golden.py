@@ -19,9 +19,10 @@ import export
 import keras_pixdt
 from keras_pixdt import commands, data, search
 from keras_pixdt.drawn import rendered
-from keras_pixdt.models.discogan import DiscoGAN, PointDiscoGAN
+from keras_pixdt.models.discogan import DiscoGAN
 from keras_pixdt.models.pix2pix import Pix2Pix
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+from keras_pixdt.models.point_discogan import PointDiscoGAN
 from keras_pixdt.models.residual_pixel_dtgan import ResidualPixelDTGAN
 from keras_pixdt.models.rough_to_detail import RoughToDetailGAN
 from keras_pixdt.models.super_resolution import SuperResolution

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_pixdt.engine.adversarial_model import AdversarialModel, PlayerOptimizers
+from keras_pixdt.engine.model import AdversarialModel, reverse_network
+from keras_pixdt.engine.optimizers import PlayerOptimizers
 from tests.models import checks
 from tests.models.checks import step
 
@@ -132,6 +133,25 @@ def test_validation_scores_real_and_generated_images():
 def test_evaluate_without_metrics_says_how_to_get_them():
     with pytest.raises(ValueError, match=r"compile\(metrics=\[\.\.\.\]\).*RootMeanSquaredError"):
         compiled().evaluate(batch_of(), verbose=0)
+
+
+def test_a_model_without_a_way_back_says_so():
+    with pytest.raises(ValueError, match="`reverse_converter`, converts back. This Duel has none"):
+        reverse_network(compiled())
+
+
+@keras.saving.register_keras_serializable("tests")
+class Configured(Duel):
+    def __init__(self, rate, *, label="a", **kwargs):
+        super().__init__(**kwargs)
+        self.rate, self.label = rate, label
+
+
+def test_a_models_configuration_is_what_its_constructor_was_given():
+    config = Configured(0.5, label="b", name="c").get_config()
+    assert (config["rate"], config["label"], config["name"]) == (0.5, "b", "c")
+    again = Configured.from_config(config)
+    assert again.get_config() == config
 
 
 def test_updating_through_a_forward_pass_equals_a_second_pass():
@@ -358,7 +378,7 @@ tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConf
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 import keras
-from tests.engine.adversarial_model_test import Duel, batch_of, decay
+from tests.engine.model_test import Duel, batch_of, decay
 
 found = {}
 for dtype, factors in (("float32", [1, 2, 3, 4]), ("mixed_float16", [1, 1, 1, 1e5])):

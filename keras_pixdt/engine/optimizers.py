@@ -1,0 +1,139 @@
+"""One optimizer for each player, which Keras takes for a single one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_pixdt.engine.replicas import Tensor
+
+# Keras' private names here, tested up to Keras 3.15.1: `_learning_rate`, `_trainable_variables` and
+# `_variables` of an optimizer.
+
+LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class PlayerOptimizers(keras.optimizers.Optimizer):
+    """One optimizer for each player, behind the interface of a single one.
+
+    Trainers and savers of Keras know one optimizer. With this composite they carry, save and
+    restore the state of all of them; as plain attributes of the model they would be skipped on
+    loading and, on JAX, never leave their initial state.
+
+    Args:
+        optimizers: player name -> `keras.optimizers.Optimizer` or what `keras.optimizers.get`
+            takes. No optimizer object may serve two players.
+        name: name of the composite.
+
+    Raises:
+        ValueError: a player's name is that of an attribute of `Optimizer`, or two players share
+            one optimizer object.
+    """
+
+    def __init__(self, optimizers: Mapping[str, Any], name: str = "player_optimizers") -> None:
+        super().__init__(learning_rate=0.0, name=name)
+        self._names = tuple(optimizers)
+        built = {key: keras.optimizers.get(value) for key, value in optimizers.items()}
+        if len({id(o) for o in built.values()}) < len(built):
+            raise ValueError(
+                "Each player needs an optimizer object of its own: its moments belong to its "
+                f"variables. Received one object for several of: {', '.join(built)}"
+            )
+        for key, optimizer in built.items():  # as attributes, they are saved under their names
+            if key in dir(self):  # hasattr would run properties, which need all players
+                raise ValueError(f"{key!r} cannot be the name of a player: Optimizer has it")
+            setattr(self, key, optimizer)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The players, in the order in which they were given."""
+        return self._names
+
+    def __getitem__(self, name: str) -> keras.optimizers.Optimizer:
+        return getattr(self, name)
+
+    def _all(self) -> list[keras.optimizers.Optimizer]:
+        return [self[name] for name in self._names]
+
+    def scale_losses(self) -> None:
+        """Gives each player a dynamic loss scale of its own, for mixed_float16."""
+        for name in self._names:
+            if not isinstance(self[name], LossScaleOptimizer):
+                setattr(self, name, LossScaleOptimizer(self[name]))
+
+    def restart(self) -> None:
+        """Forgets the moments and step counts; learning rates and loss scales stay.
+
+        For training that goes on with other variables: what joins would else be corrected for
+        the bias of steps that it did not take, and move up to 1 / sqrt(1 - beta_2) times too far.
+        """
+        for optimizer in self._all():
+            inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
+            for variable in inner.variables:
+                if variable is not inner._learning_rate:
+                    variable.assign(ops.zeros(variable.shape, variable.dtype))
+
+    def build_players(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
+        """Creates each optimizer's state for its player's variables."""
+        for name in self._names:
+            if not self[name].built:
+                self[name].build(variables[name])
+        self.built = True
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Part of Keras' interface: `fit` and loaders call it after `compile` has built all."""
+        if not self.built:
+            raise RuntimeError("AdversarialModel.compile() builds the optimizers of the players")
+
+    def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
+        """Part of Keras' interface, refused: players are updated one at a time."""
+        raise RuntimeError("players are updated one at a time, by AdversarialModel.minimize()")
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """State of all the optimizers: what the JAX trainer carries from step to step."""
+        return self._variables + [v for o in self._all() for v in o.variables]
+
+    @property
+    def iterations(self) -> keras.Variable:
+        """Steps taken, as the first player counts them."""
+        return self._all()[0].iterations
+
+    @property
+    def learning_rate(self) -> Any:
+        """The first player's rate; setting it sets that of all, as schedules expect."""
+        return self._all()[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        for optimizer in self._all():
+            optimizer.learning_rate = value
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Overwrites each player's variables with their average, where its optimizer has one."""
+        for optimizer in self._all():
+            optimizer.finalize_variable_values(optimizer._trainable_variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Nothing of its own: the players' optimizers are saved as children."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Nothing of its own: the players' optimizers are loaded as children."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        optimizers = {n: keras.saving.serialize_keras_object(self[n]) for n in self._names}
+        return {"optimizers": optimizers, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PlayerOptimizers:
+        """Builds the composite from `get_config`'s result."""
+        optimizers = {
+            name: keras.saving.deserialize_keras_object(optimizer, custom_objects)
+            for name, optimizer in config["optimizers"].items()
+        }
+        return cls(optimizers, config["name"])
