@@ -785,8 +785,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
     _import_keras()
-    module = options.name.replace("-", "_")
-    importlib.import_module(f"keras_pixdt.reproduce.{module}").main(options.options)
+    reproduce.main(options.name, options.options)
     return 0
 
 

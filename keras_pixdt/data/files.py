@@ -18,8 +18,11 @@ from absl import logging
 
 from keras_pixdt.data import images
 
+# What Pillow reads of the formats that cameras, phones and shops use.
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 MAX_UNREADABLE = 0.01
 HIDDEN = "hidden_file"
+NO_IMAGE = "no_image_by_its_name"
 UNREADABLE = "unreadable"
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -53,6 +56,11 @@ def is_hidden(name: str) -> bool:
     """Whether a file is one that systems leave behind, not the user."""
     folder, _, base = name.rpartition("/")
     return base.startswith(".") or "__MACOSX" in folder.split("/")
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as that of an image."""
+    return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray, bytes] | None:
@@ -105,6 +113,18 @@ class Files:
         self.names = sorted(names)
         self.read = read
         self._close: Callable[[], None] = lambda: None
+
+    def images(self, skipped: Skipped) -> list[str]:
+        """The names of images; all other files are counted in `skipped`."""
+        listed = []
+        for name in self.names:
+            if is_hidden(name):
+                skipped.add(HIDDEN, name)
+            elif not is_image(name):
+                skipped.add(NO_IMAGE, name)
+            else:
+                listed.append(name)
+        return listed
 
     def __enter__(self) -> Files:
         return self
