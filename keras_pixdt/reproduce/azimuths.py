@@ -29,6 +29,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt import data
 from keras_pixdt.drawn import azimuth
+from keras_pixdt.reproduce.pictures import beside
 
 # not in the paper: how many objects, and all of the regressor.
 OBJECTS, TEST_OBJECTS = 200, 40
@@ -337,14 +338,7 @@ class Panel(NamedTuple):
 
 def picture(panels: Sequence[Panel]) -> Image.Image:
     """The panels beside each other, as Fig. 5 has them: plots, inputs and their translations."""
-    drawn = [_draw(panel) for panel in panels]
-    width = sum(image.width + MARGIN for image in drawn) - MARGIN
-    figure = Image.new("RGB", (width, drawn[0].height), "white")
-    left = 0
-    for image in drawn:
-        figure.paste(image, (left, 0))
-        left += image.width + MARGIN
-    return figure
+    return beside([_draw(panel) for panel in panels], MARGIN)
 
 
 def _draw(panel: Panel) -> Image.Image:

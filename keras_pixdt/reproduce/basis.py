@@ -163,7 +163,7 @@ def _draw_bases(
 
 
 def _mean_length(function: keras.Model, sources: np.ndarray) -> float:
-    """Of f(x), over images of S, uint8."""
+    """The mean length of f(x), over images of S, uint8."""
     x = data.to_float(sources[:_LENGTH_IMAGES])
     return float(np.linalg.norm(function.predict_on_batch(x), axis=1).mean())
 

@@ -31,8 +31,8 @@ DRAWN_NOTE = (
     "(`--data`, `--target-data`)."
 )
 
-# Not in the paper but the widths of 1 and the sizes of `paper`. Drawn are, where digits are, the
-# sets s, test images of S, t, and the judge's training images.
+# The paper has only the widths of 1 and the sizes of `paper`. `drawn` has the sizes of s, of the
+# test images of S, of t, and of the judge's training images.
 BUDGETS = {
     "smoke": Budget(
         samples=6_000, drawn=(2_000, 500, 1_000, 2_000),
@@ -54,7 +54,7 @@ BUDGETS = {
 
 
 class DigitsExperiment(Experiment):
-    """Networks that are trained once, in a folder.
+    """The networks of the tables on digits, with f and the judge.
 
     Args:
         sets: what they are trained on.
@@ -86,7 +86,7 @@ class DigitsExperiment(Experiment):
         return dataclasses.replace(preset, image_size=size, **self.given.fields)
 
     def _epochs_and_samples(self) -> tuple[int, int]:
-        """Of a network that sees all digits. An epoch goes once through the larger set."""
+        """The length of the training on all digits. An epoch goes once through the larger set."""
         larger = max(len(self.digits.s.pixels), len(self.digits.t.pixels))
         if self.given.samples is None:
             epochs = self._preset(DTN).epochs

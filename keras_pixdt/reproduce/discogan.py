@@ -64,7 +64,7 @@ NOTES = (
 )
 _SEED = 0  # of objects and regressors: the same for all rows
 
-# Drawn are, of each domain, objects for training and others that no model or regressor sees.
+# `drawn` has the objects of each domain for training, and those that no model or regressor sees.
 _DRAWN = (azimuths.OBJECTS, azimuths.TEST_OBJECTS)
 _EPOCHS = azimuths.REGRESSOR_EPOCHS
 BUDGETS = {
@@ -297,19 +297,6 @@ def fig5(
     return run_pairs("kim2017-fig5", f"{title} of Kim et al. 2017", pairs, out, budget, **options)
 
 
-def fig8(out: str | os.PathLike[str] = OUT, budget: str = "cpu", **options: Any) -> Result:
-    """Chairs to cars and cars to heads.
-
-    Args:
-        out: folder.
-        budget: a key of `BUDGETS`.
-        **options: further ones of `run_pairs`.
-    """
-    note = "Fig. 8 shows DiscoGAN only; the other models are those that Fig. 5 compares it with."
-    title = "Fig. 8 of Kim et al. 2017"
-    return run_pairs("kim2017-fig8", title, ACROSS, out, budget, notes=(note,), **options)
-
-
 # The commands
 
 
@@ -331,8 +318,11 @@ def _main5(argv: Sequence[str]) -> None:
 
 
 def _main8(argv: Sequence[str]) -> None:
-    options = vars(_parser("kim2017-fig8", "Fig. 8 of Kim et al. 2017.", ACROSS).parse_args(argv))
-    tell(fig8(**options, verbose=2), options["out"])
+    name, title = "kim2017-fig8", "Fig. 8 of Kim et al. 2017"
+    note = "Fig. 8 shows DiscoGAN only; the other models are those that Fig. 5 compares it with."
+    options = vars(_parser(name, f"{title}.", ACROSS).parse_args(argv))
+    result = run_pairs(name, title, ACROSS, notes=(note,), verbose=2, **options)
+    tell(result, options["out"])
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {

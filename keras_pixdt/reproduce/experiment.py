@@ -112,8 +112,8 @@ class Experiment:
             seeds: how many, from 0.
             score: trains and scores a row with a seed.
             after: called when all rows of a seed are there.
-            others: keys of rows that are in the table as well if all of theirs is kept in `cache`:
-                who runs one row again does not lose the rest.
+            others: keys of rows that are in the table as well if `cache` has all that they need, so
+                that running one row again does not lose the rest.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         asked = set(rows)

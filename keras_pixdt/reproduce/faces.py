@@ -107,7 +107,7 @@ class _Folder:
 
 
 def _match(folders: Mapping[str, _Folder], skipped: files.Skipped) -> list[dict[str, str]]:
-    """Of each photo that has all it needs, the file of each role."""
+    """The file of each role, for each photo that has all it needs."""
     matched = []
     for stem in folders["photo"].names:
         of_stem = {role: folder.only(stem) for role, folder in folders.items()}
@@ -163,12 +163,13 @@ class _Embedder:
         readable: list[str] = []
         features = [np.empty((0, self._model.output_shape[1]), np.float32)]
         for batch in _batches(names):
-            read = folder.read(batch, self._size, self._resize)
-            images = dict(zip(batch, read, strict=True))
-            for name in batch:
-                if images[name] is None:
+            found: dict[str, np.ndarray] = {}
+            images = folder.read(batch, self._size, self._resize)
+            for name, image in zip(batch, images, strict=True):
+                if image is None:
                     skipped.add(files.UNREADABLE, name)
-            found = {name: image for name, image in images.items() if image is not None}
+                else:
+                    found[name] = image
             if found:
                 readable.extend(found)
                 features.append(self(found.values()))
@@ -276,7 +277,7 @@ def _unmatched(folders: Mapping[str, _Folder]) -> list[str]:
 def _people(
     folders: Mapping[str, _Folder], network: _Embedder, skipped: files.Skipped
 ) -> tuple[list[dict[str, str]], dict[str, np.ndarray]]:
-    """Of each photo that can be ranked the files of each role, and the features (n, d) of these.
+    """The files of each role, for each photo that can be ranked, and the features (n, d) of these.
 
     Raises:
         ValueError: there is none.

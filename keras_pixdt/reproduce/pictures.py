@@ -54,3 +54,14 @@ def _column(lines: Sequence[tuple[str, np.ndarray]], i: int, size: int) -> np.nd
 def spread(count: int, columns: int = COLUMNS) -> np.ndarray:
     """Rows of images spread evenly, so that they are of different products."""
     return np.linspace(0, count - 1, min(columns, count)).astype(int)
+
+
+def beside(images: Sequence[Image.Image], gap: int = 8) -> Image.Image:
+    """Images of one height beside each other, on white."""
+    width = sum(image.width + gap for image in images) - gap
+    figure = Image.new("RGB", (width, images[0].height), "white")
+    left = 0
+    for image in images:
+        figure.paste(image, (left, 0))
+        left += image.width + gap
+    return figure

@@ -31,6 +31,7 @@ from keras_pixdt.models.discogan import PointDiscoGAN
 from keras_pixdt.reproduce import OUT
 from keras_pixdt.reproduce.cache import Kept
 from keras_pixdt.reproduce.experiment import Budget, Experiment, chosen, parser, tell
+from keras_pixdt.reproduce.pictures import beside
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 
 NAME = "kim2017-fig4"
@@ -315,6 +316,7 @@ def run(
 # The picture
 
 PANEL_PX = 360
+_HEAD_PX = 24  # of the title above a panel
 EXTENT = 1.5 * RADIUS  # of the plane that a panel shows, to each side
 LEVELS = 10  # of the field; lines are between them
 # D_B from 0 to 1: as in the paper, green where it cannot tell, white where it is sure of real.
@@ -347,19 +349,11 @@ def _add_picture(result: Result, out: pathlib.Path, models: Mapping[str, Kept], 
 
 def picture(panels: Sequence[Panel]) -> Image.Image:
     """The panels beside each other, as Fig. 4 has them."""
-    gap, head = 8, 24
-    width = len(panels) * (PANEL_PX + gap) - gap
-    figure = Image.new("RGB", (width, head + PANEL_PX), "white")
-    text = ImageDraw.Draw(figure)
-    for i, panel in enumerate(panels):
-        left = i * (PANEL_PX + gap)
-        text.text((left, 3), panel.title, "black", ImageFont.load_default(15))
-        figure.paste(_draw(panel), (left, head))
-    return figure
+    return beside([_draw(panel) for panel in panels])
 
 
 def _draw(panel: Panel) -> Image.Image:
-    """Field, level lines, the modes of B as x, and the translated samples."""
+    """Title, field, level lines, the modes of B as x, and the translated samples."""
     at = np.linspace(0, 1, len(FIELD_COLORS))
     channels = [np.interp(panel.field, at, channel) for channel in np.transpose(FIELD_COLORS)]
     colors = np.stack(channels, axis=-1)
@@ -381,7 +375,10 @@ def _draw(panel: Panel) -> Image.Image:
     for x, y in map(place, circle(MODES_B)):
         for slope in (-1, 1):
             draw.line((x - 6, y - 6 * slope, x + 6, y + 6 * slope), "black", 3)
-    return image
+    titled = Image.new("RGB", (PANEL_PX, _HEAD_PX + PANEL_PX), "white")
+    ImageDraw.Draw(titled).text((0, 3), panel.title, "black", ImageFont.load_default(15))
+    titled.paste(image, (0, _HEAD_PX))
+    return titled
 
 
 def main(argv: Sequence[str]) -> None:

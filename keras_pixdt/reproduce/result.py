@@ -103,8 +103,8 @@ class Row:
             seeds: of trainings.
 
         Returns:
-            Of several seeds their standard deviation; of one, and where nothing is trained, the
-            score's standard error, None where it is not known.
+            The standard deviation over several seeds. With one seed, and where nothing is trained,
+            the score's standard error; None where it is not known.
         """
         values = self.by_seed(score)
         if self.trained and len(seeds) > 1:
@@ -171,7 +171,7 @@ class Result:
         return table
 
     def verdicts(self) -> list[dict[str, Any]]:
-        """Of each claim whose rows have been run: does it hold here?
+        """Says of each claim whose rows have been run whether it holds here.
 
         The lead is that of the row that is said to be better, the difference of the means over the
         seeds that both rows have. The claim holds where it is larger than the noise: that of both
