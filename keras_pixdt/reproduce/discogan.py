@@ -224,18 +224,12 @@ def run_pairs(
         name,
         title,
         (RMSE, CORRELATION, SPREAD),
-        [
-            Row(name, f"{pair[0]} to {pair[1]}, {TITLES[model]}")
-            for name, (pair, model) in lines.items()
-        ],
+        [Row(row, f"{a} to {b}, {TITLES[model]}") for row, ((a, b), model) in lines.items()],
         _claims(worlds, errors),
         settings={
             "budget": budget, "seeds": seeds, "epochs": given.epochs,
             "objects": given.drawn[0], "image_size": preset_of("disco", given).image_size,
-            "RMSE of regressors on test objects": "; ".join(
-                f"{kind} " + ", ".join(f"{name} {rmse:.1f}" for name, rmse in found.items())
-                for kind, found in errors.items()
-            ),
+            "RMSE of regressors on test objects": _shown(errors),
         },
         notes=(*NOTES, *(azimuths.yardsticks(pair, errors) for pair in worlds), *notes),
     )  # fmt: skip
@@ -255,6 +249,14 @@ def run_pairs(
     others = [name for name, (pair, _) in lines.items() if pair in worlds]
     experiment.fill(result, names, seeds, score, draw, others)
     return result
+
+
+def _shown(errors: Mapping[str, Mapping[str, float]]) -> str:
+    """Errors of the regressors of each kind, in one line."""
+    return "; ".join(
+        f"{kind} " + ", ".join(f"{name} {rmse:.1f}" for name, rmse in found.items())
+        for kind, found in errors.items()
+    )
 
 
 def _claims(pairs: Iterable[Pair], errors: Mapping[str, Mapping[str, float]]) -> list[Claim]:
