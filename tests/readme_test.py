@@ -232,21 +232,22 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
         listed = [row.split()[0] for row in capsys.readouterr().out.splitlines()]
         assert listed == list(reproduce.NAMES)
         return
-    module = importlib.import_module(f"keras_pixdt.reproduce.{name.replace('-', '_')}")
     answer = Result(name, "A table", [], [])
     monkeypatch.setattr(digits, "load", lambda *names, **_: digits.draw((2, 2, 2, 2)))
-    if hasattr(module, "TABLE"):
-        calls = record(monkeypatch, "keras_pixdt.reproduce.paired.run_table", answer)
+    if name.startswith(("yoo", "geli", "kwon")):
+        run = "paired.run_table"
     else:
-        of_a_run = "--workdir" in line
-        calls = record(monkeypatch, f"{module.__name__}.run{'_workdir' * of_a_run}", answer)
+        run = {
+            "kim2017-fig4": "points.run",
+            "taigman2017-table1": "domain_transfer.table1",
+            "taigman2017-table4": "faces.run_workdir",
+            "taigman2017-fig8": "basis.run_workdir",
+        }[name]
+    importlib.import_module(f"keras_pixdt.reproduce.{run.partition('.')[0]}")
+    calls = record(monkeypatch, f"keras_pixdt.reproduce.{run}", answer)
     assert commands.main(shlex.split(line)[1:]) == 0
     (call,) = calls
-    out = call.get("out")
-    if "experiment" in call:
-        out = call["experiment"].out
-    elif "rows" in call and hasattr(call["rows"], "folder"):
-        out = call["rows"].folder.parent
+    out = call["experiment"].out if "experiment" in call else call["out"]
     assert str(out) == "runs/reproduce"
 
 

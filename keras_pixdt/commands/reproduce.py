@@ -5,17 +5,16 @@ Example:
 """
 
 import argparse
-import importlib
 import sys
 
+from keras_pixdt import reproduce
 from keras_pixdt.commands.shared import import_keras
-from keras_pixdt.reproduce import EXPERIMENTS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add = parser.add_argument
-    add("name", choices=("list", *EXPERIMENTS), metavar="NAME", help="or: list")
+    add("name", choices=("list", *reproduce.EXPERIMENTS), metavar="NAME", help="or: list")
     add(
         "options",
         nargs=argparse.REMAINDER,
@@ -27,9 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the experiment, which parses its own options."""
     if arguments.name == "list":
-        width = max(map(len, EXPERIMENTS))
-        sys.stdout.writelines(f"{name:{width}}  {line}\n" for name, line in EXPERIMENTS.items())
+        width = max(map(len, reproduce.EXPERIMENTS))
+        sys.stdout.writelines(
+            f"{name:{width}}  {line}\n" for name, line in reproduce.EXPERIMENTS.items()
+        )
         return
     import_keras()
-    module = arguments.name.replace("-", "_")
-    importlib.import_module(f"keras_pixdt.reproduce.{module}").main(arguments.options)
+    reproduce.main(arguments.name, arguments.options)

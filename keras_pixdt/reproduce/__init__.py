@@ -1,6 +1,9 @@
-"""Experiments of the papers, for `pixdt reproduce NAME`: one module each, with `main(argv)`."""
+"""Experiments of the papers, for `pixdt reproduce NAME`: one module for each paper."""
 
-# What each repeats; the module of a name has underscores instead of hyphens.
+import importlib
+from collections.abc import Sequence
+
+# What each repeats.
 EXPERIMENTS = {
     "yoo2016-table3": "converter and discriminators against baselines, by eight scores",
     "yoo2016-fig4": "one product worn by several persons: are its drawings alike?",
@@ -27,3 +30,17 @@ NAMES = tuple(EXPERIMENTS)
 BUDGETS = ("smoke", "cpu", "gpu", "paper")
 
 OUT = "runs/reproduce"  # folder of all tables, and of the networks that they share
+
+_MODULES = {  # named as the model of the paper
+    "yoo2016": "pixel_dtgan",
+    "geli": "residual_pixel_dtgan",
+    "kim2017": "discogan",
+    "kwon2019": "rough_to_detail",
+    "taigman2017": "domain_transfer",
+}
+
+
+def main(name: str, argv: Sequence[str]) -> None:
+    """Runs an experiment, a key of `EXPERIMENTS`, with the arguments of the command."""
+    module = importlib.import_module(f"{__name__}.{_MODULES[name.partition('-')[0]]}")
+    module.COMMANDS[name](argv)

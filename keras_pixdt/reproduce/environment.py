@@ -30,7 +30,7 @@ def digest(**parts: Any) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that results depend on, those that are installed."""
+    """The versions of Python and of the installed packages that results depend on."""
     found = {"python": platform.python_version(), "backend": keras.backend.backend()}
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

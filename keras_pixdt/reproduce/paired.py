@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +18,11 @@ import numpy as np
 from keras_pixdt import data, presets
 from keras_pixdt.data.load import NUM_PRODUCTS
 from keras_pixdt.data.pairs import PairSet
-from keras_pixdt.reproduce import common, environment, pictures, settings
+from keras_pixdt.reproduce import experiment as experiments
+from keras_pixdt.reproduce import pictures, settings
+from keras_pixdt.reproduce.experiment import Budget
+from keras_pixdt.reproduce.paired_experiment import Convert, Length, PairedExperiment
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
-from keras_pixdt.reproduce.rows import Length, Rows
 from keras_pixdt.training.run import Run
 
 LOOKBOOK_PRODUCTS = 9732  # Yoo et al. 2016, Sec. 5.1
@@ -39,37 +42,17 @@ FID = Score("fid", "FID, {embedder}", "lower", ".1f")
 ATTRIBUTES = Score("att", "Att: classifier", "higher", ".3f")
 CATEGORY = Score("cat", "Cat: classifier", "higher", ".3f")
 
-Convert = Callable[[np.ndarray], np.ndarray]
+BUDGETS = {
+    "smoke": Budget(samples=2_000, drawn=(64,)),
+    "cpu": Budget(samples=60_000, drawn=(NUM_PRODUCTS,)),
+    "gpu": Budget(samples=500_000, drawn=(LOOKBOOK_PRODUCTS,), small=False),
+    "paper": Budget(drawn=(LOOKBOOK_PRODUCTS,), small=False),
+}
 
 
 def recall(k: int) -> Score:
     """The column of Recall@k, in %."""
     return Score(f"recall@{k}", f"Recall@{k}", "higher", ".3f")
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """How much each row gets.
-
-    Attributes:
-        samples: pairs that a row sees, all rows the same; None leaves each preset its own epochs.
-        seeds: how often each row is trained.
-        products: that are drawn, where the data are `"rendered"`.
-        small: whether rows are of the small presets.
-    """
-
-    samples: int | None
-    seeds: int = 1
-    products: int = NUM_PRODUCTS
-    small: bool = True
-
-
-TABLE_BUDGETS = {
-    "smoke": Budget(samples=2_000, products=64),
-    "cpu": Budget(samples=60_000),
-    "gpu": Budget(samples=500_000, products=LOOKBOOK_PRODUCTS, small=False),
-    "paper": Budget(samples=None, products=LOOKBOOK_PRODUCTS, small=False),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +80,44 @@ class Method:
     trained: bool = True
 
 
+@dataclasses.dataclass
+class Trained:
+    """A row that has been trained, with seed 0.
+
+    Attributes:
+        method: the row.
+        run: its run.
+        convert: what is scored of it.
+    """
+
+    method: Method
+    run: Run
+    convert: Convert
+
+    def drawn(self, sources: np.ndarray) -> np.ndarray:
+        """What it draws of images, uint8 (n, s, s, 3) to the same."""
+        return np.concatenate(
+            [
+                data.to_uint8(np.asarray(self.convert(data.to_float(sources[i : i + 64]))))
+                for i in range(0, len(sources), 64)
+            ]
+        )
+
+
+def compare(result: Result, shown: Sequence[Trained], experiment: PairedExperiment) -> None:
+    """Adds the picture of all rows on the same test photos."""
+    largest = max((trained.run.preset for trained in shown), key=lambda p: p.image_size)
+    test = experiment.pairs(largest)["test"]
+    picked = pictures.spread(len(test))
+    lines = [("photo", test.sources[picked])]
+    for trained in shown:
+        own = experiment.pairs(trained.run.preset)["test"]
+        lines.append((trained.method.title, trained.drawn(own.sources[picked])))
+    lines.append(("product", test.targets[test.target_index[picked]]))
+    caption = "The same test photos, what each network of seed 0 draws, the products"
+    pictures.add_lines(result, experiment.out, lines, caption)
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table of a paper.
@@ -107,9 +128,11 @@ class Table:
         methods: the rows.
         scores: the columns; "{embedder}" in their titles is what images are compared with.
         claims: orderings that the paper's table shows.
-        budgets: for each name of `keras_pixdt.reproduce.BUDGETS`.
+        budgets: for each name of `keras_pixdt.reproduce.BUDGETS`; what is drawn are products.
         gallery: where products are searched, "split" or "all".
         notes: what a reader must know, one sentence each; they may say "{embedder}" too.
+        finish: adds pictures of the networks of seed 0 to the result; by default the table's rows
+            on the same photos.
     """
 
     name: str
@@ -117,9 +140,10 @@ class Table:
     methods: tuple[Method, ...]
     scores: tuple[Score, ...]
     claims: tuple[Claim, ...] = ()
-    budgets: Mapping[str, Budget] = dataclasses.field(default_factory=lambda: TABLE_BUDGETS)
+    budgets: Mapping[str, Budget] = dataclasses.field(default_factory=lambda: BUDGETS)
     gallery: str = "split"
     notes: tuple[str, ...] = ()
+    finish: Callable[[Result, Sequence[Trained], PairedExperiment], None] = compare
 
     def preset(self, method: Method, budget: str) -> presets.Preset:
         """What a row trains at a budget."""
@@ -146,126 +170,101 @@ class Table:
         )
 
 
-@dataclasses.dataclass
-class Trained:
-    """A row that has been trained, with seed 0.
-
-    Attributes:
-        method: the row.
-        run: its run.
-        convert: what is scored of it.
-    """
-
-    method: Method
-    run: Run
-    convert: Convert
-
-    def drawn(self, sources: np.ndarray) -> np.ndarray:
-        """What it draws of images, uint8 (n, s, s, 3) to the same."""
-        return np.concatenate(
-            [
-                data.to_uint8(np.asarray(self.convert(data.to_float(sources[i : i + 64]))))
-                for i in range(0, len(sources), 64)
-            ]
-        )
-
-
 def run_table(
     table: Table,
-    rows: Rows,
+    experiment: PairedExperiment,
     budget: str,
     *,
     seeds: int | None = None,
     keys: Sequence[str] | None = None,
-    finish: Callable[[Result, Sequence[Trained], Rows], None] | None = None,
 ) -> Result:
-    """Trains and scores the rows, and writes the table into the folder above that of the runs.
+    """Trains and scores the rows, and writes the table into the experiment's folder.
 
     Args:
         table: what to run.
-        rows: the data, and where networks are kept.
+        experiment: the data, and where networks are kept.
         budget: a key of `table.budgets`.
         seeds: how many, instead of the budget's.
         keys: of `table.methods_at(budget)`, those to run; by default all. Others are in the table
             as well if all their seeds are kept.
-        finish: adds pictures of the networks of seed 0 to the result; by default the table's
-            rows on the same photos.
 
     Raises:
         ValueError: an unknown row, or less than one seed.
     """
-    table = table.measured_by(rows.embedder_name)
-    given = table.budgets[budget]
-    seeds = given.seeds if seeds is None else seeds
-    methods = table.methods_at(budget)
-    keys = list(keys or methods)
-    common.check(keys, list(methods), seeds)
-    chosen = {key: table.preset(method, budget) for key, method in methods.items()}
-    stages = max(len(preset.phases) for preset in chosen.values())
+    table = table.measured_by(experiment.embedder_name)
+    given, methods = table.budgets[budget], table.methods_at(budget)
+    asked, seeds = experiments.chosen(methods, keys, given, seeds)
+    preset = {key: table.preset(method, budget) for key, method in methods.items()}
+    stages = max(len(each.phases) for each in preset.values())
 
+    @functools.cache
     def length(key: str) -> Length:
-        return rows.length(chosen[key], given.samples, stages)
+        return experiment.length(preset[key], given.samples, stages)
 
-    def is_kept(key: str) -> bool:
-        preset = chosen[key]
-        # Before its data are read, which may be of another size than those of the rows to run.
-        if not any(rows.folder.glob(f"{preset.name}-seed*")):
-            return False
-        asked = (preset, length(key))
-        return all(rows.is_kept(*asked, seed, table.gallery, key) for seed in range(seeds))
+    def told(keys: Sequence[str]) -> dict[str, Any]:
+        samples = sorted({length(key).samples for key in keys})
+        return {
+            "budget": budget,
+            "data": _data_name(experiment.data_options),
+            "samples of each row": ", ".join(f"{count:,}" for count in samples),
+            "seeds": seeds,
+            "embedder": experiment.embedder_name,
+            "test photos": len(experiment.pairs(preset[keys[0]])["test"]),
+        }
 
-    keys = [key for key in methods if key in keys or is_kept(key)]
-    lengths = {key: length(key) for key in keys}
-    samples = {lengths[key].samples for key in keys}
-    out = rows.folder.parent
+    rows = {m.key: Row(m.key, m.title, m.paper, trained=m.trained) for m in methods.values()}
     result = Result(
         table.name,
         table.title,
         table.scores,
-        [Row(m.key, m.title, m.paper, trained=m.trained) for m in methods.values()],
+        list(rows.values()),
         table.claims,
-        settings={
-            "budget": budget,
-            "data": _data_name(rows.data_options),
-            "samples of each row": ", ".join(f"{count:,}" for count in sorted(samples)),
-            "seeds": seeds,
-            "embedder": rows.embedder_name,
-            "test photos": len(rows.pairs(chosen[keys[0]])["test"]),
-        },
-        made_with=environment.made_with(),
+        settings=told([key for key in methods if key in asked]),
         notes=table.notes,
     )
-    shown: list[Trained] = []
+    shown: dict[str, Trained] = {}
 
     def score(row: Row, seed: int) -> dict[str, Any]:
-        method, preset = methods[row.key], chosen[row.key]
-        run = rows.run(preset, lengths[row.key], seed)
-        if seed == 0:
-            convert: Convert = run.convert
-            if method.convert is not None:
-                convert = method.convert(run, rows.pairs(preset))
-            shown.append(Trained(method, run, convert))
-        options = json.loads((run.workdir / "run.json").read_text("utf-8"))
-        scores = rows.scores(run, table.gallery, method.key, method.convert, method.more)
-        if not method.trained:
-            return scores
-        size = lengths[row.key]
-        return {
-            **scores,
-            "preset": preset.options(),
-            "paper_preset": method.preset.options(),
-            "epochs": size.epochs * size.passes,
-            "samples": size.samples,
-            "steps": settings.steps(preset, size.epochs, size.samples),
-            "minutes": options.get("trained_minutes", 0.0),
-            "run": str(run.workdir.relative_to(out)),
-        }
+        trained, found = _score(experiment, table, methods[row.key], preset, length, seed)
+        shown.setdefault(row.key, trained)
+        return found
 
-    common.fill(result, out, keys, seeds, score)
+    # Rows without a run are left out before their data are read, which may be of another size.
+    folder = experiment.cache.folder
+    begun = [key for key, each in preset.items() if any(folder.glob(f"{each.name}-seed*"))]
+    experiment.fill(result, asked, seeds, score, others=begun)
+    run = [key for key, row in rows.items() if row.seeds]
+    result.settings = told(run)
     result.rows = [*result.rows, *references(result)]
-    (finish or compare)(result, shown, rows)
-    result.write(out)
+    table.finish(result, [shown[key] for key in run], experiment)
+    result.write(experiment.out)
     return result
+
+
+def _score(
+    experiment: PairedExperiment,
+    table: Table,
+    method: Method,
+    preset: Mapping[str, presets.Preset],
+    length: Callable[[str], Length],
+    seed: int,
+) -> tuple[Trained, dict[str, Any]]:
+    """A row, trained if need be, and its scores with its settings; see `run_table`."""
+    own, size = preset[method.key], length(method.key)
+    run = experiment.run(own, size, seed)
+    scores = experiment.scores(run, table.gallery, method.key, method.convert, method.more)
+    convert = run.convert if method.convert is None else method.convert(run, experiment.pairs(own))
+    trained = Trained(method, run, convert)
+    if not method.trained:
+        return trained, scores
+    options = json.loads((run.workdir / "run.json").read_text("utf-8"))
+    return trained, {
+        **scores,
+        **settings.of_training(own, size.epochs, size.samples, size.passes),
+        "paper_preset": method.preset.options(),
+        "minutes": options.get("trained_minutes", 0.0),
+        "run": str(run.workdir.relative_to(experiment.out)),
+    }
 
 
 _REFERENCES = (
@@ -304,46 +303,28 @@ def _data_name(options: Mapping[str, Any]) -> str:
     return name if name.startswith("tfds:") else pathlib.Path(name).name
 
 
-def compare(result: Result, shown: Sequence[Trained], rows: Rows) -> None:
-    """Adds the picture of all rows on the same test photos."""
-    largest = max((trained.run.preset for trained in shown), key=lambda p: p.image_size)
-    test = rows.pairs(largest)["test"]
-    picked = pictures.spread(len(test))
-    lines = [("photo", test.sources[picked])]
-    for trained in shown:
-        own = rows.pairs(trained.run.preset)["test"]
-        lines.append((trained.method.title, trained.drawn(own.sources[picked])))
-    lines.append(("product", test.targets[test.target_index[picked]]))
-    name = f"{result.name}.png"
-    pictures.write_lines(rows.folder.parent / name, lines)
-    result.pictures[name] = "The same test photos, what each network of seed 0 draws, the products"
-
-
 # The command
 
 
-def open_rows(options: argparse.Namespace, table: Table) -> Rows:
+def open_experiment(options: argparse.Namespace, table: Table) -> PairedExperiment:
     """The data and the folder that the options name."""
     data_options: dict[str, Any] = {"data": options.data}
     for name in ("data_dir", "splits"):
         if getattr(options, name) is not None:
             data_options[name] = getattr(options, name)
     if options.data == "rendered":
-        data_options["num_products"] = options.products or table.budgets[options.budget].products
+        (products,) = table.budgets[options.budget].drawn
+        data_options["num_products"] = options.products or products
     elif options.products is not None:
         raise ValueError(
             f"`--products` is how many products are drawn; {options.data} is read. Leave it out."
         )
-    return Rows(options.out, data_options, verbose=2, embedder=options.embedder)
+    return PairedExperiment(options.out, data_options, verbose=2, embedder=options.embedder)
 
 
-def main(
-    table: Table,
-    argv: Sequence[str],
-    finish: Callable[[Result, Sequence[Trained], Rows], None] | None = None,
-) -> None:
+def main(table: Table, argv: Sequence[str]) -> None:
     """Runs a table with the arguments of the command."""
-    parser = common.parser(table.name, table.title, [method.key for method in table.methods])
+    parser = experiments.parser(table.name, table.title, [method.key for method in table.methods])
     parser.add_argument(
         "--data",
         default="rendered",
@@ -360,12 +341,11 @@ def main(
         "(default), or DenseNet121 where its weights are present, as Kwon et al. have it",
     )
     options = parser.parse_args(argv)
-    result = run_table(
-        table,
-        open_rows(options, table),
-        options.budget,
-        seeds=options.seeds,
-        keys=options.rows,
-        finish=finish,
-    )
-    common.tell(result, pathlib.Path(options.out))
+    experiment = open_experiment(options, table)
+    result = run_table(table, experiment, options.budget, seeds=options.seeds, keys=options.rows)
+    experiments.tell(result, experiment.out)
+
+
+def commands(*tables: Table) -> dict[str, Callable[[Sequence[str]], None]]:
+    """The commands of tables: name of the experiment -> what runs it with its arguments."""
+    return {table.name: functools.partial(main, table) for table in tables}

@@ -9,23 +9,25 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt import data
+from keras_pixdt.reproduce.result import Result
 
 COLUMNS = 16
 _FONT_PX = 13
 _MARGIN = 6
 
 
-def write_lines(
-    path: pathlib.Path, lines: Sequence[tuple[str, np.ndarray]], size: int | None = None
+def add_lines(
+    result: Result, out: pathlib.Path, lines: Sequence[tuple[str, np.ndarray]], caption: str
 ) -> None:
-    """Writes lines of images with their names at the left.
+    """Adds lines of images to a table, with their names at the left, as large as the largest.
 
     Args:
-        path: the PNG file.
+        result: gets the picture, `NAME.png`.
+        out: folder of the table.
         lines: name and images of each, uint8 (n, s, s, 3); n is the same in all.
-        size: side that images are shown with, px; by default that of the largest.
+        caption: what it shows.
     """
-    size = size or max(images.shape[1] for _, images in lines)
+    size = max(images.shape[1] for _, images in lines)
     grid = data.image_grid([_column(lines, i, size) for i in range(len(lines[0][1]))])
     font = ImageFont.load_default(_FONT_PX)
     left = max(round(font.getlength(name)) for name, _ in lines) + 2 * _MARGIN
@@ -35,7 +37,9 @@ def write_lines(
     step = grid.shape[0] / len(lines)
     for i, (name, _) in enumerate(lines):
         draw.text((_MARGIN, (i + 0.5) * step), name, "black", font, anchor="lm")
-    picture.save(path)
+    file = f"{result.name}.png"
+    picture.save(out / file)
+    result.pictures[file] = caption
 
 
 def _column(lines: Sequence[tuple[str, np.ndarray]], i: int, size: int) -> np.ndarray:
@@ -50,3 +54,14 @@ def _column(lines: Sequence[tuple[str, np.ndarray]], i: int, size: int) -> np.nd
 def spread(count: int, columns: int = COLUMNS) -> np.ndarray:
     """Rows of images spread evenly, so that they are of different products."""
     return np.linspace(0, count - 1, min(columns, count)).astype(int)
+
+
+def beside(images: Sequence[Image.Image], gap: int = 8) -> Image.Image:
+    """Images of one height beside each other, on white."""
+    width = sum(image.width + gap for image in images) - gap
+    figure = Image.new("RGB", (width, images[0].height), "white")
+    left = 0
+    for image in images:
+        figure.paste(image, (left, 0))
+        left += image.width + gap
+    return figure

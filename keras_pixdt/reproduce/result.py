@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_pixdt.atomic import replacing, write_json
 from keras_pixdt.report import Report, markdown_table
+from keras_pixdt.reproduce import environment
 from keras_pixdt.reproduce import settings as row_settings
 
 LEGEND = (
@@ -102,8 +103,8 @@ class Row:
             seeds: of trainings.
 
         Returns:
-            Of several seeds their standard deviation; of one, and where nothing is trained, the
-            score's standard error, None where it is not known.
+            The standard deviation over several seeds. With one seed, and where nothing is trained,
+            the score's standard error; None where it is not known.
         """
         values = self.by_seed(score)
         if self.trained and len(seeds) > 1:
@@ -127,7 +128,7 @@ class Result:
         rows: the rows.
         claims: what the paper's table says.
         settings: data, budget and the like.
-        made_with: machine, versions, commit, version of the code.
+        made_with: machine, versions, commit, version of the code; by default those of now.
         pictures: name of a PNG file in the folder -> what it shows.
         curves: title -> name of a line -> one value for each epoch.
         notes: what a reader must know to read the table, one sentence each.
@@ -139,10 +140,16 @@ class Result:
     rows: Sequence[Row]
     claims: Sequence[Claim] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    made_with: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    made_with: Mapping[str, Any] = dataclasses.field(default_factory=environment.made_with)
     pictures: dict[str, str] = dataclasses.field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
+
+    def add(self, scores: Mapping[str, Mapping[str, Any]]) -> None:
+        """Adds scores of rows that no training decides on, by the keys of the rows."""
+        for row in self.rows:
+            if row.key in scores:
+                row.seeds[0] = dict(scores[row.key])
 
     def _defined(self) -> list[Score]:
         """The columns but for those that no row has a value for, such as FID of few images."""
@@ -164,7 +171,7 @@ class Result:
         return table
 
     def verdicts(self) -> list[dict[str, Any]]:
-        """Of each claim whose rows have been run: does it hold here?
+        """Says of each claim whose rows have been run whether it holds here.
 
         The lead is that of the row that is said to be better, the difference of the means over the
         seeds that both rows have. The claim holds where it is larger than the noise: that of both

@@ -78,6 +78,25 @@ def steps(preset: presets.Preset, epochs: int, samples: int) -> int:
     return sum(samples // epochs // size for size in sizes)
 
 
+def of_training(
+    preset: presets.Preset, epochs: int, samples: int, passes: int = 1
+) -> dict[str, Any]:
+    """What the scores of a row say of its training; see the module.
+
+    Args:
+        preset: that was trained.
+        epochs: of the run.
+        samples: that were seen in all of them.
+        passes: through the data in each epoch.
+    """
+    return {
+        "preset": preset.options(),
+        "epochs": epochs * passes,
+        "samples": samples,
+        "steps": steps(preset, epochs, samples),
+    }
+
+
 def table(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> list[list[str]]:
     """Settings of rows side by side, those that differ.
 

@@ -19,7 +19,8 @@ from keras_pixdt import data, presets, search
 from keras_pixdt.drawn import azimuth, digits, rendered
 from keras_pixdt.judges import attributes, classifier
 from keras_pixdt.models.domain_transfer_networks import build_function
-from keras_pixdt.reproduce import environment, kim2017_fig4, kim2017_fig5, unpaired
+from keras_pixdt.reproduce import azimuths, environment, points
+from keras_pixdt.reproduce.experiment import train_unpaired
 from keras_pixdt.training import evaluation, run
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "numbers.json"
@@ -85,7 +86,7 @@ def training_numbers(folder, book):
         preset = small(name)
         if hasattr(preset, "function"):
             preset = dataclasses.replace(preset, function=str(folder / "f.keras"))
-        model = unpaired.train(preset, domains, epochs=2, verbose=0)
+        model = train_unpaired(preset, domains, epochs=2, verbose=0)
         numbers[name] = of_model(model, photos, model.history.history)
     images, labels = digits.draw("handwritten", 40, 0)
     for plain in (False, True):
@@ -94,11 +95,11 @@ def training_numbers(folder, book):
         )
         numbers[f"classifier, plain={plain}"] = of_images(trained(data.to_float(images[:8])))
     views, _ = azimuth.render_views("car", 4, SIZE, processes=1, coverage=True)
-    regressor = kim2017_fig5.train_regressor("car", views, 1)
-    seen = data.to_float(kim2017_fig5._flat(views)[..., :3])
+    regressor = azimuths.train_regressor("car", views, 1)
+    seen = data.to_float(azimuths.flat(views)[..., :3])
     numbers["regressor"] = of_images(regressor(seen, training=True))
-    points, _ = kim2017_fig4.train("disco", 0, 3)
-    numbers["points"] = of_images(points(np.eye(2, dtype="float32")))
+    trained, _ = points.train("disco", 0, 3)
+    numbers["points"] = of_images(trained(np.eye(2, dtype="float32")))
     return numbers
 
 

@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import importlib
 import json
 import shutil
 import types
@@ -12,8 +11,15 @@ import pytest
 from keras_pixdt import data, presets, reproduce, search
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
-from keras_pixdt.reproduce import kwon2019_table1, paired, rows, yoo2016_fig4, yoo2016_table3
-from keras_pixdt.reproduce.paired import Budget, Method, Table
+from keras_pixdt.reproduce import (
+    paired,
+    pixel_dtgan,
+    residual_pixel_dtgan,
+    rough_to_detail,
+)
+from keras_pixdt.reproduce.experiment import Budget
+from keras_pixdt.reproduce.paired import Method, Table
+from keras_pixdt.reproduce.paired_experiment import Length, PairedExperiment, length
 from keras_pixdt.reproduce.result import Claim, Result, Row
 from keras_pixdt.training import evaluation
 from keras_pixdt.training import run as run_module
@@ -25,13 +31,14 @@ PAIRED = (
 )  # fmt: skip
 
 
-def module_of(name):
-    return importlib.import_module(f"keras_pixdt.reproduce.{name.replace('-', '_')}")
+def table_of(name):
+    tables = (*pixel_dtgan.TABLES, *residual_pixel_dtgan.TABLES, *rough_to_detail.TABLES)
+    return {table.name: table for table in tables}[name]
 
 
 @pytest.mark.parametrize("name", PAIRED)
 def test_tables_are_coherent(name):
-    table = module_of(name).TABLE
+    table = table_of(name)
     assert table.name == name and name in reproduce.EXPERIMENTS
     assert set(table.budgets) == set(reproduce.BUDGETS)
     keys = [method.key for method in table.methods]
@@ -56,25 +63,25 @@ def test_tables_are_coherent(name):
 
 
 def test_the_papers_figures_are_those_that_it_prints():
-    rows_of = {m.key: m.paper for m in yoo2016_table3.METHODS}
+    rows_of = {m.key: m.paper for m in pixel_dtgan.METHODS}
     assert rows_of["c-rf-dd"] == {
         "Real, people": "0.82", "Att, people": "0.67", "Cat, people": "0.77",
         "RMSE": "0.32", "C-SSIM": "0.21",
     }  # fmt: skip
     assert rows_of["retrieval"] == {"RMSE": "0.44", "C-SSIM": "0.19"}
-    ours = kwon2019_table1.METHODS[-1].paper
+    ours = rough_to_detail.METHODS[-1].paper
     assert ours == {"RMSE": "0.2590", "SSIM": "0.5967", "Recall@60": "0.3373"}
 
 
 def test_table_3_shows_the_printed_step_beside_the_faster_one():
-    methods = {method.key: method for method in yoo2016_table3.METHODS}
+    methods = {method.key: method for method in pixel_dtgan.METHODS}
     for key in ("c-rf-dd", "retrieval"):
         ours, printed = methods[key], methods[f"{key}-printed"]
         changed = {"selection": "sample", "converter_objective": "saturating"}
         assert dataclasses.replace(ours.small, **changed) == printed.small != ours.small
         # The paper's budget has the printed step alone.
         assert printed.preset == ours.preset == presets.get("yoo2016")
-    table = yoo2016_table3.TABLE
+    table = pixel_dtgan.TABLE3
     assert list(table.methods_at("cpu")) == list(methods)
     left_out = set(methods) - set(table.methods_at("paper"))
     assert left_out == {"retrieval-printed", "c-rf-dd-printed"}
@@ -98,18 +105,18 @@ def test_the_right_product_is_ranked_among_those_of_the_test_split():
     model = PixelDTGAN(16, width=1 / 32)
     model.domain_discriminator = Judge()
     run = types.SimpleNamespace(model=model)
-    found = yoo2016_table3.rank_of_the_right(run, {"test": pairs})
+    found = pixel_dtgan.rank_of_the_right(run, {"test": pairs})
     # 3 of 3 below; 1 below and 1 tie, which counts half; none.
     assert found == {"dd_percentile": pytest.approx((3 + 1.5 + 0) / 3 / 3)}
-    drawn = yoo2016_table3.retrieve(run, {"train": pairs})(data.to_float(pairs.sources))
+    drawn = pixel_dtgan.retrieve(run, {"train": pairs})(data.to_float(pairs.sources))
     np.testing.assert_array_equal(data.to_uint8(drawn), plain(10, 13, 12))
 
 
 def test_a_length_is_whole_passes_in_few_epochs():
-    assert rows.length(2_000, 400) == rows.Length(5, 1, 2_000)
-    assert rows.length(2_000, 400, at_least=6) == rows.Length(6, 1, 2_400)  # a stage needs one
-    assert rows.length(100_000, 1_000) == rows.Length(25, 4, 100_000)
-    assert rows.length(100, 1_000) == rows.Length(1, 1, 1_000)  # one pass at least
+    assert length(2_000, 400) == Length(5, 1, 2_000)
+    assert length(2_000, 400, at_least=6) == Length(6, 1, 2_400)  # a stage needs one
+    assert length(100_000, 1_000) == Length(25, 4, 100_000)
+    assert length(100, 1_000) == Length(1, 1, 1_000)  # one pass at least
 
 
 # A table of two tiny rows
@@ -130,7 +137,7 @@ TABLE = Table(
                {"RMSE": "0.26"}),
         Method("ours", "C+RF+DD", presets.get("yoo2016"), tiny("yoo2016")),
         Method("found", "Retrieval", presets.get("yoo2016"), tiny("yoo2016"),
-               convert=yoo2016_table3.retrieve),
+               convert=pixel_dtgan.retrieve),
     ),
     scores=(paired.RMSE, paired.C_SSIM),
     budgets=dict.fromkeys(reproduce.BUDGETS, BUDGET),
@@ -139,7 +146,7 @@ TABLE = Table(
 
 
 def opened(out, small_lookbook):
-    return rows.Rows(out, {"data": str(small_lookbook)}, verbose=0)
+    return PairedExperiment(out, {"data": str(small_lookbook)}, verbose=0)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +161,7 @@ def scorers(small_lookbook, tmp_path_factory):
 
 
 def test_bad_requests_are_refused_before_anything_is_read(tmp_path):
-    nothing = rows.Rows(tmp_path, {"data": str(tmp_path / "missing")})
+    nothing = PairedExperiment(tmp_path, {"data": str(tmp_path / "missing")})
     with pytest.raises(ValueError, match="`rows` must be of mse, ours, found. Received: other"):
         paired.run_table(TABLE, nothing, "smoke", keys=["other"])
     with pytest.raises(ValueError, match="`seeds` must be at least 1. Received: 0"):
@@ -168,11 +175,11 @@ def test_products_are_of_drawn_data_only(tmp_path):
 
 
 def test_heads_and_notes_say_what_measured():
-    table = kwon2019_table1.TABLE.measured_by("densenet121")
+    table = rough_to_detail.TABLE1.measured_by("densenet121")
     assert table.scores[-1].title == "Real: KID, DenseNet121"
     assert "by a DenseNet121 that was trained on ImageNet; the paper" in table.notes[0]
     for name in PAIRED:
-        table = module_of(name).TABLE.measured_by("trained")
+        table = table_of(name).measured_by("trained")
         assert "{" not in "".join([*(score.title for score in table.scores), *table.notes])
     assert paired.KID.title.format(embedder="x") == "Real: KID, x"
 
@@ -263,10 +270,10 @@ def test_scores_of_two_embedders_are_kept_apart(scorers, tmp_path, small_lookboo
     densenet = functools.partial(search.densenet121_embedder, weights, image_size=32)
     monkeypatch.setattr(search, "densenet121_embedder", densenet)
     shutil.copytree(scorers, tmp_path / "out")
-    table = dataclasses.replace(TABLE, scores=(paired.RMSE, yoo2016_fig4.CONSISTENCY, paired.KID))
+    table = dataclasses.replace(TABLE, scores=(paired.RMSE, pixel_dtgan.CONSISTENCY, paired.KID))
 
     def run(embedder, **options):
-        opened = rows.Rows(
+        opened = PairedExperiment(
             tmp_path / "out", {"data": str(small_lookbook)}, verbose=0, embedder=embedder
         )
         return paired.run_table(table, opened, "smoke", **options)
@@ -288,9 +295,9 @@ def test_scores_of_two_embedders_are_kept_apart(scorers, tmp_path, small_lookboo
 @pytest.mark.parametrize("name", ["yoo2016-fig4", "yoo2016-fig6", "geli-fig3", "kwon2019-fig4"])
 def test_figures_are_drawn(name, scorers, tmp_path, small_lookbook):
     shutil.copytree(scorers, tmp_path, dirs_exist_ok=True)
-    module = module_of(name)
+    own = table_of(name)
     table = dataclasses.replace(
-        module.TABLE,
+        own,
         methods=tuple(
             dataclasses.replace(
                 method,
@@ -302,12 +309,12 @@ def test_figures_are_drawn(name, scorers, tmp_path, small_lookbook):
                     phases=tuple(phase._replace(epochs=1) for phase in method.small.phases),
                 ),
             )
-            for method in module.TABLE.methods[-2:]
+            for method in own.methods[-2:]
         ),
         claims=(),
         budgets=TABLE.budgets,
     )
-    result = paired.run_table(table, opened(tmp_path, small_lookbook), "smoke", finish=module.draw)
+    result = paired.run_table(table, opened(tmp_path, small_lookbook), "smoke")
     page = (tmp_path / f"{name}.html").read_text("utf-8")
     assert result.curves or "data:image/png" in page
     assert not result.curves or "<svg" in page

@@ -5,9 +5,9 @@ import pytest
 
 from keras_pixdt import presets
 from keras_pixdt.presets import Phase
-from keras_pixdt.reproduce import digits, kim2017_fig5, settings, taigman2017_table4
+from keras_pixdt.reproduce import digits, digits_experiment, discogan, garments, settings
 from keras_pixdt.reproduce.result import Result, Row, Score
-from tests.reproduce.paired_test import PAIRED, module_of
+from tests.reproduce.paired_test import PAIRED, table_of
 
 
 def lines_of(*rows):
@@ -157,7 +157,7 @@ def test_settings_are_under_the_table_and_in_its_files(tmp_path):
 
 @pytest.mark.parametrize("name", PAIRED)
 def test_rows_of_pairs_tell_where_they_differ(name):
-    table = module_of(name).TABLE
+    table = table_of(name)
     for budget in table.budgets:
         for method in table.methods:
             given = table.preset(method, budget)
@@ -171,15 +171,15 @@ def test_rows_of_pairs_tell_where_they_differ(name):
 
 
 def test_other_rows_tell_where_they_differ(tmp_path):
-    small = kim2017_fig5.preset_of("disco", kim2017_fig5.BUDGETS["cpu"])
+    small = discogan.preset_of("disco", discogan.BUDGETS["cpu"])
     _, lines = lines_of(("disco", small))
     assert lines["reconstruction_weight"] == ["10 (paper: 1)"]
-    given = dataclasses.replace(
-        presets.get(taigman2017_table4.PRESET), **taigman2017_table4.BUDGETS["smoke"].fields
-    )
+    given = dataclasses.replace(presets.get(garments.PRESET), **garments.BUDGETS["smoke"].fields)
     _, lines = lines_of(("garments", given))
     assert lines["image_size"] == ["32 (paper: 152)"] and lines["gamma"] == ["5 (paper: 0.05)"]
     sets = digits.draw((8, 4, 4, 4))
-    experiment = digits.Experiment(sets, digits.BUDGETS["cpu"], tmp_path)
+    experiment = digits_experiment.DigitsExperiment(
+        sets, digits_experiment.BUDGETS["cpu"], tmp_path
+    )
     _, lines = lines_of(("no TID", experiment._preset("taigman2017-no-tid")))
     assert lines["width"] == ["0.5 (paper: 1)"] and "beta" not in lines

@@ -5,26 +5,26 @@ import pytest
 from PIL import Image
 
 from keras_pixdt.models.point_discogan import PointDiscoGAN
-from keras_pixdt.reproduce import kim2017_fig4 as fig4
-from keras_pixdt.reproduce.kim2017_fig4 import Measured
+from keras_pixdt.reproduce import points
+from keras_pixdt.reproduce.points import Measured
 
 
 def test_modes_are_evenly_on_circles_and_apart():
-    for modes, stddev in ((5, fig4.STDDEV_A), (10, fig4.STDDEV_B)):
-        centres = fig4.circle(modes)
+    for modes, stddev in ((5, points.STDDEV_A), (10, points.STDDEV_B)):
+        centres = points.circle(modes)
         assert centres.shape == (modes, 2) and centres.dtype == "float32"
-        np.testing.assert_allclose(np.linalg.norm(centres, axis=1), fig4.RADIUS, rtol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(centres, axis=1), points.RADIUS, rtol=1e-6)
         distances = np.linalg.norm(centres[:, None] - centres, axis=2)[~np.eye(modes, dtype=bool)]
-        assert distances.min() == pytest.approx(2 * fig4.RADIUS * np.sin(np.pi / modes), rel=1e-5)
+        assert distances.min() == pytest.approx(2 * points.RADIUS * np.sin(np.pi / modes), rel=1e-5)
         assert distances.min() > 6 * stddev  # three standard deviations of each do not meet
 
 
 def test_samples_are_of_all_modes_alike():
-    samples = fig4.draw_samples(np.random.default_rng(0), 20_000)
-    for key, modes, stddev in (("source", 5, fig4.STDDEV_A), ("target", 10, fig4.STDDEV_B)):
+    samples = points.draw_samples(np.random.default_rng(0), 20_000)
+    for key, modes, stddev in (("source", 5, points.STDDEV_A), ("target", 10, points.STDDEV_B)):
         values = samples[key]
         assert values.shape == (20_000, 2) and values.dtype == "float32"
-        offsets = values[:, None] - fig4.circle(modes)
+        offsets = values[:, None] - points.circle(modes)
         nearest = np.linalg.norm(offsets, axis=2).argmin(axis=1)
         counts = np.bincount(nearest, minlength=modes)
         np.testing.assert_allclose(counts / 20_000, 1 / modes, atol=0.01)
@@ -37,12 +37,12 @@ def test_samples_are_of_all_modes_alike():
 
 def translations(rows):
     """100 samples of each mode of A, of which a row gives how many are at which mode of B."""
-    modes = fig4.circle(10)
-    points = np.zeros((5, 100, 2))  # the centre of the circle: at no mode
+    modes = points.circle(10)
+    samples = np.zeros((5, 100, 2))  # the centre of the circle: at no mode
     for i, row in enumerate(rows):
         at = [mode for mode, count in row.items() for _ in range(count)]
-        points[i, : len(at)] = modes[at]
-    return points
+        samples[i, : len(at)] = modes[at]
+    return samples
 
 
 @pytest.mark.parametrize(
@@ -57,24 +57,24 @@ def translations(rows):
     ],
 )
 def test_measure_counts_modes_collisions_and_strays(rows, expected):
-    measured = fig4.measure(translations(rows))
+    measured = points.measure(translations(rows))
     assert measured[:2] == expected[:2]
     assert measured.stray == pytest.approx(expected.stray)
     assert measured.one_to_one == (expected[:2] == (10, 0))
 
 
 def test_a_sample_is_at_a_mode_within_three_standard_deviations():
-    direction = fig4.circle(10) / fig4.RADIUS
+    direction = points.circle(10) / points.RADIUS
     for stddevs, covered in ((2.9, 10), (3.1, 0)):
-        away = (fig4.RADIUS + stddevs * fig4.STDDEV_B) * direction
+        away = (points.RADIUS + stddevs * points.STDDEV_B) * direction
         translated = np.repeat(away.reshape(5, 2, 2), 50, axis=1)
-        assert fig4.measure(translated) == (covered, 0, float(covered == 0))
+        assert points.measure(translated) == (covered, 0, float(covered == 0))
 
 
 def test_summary_tells_from_when_on_it_is_one_to_one():
     good, bad = Measured(10, 0, 0.1), Measured(9, 1, 0.2)
     history = [(1000 * (i + 1), m) for i, m in enumerate([bad, good, bad, bad, good, good])]
-    found = fig4.summary(history)
+    found = points.summary(history)
     assert found["one_to_one_from"] == 5000
     assert found["one_to_one_share"] == pytest.approx(2 / 3)
     assert (found["covered"], found["collisions"], found["stray"]) == (10, 0, 0.1)
@@ -83,35 +83,37 @@ def test_summary_tells_from_when_on_it_is_one_to_one():
     assert found["history"][0] == {
         "iterations": 1000, "covered": 9, "collisions": 1, "stray": 0.2,
     }  # fmt: skip
-    assert fig4.summary(history[:4])["one_to_one_from"] is None
+    assert points.summary(history[:4])["one_to_one_from"] is None
 
 
 def test_the_picture_shows_field_modes_and_samples():
-    field = np.zeros((fig4.PANEL_PX, fig4.PANEL_PX))
-    field[:, fig4.PANEL_PX // 2 :] = 1.0
-    samples = np.full((5, 3, 2), [0.0, fig4.EXTENT / 2])  # all of one point, up
-    panel = fig4.Panel("title", samples, field)
-    drawn = np.asarray(fig4.picture([panel, panel]))
-    assert drawn.shape == (24 + fig4.PANEL_PX, 2 * fig4.PANEL_PX + 8, 3)
-    shown = drawn[24:, : fig4.PANEL_PX]
-    np.testing.assert_array_equal(drawn[24:, fig4.PANEL_PX + 8 :], shown)
-    middle = fig4.PANEL_PX // 2
-    assert tuple(shown[10, 10]) == fig4.FIELD_COLORS[0]
-    assert tuple(shown[10, -10]) == fig4.FIELD_COLORS[-1]
-    assert shown[10, middle - 1].max() < min(fig4.FIELD_COLORS[0]) * 2.5  # a level line, darker
-    assert tuple(shown[fig4.PANEL_PX // 4, middle]) == fig4.MODE_COLORS[-1]  # drawn last
-    right = round((1 + fig4.RADIUS / fig4.EXTENT) / 2 * fig4.PANEL_PX)
+    field = np.zeros((points.PANEL_PX, points.PANEL_PX))
+    field[:, points.PANEL_PX // 2 :] = 1.0
+    samples = np.full((5, 3, 2), [0.0, points.EXTENT / 2])  # all of one point, up
+    panel = points.Panel("title", samples, field)
+    drawn = np.asarray(points.picture([panel, panel]))
+    assert drawn.shape == (24 + points.PANEL_PX, 2 * points.PANEL_PX + 8, 3)
+    shown = drawn[24:, : points.PANEL_PX]
+    np.testing.assert_array_equal(drawn[24:, points.PANEL_PX + 8 :], shown)
+    middle = points.PANEL_PX // 2
+    assert tuple(shown[10, 10]) == points.FIELD_COLORS[0]
+    assert tuple(shown[10, -10]) == points.FIELD_COLORS[-1]
+    assert shown[10, middle - 1].max() < min(points.FIELD_COLORS[0]) * 2.5  # a level line, darker
+    assert tuple(shown[points.PANEL_PX // 4, middle]) == points.MODE_COLORS[-1]  # drawn last
+    right = round((1 + points.RADIUS / points.EXTENT) / 2 * points.PANEL_PX)
     assert shown[middle - 1 : middle + 2, right - 1 : right + 2].max() == 0  # an x at (RADIUS, 0)
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     for name, value in {"UNITS": 8, "BATCH_SIZE": 16, "MEASURED_EVERY": 4, "PANEL_PX": 24}.items():
-        monkeypatch.setattr(fig4, name, value)
+        monkeypatch.setattr(points, name, value)
 
 
 def test_the_command_trains_and_writes_a_table(tiny, tmp_path):
-    fig4.main(["--budget", "smoke", "--iterations", "6", "--rows", "disco", "--out", str(tmp_path)])
+    points.main(
+        ["--budget", "smoke", "--iterations", "6", "--rows", "disco", "--out", str(tmp_path)]
+    )
     found = json.loads((tmp_path / "kim2017-fig4.json").read_text())
     assert found["settings"]["iterations"] == 6 and found["settings"]["units"] == 8
     standard, _, disco = found["rows"]
@@ -135,51 +137,51 @@ def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatc
         trained.append((name, seed))
         if len(trained) == 3 and interrupted:
             raise KeyboardInterrupt
-        model = fig4.build(name, seed)
+        model = points.build(name, seed)
         return model, [(iterations, Measured(len(name) + seed, seed, 0.25))]
 
-    monkeypatch.setattr(fig4, "train", train)
+    monkeypatch.setattr(points, "train", train)
     options = {"budget": "smoke", "seeds": 2, "rows": ["standard", "disco"]}
     interrupted = True
     with pytest.raises(KeyboardInterrupt):
-        fig4.run(tmp_path / "cut", **options)
+        points.run(tmp_path / "cut", **options)
     assert (tmp_path / "cut" / "kim2017-fig4.md").exists()  # as far as it came
-    resumed = fig4.run(tmp_path / "cut", **options).markdown()
+    resumed = points.run(tmp_path / "cut", **options).markdown()
     each = [("standard", 0), ("disco", 0), ("standard", 1), ("disco", 1)]
     assert trained == [*each[:3], *each[2:]]
     interrupted = False
-    assert fig4.run(tmp_path / "whole", **options).markdown() == resumed
+    assert points.run(tmp_path / "whole", **options).markdown() == resumed
     assert resumed == (tmp_path / "cut" / "kim2017-fig4.md").read_text()
     # "standard" and "disco" have 8 and 5 letters.
     assert "DiscoGAN is better than (b) standard GAN in Modes covered, of 10: **does not" in resumed
     assert "(paper: 50,000)" in resumed and "| coupled" in resumed
     count = len(trained)
-    alone = fig4.run(tmp_path / "cut", **{**options, "rows": ["disco"]})
+    alone = points.run(tmp_path / "cut", **{**options, "rows": ["disco"]})
     assert alone.markdown() == resumed and len(trained) == count  # the other row is kept
-    fig4.run(tmp_path / "cut", "smoke", iterations=7, rows=["disco"])
+    points.run(tmp_path / "cut", "smoke", iterations=7, rows=["disco"])
     assert len(trained) == count + 1  # of another length
 
 
 def test_training_starts_alike_for_one_seed(tiny, monkeypatch):
-    monkeypatch.setitem(fig4.MODELS, "again", fig4.MODELS["standard"])
-    points = fig4.circle(5)[:, None]
+    monkeypatch.setitem(points.MODELS, "again", points.MODELS["standard"])
+    centres = points.circle(5)[:, None]
     translated, measured = [], []
     for name, seed in (("standard", 7), ("again", 7)):
-        model, found = fig4.train(name, seed, 3)
-        translated.append(fig4._translate(model, points))
+        model, found = points.train(name, seed, 3)
+        translated.append(points._translate(model, centres))
         measured.append(found)
     assert measured[0] == measured[1]
     np.testing.assert_array_equal(translated[0], translated[1])
-    untrained = fig4._translate(fig4.build("standard", 7), points)
+    untrained = points._translate(points.build("standard", 7), centres)
     assert np.abs(translated[0] - untrained).max() > 1e-3
-    other = fig4._translate(fig4.build("standard", 8), points)
+    other = points._translate(points.build("standard", 8), centres)
     assert np.abs(other - untrained).max() > 1e-3
 
 
 def test_the_models_are_those_of_fig_2():
     networks = {
         name: [n for player in PointDiscoGAN(4, **arguments).players.values() for n in player]
-        for name, arguments in fig4.MODELS.items()
+        for name, arguments in points.MODELS.items()
     }
     assert networks == {
         "standard": ["discriminator", "converter"],
@@ -200,5 +202,5 @@ def test_the_models_are_those_of_fig_2():
 )
 def test_bad_arguments_are_named(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        fig4.run(tmp_path / "out", **arguments)
+        points.run(tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()

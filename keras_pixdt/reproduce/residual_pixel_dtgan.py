@@ -1,9 +1,13 @@
-"""Table 1 of Ge & Li: one discriminator or two, which optimizer, and residual blocks.
+"""Ge & Li: Table 1, and Figs. 3 and 4.
 
     pixdt reproduce geli-table1 --data LookBook/ --budget paper
+    pixdt reproduce geli-fig3 --data LookBook/ --budget paper
 
-Its RMSE are of another scale than those of the other papers, which it does not give; only their
-order compares.
+Table 1 compares one discriminator and two, optimizers, and residual blocks. The paper's RMSE are of
+another scale than those of the other papers, which it does not give; only their order compares.
+
+The figures show RMSE and SSIM of the same networks on the validation split over the training: Fig.
+3 with one discriminator and with both, Fig. 4 with and without residual blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +20,8 @@ from keras_pixdt.presets import Phase
 from keras_pixdt.presets.residual_pixel_dtgan import ResidualPixelDTGANPreset
 from keras_pixdt.reproduce import paired
 from keras_pixdt.reproduce.paired import RMSE, SSIM
-from keras_pixdt.reproduce.result import Claim
+from keras_pixdt.reproduce.paired_experiment import PairedExperiment
+from keras_pixdt.reproduce.result import Claim, Result
 
 # not in the paper, which has no rates. SGD needs larger steps than Adam to move as far.
 _RATES = {"adam": 5e-4, "sgd": 1e-2}
@@ -55,7 +60,7 @@ def _claims(*pairs: tuple[str, str]) -> tuple[Claim, ...]:
     return tuple(Claim(*pair, score.key) for pair in pairs for score in (RMSE, SSIM))
 
 
-TABLE = paired.Table(
+TABLE1 = paired.Table(
     name="geli-table1",
     title="Table 1 of Ge & Li",
     methods=METHODS,
@@ -71,6 +76,31 @@ TABLE = paired.Table(
 )
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs the experiment with the arguments of the command."""
-    paired.main(TABLE, argv)
+def draw_curves(
+    result: Result, shown: Sequence[paired.Trained], experiment: PairedExperiment
+) -> None:
+    """Adds the curves of seed 0."""
+    del experiment
+    for score, title in (("val_rmse", "RMSE"), ("val_ssim", "SSIM")):
+        result.curves[title] = {t.method.title: t.run.history()[score] for t in shown}
+
+
+def _curves_of(name: str, title: str, *keys: str) -> paired.Table:
+    """A figure that shows rows of Table 1 over their training."""
+    return dataclasses.replace(
+        TABLE1,
+        name=name,
+        title=title,
+        methods=tuple(m for m in METHODS if m.key in keys),
+        claims=tuple(c for c in TABLE1.claims if {c.better, c.worse} <= set(keys)),
+        notes=("The scores are of the test split after training, the curves of validation.",),
+        finish=draw_curves,
+    )
+
+
+TABLES = (
+    TABLE1,
+    _curves_of("geli-fig3", "Fig. 3 of Ge & Li", "only-a", "only-d", "a-d-adam"),
+    _curves_of("geli-fig4", "Fig. 4 of Ge & Li", "a-d-sgd", "a-d-adam", "a-d-resnet"),
+)
+COMMANDS = paired.commands(*TABLES)

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from keras_pixdt import commands, data
-from keras_pixdt.reproduce import digits, taigman2017_table1, taigman2017_table2, taigman2017_table3
-from keras_pixdt.reproduce.digits import Budget, Digits, Experiment, Images
+from keras_pixdt.reproduce import digits, digits_experiment, domain_transfer
+from keras_pixdt.reproduce.digits import Digits, Images
+from keras_pixdt.reproduce.digits_experiment import DigitsExperiment
+from keras_pixdt.reproduce.domain_transfer import table1, table2, table3
+from keras_pixdt.reproduce.experiment import Budget
 
 SIZE = 16
 CLASSES = 4
@@ -35,7 +38,10 @@ def small_digits(count=48):
 
 
 TINY = Budget(
-    48, width=1 / 32, function_width=1 / 16, batch_size=8, function_epochs=1, judge_epochs=1
+    samples=48,
+    fields={"width": 1 / 32, "function_width": 1 / 16, "batch_size": 8},
+    function_epochs=1,
+    judge_epochs=1,
 )
 
 
@@ -54,19 +60,19 @@ def trained(monkeypatch):
 
     def network(preset, domains, *, epochs, seed, verbose):
         requests.append((preset.name, len(domains.sources), len(domains.targets), epochs, seed))
-        assert preset.image_size == SIZE and preset.batch_size == TINY.batch_size
+        assert preset.image_size == SIZE and preset.batch_size == 8
         assert keras.models.load_model(preset.function).name == "f"
         image = keras.Input((SIZE, SIZE, 3))
         drawn = image if preset.beta else -image
         return keras.Model(image, keras.layers.Activation("linear")(drawn))
 
-    monkeypatch.setattr(digits, "train_classifier", classifier)
-    monkeypatch.setattr(digits.unpaired, "train", network)
+    monkeypatch.setattr(digits_experiment, "train_classifier", classifier)
+    monkeypatch.setattr(digits_experiment, "train_unpaired", network)
     return requests
 
 
 def experiment(out, **changed):
-    return Experiment(small_digits(), dataclasses.replace(TINY, **changed), out, verbose=0)
+    return DigitsExperiment(small_digits(), dataclasses.replace(TINY, **changed), out, verbose=0)
 
 
 def accuracies(result):
@@ -74,12 +80,12 @@ def accuracies(result):
 
 
 def test_all_is_trained_once_and_kept(trained, tmp_path):
-    first = taigman2017_table1.run(experiment(tmp_path), seeds=2)
-    rows = len(taigman2017_table1.ROWS)
+    first = table1(experiment(tmp_path), seeds=2)
+    rows = len(domain_transfer.SUFFIXES)
     assert len(trained) == 2 + 2 * rows  # f's classifier, the judge
     assert ("classifier", [0, 1, 2, 3], 1) in trained
     assert ("taigman2017-no-tid", 48, 48, 1, 1) in trained
-    again = taigman2017_table1.run(experiment(tmp_path), seeds=2)
+    again = table1(experiment(tmp_path), seeds=2)
     assert len(trained) == 2 + 2 * rows
     assert again.markdown() == first.markdown()
     written = json.loads((tmp_path / "taigman2017-table1.json").read_text())
@@ -95,7 +101,7 @@ def test_all_is_trained_once_and_kept(trained, tmp_path):
     assert picture.shape[0] == (rows + 1) * (SIZE + 2) - 2
     assert picture.shape[1] > 24 * (SIZE + 2)  # and the names beside it
     # Another length is another network, of the same f.
-    taigman2017_table1.run(experiment(tmp_path, samples=96), rows=["dtn"])
+    table1(experiment(tmp_path, samples=96), rows=["dtn"])
     assert trained[2 + 2 * rows :] == [("taigman2017", 48, 48, 2, 0)]
 
 
@@ -103,8 +109,8 @@ def test_a_row_has_the_f_of_its_preset(trained, tmp_path, monkeypatch):
     """`function_plain`, which none of the table has, trains an f of its own; the judge stays."""
     tried = experiment(tmp_path)
     tried.network("taigman2017")
-    plain = dataclasses.replace(digits.presets.get("taigman2017"), function_plain=True)
-    monkeypatch.setattr(digits.presets, "get", lambda name: plain)
+    plain = dataclasses.replace(digits_experiment.presets.get("taigman2017"), function_plain=True)
+    monkeypatch.setattr(digits_experiment.presets, "get", lambda name: plain)
     tried.network("taigman2017")
     classes = list(range(CLASSES))
     network = ("taigman2017", 48, 48, 1, 0)
@@ -114,8 +120,8 @@ def test_a_row_has_the_f_of_its_preset(trained, tmp_path, monkeypatch):
 
 
 def test_a_table_goes_on_after_an_interruption(trained, tmp_path, monkeypatch):
-    whole = taigman2017_table1.run(experiment(tmp_path / "whole"), rows=["dtn", "no-tid"])
-    train, calls = digits.unpaired.train, []
+    whole = table1(experiment(tmp_path / "whole"), rows=["dtn", "no-tid"])
+    train, calls = digits_experiment.train_unpaired, []
 
     def interrupted(*arguments, **options):
         calls.append(1)
@@ -123,19 +129,19 @@ def test_a_table_goes_on_after_an_interruption(trained, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return train(*arguments, **options)
 
-    monkeypatch.setattr(digits.unpaired, "train", interrupted)
+    monkeypatch.setattr(digits_experiment, "train_unpaired", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["dtn", "no-tid"])
-    again = taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["dtn", "no-tid"])
+        table1(experiment(tmp_path / "cut"), rows=["dtn", "no-tid"])
+    again = table1(experiment(tmp_path / "cut"), rows=["dtn", "no-tid"])
     assert again.markdown() == whole.markdown()
-    alone = taigman2017_table1.run(experiment(tmp_path / "cut"), rows=["no-tid"])
+    alone = table1(experiment(tmp_path / "cut"), rows=["no-tid"])
     assert alone.markdown() == whole.markdown()  # the other row is kept
     assert len(calls) == 3
 
 
 def test_accuracies_are_those_of_the_judge(trained, tmp_path):
     """The judge sees through copies, and nothing in negatives but where noise helps it."""
-    result = taigman2017_table1.run(experiment(tmp_path), rows=["dtn", "no-tid"])
+    result = table1(experiment(tmp_path), rows=["dtn", "no-tid"])
     assert accuracies(result) == {
         "dtn": [100.0], "no-tid": [0.0],
         "original": [100.0], "f": [100.0], "f-on-t": [100.0], "judge": [100.0],
@@ -153,11 +159,11 @@ def test_accuracies_are_those_of_the_judge(trained, tmp_path):
     assert ["", "DTN", "100.00", "90.66%", ""] in table
     assert ["", "DTN w/o L_TID", "0.00", "88.40%", ""] in table
     assert ["", "Original image of S", "100.00", "40.06%", ""] in table
-    assert digits.DRAWN_NOTE in result.markdown()
+    assert digits_experiment.DRAWN_NOTE in result.markdown()
 
 
 def test_table_2_takes_the_labels_of_what_was_transferred(trained, tmp_path):
-    result = taigman2017_table2.run(experiment(tmp_path))
+    result = table2(experiment(tmp_path))
     found = accuracies(result)
     assert found["train"] == found["test"] == found["f"] == [100.0]
     assert {"train-unconverted", "test-unconverted"} < set(found)
@@ -166,14 +172,14 @@ def test_table_2_takes_the_labels_of_what_was_transferred(trained, tmp_path):
         (1, 2, 2, 3), np.uint8), np.array([5, 6, 7]))  # fmt: skip
     queries = Images(np.array([40, 50, 146, 255], np.uint8)[:, None, None, None] * np.ones(
         (1, 2, 2, 3), np.uint8), np.array([5, 6, 6, 7]))  # fmt: skip
-    assert taigman2017_table2.nearest_neighbor(neighbors, queries) == {
+    assert domain_transfer.nearest_neighbor(neighbors, queries) == {
         "accuracy": 75,  # 146 is nearer to 200
         "standard_errors": {"accuracy": pytest.approx(25)},  # 100 * sqrt(3 / 4 * 1 / 4 / 3)
     }
 
 
 def test_table_3_leaves_the_digit_out_where_it_says(trained, tmp_path):
-    result = taigman2017_table3.run(experiment(tmp_path), digit=3)
+    result = table3(experiment(tmp_path), digit=3)
     assert list(accuracies(result).values()) == [[100.0]] * 5
     sizes = [request[1:3] for request in trained if request[0] == "taigman2017"]
     assert sizes == [(48, 48), (36, 48), (48, 36), (36, 36), (36, 36)]
@@ -185,12 +191,12 @@ def test_table_3_leaves_the_digit_out_where_it_says(trained, tmp_path):
     assert result.rows[-1].paper == {"Accuracy of '3'": "4.52%"}
     # Table 1's network is the first row, and is there already.
     count = len(trained)
-    taigman2017_table1.run(experiment(tmp_path), rows=["dtn"])
-    other = taigman2017_table3.run(experiment(tmp_path), digit=2, rows=["dtn"])
+    table1(experiment(tmp_path), rows=["dtn"])
+    other = table3(experiment(tmp_path), digit=2, rows=["dtn"])
     assert len(trained) == count
     assert not other.rows[0].paper  # which are of the digit 3
     with pytest.raises(ValueError, match=r"`digit` must be in \[0, 4\)"):
-        taigman2017_table3.run(experiment(tmp_path), digit=4)
+        table3(experiment(tmp_path), digit=4)
 
 
 def test_examples_are_of_each_class_in_turn():
@@ -199,12 +205,12 @@ def test_examples_are_of_each_class_in_turn():
     assert digits.examples(images, 6)[:, 0, 0, 0].tolist() == [0, 3, 4, 1, 5, 2]
 
 
-@pytest.mark.parametrize("table", [taigman2017_table1, taigman2017_table2, taigman2017_table3])
+@pytest.mark.parametrize("table", [table1, table2, table3])
 def test_unknown_rows_and_seeds_are_refused(table, trained, tmp_path):
     with pytest.raises(ValueError, match="`rows` must be of .*Received: x"):
-        table.run(experiment(tmp_path / "out"), rows=["x"])
+        table(experiment(tmp_path / "out"), rows=["x"])
     with pytest.raises(ValueError, match="`seeds` must be at least 1. Received: 0"):
-        table.run(experiment(tmp_path / "out"), seeds=0)
+        table(experiment(tmp_path / "out"), seeds=0)
     assert not trained and not (tmp_path / "out").exists()
 
 
@@ -215,13 +221,13 @@ def options(**changed):
 
 def test_one_domain_alone_and_no_epochs_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="both `--data` and `--target-data`.*s.npz and None"):
-        digits.open_experiment(options(data="s.npz"))
+        digits_experiment.open_experiment(options(data="s.npz"))
     monkeypatch.setattr(digits, "draw", lambda sizes: small_digits())
     with pytest.raises(ValueError, match="`epochs` must be at least 1. Received: 0"):
-        digits.open_experiment(options(epochs=0))
-    opened = digits.open_experiment(options(epochs=3))
+        digits_experiment.open_experiment(options(epochs=0))
+    opened = digits_experiment.open_experiment(options(epochs=3))
     assert opened.settings == {"budget": "smoke", "data": "drawn", "samples": 144}
-    assert digits.open_experiment(options()).settings["samples"] == 6_000  # 125 times 48
+    assert digits_experiment.open_experiment(options()).settings["samples"] == 6_000  # 125 times 48
 
 
 def test_drawn_digits_are_four_sets_of_two_domains():
@@ -260,11 +266,11 @@ def test_the_command_trains_and_prints_a_table(tmp_path, caplog, monkeypatch):
     sets = [bars(24, seed, colored=seed < 2) for seed in range(4)]
     write_npz(tmp_path / "s.npz", *sets[:2])
     write_npz(tmp_path / "t.npz", *sets[2:])
-    monkeypatch.setitem(digits.BUDGETS, "smoke", TINY)
+    monkeypatch.setitem(digits_experiment.BUDGETS, "smoke", TINY)
     arguments = ["--data", tmp_path / "s.npz", "--target-data", tmp_path / "t.npz", "--epochs", "1"]
     arguments += ["--budget", "smoke", "--out", tmp_path / "out", "--rows", "dtn"]
     assert commands.main(["reproduce", "taigman2017-table1", *map(str, arguments)]) == 0
-    assert "90.66%" in caplog.text and digits.DRAWN_NOTE not in caplog.text
+    assert "90.66%" in caplog.text and digits_experiment.DRAWN_NOTE not in caplog.text
     kept = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "out" / "rows").glob("*.keras")}
     assert kept == {"digits-classifier", "digits-f", "digits-judge", "taigman2017-seed0"}
     page = (tmp_path / "out" / "taigman2017-table1.html").read_text()

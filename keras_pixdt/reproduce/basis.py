@@ -3,17 +3,16 @@
     pixdt reproduce taigman2017-fig8 --data tfds:svhn_cropped --target-data tfds:mnist
     pixdt reproduce taigman2017-fig8 --workdir runs/emoji
 
-The images g(e_1), g(e_2), ... row by row, and one number for what the paper reads off them (Sec.
-5.2): their "large amount of variability" says that g has no significant mode effect. It is the mean
-absolute difference between two of them, on the scale from 0 (black) to 1 (white): 0 where g draws
-the same image of every vector. Images of T themselves say how large it can be.
+The images g(e_1), g(e_2), ... are row by row, with one number for what the paper reads off them
+(Sec. 5.2). Their "large amount of variability" says that g has no significant mode effect. The
+number is the mean absolute difference between two of them, on the scale from 0 (black) to 1
+(white): 0 where g draws the same image of every vector. Images of T themselves say how large it can
+be.
 
 The paper's vectors have length 1, and so have those of its f (DeepFace, Taigman et al. 2014). Those
 of another f may be many times longer; unit vectors are then all next to 0, where g has drawn
-nothing in training and draws much the same. The second row gives the basis the mean length that
-f has on test images of S.
-
-Without `--workdir`, g is that of `taigman2017-table1`'s DTN.
+nothing in training and draws much the same. The second row gives the basis the mean length that f
+has on test images of S. Without `--workdir`, g is that of Table 1's DTN.
 
 Differs from the paper of Taigman et al., whose faces are not available:
 - Fig. 8 draws the 256 basis vectors of DeepFace's representation as emoji. Here they are by default
@@ -36,34 +35,31 @@ from keras import ops
 
 from keras_pixdt import data
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
-from keras_pixdt.reproduce import OUT, common, digits, environment
+from keras_pixdt.reproduce import OUT, digits_experiment
+from keras_pixdt.reproduce.digits_experiment import DigitsExperiment
+from keras_pixdt.reproduce.experiment import Budget, Experiment, chosen, tell
 from keras_pixdt.reproduce.result import Result, Row, Score
 from keras_pixdt.training.run import load_run
 
-NAME = "taigman2017-fig8"
-TITLE = "Fig. 8 of Taigman et al. 2017"
+NAME, TITLE = "taigman2017-fig8", "Fig. 8 of Taigman et al. 2017"
 DIFFERENCE = Score("difference", "Mean difference of two images, of 1", "higher", ".3f")
 ROWS = {
     "unit": "basis vectors of length 1",
     "mean": "basis vectors of the mean length of f(x)",
 }
-T = "t"  # the row of what there is to draw
 PAPER = {"unit": {"variability": "a large amount"}}
-LENGTH_IMAGES = 256  # that the mean length is of
+_LENGTH_IMAGES = 256  # that the mean length is of
 
 
 def run(
-    experiment: digits.Experiment,
-    *,
-    seeds: int | None = None,
-    rows: Sequence[str] | None = None,
+    experiment: DigitsExperiment, *, seeds: int | None = None, rows: Sequence[str] | None = None
 ) -> Result:
     """Draws the basis by the Domain Transfer Network of Table 1, which is trained if need be.
 
     Args:
         experiment: data and budget.
         seeds: how many networks, instead of the budget's.
-        rows: keys of `ROWS`; by default all.
+        rows: "unit", "mean"; by default both.
 
     Raises:
         ValueError: an unknown row, or less than one seed.
@@ -74,13 +70,10 @@ def run(
         kept = experiment.network(seed=seed)
         return kept.load(), kept.found
 
-    return _run(
-        experiment.result(NAME, TITLE, _rows(), scores=(DIFFERENCE,)),
-        experiment.out,
-        network,
-        lambda: (images.s_test.pixels, images.t.pixels),
-        experiment.given.seeds if seeds is None else seeds,
-        rows,
+    result = experiment.result(NAME, TITLE, _rows(), scores=(DIFFERENCE,))
+    names, seeds = chosen(ROWS, rows, experiment.given, seeds)
+    return _draw_bases(
+        experiment, result, network, lambda: (images.s_test.pixels, images.t.pixels), names, seeds
     )
 
 
@@ -94,7 +87,7 @@ def run_workdir(
     Args:
         workdir: of a run of a Domain Transfer Network.
         out: folder.
-        rows: keys of `ROWS`; by default all. All but "unit" need the run's data.
+        rows: "unit", "mean"; by default both. "mean" needs the run's data.
 
     Raises:
         FileNotFoundError: there is no finished run.
@@ -113,43 +106,36 @@ def run_workdir(
             "models have no g to draw the basis of f's space. "
             f"Received: {workdir}, preset {trained.preset.name!r}"
         )
-    result = Result(
-        NAME,
-        TITLE,
-        (DIFFERENCE,),
-        _rows(),
-        settings={"run": pathlib.Path(workdir).name},
-        made_with=environment.made_with(),
-    )
+    settings = {"run": pathlib.Path(workdir).name}
+    result = Result(NAME, TITLE, (DIFFERENCE,), _rows(), settings=settings)
     found = {"preset": trained.preset.options()}
-    return _run(result, pathlib.Path(out), lambda seed: (model, found), images, 1, rows)
+    names, seeds = chosen(ROWS, rows, Budget(), None)
+    return _draw_bases(Experiment(out), result, lambda seed: (model, found), images, names, seeds)
 
 
 def _rows() -> list[Row]:
     rows = [Row(key, title, PAPER.get(key, {})) for key, title in ROWS.items()]
-    return [*rows, Row(T, "(as many images of T)", trained=False)]
+    return [*rows, Row("t", "(as many images of T)", trained=False)]
 
 
-def _run(
+def _draw_bases(
+    experiment: Experiment,
     result: Result,
-    out: pathlib.Path,
     network: Callable[[int], tuple[keras.Model, dict[str, Any]]],
     images: Callable[[], tuple[np.ndarray, np.ndarray]],
+    names: Sequence[str],
     seeds: int,
-    rows: Sequence[str] | None,
 ) -> Result:
     """Draws the basis by the network of each seed.
 
     Args:
+        experiment: has the folder.
         result: gets the rows.
-        out: folder.
         network: of a seed, and what its training told.
         images: reads test images of S and images of T, where a row needs them.
+        names: keys of the rows.
         seeds: how many.
-        rows: keys of `ROWS`.
     """
-    names = list(rows or ROWS)
-    common.check(names, list(ROWS), seeds)
     result.settings = {**result.settings, "seeds": seeds}
 
     def score(row: Row, seed: int) -> dict[str, Any]:
@@ -162,8 +148,8 @@ def _run(
             result.rows[-1].seeds[0] = {DIFFERENCE.key: mean_difference(reference)}
         drawn = data.to_uint8(ops.convert_to_numpy(model.basis(length)))
         if seed == 0:
-            file = f"{NAME}-{row.key}.png"
-            data.write_image(out / file, picture(drawn))
+            file = f"{result.name}-{row.key}.png"
+            data.write_image(experiment.out / file, picture(drawn))
             result.pictures[file] = f"What g of seed 0 draws: {row.title}"
         return {
             DIFFERENCE.key: mean_difference(drawn),
@@ -172,13 +158,13 @@ def _run(
             **found,
         }
 
-    common.fill(result, out, names, seeds, score)
+    experiment.fill(result, names, seeds, score)
     return result
 
 
 def _mean_length(function: keras.Model, sources: np.ndarray) -> float:
-    """Of f(x), over images of S, uint8."""
-    x = data.to_float(sources[:LENGTH_IMAGES])
+    """The mean length of f(x), over images of S, uint8."""
+    x = data.to_float(sources[:_LENGTH_IMAGES])
     return float(np.linalg.norm(function.predict_on_batch(x), axis=1).mean())
 
 
@@ -211,13 +197,13 @@ def picture(images: np.ndarray) -> np.ndarray:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = digits.parser(NAME, TITLE + ".", list(ROWS))
+    parser = digits_experiment.parser(NAME, TITLE + ".", list(ROWS))
     parser.add_argument("--workdir", help="folder of a finished run, instead of all others")
     options = parser.parse_args(argv)
-    out = pathlib.Path(options.out)
     if options.workdir is not None:
-        result = run_workdir(options.workdir, out, options.rows)
+        result = run_workdir(options.workdir, options.out, options.rows)
     else:
-        experiment = digits.open_experiment(options)
-        result = run(experiment, seeds=options.seeds, rows=options.rows)
-    common.tell(result, out)
+        result = run(
+            digits_experiment.open_experiment(options), seeds=options.seeds, rows=options.rows
+        )
+    tell(result, options.out)

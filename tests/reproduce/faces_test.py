@@ -10,7 +10,8 @@ from PIL import Image
 
 from keras_pixdt import data, presets
 from keras_pixdt.metrics import retrieval
-from keras_pixdt.reproduce import taigman2017_table4 as table4
+from keras_pixdt.reproduce import face_retrieval, faces, garments
+from keras_pixdt.reproduce.paired_experiment import Length, PairedExperiment
 from keras_pixdt.training.run import Run
 
 SIZE = 16
@@ -50,7 +51,7 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def opened(workdir, monkeypatch):
-    monkeypatch.setattr(table4, "load_run", lambda path: run_of(workdir))
+    monkeypatch.setattr(faces, "load_run", lambda path: run_of(workdir))
 
 
 @pytest.fixture
@@ -82,13 +83,13 @@ def test_missing_folders_are_named(folders, missing, tmp_path):
     arguments = dict(zip(("photos", "gallery", "drawn"), folders, strict=True))
     arguments[missing] = tmp_path / "nowhere"
     with pytest.raises(FileNotFoundError, match=f"nowhere. `{missing}` must be a folder or an arc"):
-        table4.find("run", **arguments)
+        faces.find("run", **arguments)
 
 
 def test_a_folder_without_images_is_named(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty has no images, which end in .bmp"):
-        table4.find("run", folders[0], tmp_path / "empty")
+        faces.find("run", folders[0], tmp_path / "empty")
 
 
 def test_two_images_of_one_photo_are_named(folders):
@@ -96,44 +97,44 @@ def test_two_images_of_one_photo_are_named(folders):
     write(gallery, {"less/anna.gif": BLUE})
     message = r"gallery has 2 images called 'anna' \(less/anna.gif, more/anna.bmp\)"
     with pytest.raises(ValueError, match=message):
-        table4.find("run", photos, gallery)
+        faces.find("run", photos, gallery)
 
 
 def test_photos_without_counterparts_are_named(folders, tmp_path):
     gallery = write(tmp_path / "others", {"dora.png": RED})
     message = "needs an image of the same name.*3 photo_without_counterpart .anna.png, ben.png, cl"
     with pytest.raises(ValueError, match=message):
-        table4.find("run", folders[0], gallery)
+        faces.find("run", folders[0], gallery)
 
 
 def test_one_photo_without_distractors_has_nothing_to_be_told_from(folders, tmp_path):
     gallery = write(tmp_path / "one", {"ben.png": RED})
     with pytest.raises(ValueError, match="needs distractors, .*Received: 1 probes, no distractors"):
-        table4.find("run", folders[0], gallery)
+        faces.find("run", folders[0], gallery)
 
 
 def test_embedders_that_do_not_fit(folders, tmp_path):
     with pytest.raises(FileNotFoundError, match="one of trained, search, .*no file vgg"):
-        table4.find("run", *folders, embedder="vgg.keras")
+        faces.find("run", *folders, embedder="vgg.keras")
     image = keras.Input((8, 12, 3))
     oblong = tmp_path / "oblong.keras"
     keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)).save(oblong)
     with pytest.raises(ValueError, match=r"must take square RGB .*takes \(None, 8, 12, 3\)"):
-        table4.find("run", *folders, embedder=str(oblong))
+        faces.find("run", *folders, embedder=str(oblong))
     image = keras.Input((8, 8, 3))
     maps = tmp_path / "maps.keras"
     keras.Model(image, keras.layers.MaxPooling2D()(image)).save(maps)
     with pytest.raises(ValueError, match=r"one vector for each.*gives \(None, 4, 4, 3\)"):
-        table4.find("run", *folders, embedder=str(maps))
+        faces.find("run", *folders, embedder=str(maps))
 
 
 def test_features_that_disagree():
     features = np.ones((2, 3))
     for counterparts, distractors in ((np.ones((3, 3)), features), (features, np.ones((2, 4)))):
         with pytest.raises(ValueError, match="disagree. Received: .2, 3., "):
-            table4.retrieve(features, counterparts, distractors)
+            face_retrieval.retrieve(features, counterparts, distractors)
     with pytest.raises(ValueError, match="`distractors` must be finite, 1 of its 2 rows"):
-        table4.retrieve(features, features, np.array([[1, 1, 1], [1, np.nan, 1]]))
+        face_retrieval.retrieve(features, features, np.array([[1, 1, 1], [1, np.nan, 1]]))
 
 
 # Ranks
@@ -145,7 +146,7 @@ def test_retrieval_by_hand():
     distractors = np.array([[0.0, 1.0], [1.0, 0.5], [-7.0, 0.0], [2.0, 0.9]])
     # Cosines of the probes with the distractors, and with their counterparts:
     # 0, 0.89, -1, 0.91 and 0.71; the same and 0.999; 1, 0.45, 0, 0.41 and -0.71.
-    found = table4.retrieve(probes, counterparts, distractors)
+    found = face_retrieval.retrieve(probes, counterparts, distractors)
     assert found.rank.dtype == np.int64
     np.testing.assert_array_equal(found.rank, [3, 1, 5])
     np.testing.assert_array_equal(found.nearest, [3, 3, 0])
@@ -156,15 +157,17 @@ def test_counterparts_of_others_are_in_no_gallery():
     exchanged = probes[::-1]
     distractor = np.array([[-1.0, -1.0]])
     # By cosine each probe is the counterpart of the other one.
-    np.testing.assert_array_equal(table4.retrieve(probes, probes, distractor).rank, 1)
-    np.testing.assert_array_equal(table4.retrieve(probes, exchanged, distractor).rank, 1)
-    np.testing.assert_array_equal(table4.retrieve(probes, exchanged, distractor[:0]).rank, 2)
+    np.testing.assert_array_equal(face_retrieval.retrieve(probes, probes, distractor).rank, 1)
+    np.testing.assert_array_equal(face_retrieval.retrieve(probes, exchanged, distractor).rank, 1)
+    np.testing.assert_array_equal(
+        face_retrieval.retrieve(probes, exchanged, distractor[:0]).rank, 2
+    )
 
 
 def test_ties_count_against_the_probe():
     same = np.ones((3, 8), "float32")
-    np.testing.assert_array_equal(table4.retrieve(same, same, np.ones((7, 8))).rank, 8)
-    np.testing.assert_array_equal(table4.retrieve(same, same, np.ones((0, 8))).rank, 3)
+    np.testing.assert_array_equal(face_retrieval.retrieve(same, same, np.ones((7, 8))).rank, 8)
+    np.testing.assert_array_equal(face_retrieval.retrieve(same, same, np.ones((0, 8))).rank, 3)
 
 
 def test_retrieval_agrees_with_ranks_of_each_gallery(monkeypatch):
@@ -177,17 +180,17 @@ def test_retrieval_agrees_with_ranks_of_each_gallery(monkeypatch):
     ]
     of_others = retrieval.ranks(probes, counterparts, np.arange(30))
     for similarities in (2**24, 100):  # at once, and four probes at a time
-        monkeypatch.setattr(table4, "_SIMILARITIES", similarities)
-        found = table4.retrieve(probes, counterparts, distractors)
+        monkeypatch.setattr(retrieval, "_CHUNK_SIMILARITIES", similarities)
+        found = face_retrieval.retrieve(probes, counterparts, distractors)
         np.testing.assert_array_equal(found.rank, expected)
         np.testing.assert_array_equal(
-            table4.retrieve(probes, counterparts, distractors[:0]).rank, of_others
+            face_retrieval.retrieve(probes, counterparts, distractors[:0]).rank, of_others
         )
     assert found.rank.min() == 1 and found.rank.max() > 15
 
 
 def test_measures_by_hand():
-    assert table4.measures(np.array([1, 2, 5, 6, 20, 1])) == {
+    assert face_retrieval.measures(np.array([1, 2, 5, 6, 20, 1])) == {
         "median_rank": 3.5,
         "mean_rank": 35 / 6,
         "rank_1_accuracy": 2 / 6,
@@ -199,14 +202,14 @@ def test_measures_by_hand():
 
 
 def test_run_by_hand(folders, tmp_path, said):
-    found, picture = table4.find("run", *folders)
+    found, picture = faces.find("run", *folders)
     assert (found["photos"], found["distractors"], found["gallery_size"]) == (2, 3, 4)
     assert found["names"] == ["anna.png", "ben.png"]
     # Anna: red, converted to magenta, drawn white, to be found by red among magenta, white, green.
     # Ben: blue, converted to black, drawn green, to be found by black among the same.
     assert found["ranks"] == {"photo": [1, 2], "drawn": [4, 2], "converted": [3, 1]}
     assert list(found["measures"]) == ["drawn", "converted", "photo", "chance"]
-    assert found["measures"]["converted"] == table4.measures(np.array([3, 1]))
+    assert found["measures"]["converted"] == face_retrieval.measures(np.array([3, 1]))
     assert found["measures"]["chance"] == {
         "median_rank": 2.5,
         "mean_rank": 2.5,
@@ -227,7 +230,7 @@ def test_run_by_hand(folders, tmp_path, said):
 def test_photos_without_a_drawing_are_in_no_column(folders, said):
     photos, gallery, drawn = folders
     (drawn / "anna.gif").unlink()
-    found, _ = table4.find("run", photos, gallery, drawn)
+    found, _ = faces.find("run", photos, gallery, drawn)
     assert found["names"] == ["ben.png"]
     assert found["ranks"] == {"photo": [2], "drawn": [2], "converted": [1]}
     assert found["left_out"]["examples"]["photo_without_drawing"] == ["anna.png"]
@@ -238,7 +241,7 @@ def test_photos_without_a_drawing_are_in_no_column(folders, said):
 def test_unreadable_counterparts_are_left_out_with_their_photos(folders, said):
     photos, gallery, _ = folders
     (gallery / "more" / "anna.bmp").write_bytes(b"")
-    found, _ = table4.find("run", photos, gallery)
+    found, _ = faces.find("run", photos, gallery)
     assert found["names"] == ["ben.png"]
     assert found["left_out"]["examples"]["unreadable"] == ["more/anna.bmp", "broken.png"]
     assert "drawn" not in found["ranks"]
@@ -246,7 +249,7 @@ def test_unreadable_counterparts_are_left_out_with_their_photos(folders, said):
 
 def test_without_distractors_the_gallery_is_of_counterparts(folders, tmp_path, said):
     gallery = write(tmp_path / "pairs", {"anna.png": GREEN, "ben.png": MAGENTA})
-    found, picture = table4.find("run", folders[0], gallery)
+    found, picture = faces.find("run", folders[0], gallery)
     # Magenta is at -1 of green, and at 1 of Ben's counterpart; black is nearer to green than to it.
     assert found["ranks"] == {"photo": [2, 1], "converted": [2, 2]}
     assert found["gallery_size"] == 2 and found["distractors"] == 0
@@ -261,23 +264,23 @@ def test_embedders_of_a_fixed_size_get_it(folders, tmp_path, said):
     flat = tmp_path / "flat.keras"
     keras.Model(image, keras.layers.Flatten()(image)).save(flat)
     # Cosines of images of one colour are those of the colours.
-    expected = table4.find("run", *folders)[0]["ranks"]
-    assert table4.find("run", *folders, embedder=str(flat))[0]["ranks"] == expected
+    expected = faces.find("run", *folders)[0]["ranks"]
+    assert faces.find("run", *folders, embedder=str(flat))[0]["ranks"] == expected
 
 
 @pytest.mark.parametrize("resize", ["letterbox", "stretch"])
 def test_images_are_made_square_as_the_runs_are(resize, folders, workdir, monkeypatch):
     """Tall ones: all red, or with white bars beside them, for G and for the embedder."""
     run = run_of(workdir, resize)
-    monkeypatch.setattr(table4, "load_run", lambda path: run)
+    monkeypatch.setattr(faces, "load_run", lambda path: run)
     photos, gallery, _ = folders
     tall = Image.new("RGB", (8, 16), RED)
     tall.save(photos / "anna.png")
-    _, picture = table4.find("run", photos, gallery)
+    _, picture = faces.find("run", photos, gallery)
     yellow = (255, 255, 0)  # what G makes of white
     edges = (tuple(picture[8, 0]), tuple(picture[8, SIZE + 2]))  # of the photo and of G(x)
     assert edges == ((RED, MAGENTA) if resize == "stretch" else (WHITE, yellow))
-    (feature,) = table4._Embedder(run, "trained")([np.array(tall)])
+    (feature,) = faces._Embedder(run, "trained")([np.array(tall)])
     np.testing.assert_allclose(feature, [1, -1, -1] if resize == "stretch" else [1, 0, 0])
 
 
@@ -289,10 +292,10 @@ def test_the_runs_own_f_is_warned_of(workdir, tmp_path, said):
     for name, model in (("f", f), ("other", other)):
         model.save(tmp_path / f"{name}.keras")
     run = run_of(workdir, function=f)
-    table4._Embedder(run, str(tmp_path / "other.keras"))
-    table4._Embedder(run_of(workdir), str(tmp_path / "f.keras"))
+    faces._Embedder(run, str(tmp_path / "other.keras"))
+    faces._Embedder(run_of(workdir), str(tmp_path / "f.keras"))
     assert not said
-    table4._Embedder(run, str(tmp_path / "f.keras"))
+    faces._Embedder(run, str(tmp_path / "f.keras"))
     assert len(said) == 1 and "the run's own f" in said[0]
 
 
@@ -300,7 +303,7 @@ def test_command_writes_the_table(folders, workdir, said, tmp_path):
     photos, gallery, drawn = map(str, folders)
     given = ["--photos", photos, "--gallery", gallery, "--drawn", drawn]
     out = tmp_path / "a" / "out"
-    table4.main(["--workdir", str(workdir), *given, "--out", str(out)])
+    faces.main(["--workdir", str(workdir), *given, "--out", str(out)])
     names = {f"taigman2017-table4.{suffix}" for suffix in ("html", "json", "md", "png")}
     assert {path.name for path in out.iterdir()} == names
     written = json.loads((out / "taigman2017-table4.json").read_text())
@@ -330,7 +333,7 @@ def test_command_writes_the_table(folders, workdir, said, tmp_path):
 @pytest.mark.parametrize("options", [["--workdir", "a", "--photos", "b"], ["--drawn", "c"]])
 def test_command_wants_a_run_with_its_folders(options, capsys):
     with pytest.raises(SystemExit):
-        table4.main(options)
+        faces.main(options)
     assert "--workdir, --photos and --gallery belong together" in capsys.readouterr().err
 
 
@@ -347,21 +350,21 @@ def pairs_of(products, colors, per_product=2):
     return data.PairSet(sources.astype(np.uint8), targets, index, ids, ids)
 
 
-class OneNetwork:
-    """In the place of `rows.Rows`: a run that makes a picture of each photo, trained by no one."""
+class OneNetwork(PairedExperiment):
+    """A run that makes a picture of each photo, trained by no one."""
 
     def __init__(self, out, pairs, convert):
-        self.folder, self.data_options = out / "rows", {"data": "rendered"}
-        self._pairs, self._convert, self.asked = pairs, convert, []
+        super().__init__(out, {"data": "rendered"})
+        self._own_pairs, self._convert, self.asked = pairs, convert, []
 
     def pairs(self, preset):
-        return self._pairs
+        return self._own_pairs
 
     def data_digest(self, preset):
         return "digest"
 
     def length(self, preset, samples):
-        return types.SimpleNamespace(samples=samples, epochs=2, passes=3)
+        return Length(2, 3, samples)
 
     def run(self, preset, length, seed):
         self.asked.append((preset.name, length.samples, seed))
@@ -370,7 +373,7 @@ class OneNetwork:
 
 @pytest.fixture
 def by_color(monkeypatch):
-    monkeypatch.setattr(table4.search, "train_embedder", lambda *_, **__: mean_color())
+    monkeypatch.setattr(garments.search, "train_embedder", lambda *_, **__: mean_color())
 
 
 def test_garments_are_photos_of_test_products_among_those_of_validation():
@@ -379,16 +382,16 @@ def test_garments_are_photos_of_test_products_among_those_of_validation():
         "validation": pairs_of(2, [WHITE, GREEN], 3),
         "test": pairs_of(2, [RED, BLUE], 3),
     }
-    found = table4.garments(pairs)
+    found = garments.garments(pairs)
     test = pairs["test"].sources
     np.testing.assert_array_equal(found.photos, test[[0, 3]])
     np.testing.assert_array_equal(found.counterparts, test[[1, 4]])
     np.testing.assert_array_equal(found.distractors, pairs["validation"].sources)
     with pytest.raises(ValueError, match="No product of the test split has two photos.*2 photos"):
-        table4.garments({**pairs, "test": pairs_of(2, [RED, BLUE], 1)})
+        garments.garments({**pairs, "test": pairs_of(2, [RED, BLUE], 1)})
     del pairs["validation"]
     with pytest.raises(ValueError, match="do not have. Choose others. Received the splits: train"):
-        table4.garments(pairs)
+        garments.garments(pairs)
 
 
 def test_the_stand_in_by_hand(by_color, tmp_path):
@@ -398,21 +401,21 @@ def test_the_stand_in_by_hand(by_color, tmp_path):
         "test": pairs_of(2, [RED, BLUE]),
     }
     rows = OneNetwork(tmp_path, pairs, lambda x: x * np.array([1, 1, -1], "float32"))
-    result = table4.run(rows, "smoke", seeds=2)
-    samples_seen = table4.BUDGETS["smoke"].samples
+    result = garments.run(rows, "smoke", seeds=2)
+    samples_seen = garments.BUDGETS["smoke"].samples
     assert rows.asked == [("taigman2017-small", samples_seen, seed) for seed in (0, 1)]
     found = {row.key: row.seeds for row in result.rows}
     assert found["drawn"] == {}
     # Red becomes magenta, to which magenta (1) and white (1/3) are nearer than a darker red (0.30).
     # Blue becomes black, to which a darker blue (0.64) is nearer than green (0.46).
     assert found["converted"][0]["ranks"] == found["converted"][1]["ranks"] == [3, 1]
-    assert found["photo"][0].items() >= table4.measures(np.array([1, 1])).items()
+    assert found["photo"][0].items() >= face_retrieval.measures(np.array([1, 1])).items()
     # Ranks 3 and 1: a deviation of sqrt(2) over sqrt(2); shares of a half and of all of two.
     assert found["converted"][0]["standard_errors"] == {
         "mean_rank": pytest.approx(1.0), "rank_1_accuracy": 0.5, "rank_5_accuracy": 0.5,
     }  # fmt: skip
     assert found["chance"][0]["median_rank"] == 2.5
-    assert not result.verdicts() and table4.GARMENTS_NOTE in result.markdown()
+    assert not result.verdicts() and garments.GARMENTS_NOTE in result.markdown()
     written = json.loads((tmp_path / "taigman2017-table4.json").read_text())
     by_key = {row["key"]: row for row in written["rows"]}
     assert by_key["converted"]["settings"]["epochs"] == 6 and by_key["photo"]["settings"] == {}
@@ -420,9 +423,9 @@ def test_the_stand_in_by_hand(by_color, tmp_path):
     assert written["settings"]["photos"] == 2 and written["settings"]["gallery"] == 4
     assert data.read_image(tmp_path / "taigman2017-table4.png").shape[0] == 4 * (SIZE + 2) - 2
     with pytest.raises(ValueError, match="`seeds` must be at least 1. Received: 0"):
-        table4.run(rows, "smoke", seeds=0)
+        garments.run(rows, "smoke", seeds=0)
 
 
 def test_presets_of_the_stand_in():
-    for budget in table4.BUDGETS.values():
-        dataclasses.replace(presets.get(table4.PRESET), **budget.fields)
+    for budget in garments.BUDGETS.values():
+        dataclasses.replace(presets.get(garments.PRESET), **budget.fields)

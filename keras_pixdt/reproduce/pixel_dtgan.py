@@ -1,13 +1,23 @@
-"""Table 3 of Yoo et al. 2016: what each discriminator is good for.
+"""Yoo et al. 2016: Table 3, and Figs. 4 and 6.
 
     pixdt reproduce yoo2016-table3 --data LookBook/ --budget paper
+    pixdt reproduce yoo2016-fig4 --data LookBook/ --budget paper
+    pixdt reproduce yoo2016-fig6 --data LookBook/ --budget paper
 
-At the paper's budgets all rows take the step as printed. At those of minutes they take the step
-that learns faster, and two rows show the printed one beside it.
+Table 3 says what each discriminator is good for. At the paper's budgets all rows take the step as
+printed. At those of minutes they take the step that learns faster, and two rows show the printed
+one beside it. People scored the paper's results for being realistic (Real), for the garment's
+attributes (Att) and for its category (Cat). Here machines do: a distance between the distributions
+of drawn and of real products, and a classifier of real products.
 
-People scored the paper's results for being realistic (Real), for the garment's attributes (Att) and
-for its category (Cat). Here machines do: a distance between the distributions of drawn and of real
-products, and a classifier of real products. `pixdt study` asks people.
+Fig. 4 shows drawings of one product, worn by several persons. Eq. 4 says what it should show: of
+three drawings, two of one product and one of another, the two are more alike. The column is the
+share of triplets of which that is true. The photos themselves, unconverted, are the row to compare
+with. The networks are those of Table 3.
+
+Fig. 6 goes from a product to a person who wears it: the same network, which learns the other way
+round, for 65 and 5 epochs (Sec. 5.5). The paper shows chosen results. Which of the persons is drawn
+is not determined: the scores compare with each.
 
 Differs from the paper of Yoo et al., who ask people:
 - "Real" of Table 3 is how realistic 25 people found drawings of 100 photos (Sec. 5.4). Here it is
@@ -30,9 +40,10 @@ from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.presets import Phase
 from keras_pixdt.presets.pixel_dtgan import FASTER, PRINTED, PixelDTGANPreset
-from keras_pixdt.reproduce import paired
-from keras_pixdt.reproduce.paired import ATTRIBUTES, C_SSIM, CATEGORY, FID, KID, RMSE
-from keras_pixdt.reproduce.result import Claim, Score
+from keras_pixdt.reproduce import paired, pictures
+from keras_pixdt.reproduce.paired import ATTRIBUTES, C_SSIM, CATEGORY, FID, KID, RMSE, SSIM
+from keras_pixdt.reproduce.paired_experiment import Convert, PairedExperiment
+from keras_pixdt.reproduce.result import Claim, Result, Score
 from keras_pixdt.training.run import Run
 
 _CANDIDATES = 512  # products that a photo is compared with at once
@@ -63,7 +74,7 @@ def small(name: str, step: Mapping[str, Any] = FASTER) -> PixelDTGANPreset:
     )
 
 
-def retrieve(run: Run, pairs: Mapping[str, PairSet]) -> paired.Convert:
+def retrieve(run: Run, pairs: Mapping[str, PairSet]) -> Convert:
     """Retrieval by DD-score: the training product that the domain discriminator likes best.
 
     Args:
@@ -124,9 +135,9 @@ def rank_of_the_right(run: Run, pairs: Mapping[str, PairSet]) -> dict[str, float
 
 
 def _method(
-    key: str, title: str, preset: str, paper: Mapping[str, str], **fields: Any
+    key: str, title: str, preset: str, paper: Mapping[str, str], step: Any = FASTER, **fields: Any
 ) -> paired.Method:
-    return paired.Method(key, title, presets.get(preset), small(preset), paper, **fields)
+    return paired.Method(key, title, presets.get(preset), small(preset, step), paper, **fields)
 
 
 def _people(real: str, att: str, cat: str) -> dict[str, str]:
@@ -156,18 +167,14 @@ METHODS = (
         OURS, "C+RF+DD (Ours)", "yoo2016",
         _people("0.82", "0.67", "0.77") | _pixels("0.32", "0.21"),
     ),
-    paired.Method(
-        "retrieval-printed", "Retrieval by DD-score, the printed step",
-        presets.get("yoo2016"), small("yoo2016", PRINTED),
+    _method(
+        "retrieval-printed", "Retrieval by DD-score, the printed step", "yoo2016", {}, PRINTED,
         convert=retrieve, more=rank_of_the_right,
     ),
-    paired.Method(
-        f"{OURS}-printed", "C+RF+DD, the printed step",
-        presets.get("yoo2016"), small("yoo2016", PRINTED),
-    ),
+    _method(f"{OURS}-printed", "C+RF+DD, the printed step", "yoo2016", {}, PRINTED),
 )  # fmt: skip
 
-TABLE = paired.Table(
+TABLE3 = paired.Table(
     name="yoo2016-table3",
     title="Table 3 of Yoo et al. 2016",
     methods=METHODS,
@@ -191,6 +198,98 @@ TABLE = paired.Table(
 )
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs the experiment with the arguments of the command."""
-    paired.main(TABLE, argv)
+# Fig. 4: persons who wear one product, and what is drawn of each
+
+_PRODUCTS = 6  # in the picture
+_PERSONS = 8  # of each, at most
+
+CONSISTENCY = Score("consistency", "Eq. 4 holds", "higher", ".3f")
+_OURS = next(m for m in METHODS if m.key == OURS)
+
+
+def unconverted(run: Run, pairs: Mapping[str, PairSet]) -> Convert:
+    """The photos as they are."""
+    del run, pairs
+    return lambda sources: sources
+
+
+def draw_persons(
+    result: Result, shown: Sequence[paired.Trained], experiment: PairedExperiment
+) -> None:
+    """Adds the picture: persons who wear one product, and below what is drawn of them."""
+    ours = next((t for t in shown if t.method.key == OURS), shown[-1])
+    test = experiment.pairs(ours.run.preset)["test"]
+    counts = np.bincount(test.target_index, minlength=len(test.targets))
+    count = min(_PERSONS, int(counts.max()))
+    products = np.flatnonzero(counts >= count)
+    lines = []
+    for product in products[pictures.spread(len(products), _PRODUCTS)]:
+        persons = np.flatnonzero(test.target_index == product)[:count]
+        sources = test.sources[persons]
+        truth = test.targets[product][None]
+        white = np.full_like(truth, 255)
+        lines.append(("photos, product", np.concatenate([sources, truth])))
+        lines.append((ours.method.title, np.concatenate([ours.drawn(sources), white])))
+    caption = "Persons who wear one product, and what is drawn of each"
+    pictures.add_lines(result, experiment.out, lines, caption)
+
+
+FIG4 = paired.Table(
+    name="yoo2016-fig4",
+    title="Fig. 4 and Eq. 4 of Yoo et al. 2016",
+    methods=(
+        dataclasses.replace(
+            _OURS,
+            key="photo",
+            title="the photos themselves",
+            paper={},
+            convert=unconverted,
+            trained=False,
+        ),
+        *(
+            dataclasses.replace(m, paper={})
+            for m in METHODS
+            if m.key in ("c-rf", "c-mse", "c-rf-dd-neg", OURS)
+        ),
+    ),
+    scores=(CONSISTENCY,),
+    claims=(Claim(OURS, "photo", CONSISTENCY.key), Claim(OURS, "c-rf", CONSISTENCY.key)),
+    notes=(
+        "The paper has no figures for this. Similarity is the cosine of the features of "
+        "{embedder}.",
+    ),
+    finish=draw_persons,
+)
+
+
+# Fig. 6: the other way round
+
+
+def draw_products(
+    result: Result, shown: Sequence[paired.Trained], experiment: PairedExperiment
+) -> None:
+    """Adds the picture: products, and the persons that are drawn of them."""
+    (ours,) = shown
+    test = experiment.pairs(ours.run.preset)["test"]
+    picked = pictures.spread(len(test.targets), 2 * pictures.COLUMNS)
+    lines = []
+    for half in np.array_split(picked, 2):
+        products = test.targets[half]
+        lines += [("product", products), ("drawn", ours.drawn(products))]
+    caption = "Products of the test split, and the persons that are drawn of them"
+    pictures.add_lines(result, experiment.out, lines, caption)
+
+
+FIG6 = paired.Table(
+    name="yoo2016-fig6",
+    title="Fig. 6 of Yoo et al. 2016",
+    methods=(
+        _method("product-to-human", "C+RF+DD, product to human", "yoo2016-product-to-human", {}),
+    ),
+    scores=(RMSE, SSIM, C_SSIM),
+    notes=("The paper has pictures only, of chosen results; here they are not chosen.",),
+    finish=draw_products,
+)
+
+TABLES = (TABLE3, FIG4, FIG6)
+COMMANDS = paired.commands(*TABLES)

@@ -1,8 +1,7 @@
-"""Trains what a table compares, each row once: an interrupted table goes on where it was.
+"""Networks that learn from pairs, each trained and scored once, and what scores them.
 
-A row's network is a run in a folder whose name has a digest of all that decides on its weights:
-preset, length, seed, the images themselves, versions. Tables share the folder, so that a
-row of one is there for another.
+A network is a run in a folder whose name has a digest of all that decides on its weights: preset,
+length, seed, the images themselves, versions.
 """
 
 from __future__ import annotations
@@ -10,21 +9,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from absl import logging
 
 from keras_pixdt import data, presets, search
 from keras_pixdt.atomic import write_json
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.judges import attributes
-from keras_pixdt.reproduce import common, environment
+from keras_pixdt.reproduce import environment
+from keras_pixdt.reproduce.cache import fingerprint
+from keras_pixdt.reproduce.experiment import Experiment
 from keras_pixdt.training import evaluation
 from keras_pixdt.training import run as run_module
 from keras_pixdt.training.run import Run
+
+Convert = Callable[[np.ndarray], np.ndarray]
 
 # Validation, a picture and a checkpoint come with each epoch: so many at most, about.
 _EPOCHS = 24
@@ -60,7 +63,7 @@ def length(samples: int, pairs: int, at_least: int = 1) -> Length:
     return Length(epochs, passes, epochs * passes * pairs)
 
 
-class Rows:
+class PairedExperiment(Experiment):
     """Runs of one data set, and what they are scored with, in a folder.
 
     Args:
@@ -81,12 +84,11 @@ class Rows:
         verbose: str | int = "auto",
         embedder: str = "trained",
     ) -> None:
+        super().__init__(out, verbose)
         # At once: rows that take hours must not be trained before its weights are missed.
         self._imagenet = search.densenet121_embedder() if embedder == "densenet121" else None
         self.embedder_name = embedder
-        self.folder = pathlib.Path(out) / "rows"
         self.data_options = dict(data_options)
-        self._verbose = verbose
         self._pairs: dict[tuple[int, str], dict[str, PairSet]] = {}
         self._digests: dict[tuple[int, str], str] = {}
 
@@ -106,7 +108,7 @@ class Rows:
             self._digests[form] = environment.digest(
                 **{
                     name: [
-                        common.fingerprint(part.target_index, part.sources, part.targets),
+                        fingerprint(part.target_index, part.sources, part.targets),
                         [dict(attributes) for attributes in part.attributes],
                     ]
                     for name, part in self.pairs(preset).items()
@@ -135,59 +137,46 @@ class Rows:
             preset: the row.
             size: of `length`.
             seed: of weights and batches.
+
+        Raises:
+            NotKept: within `Cache.reading`, if it is not there.
         """
         preset = dataclasses.replace(preset, passes=size.passes)
-        splits = self.pairs(preset)
-        workdir = self._workdir(preset, size, seed)
-        if not (workdir / "model.keras").exists():
-            logging.info("Training %s, seed %d, in %s", preset.name, seed, workdir)
-            options = {name: v for name, v in self.data_options.items() if name != "data"}
-            return run_module.train(
-                preset,
-                self.data_options["data"],
-                workdir,
-                data_options=options,
-                splits=splits,
-                epochs=size.epochs,
-                seed=seed,
-                verbose=self._verbose,
-            )
-        return run_module.load_run(workdir)
-
-    def _workdir(self, preset: presets.Preset, size: Length, seed: int) -> pathlib.Path:
-        key = environment.digest(
+        workdir = self.cache.path(
+            f"{preset.name}-seed{seed}",
             preset=preset.options(),
             epochs=size.epochs,
             seed=seed,
             data=self.data_digest(preset),
-            training=environment.TRAINING_VERSION,
-            versions=environment.versions(),
         )
-        return self.folder / f"{preset.name}-seed{seed}-{key}"
-
-    def is_kept(
-        self, preset: presets.Preset, size: Length, seed: int, gallery: str, method: str
-    ) -> bool:
-        """Whether `run` has been trained and `scores` computed, so that both only read files."""
-        preset = dataclasses.replace(preset, passes=size.passes)
-        workdir = self._workdir(preset, size, seed)
-        return self._scores_path(workdir, gallery, method).exists()
+        if (workdir / "model.keras").exists():
+            return run_module.load_run(workdir)
+        self.cache.missing(workdir.name)
+        logging.info("Training %s", workdir.name)
+        return run_module.train(
+            preset,
+            self.data_options["data"],
+            workdir,
+            data_options={name: v for name, v in self.data_options.items() if name != "data"},
+            splits=self.pairs(preset),
+            epochs=size.epochs,
+            seed=seed,
+            verbose=self.verbose,
+        )
 
     def embedder(self, preset: presets.Preset) -> keras.Model:
         """The embedder that rows on the data of a preset are compared with."""
         if self._imagenet is not None:
             return self._imagenet
-        return self._kept(
-            "embedder",
-            preset,
-            lambda train: search.train_embedder(train.targets, seed=_SEED),
+        return self.scorer(
+            "embedder", preset, lambda train: search.train_embedder(train.targets, seed=_SEED)
         )
 
     def attribute_classifier(self, preset: presets.Preset) -> keras.Model | None:
         """What judges category, pattern and colour; None where the data do not have these."""
         if not any(self.pairs(preset)["train"].attributes):
             return None
-        return self._kept(
+        return self.scorer(
             "attributes",
             preset,
             lambda train: attributes.train_attribute_classifier(
@@ -195,23 +184,29 @@ class Rows:
             ),
         )
 
-    def _kept(
+    def scorer(
         self, name: str, preset: presets.Preset, train: Callable[[PairSet], keras.Model]
     ) -> keras.Model:
-        kept = common.Cache(self.folder.parent).model(
+        """A network that scores, trained if it is not there.
+
+        Args:
+            name: begins the name of its file.
+            preset: of the rows, whose data it is trained on.
+            train: makes it of the training split.
+        """
+        return self.cache.model(
             name,
             lambda: (train(self.pairs(preset)["train"]), {}),
             data=self.data_digest(preset),
             scores=environment.SCORES_VERSION,
-        )
-        return kept.load()
+        ).load()
 
     def scores(
         self,
         run: Run,
         gallery: str = "split",
         method: str = "convert",
-        convert: Callable[[Run, Mapping[str, PairSet]], Any] | None = None,
+        convert: Callable[[Run, Mapping[str, PairSet]], Convert] | None = None,
         more: Callable[[Run, Mapping[str, PairSet]], Mapping[str, float]] | None = None,
     ) -> dict[str, Any]:
         """The scores of a run on the test split, computed once.
@@ -222,10 +217,17 @@ class Rows:
             method: name of what is scored, for the file.
             convert: makes what is scored of the run and the pairs; by default its `convert`.
             more: further scores of the run and the pairs.
+
+        Raises:
+            NotKept: within `Cache.reading`, if they have not been computed.
         """
         preset, reverse = run.preset, run.preset.reverse
-        path = self._scores_path(run.workdir, gallery, method)
+        key = environment.digest(
+            gallery=gallery, embedder=self.embedder_name, scores=environment.SCORES_VERSION
+        )
+        path = run.workdir / f"scores-{method}-{key}.json"
         if not path.exists():
+            self.cache.missing(path.name)
             pairs = self.pairs(preset)
             scores = evaluation.evaluate(
                 run.convert if convert is None else convert(run, pairs),
@@ -239,11 +241,3 @@ class Rows:
                 scores |= more(run, pairs)
             write_json(path, scores)
         return json.loads(path.read_text("utf-8"))
-
-    def _scores_path(self, workdir: pathlib.Path, gallery: str, method: str) -> pathlib.Path:
-        key = environment.digest(
-            gallery=gallery,
-            embedder=self.embedder_name,
-            scores=environment.SCORES_VERSION,
-        )
-        return workdir / f"scores-{method}-{key}.json"

@@ -15,11 +15,10 @@ from several modes of A.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -29,7 +28,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt.metrics import standard_error
 from keras_pixdt.models.point_discogan import PointDiscoGAN
-from keras_pixdt.reproduce import OUT, common, environment
+from keras_pixdt.reproduce import OUT
+from keras_pixdt.reproduce.cache import Kept
+from keras_pixdt.reproduce.experiment import Budget, Experiment, chosen, parser, tell
+from keras_pixdt.reproduce.pictures import beside
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 
 NAME = "kim2017-fig4"
@@ -80,24 +82,11 @@ NOTES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """How much each row gets.
-
-    Attributes:
-        iterations: steps, of `BATCH_SIZE` samples of each domain.
-        seeds: how often each row is trained.
-    """
-
-    iterations: int
-    seeds: int = 1
-
-
 BUDGETS = {
-    "smoke": Budget(2_000),
-    "cpu": Budget(10_000, seeds=3),
-    "gpu": Budget(20_000, seeds=5),
-    "paper": Budget(ITERATIONS, seeds=5),
+    "smoke": Budget(steps=2_000),
+    "cpu": Budget(steps=10_000, seeds=3),
+    "gpu": Budget(steps=20_000, seeds=5),
+    "paper": Budget(steps=ITERATIONS, seeds=5),
 }
 
 MEASURED_EVERY = 1000  # iterations
@@ -275,19 +264,16 @@ def run(
     Raises:
         ValueError: an unknown row, or less than one seed or iteration.
     """
-    seeds = BUDGETS[budget].seeds if seeds is None else seeds
-    steps = BUDGETS[budget].iterations if iterations is None else iterations
-    names = list(rows or MODELS)
-    common.check(names, list(MODELS), seeds)
+    given = BUDGETS[budget]
+    steps = given.steps if iterations is None else iterations
+    names, seeds = chosen(MODELS, rows, given, seeds)
     if steps < 1:
         raise ValueError(f"`iterations` must be at least 1. Received: {steps}")
-    folder = pathlib.Path(out)
-    cache = common.Cache(folder)
+    experiment = Experiment(out)
     settings = {
         "iterations": steps, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE,
         "units": UNITS, "radius": RADIUS, "stddev_a": STDDEV_A, "stddev_b": STDDEV_B,
     }  # fmt: skip
-    measuring = (MEASURED_EVERY, MEASURED_SAMPLES, REACH_STDDEVS, REACHED)
     result = Result(
         NAME,
         "Fig. 4 of Kim et al. 2017",
@@ -295,22 +281,21 @@ def run(
         [Row(name, title, PAPER[name]) for name, title in TITLES.items()],
         CLAIMS,
         settings={"budget": budget, "seeds": seeds, **settings},
-        made_with=environment.made_with(),
         notes=NOTES,
     )
-    models: dict[str, common.Kept] = {}
+    models: dict[str, Kept] = {}
 
     def score(row: Row, seed: int) -> dict[str, Any]:
         def trained() -> tuple[keras.Model, dict[str, Any]]:
             model, measured = train(row.key, seed, steps)
             return model, summary(measured)
 
-        models[row.key] = cache.model(
+        models[row.key] = experiment.cache.model(
             f"{NAME}-{row.key}-seed{seed}",
             trained,
             model=MODELS[row.key],
             settings=settings,
-            measuring=measuring,
+            measuring=(MEASURED_EVERY, MEASURED_SAMPLES, REACH_STDDEVS, REACHED),
             seed=seed,
         )
         options = {"coupled": True, "reconstruction_weight": 1.0, **MODELS[row.key]}
@@ -321,27 +306,17 @@ def run(
         }
 
     def draw(seed: int) -> None:
-        shown = shown_samples(np.random.default_rng(seed))
-        first = next(name for name in MODELS if name in models)
-        panels = [_panel("(a) before training", build(first, seed), shown)]
-        for name in MODELS:
-            if name in models:
-                panels.append(_panel(TITLES[name], models[name].load(), shown))
-        file = f"{NAME}-seed{seed}.png"
-        picture(panels).save(folder / file)
-        result.pictures[file] = (
-            f"Seed {seed}: samples of A, in the colour of their mode, translated to B, whose modes "
-            "are black crosses; behind them, D_B"
-        )
+        _add_picture(result, experiment.out, models, seed)
         models.clear()
 
-    common.fill(result, folder, names, seeds, score, draw, MODELS, cache)
+    experiment.fill(result, names, seeds, score, draw, MODELS)
     return result
 
 
 # The picture
 
 PANEL_PX = 360
+_HEAD_PX = 24  # of the title above a panel
 EXTENT = 1.5 * RADIUS  # of the plane that a panel shows, to each side
 LEVELS = 10  # of the field; lines are between them
 # D_B from 0 to 1: as in the paper, green where it cannot tell, white where it is sure of real.
@@ -358,21 +333,27 @@ def _panel(title: str, model: PointDiscoGAN, samples: np.ndarray) -> Panel:
     return Panel(title, _translate(model, samples), field.reshape(PANEL_PX, PANEL_PX))
 
 
+def _add_picture(result: Result, out: pathlib.Path, models: Mapping[str, Kept], seed: int) -> None:
+    """Adds the panels of a seed: before the training, and each model after it."""
+    shown = shown_samples(np.random.default_rng(seed))
+    trained = [name for name in MODELS if name in models]
+    panels = [_panel("(a) before training", build(trained[0], seed), shown)]
+    panels += [_panel(TITLES[name], models[name].load(), shown) for name in trained]
+    file = f"{NAME}-seed{seed}.png"
+    picture(panels).save(out / file)
+    result.pictures[file] = (
+        f"Seed {seed}: samples of A, in the colour of their mode, translated to B, whose modes "
+        "are black crosses; behind them, D_B"
+    )
+
+
 def picture(panels: Sequence[Panel]) -> Image.Image:
     """The panels beside each other, as Fig. 4 has them."""
-    gap, head = 8, 24
-    width = len(panels) * (PANEL_PX + gap) - gap
-    figure = Image.new("RGB", (width, head + PANEL_PX), "white")
-    text = ImageDraw.Draw(figure)
-    for i, panel in enumerate(panels):
-        left = i * (PANEL_PX + gap)
-        text.text((left, 3), panel.title, "black", ImageFont.load_default(15))
-        figure.paste(_draw(panel), (left, head))
-    return figure
+    return beside([_draw(panel) for panel in panels])
 
 
 def _draw(panel: Panel) -> Image.Image:
-    """Field, level lines, the modes of B as x, and the translated samples."""
+    """Title, field, level lines, the modes of B as x, and the translated samples."""
     at = np.linspace(0, 1, len(FIELD_COLORS))
     channels = [np.interp(panel.field, at, channel) for channel in np.transpose(FIELD_COLORS)]
     colors = np.stack(channels, axis=-1)
@@ -394,12 +375,15 @@ def _draw(panel: Panel) -> Image.Image:
     for x, y in map(place, circle(MODES_B)):
         for slope in (-1, 1):
             draw.line((x - 6, y - 6 * slope, x + 6, y + 6 * slope), "black", 3)
-    return image
+    titled = Image.new("RGB", (PANEL_PX, _HEAD_PX + PANEL_PX), "white")
+    ImageDraw.Draw(titled).text((0, 3), panel.title, "black", ImageFont.load_default(15))
+    titled.paste(image, (0, _HEAD_PX))
+    return titled
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs the experiment with the arguments of the command."""
-    parser = common.parser(NAME, "Fig. 4 of Kim et al. 2017.", list(MODELS))
-    parser.add_argument("--iterations", type=int, help="instead of the budget's")
-    options = vars(parser.parse_args(argv))
-    common.tell(run(**options), pathlib.Path(options["out"]))
+    command = parser(NAME, "Fig. 4 of Kim et al. 2017.", list(MODELS))
+    command.add_argument("--iterations", type=int, help="instead of the budget's")
+    options = vars(command.parse_args(argv))
+    tell(run(**options), options["out"])

@@ -1,0 +1,122 @@
+"""What is kept of trainings: each is done once, and is found again by all that decides on it.
+
+It is in the folder `rows` of the tables, under names that have a digest: an interrupted table goes
+on where it was, a changed setting trains anew, and tables share their rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from absl import logging
+
+from keras_pixdt.atomic import replacing, write_json
+from keras_pixdt.reproduce import environment
+
+_HASHED_AT_ONCE = 1 << 24  # bytes
+
+
+class Kept(NamedTuple):
+    """A model that has been trained.
+
+    Attributes:
+        path: its `.keras` file.
+        found: what its training told, with "minutes", how long it took.
+    """
+
+    path: pathlib.Path
+    found: dict[str, Any]
+
+    def load(self) -> keras.Model:
+        """The model."""
+        return keras.models.load_model(self.path)
+
+
+class NotKept(LookupError):
+    """Something that is not there, where nothing may be trained."""
+
+
+class Cache:
+    """Models that are trained once.
+
+    Args:
+        out: folder of the tables; models are in its folder `rows`.
+    """
+
+    def __init__(self, out: pathlib.Path) -> None:
+        self.folder = out / "rows"
+        self._only_reads = False
+
+    @contextlib.contextmanager
+    def reading(self, only: bool = True) -> Iterator[None]:
+        """Context in which nothing is trained, if `only`: what is missing raises `NotKept`."""
+        self._only_reads = only
+        try:
+            yield
+        finally:
+            self._only_reads = False
+
+    def missing(self, name: str) -> None:
+        """Is called before something is made that is not there.
+
+        Raises:
+            NotKept: within `reading`.
+        """
+        if self._only_reads:
+            raise NotKept(name)
+
+    def path(self, name: str, **parts: Any) -> pathlib.Path:
+        """Where something is kept, without a suffix; arguments are those of `model`."""
+        key = environment.digest(
+            training=environment.TRAINING_VERSION, versions=environment.versions(), **parts
+        )
+        return self.folder / f"{name}-{key}"
+
+    def model(
+        self,
+        name: str,
+        train: Callable[[], tuple[keras.Model, dict[str, Any]]],
+        **parts: Any,
+    ) -> Kept:
+        """A model, trained if it is not there.
+
+        Args:
+            name: begins the name of its files.
+            train: returns the model and what its training told, ready for JSON.
+            **parts: all that decides on it besides versions and code, ready for JSON.
+
+        Raises:
+            NotKept: within `reading`, if it is not there.
+        """
+        stem = self.path(name, **parts).name
+        path, told = (self.folder / f"{stem}{suffix}" for suffix in (".keras", ".json"))
+        if not told.exists():  # which is written last
+            self.missing(stem)
+            logging.info("Training %s", stem)
+            start = time.monotonic()
+            model, found = train()
+            minutes = (time.monotonic() - start) / 60
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as unfinished:
+                model.save(unfinished)
+            write_json(told, {**found, "minutes": round(minutes, 2)})
+        return Kept(path, json.loads(told.read_text("utf-8")))
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """A digest of arrays, their shapes and types; they may be larger than the memory."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        rows = max(1, _HASHED_AT_ONCE // max(1, array[:1].nbytes))
+        for start in range(0, len(array), rows):
+            digest.update(np.ascontiguousarray(array[start : start + rows]).data)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,169 @@
+"""Kwon et al. 2019: Tables 1 and 2, and Fig. 4.
+
+    pixdt reproduce kwon2019-table1 --data LookBook/ --splits kwon2019 --budget paper
+    pixdt reproduce kwon2019-table2 --data LookBook/ --splits kwon2019 --budget paper
+    pixdt reproduce kwon2019-fig4 --data LookBook/ --splits kwon2019 --budget paper
+
+Table 1 compares the rough-to-detail GAN with PixelDTGAN and pix2pix, Table 2 its one, two and three
+stages. PixelDTGAN draws images of 64 px, the others of 256; each is scored at its own size. All
+learn from images that are stretched to squares (Sec. 4). Small budgets have 64 px for all. The
+paper searches products by the features of a DenseNet of ImageNet: `--embedder densenet121`, where
+its weights are present. Without, an embedder is trained on the training products.
+
+Fig. 4 shows what a search by the drawn image finds: the photo, what the network of Table 1 draws of
+it, and the ten products of the test split that are nearest to that; the right one has a red frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_pixdt import presets, search
+from keras_pixdt.presets.pix2pix import Pix2PixPreset
+from keras_pixdt.presets.rough_to_detail import RESIZE
+from keras_pixdt.reproduce import paired, pictures, pixel_dtgan
+from keras_pixdt.reproduce.paired import KID, RMSE, SSIM, recall
+from keras_pixdt.reproduce.paired_experiment import PairedExperiment
+from keras_pixdt.reproduce.result import Claim, Result
+
+SCORES = (RMSE, SSIM, recall(10), recall(60), KID)
+COMPARED = SCORES[:-1]  # what the paper has, and Recall@10 where a gallery has few products
+
+
+def paper(rmse: str, ssim: str, recall_at_60: str) -> dict[str, str]:
+    """A row's figures."""
+    return {"RMSE": rmse, "SSIM": ssim, "Recall@60": recall_at_60}
+
+
+def _pix2pix() -> Pix2PixPreset:
+    """pix2pix for minutes on two cores: at the size and the width of the other rows."""
+    preset = presets.get("pix2pix-64")
+    assert isinstance(preset, Pix2PixPreset)
+    return dataclasses.replace(preset, width=0.25)
+
+
+def _pldt(preset: presets.Preset) -> presets.Preset:
+    """Yoo et al. letterbox photos; here all images are resized alike (Sec. 4)."""
+    return dataclasses.replace(preset, resize=RESIZE)
+
+
+OURS = "ours"
+METHODS = (
+    paired.Method(
+        "pldt", "PLDT (Yoo et al. 2016)", _pldt(presets.get("yoo2016")),
+        _pldt(pixel_dtgan.small("yoo2016")),
+        paper("0.2921", "0.4096", "0.1787"),
+    ),
+    paired.Method(
+        "pix2pix", "Pix2Pix (Isola et al. 2017)", presets.get("pix2pix-256"),
+        _pix2pix(),
+        paper("0.3009", "0.5570", "0.1873"),
+    ),
+    paired.Method(
+        OURS, "Ours (3 stages)", presets.get("kwon2019"), presets.get("kwon2019-64"),
+        paper("0.2590", "0.5967", "0.3373"),
+    ),
+)  # fmt: skip
+
+TABLE1 = paired.Table(
+    name="kwon2019-table1",
+    title="Table 1 of Kwon et al. 2019",
+    methods=METHODS,
+    scores=SCORES,
+    claims=tuple(
+        Claim(OURS, other, score.key) for other in ("pldt", "pix2pix") for score in COMPARED
+    ),
+    notes=(
+        "Products are searched among those of the test split by {embedder}; the paper has a "
+        "DenseNet of ImageNet, and 939 products.",
+    ),
+)
+
+
+def _stages(stages: int, *figures: str) -> paired.Method:
+    suffix = "" if stages == 3 else f"-n{stages}"
+    return paired.Method(
+        f"n{stages}",
+        f"Ours (N = {stages})",
+        presets.get(f"kwon2019{suffix}"),
+        presets.get(f"kwon2019-64{suffix}"),
+        paper(*figures),
+    )
+
+
+TABLE2 = dataclasses.replace(
+    TABLE1,
+    name="kwon2019-table2",
+    title="Table 2 of Kwon et al. 2019",
+    methods=(
+        _stages(1, "0.2660", "0.5256", "0.2738"),
+        _stages(2, "0.2594", "0.5782", "0.2869"),
+        _stages(3, "0.2590", "0.5939", "0.3373"),
+    ),
+    claims=tuple(
+        Claim(better, worse, score.key)
+        for better, worse in (("n3", "n2"), ("n2", "n1"), ("n3", "n1"))
+        for score in COMPARED
+    ),
+)
+
+
+# Fig. 4
+
+_QUERIES = 12
+_FOUND = 10
+_RED = (215, 30, 40)
+
+
+def draw_found(
+    result: Result, shown: Sequence[paired.Trained], experiment: PairedExperiment
+) -> None:
+    """Adds the picture: photo, drawn image, the nearest products."""
+    (ours,) = shown
+    preset = ours.run.preset
+    test, embedder = experiment.pairs(preset)["test"], experiment.embedder(preset)
+    # Duplicates of a product are one entry, as where Recall is computed.
+    _, first, group = np.unique(test.group_id, return_index=True, return_inverse=True)
+    gallery = test.targets[first]
+    picked = pictures.spread(len(test), _QUERIES)
+    drawn = ours.drawn(test.sources[picked])
+    similarity = search.embed(embedder, drawn) @ search.embed(embedder, gallery).T
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :_FOUND]
+    lines = []
+    for row, photo in enumerate(picked):
+        found = gallery[nearest[row]].copy()
+        for place in np.flatnonzero(nearest[row] == group[test.target_index[photo]]):
+            found[place] = _framed(found[place])
+        lines.append(
+            (f"{row + 1}", np.concatenate([test.sources[photo][None], drawn[row][None], found]))
+        )
+    caption = "Test photo, drawn image, the nearest products of the test split; red: the right one"
+    pictures.add_lines(result, experiment.out, lines, caption)
+
+
+def _framed(image: np.ndarray) -> np.ndarray:
+    framed, width = image.copy(), max(1, image.shape[0] // 24)
+    for edge in (np.s_[:width], np.s_[-width:], np.s_[:, :width], np.s_[:, -width:]):
+        framed[edge] = _RED
+    return framed
+
+
+FIG4 = dataclasses.replace(
+    TABLE1,
+    name="kwon2019-fig4",
+    title="Fig. 4 of Kwon et al. 2019",
+    methods=tuple(
+        dataclasses.replace(m, paper={"Recall@60": m.paper["Recall@60"]})
+        for m in METHODS
+        if m.key == OURS
+    ),
+    scores=tuple(map(recall, (1, 10, 60))),
+    claims=(),
+    finish=draw_found,
+)
+
+TABLES = (TABLE1, TABLE2, FIG4)
+COMMANDS = paired.commands(*TABLES)
