@@ -48,7 +48,7 @@ def save_model(path: pathlib.Path, model: Any) -> None:
         model.save(unfinished)
 
 
-def kept(path: pathlib.Path, train: Callable[[], Any]) -> Any:
+def load_or_train(path: pathlib.Path, train: Callable[[], Any]) -> Any:
     """The Keras model of a file; where there is none, `train` makes it, and it is saved there."""
     if path.exists():
         import keras  # takes seconds, which `pixdt --help` should not pay for

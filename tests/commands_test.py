@@ -477,7 +477,7 @@ def test_search_names_what_is_missing(small_run, photos, tmp_path, caplog):
     assert f"There is no product index at {tmp_path / 'i'}" in caplog.text
 
 
-@pytest.mark.parametrize("name", reproduce.NAMES)
+@pytest.mark.parametrize("name", tuple(reproduce.EXPERIMENTS))
 def test_every_experiment_shows_its_own_options(name, capsys):
     with pytest.raises(SystemExit) as caught:
         commands.main(["reproduce", name, "--help"])

@@ -230,7 +230,7 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
     if name == "list":
         assert commands.main(shlex.split(line)[1:]) == 0
         listed = [row.split()[0] for row in capsys.readouterr().out.splitlines()]
-        assert listed == list(reproduce.NAMES)
+        assert listed == list(reproduce.EXPERIMENTS)
         return
     answer = Result(name, "A table", [], [])
     monkeypatch.setattr(digits, "load", lambda *names, **_: digits.draw((2, 2, 2, 2)))

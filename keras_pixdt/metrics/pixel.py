@@ -184,7 +184,12 @@ class RootMeanSquaredError(_ImageMean):
 class SSIM(_ImageMean):
     """Mean over images of `ssim`, of grayscale images (Kwon et al. 2019; Wang et al. 2004).
 
-    It is used as `RootMeanSquaredError` is, with images of 11x11 pixels or more.
+    `update_state(y_true, y_pred, sample_weight=None)` takes images `(batch, height, width, 3)`
+    in [-1, 1], 11x11 pixels or more, and one weight per image, `(batch,)`.
+
+    Args:
+        name: name of the metric.
+        dtype: dtype of the accumulated mean; float32 also under a mixed precision policy.
     """
 
     def __init__(self, name="ssim", dtype=None):
@@ -195,7 +200,12 @@ class SSIM(_ImageMean):
 class ColorSSIM(_ImageMean):
     """Mean over images of `color_ssim`, the C-SSIM of Yoo et al. 2016, Section 5.5.
 
-    It is used as `RootMeanSquaredError` is, with images of 11x11 pixels or more.
+    `update_state(y_true, y_pred, sample_weight=None)` takes images `(batch, height, width, 3)`
+    in [-1, 1], 11x11 pixels or more, and one weight per image, `(batch,)`.
+
+    Args:
+        name: name of the metric.
+        dtype: dtype of the accumulated mean; float32 also under a mixed precision policy.
     """
 
     def __init__(self, name="c_ssim", dtype=None):

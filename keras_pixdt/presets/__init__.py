@@ -12,11 +12,13 @@ from keras_pixdt.presets.preset import Phase, Preset
 __all__ = ["Phase", "Preset", "get", "names", "of_paper"]
 
 # A paper's presets stand in a module of the same name as its model.
-_MODELS = dict.fromkeys(module.rpartition(".")[2] for module in homes(models.__file__).values())
+_MODELS = dict.fromkeys(
+    module.removeprefix("keras_pixdt.models.") for module in homes(models.__file__).values()
+)
 _MODULES = [
     importlib.import_module(f"{__name__}.{name}")
     for name in _MODELS
-    if importlib.util.find_spec(f"{__name__}.{name}")
+    if "." not in name and importlib.util.find_spec(f"{__name__}.{name}")
 ]
 _PRESETS: dict[str, Preset] = {
     preset.name: preset for module in _MODULES for preset in module.PRESETS

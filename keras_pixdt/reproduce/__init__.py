@@ -23,7 +23,6 @@ EXPERIMENTS = {
     "taigman2017-table4": "faces among distractors",
     "taigman2017-fig8": "L_CONST of a network's own and of other images",
 }
-NAMES = tuple(EXPERIMENTS)
 
 # smoke: about a minute for each row; cpu: a table in at most an hour on two cores; gpu: about as
 # much on one GPU; paper: the samples and the width of the paper.

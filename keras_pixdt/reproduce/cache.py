@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from absl import logging
 
-from keras_pixdt.atomic import replacing, write_json
+from keras_pixdt.atomic import save_model, write_json
 from keras_pixdt.reproduce import environment
 
 _HASHED_AT_ONCE = 1 << 24  # bytes
@@ -105,8 +105,7 @@ class Cache:
             model, found = train()
             minutes = (time.monotonic() - start) / 60
             self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as unfinished:
-                model.save(unfinished)
+            save_model(path, model)
             write_json(told, {**found, "minutes": round(minutes, 2)})
         return Kept(path, json.loads(told.read_text("utf-8")))
 

@@ -9,7 +9,7 @@ neither f nor G.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from keras_pixdt.reproduce.experiment import Budget, chosen
 from keras_pixdt.reproduce.face_retrieval import measures, retrieve, scores_of
 from keras_pixdt.reproduce.paired_experiment import PairedExperiment
 from keras_pixdt.reproduce.result import Result, Row
+from keras_pixdt.training.measures import in_batches
 
 _BATCH = 64
 
@@ -100,12 +101,14 @@ def run(experiment: PairedExperiment, budget: str = "cpu", *, seeds: int | None 
         ),
     )
     counterparts, distractors = (
-        _in_batches(embedder.predict_on_batch, pixels)
+        in_batches(embedder.predict_on_batch, [pixels], _BATCH)
         for pixels in (images.counterparts, images.distractors)
     )
 
     def search_by(pixels: np.ndarray) -> face_retrieval.Retrieved:
-        return retrieve(_in_batches(embedder.predict_on_batch, pixels), counterparts, distractors)
+        return retrieve(
+            in_batches(embedder.predict_on_batch, [pixels], _BATCH), counterparts, distractors
+        )
 
     result = face_retrieval.table(
         {
@@ -124,7 +127,7 @@ def run(experiment: PairedExperiment, budget: str = "cpu", *, seeds: int | None 
 
     def score(row: Row, seed: int) -> dict[str, Any]:
         run = experiment.run(preset, length, seed)
-        converted = data.to_uint8(_in_batches(run.convert, images.photos))
+        converted = data.to_uint8(in_batches(run.convert, [images.photos], _BATCH))
         found = search_by(converted)
         if seed == 0:
             nearest = images.distractors[found.nearest]
@@ -149,9 +152,3 @@ def run(experiment: PairedExperiment, budget: str = "cpu", *, seeds: int | None 
 
     experiment.fill(result, ["converted"], seeds, score)
     return result
-
-
-def _in_batches(network: Callable[[np.ndarray], Any], pixels: np.ndarray) -> np.ndarray:
-    """What a network gives for images, uint8 (n, s, s, 3)."""
-    batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
-    return np.concatenate([np.asarray(network(data.to_float(batch))) for batch in batches])

@@ -28,7 +28,7 @@ from keras_pixdt.training.run import Run
 LOOKBOOK_PRODUCTS = 9732  # Yoo et al. 2016, Sec. 5.1
 
 # What `--embedder` takes, and what heads of columns and notes say for "{embedder}".
-EMBEDDERS = {
+MEASURED_BY = {
     "trained": ("project's embedder", "an embedder that was trained on the training products"),
     "densenet121": ("DenseNet121", "a DenseNet121 that was trained on ImageNet"),
 }
@@ -159,7 +159,7 @@ class Table:
 
     def measured_by(self, embedder: str) -> Table:
         """The table whose columns and notes say what images are compared with."""
-        head, sentence = EMBEDDERS[embedder]
+        head, sentence = MEASURED_BY[embedder]
         return dataclasses.replace(
             self,
             scores=tuple(
@@ -335,7 +335,7 @@ def main(table: Table, argv: Sequence[str]) -> None:
     parser.add_argument("--products", type=int, help="that are drawn, instead of the budget's")
     parser.add_argument(
         "--embedder",
-        choices=tuple(EMBEDDERS),
+        choices=tuple(MEASURED_BY),
         default="trained",
         help="what images are compared with: a network trained on the training products "
         "(default), or DenseNet121 where its weights are present, as Kwon et al. have it",

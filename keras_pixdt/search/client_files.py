@@ -72,7 +72,13 @@ def _packages(client: pathlib.Path) -> pathlib.Path:
     beside = client / "node_modules"
     if beside.is_dir():
         return beside
-    lock = hashlib.sha256((client / "package-lock.json").read_bytes()).hexdigest()
+    names = client / "package-lock.json"
+    if not names.is_file():
+        raise FileNotFoundError(
+            f"The page needs npm packages: {client} must have them in node_modules, or their names "
+            "in package-lock.json. It has neither."
+        )
+    lock = hashlib.sha256(names.read_bytes()).hexdigest()
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     packages = cache / "keras_pixdt" / f"search_client_{lock[:16]}" / "node_modules"
     if not packages.is_dir():

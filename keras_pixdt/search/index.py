@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from keras_pixdt.data.files import IMAGE_SUFFIXES, Skipped, open_files
+from keras_pixdt.data.files import IMAGE_SUFFIXES, Skipped, is_image, open_files
 from keras_pixdt.data.images import RESIZES
 from keras_pixdt.search import embedding, exact, index_file, ingest
 from keras_pixdt.search.approximate import ApproximateSearch
@@ -354,7 +354,7 @@ class ProductIndex:
         name = os.fspath(folder)
         self.skipped = Skipped()
         fix = "Pass a folder or an archive of product photos."
-        with open_files(pathlib.Path(name), ingest.is_image, "images", fix) as files:
+        with open_files(pathlib.Path(name), is_image, "images", fix) as files:
             listed = ingest.listed(files, name, self.skipped)
             changes = self._update(listed, embedder, f"{name}, of {len(files.names)} file(s)")
         if self.skipped.counts:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import itertools
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,14 +15,10 @@ import numpy as np
 from PIL import Image
 
 from keras_pixdt.data.files import (
-    HIDDEN,
-    IMAGE_SUFFIXES,
-    NO_IMAGE,
     UNREADABLE,
     Files,
     Skipped,
     decode,
-    is_hidden,
 )
 from keras_pixdt.data.images import letterbox, resize
 from keras_pixdt.search.embedding import BATCH, embed
@@ -91,21 +86,12 @@ def listed(files: Files, folder: str, skipped: Skipped) -> list[Product]:
         skipped: where the files that are left out are counted.
     """
     products = []
-    for file in files.names:
-        if is_hidden(file):
-            skipped.add(HIDDEN, file)
-        elif not is_image(file):
-            skipped.add(NO_IMAGE, file)
-        elif file != file.encode(errors="replace").decode():
+    for file in files.images(skipped):
+        if file != file.encode(errors="replace").decode():
             skipped.add(_NOT_UTF8, ascii(file))
         else:
             products.append(Product(file, functools.partial(_load_file, files.read, file, folder)))
     return products
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is an image, by its name."""
-    return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _load_file(

@@ -47,6 +47,7 @@ from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.judges import attributes
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
+from keras_pixdt.training.choices import GALLERIES
 from keras_pixdt.training.measures import (
     Convert,
     Measure,
@@ -150,7 +151,7 @@ class _Photos:
         batch_size: int,
     ) -> None:
         check(pair_sets, split, batch_size)
-        if gallery not in ("split", "all"):
+        if gallery not in GALLERIES:
             raise ValueError(f"`gallery` must be 'split' or 'all'. Received: {gallery!r}")
         self.pairs = pairs = pair_sets[split]
         if not len(pairs):

@@ -167,7 +167,7 @@ class Run:
             targets = self.domains()["train"].targets
             return search.train_embedder(targets, seed=EMBEDDER_SEED, resize=self.preset.resize)
 
-        return atomic.kept(self.workdir / "embedder.keras", trained)
+        return atomic.load_or_train(self.workdir / "embedder.keras", trained)
 
     def search_embedder(self) -> keras.Model:
         """The embedder that products are searched with.
@@ -180,7 +180,7 @@ class Run:
         path = self.workdir / "search_embedder.keras"  # where it is there, the data may be gone
         if not path.exists() and (self.preset.reverse or not self._has_pairs()):
             return self.embedder()
-        return atomic.kept(path, self._train_search_embedder)
+        return atomic.load_or_train(path, self._train_search_embedder)
 
     def _train_search_embedder(self) -> keras.Model:
         pairs = self.pairs()["train"]
@@ -319,7 +319,7 @@ class Run:
                 seed=CLASSIFIER_SEED,
             )
 
-        judge = atomic.kept(path, trained)
+        judge = atomic.load_or_train(path, trained)
         has_own = own.exists() and not self.preset.reverse
         return judge, keras.models.load_model(own) if has_own else None
 

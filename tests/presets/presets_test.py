@@ -1,5 +1,7 @@
 import dataclasses
+import inspect
 import json
+import pkgutil
 
 import keras
 import pytest
@@ -9,6 +11,22 @@ from keras_pixdt.data import images
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.presets import Phase
 from keras_pixdt.presets.pixel_dtgan import PixelDTGANPreset
+
+
+def test_every_field_of_a_row_reaches_its_model():
+    """`Preset.model` takes fields by their names: one that is misspelt would be left out."""
+    elsewhere = {field.name for field in dataclasses.fields(presets.Preset)}
+    elsewhere |= {"optimizer_name", "momentum"}  # the optimizer's
+    elsewhere |= {"function", "function_width", "function_plain"}  # of f, which is trained first
+    for name in presets.names():
+        preset = presets.get(name)
+        model = pkgutil.resolve_name(f"keras_pixdt.models.{preset.model_class}")
+        arguments = inspect.signature(model.__init__).parameters
+        own = {field.name for field in dataclasses.fields(preset)} - elsewhere
+        assert own <= set(arguments), f"{model.__name__} does not take {own - set(arguments)}"
+        given = set(arguments) - {"self", "kwargs", "seed", "function"}
+        assert given <= set(preset.options()), f"{name} has no field for {given}"
+
 
 # Yoo et al. 2016. Sec. 5.2: 64 px, batches of 128, SGD at 2e-4 with momentum 0.5 for 25 epochs,
 # then 5 at 2e-5; "the training details of all the baselines are identical". Table 2 says which
