@@ -401,8 +401,8 @@ def inception_v3_features(
 
     Differs from the paper of Heusel et al., whose distance it serves:
       - The paper takes the pool3 features of differently trained weights of this network, on images
-        resized with another filter. Here the weights are Keras' own, because they are the ones at
-        hand. Compare figures from this function only with each other, not with published ones.
+        resized with another filter. Here the weights are those in Keras. Compare figures from this
+        function only with each other, not with published ones.
 
     Args:
         weights: path of the weights; None for the place where Keras keeps them.

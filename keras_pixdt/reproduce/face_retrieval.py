@@ -1,7 +1,7 @@
 """Table 4 of Taigman et al. 2017: the rows, their ranks and scores; `faces` and `garments` fill it.
 
 Each photo x has a gallery: another photo x' of the same person, and distractors. The query is G(x),
-an image that people drew of x, or x itself.
+an image of x drawn by people, or x itself.
 """
 
 from __future__ import annotations
