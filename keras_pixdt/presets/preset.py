@@ -143,7 +143,7 @@ class Preset:
         return index, min(max(over, 0.0), 1.0)
 
     def learning_rate(self, progress: float) -> float:
-        """The learning rate at a share of the training, from 0 to 1."""
+        """The learning rate at a point of the training, given as a share from 0 to 1."""
         return self.phases[self.phase_at(progress)[0]].learning_rate
 
     def model(self, seed: int | None = None) -> AdversarialModel:

@@ -29,7 +29,7 @@ class Kept(NamedTuple):
 
     Attributes:
         path: its `.keras` file.
-        found: what its training told, with "minutes", how long it took.
+        found: results of its training, including "minutes", its duration.
     """
 
     path: pathlib.Path
@@ -90,7 +90,7 @@ class Cache:
 
         Args:
             name: begins the name of its files.
-            train: returns the model and what its training told, ready for JSON.
+            train: returns the model and the results of its training, ready for JSON.
             **parts: everything that determines it besides versions and code, ready for JSON.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Digits of two domains, and how well a classifier recognizes them (Taigman et al., Sec. 5.1).
+"""Digits of two domains, and how well classifiers know them (Taigman et al. 2017, Sec. 5.1).
 
 The paper's domains are SVHN (S) and MNIST (T). The training images of S are the set s, and f is
 trained on their labels; the test images of S are transferred and judged. The *test* images of T are
@@ -144,7 +144,7 @@ def share_of(right: np.ndarray) -> dict[str, Any]:
 
 def examples(images: Images, count: int = PICTURE_COLUMNS) -> np.ndarray:
     """The first images of each class in turn, uint8 (count, size, size, 3)."""
-    place = np.zeros(len(images.labels), int)  # of each image among those of its class
+    place = np.zeros(len(images.labels), int)  # each image's place within its class
     for label in np.unique(images.labels):
         same = images.labels == label
         place[same] = np.arange(same.sum())

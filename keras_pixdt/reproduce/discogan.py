@@ -72,7 +72,7 @@ BUDGETS = {
     "smoke": Budget(epochs=6, drawn=(40, 10), judge_epochs=10, fields={"image_size": 32}),
     "cpu": Budget(epochs=90, drawn=_DRAWN, judge_epochs=_EPOCHS, fields={"image_size": 32}),
     "gpu": Budget(epochs=500, seeds=3, drawn=_DRAWN, judge_epochs=_EPOCHS, small=False),
-    # Of the paper are width, batch and size; its epochs are those of its authors' code.
+    # Width, batch and size are from the paper; the epochs are from the authors' code.
     "paper": Budget(
         epochs=presets.get("kim2017").epochs, drawn=_DRAWN, judge_epochs=_EPOCHS, small=False
     ),

@@ -105,7 +105,7 @@ def measures(rank: np.ndarray) -> dict[str, float]:
 def scores_of(rank: np.ndarray) -> dict[str, Any]:
     """`measures`, and the standard errors of all but the median.
 
-    They are those of photos of different persons; one photo has none.
+    They assume photos of different persons; a single photo has none.
     """
     values = {"mean_rank": rank, "rank_1_accuracy": rank <= 1, "rank_5_accuracy": rank <= 5}
     errors = {name: standard_error(v) for name, v in values.items()}

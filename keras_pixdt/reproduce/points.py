@@ -91,8 +91,8 @@ BUDGETS = {
 
 MEASURED_EVERY = 1000  # iterations
 MEASURED_SAMPLES = 200  # of each mode of A
-# A sample is at a mode of B within three standard deviations; a mode of A reaches one of B with
-# one sample in 20: a tenth of what it sends to each of two.
+# A sample is at a mode of B if it lies within three standard deviations. A mode of A reaches a mode
+# of B if it sends one sample in 20 there, which is a tenth of its share if it is split between two.
 REACH_STDDEVS = 3.0
 REACHED = 0.05
 

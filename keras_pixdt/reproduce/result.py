@@ -76,8 +76,8 @@ class Row:
             long as the row has not been run. "standard_errors", where they are known, are of the
             scores of the same names; `keras_pixdt.reproduce.settings` says what it was trained
             with.
-        trained: whether its scores depend on a training, and so on the seed. Of a row that does
-            not, one seed stands for all.
+        trained: whether its scores depend on a training, and so on the seed. If they do not, one
+            seed stands for all.
     """
 
     key: str
@@ -119,7 +119,7 @@ class Row:
 
 @dataclasses.dataclass
 class Result:
-    """A table, as far as it has been run.
+    """A table with the results so far.
 
     Attributes:
         name: of the experiment; its files are called so.
@@ -152,7 +152,7 @@ class Result:
                 row.seeds[0] = dict(scores[row.key])
 
     def _defined(self) -> list[Score]:
-        """The columns but for those that no row has a value for, such as FID of few images."""
+        """The columns, except those for which no row has a value, such as FID of few images."""
         return [s for s in self.scores if any(row.values(s.key) for row in self.rows)]
 
     def cells(self) -> list[list[str]]:
