@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: processes, turns, options, and what is written."""
+"""Helpers of the benchmarks: processes, turns, options, and writing results."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _SPAWN = multiprocessing.get_context("spawn")  # a fresh interpreter: nothing he
 
 
 class Process:
-    """An object in a process of its own, which is made there and asked from here.
+    """An object that is made in its own process and called from here.
 
     Args:
-        make: class or function of a module, which makes the object.
+        make: class or function of a module that makes the object.
         arguments: its arguments.
-        wait: whether to wait until the object is made; without, `answer` does.
+        wait: whether to wait until the object is made; if not, `answer` waits.
 
     Attributes:
-        about: what the object has as `about`; None without, or without `wait`.
+        about: the object's attribute `about`; None if it has none, or without `wait`.
 
     Raises:
         RuntimeError: the object could not be made, or the process ended.
@@ -49,7 +49,7 @@ class Process:
         self._pipe.send(method)
 
     def answer(self) -> Any:
-        """Waits for what the method returns."""
+        """Waits for the method's result."""
         try:
             answer = self._pipe.recv()
         except EOFError:
@@ -60,17 +60,17 @@ class Process:
         return answer
 
     def ask(self, method: str) -> Any:
-        """Calls a method of the object and waits for what it returns."""
+        """Calls a method of the object and waits for its result."""
         self.tell(method)
         return self.answer()
 
     def end(self) -> None:
-        """Ends the process, without waiting: it has nothing to save."""
+        """Ends the process without waiting, because it has nothing to save."""
         self._process.kill()
 
 
 def _serve(pipe: Any, make: Callable[..., Any], arguments: Sequence[Any]) -> None:
-    """The process's life: makes the object, then answers until it is ended."""
+    """Runs in the process: makes the object, then answers until it is ended."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.disable(logging.WARNING)
     try:
@@ -89,7 +89,7 @@ def _serve(pipe: Any, make: Callable[..., Any], arguments: Sequence[Any]) -> Non
 def processes(
     make: Callable[..., Any], kinds: Sequence[str], *arguments: Any
 ) -> Iterator[dict[str, Process]]:
-    """A process for each kind, from `make(kind, *arguments)`; they end with the context."""
+    """Starts a process for each kind with `make(kind, *arguments)`; they end with the context."""
     running: dict[str, Process] = {}
     try:
         for kind in kinds:  # one after the other: they would slow each other down
@@ -101,16 +101,16 @@ def processes(
 
 
 def apart(function: Callable[..., Answer], *arguments: Any) -> Answer:
-    """What a function of a module returns, called in a process of its own."""
+    """Calls a function of a module in its own process, and returns the result."""
     with _SPAWN.Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
 def in_turns(calls: Mapping[Key, Callable[[], Answer]], rounds: int) -> dict[Key, list[Answer]]:
-    """Calls A B C A B C ..., so that what else the machine does slows all of them down.
+    """Calls A B C A B C ..., so that other work on the machine slows all of them down.
 
     Returns:
-        For each, what its calls returned.
+        For each, the results of its calls.
     """
     answers: dict[Key, list[Answer]] = {key: [] for key in calls}
     for _ in range(rounds):
@@ -120,14 +120,14 @@ def in_turns(calls: Mapping[Key, Callable[[], Answer]], rounds: int) -> dict[Key
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """Measures how long a call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options of a benchmark, of which it has `--output` already."""
+    """A parser for the options of a benchmark, with `--output`."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -139,9 +139,9 @@ def write_json(options: argparse.Namespace, results: Any, packages: Sequence[str
     """Writes results with machine, versions and commit; does nothing without `--output`.
 
     Args:
-        options: how the benchmark was called.
+        options: options of the benchmark.
         results: the figures.
-        packages: the distributions on which the figures depend; what is not installed is left out.
+        packages: distributions on which the figures depend; those not installed are left out.
     """
     path = options.output
     if path is None:

@@ -1,7 +1,8 @@
-"""The contenders of `train_step.py`: each trains in a process of its own when it is asked to.
+"""The contenders of `train_step.py`: each trains in its own process when asked to.
 
-One process for each, because the thread pools of TensorFlow, JAX and PyTorch disturb each other,
-and because peak memory is a process's. Nothing heavy is imported before a contender is made.
+Each has its own process, because the thread pools of TensorFlow, JAX and PyTorch disturb each
+other, and because peak memory is measured per process. Nothing heavy is imported before a contender
+is made.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import _common
 if TYPE_CHECKING:
     from keras_pixdt.data import Triplets
 
-BATCHES = 4  # held in memory and used in turns
+BATCHES = 4  # held in memory and used in turn
 WARM_UP_STEPS = 3
-PRODUCTS = 10  # matrix products of a measurement
+PRODUCTS = 10  # matrix products in a measurement
 LEARNING_RATE = 2e-4
 MOMENTUM = 0.5  # of SGD, or Adam's first beta
 FLOAT = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
@@ -29,7 +30,7 @@ FLOAT = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "f
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What a model of the package needs to take part.
+    """Describes a model of the package that takes part.
 
     Attributes:
         keras: name of its class in `keras_pixdt`.
@@ -45,7 +46,7 @@ class Model:
     function: bool = False
 
     def contenders(self, wanted: Sequence[str]) -> list[str]:
-        """Those of the wanted contenders that there are for this model."""
+        """The wanted contenders that exist for this model."""
         return [kind for kind in wanted if self.peer or kind in ("step", "fit")]
 
 
@@ -55,13 +56,13 @@ MODELS = {
     "domain_transfer": Model("DomainTransferNetwork", function=True),
     "pix2pix": Model("Pix2Pix"),
     "residual_pixel_dtgan": Model("ResidualPixelDTGAN"),
-    "rough_to_detail": Model("RoughToDetailGAN"),  # at its last stage, the dearest
+    "rough_to_detail": Model("RoughToDetailGAN"),  # at its last and most expensive stage
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What all contenders of a table have in common."""
+    """The settings that all contenders of a table share."""
 
     model: str
     precision: str
@@ -73,7 +74,7 @@ class Setting:
 
 
 class Contender:
-    """One way to train; `run` is what is timed.
+    """One way to train; `run` is timed.
 
     Each has `train(steps)`, which waits until the steps are done, `multiply(size, times)`, which
     multiplies matrices in the precision of the setting and waits for the products, and
@@ -91,7 +92,7 @@ class Contender:
     profile: Callable[[int], dict[str, dict[str, float]]]
 
     def run(self, steps: int) -> float:
-        """Trains so many steps, waits until they are done, and returns the seconds."""
+        """Trains that many steps, waits until they are done, and returns the seconds."""
         return _common.seconds(lambda: self.train(steps))
 
     def device_bytes(self) -> int | None:
@@ -213,7 +214,7 @@ class Keras(Contender):
 
 
 class KerasFit(Keras):
-    """`fit` on Triplets: an epoch of so many steps."""
+    """`fit` on Triplets: an epoch of that many steps."""
 
     def _prepare(self) -> None:
         self.epochs: dict[int, Triplets] = {}
@@ -238,11 +239,11 @@ class KerasFit(Keras):
         return data.triplets(pairs, setting.batch_size)
 
     def callbacks(self, batches: Triplets) -> list[Any]:
-        """Callbacks beside the clock."""
+        """Callbacks in addition to the clock."""
         return []
 
     def run(self, steps: int) -> float:
-        """Times an epoch from its begin to its end: `fit` sets up once a run, not here."""
+        """Times an epoch from beginning to end; `fit` sets up once per run, which is not timed."""
         import keras
 
         if steps not in self.epochs:
@@ -253,7 +254,7 @@ class KerasFit(Keras):
         def note_time(*_: Any) -> None:
             clock.append(time.perf_counter())
 
-        # Hooks of epochs only: with one of batches Keras would wait for each step's losses.
+        # Only epoch hooks: with a batch hook Keras would wait for each step's losses.
         begin = keras.callbacks.LambdaCallback(on_epoch_begin=note_time)
         end = keras.callbacks.LambdaCallback(on_epoch_end=note_time)
         callbacks = [begin, *self.callbacks(batches), end]
@@ -341,7 +342,7 @@ CONTENDERS: dict[str, Callable[[Setting], Contender]] = {
 
 
 class Worker:
-    """What a process holds: a contender, ready and warm.
+    """The object in a process: a contender, ready and warm.
 
     Args:
         kind: a key of `CONTENDERS`.
@@ -366,7 +367,7 @@ class Worker:
         """Trains the steps of a turn, then multiplies matrices."""
         contender, setting, size = self._contender, self._setting, self._matrix_size
         seconds = contender.run(setting.steps)
-        # Before the first matrices: they are not the step's.
+        # Before the first matrices, because they do not belong to the step.
         host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         device = contender.device_bytes()
         contender.multiply(size, 1)
@@ -379,5 +380,5 @@ class Worker:
         }
 
     def profile(self) -> dict[str, dict[str, float]]:
-        """Where the time of half as many steps goes."""
+        """Shows where the time goes, over half as many steps."""
         return self._contender.profile(max(1, self._setting.steps // 2))

@@ -1,8 +1,8 @@
-"""Arithmetic of a training step: multiplications and additions of its matrix products.
+"""Counts the arithmetic of a training step: multiplications and additions of matrix products.
 
 Convolutions and dense layers are counted, two operations for a multiplication with its addition,
 products with padding included, as usual. BatchNorm, activations, losses and the optimizers are left
-out: they are a few operations for each value, bound by memory instead of arithmetic.
+out, because they take a few operations per value and are bound by memory, not arithmetic.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 
 def layer_flops(layer: Any) -> int:
-    """Operations of one pass of a Keras layer for one image: 0 where it has no kernel.
+    """Operations of one pass of a Keras layer for one image; 0 if it has no kernel.
 
-    The forward pass, the gradient of the inputs and that of the kernel take the same number.
+    The forward pass, the inputs' gradient and the kernel's gradient take the same number.
 
     Raises:
         ValueError: a layer with a kernel is of a kind that is not known here.
@@ -56,10 +56,10 @@ def network_flops(
 def pixel_dtgan(model: Any) -> float:
     """Operations of one step of `PixelDTGAN`, for one sample.
 
-    The converter: forward once, which serves the discriminators too, and its update. Each
-    discriminator: its update on the kinds of images that it sees, and the way of the converter's
-    update through it, which needs no kernel's gradient. Of the domain discriminator's first layer,
-    only the gradient of the converted half of the pair.
+    The converter runs forward once, also for the discriminators, and is updated. Each discriminator
+    is updated on the kinds of images that it sees, and the converter's update passes through it,
+    which needs no kernel gradients. The domain discriminator's first layer only needs the gradient
+    of the converted half of the pair.
     """
     total = network_flops(model.converter, forward=1, kernels=1, inputs=1)
     for name, kinds, image in (

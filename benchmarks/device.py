@@ -3,8 +3,8 @@
     python benchmarks/device.py --output runs/benchmarks/device.json
     python benchmarks/device.py --image-sizes 256 --widths 0.25
 
-The network is PixelDTGAN's converter, whose filters double with the side of the image: a quarter of
-its width at 256 px is as much as its full width at 64.
+The network is PixelDTGAN's converter, whose filters double with the side of the image, so a quarter
+of its width at 256 px is as much as its full width at 64.
 
 | contender | |
 | --- | --- |
@@ -13,11 +13,11 @@ its width at 256 px is as much as its full width at 64.
 | onnx | that network in ONNX Runtime; extra `bench`, `pip install onnx onnxruntime` |
 | float32, float16, dynamic, int8 | the TFLite files of `export_converter`, by `load_tflite` |
 
-All convert one image at a time, uint8 in and out for the files, floats for the others. Each has a
-process of its own, and they run in turns (A B C A B C ...), so that what else the machine does
-slows all of them down; ratios to Keras are taken within a round. A contender that is not installed
-is reported as missing. The weights are not trained: that changes no time and no size, but the
-files' differences from Keras would mean nothing, and are not reported.
+All convert one image at a time, uint8 in and out for the files, floats for the others. Each has its
+own process, and they run in turns (A B C A B C ...), so that other work on the machine slows all of
+them down; ratios to Keras are taken within a round. A contender that is not installed is reported
+as missing. The weights are untrained. This does not affect times and sizes, but the files'
+differences from Keras would mean nothing and are not reported.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ CONTENDERS: dict[str, Callable[[pathlib.Path, int, float, int], Callable]] = {
 
 
 class Worker:
-    """What a process holds: a contender that has run once."""
+    """The object in a process: a contender that has run once."""
 
     def __init__(self, kind: str, *arguments: Any) -> None:
         self._run = CONTENDERS[kind](*arguments)
@@ -151,7 +151,7 @@ def measure(
         contenders: dict[str, Any] = {kind: {"threads": {}} for kind in kinds}
         variants = [kind for kind in kinds if kind in VARIANTS]
         if variants:
-            # In a process of its own too: TensorFlow keeps what it has taken.
+            # In its own process too, because TensorFlow keeps the memory it has taken.
             _common.apart(_export, folder, image_size, width, variants)
         for count in threads:
             arguments = (folder, image_size, width, count)

@@ -3,10 +3,10 @@
     python benchmarks/input_pipeline.py --train-step runs/benchmarks/train_step.json \
         --output runs/benchmarks/input_pipeline.json
 
-Needs no files: the set is rendered, and kept as a LookBook folder, as an archive and as TFDS data
-in a temporary folder. Reading is paid once per run; the trainer then draws triplets, from memory
-or from files mapped into it. With the rate of a training step (`--step-rate`, or what
-`train_step.py` wrote) the table says how many times that rate each of these paths reaches.
+It needs no files: the set is rendered, and stored in a temporary folder as a LookBook folder, as an
+archive and as TFDS data. A run reads its data once; the trainer then draws triplets from memory or
+from mapped files. With the rate of a training step (`--step-rate`, or what `train_step.py` wrote)
+the table says how many times that rate each of these paths reaches.
 
 All paths are measured in turns; the table has their medians.
 """

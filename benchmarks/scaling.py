@@ -2,11 +2,11 @@
 
     python benchmarks/scaling.py --output runs/benchmarks/scaling.json
 
-Each worker has the same batch in both cases, so two workers train twice the images in a step; their
-step would take as long as that of one if communication cost nothing. Each worker, the single one
-too, is bound to a core of its own and computes with one thread: otherwise two workers that share
-cores would be compared with one that had all of them. They talk over loopback, which is faster
-than a network between machines and takes its time from the same cores.
+Each worker has the same batch in both cases, so two workers train on twice as many images per step.
+If communication cost nothing, their step would take as long as one worker's. Each worker, the
+single one too, is bound to a core of its own and computes with one thread: otherwise two workers
+that share cores would be compared with one that has all of them. They communicate over loopback,
+which is faster than a network between machines but uses the same cores.
 
 All workers are started once and measured in turns; each figure is the median over the turns.
 """

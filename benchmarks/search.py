@@ -2,11 +2,11 @@
 
     python benchmarks/search.py --output runs/benchmarks/search.json
 
-Vectors are drawn in families, as garments are: a hundred products about one direction each. Queries
-are products a little turned. Each contender answers one query at a time, with the ten nearest; the
+Vectors are drawn in families, like garments: a hundred products around each direction. Queries are
+slightly rotated products. Each contender answers one query at a time, with the ten nearest; the
 contenders take turns, and the table has their medians. Memory is the peak of a process that opens
-the index and answers three queries with one contender only; it counts the mapped file
-(Linux only; elsewhere pass `--no-memory`).
+the index and answers three queries with one contender only; it counts the mapped file (Linux only;
+elsewhere pass `--no-memory`).
 
 `pip install -e ".[search]"` adds faiss: exact (`IndexFlatIP`), and the approximate search with the
 share of the ten nearest that it finds (recall).
@@ -83,12 +83,12 @@ def searches(index: ProductIndex, names: list[str]) -> dict[str, Search]:
 
 
 def peak_memory(path: pathlib.Path, name: str) -> int:
-    """Bytes that this process has taken at most, after three queries with one contender."""
+    """Peak memory of this process in bytes, after three queries with one contender."""
     index = ProductIndex.open(path)
     search = searches(index, [name])[name]
     for row in range(3):
         search(index.vectors[row])
-    # What Linux calls the maximum of a process counts the process that started it as well.
+    # Linux's maximum for a process includes the process that started it.
     status = pathlib.Path("/proc/self/status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 

@@ -1,8 +1,8 @@
 """PixelDTGAN in PyTorch: the peer that `train_step.py` measures `keras_pixdt.PixelDTGAN` against.
 
-Network, algorithm, optimizers and precision are those of `PixelDTGAN.adversarial_step`; that one
-step from equal weights gives equal weights is tested (`tests/benchmarks_test.py`). Equal
-after a reflection only, or not at all, are:
+Network, algorithm, optimizers and precision match `PixelDTGAN.adversarial_step`;
+`tests/benchmarks_test.py` checks that one step from equal weights gives equal weights. The
+following are equal only after a reflection, or not at all:
 
   - Keras' "same" padding of a strided 5x5 convolution puts 1 px before and 2 px after. PyTorch's
     `padding=2` reads 2 px before and 1 px after: the mirror image of the same arithmetic, which
@@ -80,7 +80,7 @@ class Converter(nn.Module):
 class Discriminator(nn.Module):
     """Images (batch, channels, size, size) to logits (batch, 1).
 
-    A class of its own: torch.compile passes over an nn.Sequential that is called directly.
+    It is a class because torch.compile skips an nn.Sequential that is called directly.
     """
 
     def __init__(self, image_size: int, width: float, channels: int) -> None:
@@ -189,7 +189,7 @@ class Peer:
             converted = self.players["converter"](source)
         fake = converted.detach()
 
-        # Each kind of image is a batch of its own: BatchNorm takes its statistics of it alone.
+        # Each kind of image is a separate batch, with its own BatchNorm statistics.
         name = "real_fake_discriminator"
         loss = (2 * self._verdict(name, target, 1.0) + self._verdict(name, fake, 0.0)) / 3
         losses[name] = self._update(name, loss)
@@ -198,7 +198,7 @@ class Peer:
         verdicts = [self._verdict(name, torch.cat([source, x], dim=1), y) for x, y in kinds]
         losses[name] = self._update(name, torch.stack(verdicts).mean())
 
-        # Through the discriminators, whose own gradients are not wanted.
+        # Through the discriminators, whose own gradients are not needed.
         judges = [self.players["real_fake_discriminator"], self.players["domain_discriminator"]]
         for network in judges:
             network.requires_grad_(False)

@@ -17,11 +17,11 @@ width; TensorFlow need not be installed there:
 | torch | the same network, algorithm, optimizer and precision in PyTorch, batches in memory |
 
 PyTorch runs eagerly and channels last on a CPU, under torch.compile on a GPU.
-Each has a process of its own. They run in turns (A B C A B C ...), so that what else the machine
-does slows all of them down; ratios are taken within a round. After its steps each multiplies
-matrices of the same precision; the fastest contender's rate there is the machine's. FLOPs are those
-of convolutions and dense layers (`_flops.py`). Peak memory is the process's: interpreter,
-libraries, data and training, for `fit` with its data set; on a GPU, that of the card too.
+Each has its own process. They run in turns (A B C A B C ...), so that other work on the machine
+slows all of them down; ratios are taken within a round. After its steps each multiplies matrices of
+the same precision; the fastest contender's rate there is the machine's. FLOPs are those of
+convolutions and dense layers (`_flops.py`). Peak memory is the process's: interpreter, libraries,
+data and training, for `fit` with its data set; on a GPU, that of the card too.
 
 --profile adds where the step's time goes, by operation. A model takes part by a line in
 `_contenders.MODELS`, and is compared if there is a PyTorch peer beside this file.

@@ -2,9 +2,9 @@
 
     python examples/multi_worker.py
 
-Starts this file once for each worker, with the environment variable TF_CONFIG that a cluster's
-scheduler would set on each machine, and shows what they print. Each worker trains on its half of
-every batch; the network is the one that a single process would train. Under a minute on two cores.
+It starts this file once for each worker, with the environment variable TF_CONFIG that a cluster's
+scheduler would set on each machine, and shows their output. Each worker trains on its half of every
+batch; the network is the one that a single process would train. Under a minute on two cores.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def start_workers(count: int, command: list[str]) -> int:
             reader.join()
     finally:
         for worker in workers:
-            worker.kill()  # of no effect on those that have ended
+            worker.kill()  # has no effect on workers that have ended
     return max(abs(worker.wait()) for worker in workers)
 
 

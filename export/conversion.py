@@ -1,4 +1,4 @@
-"""From Keras networks to a SavedModel and to TFLite: the graph around a network, and its bytes."""
+"""Converts Keras networks to SavedModel and TFLite: the graph around a network, and its bytes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from keras_pixdt.data.images import to_float
 
 
 def upsampled_by_xnnpack(network: keras.Model) -> keras.Model:
-    """The network, with another operation where it doubles the image to nearest neighbours.
+    """The network with a different operation wherever it upsamples by 2 to nearest neighbours.
 
-    Keras repeats rows, then columns: a TILE each, which XNNPACK lacks, so that the graph falls
-    apart. Four copies of the channels, moved to the pixels of a two by two square, are the same to
-    the bit, and XNNPACK computes them. The other layers are shared with the network.
+    Keras repeats rows, then columns. Each takes a TILE, which XNNPACK lacks, so the graph would
+    fall apart. Four copies of the channels, moved to the pixels of a two by two square, give the
+    same result to the bit, and XNNPACK can compute them. The other layers are shared with the
+    network.
     """
     import tensorflow as tf
 
@@ -47,14 +48,14 @@ def convert_bytes(network: keras.Model, image: Any) -> dict[str, Any]:
     import tensorflow as tf
 
     drawn = network(_scale(image), training=False)
-    # The cast truncates, so that half a level more rounds. A rounding operation of its own
-    # would hide from the verification what the network drew.
+    # The cast truncates, so adding half a level rounds. A separate rounding operation would hide
+    # the network's output from the verification.
     levels = tf.clip_by_value(drawn * LEVELS_PER_UNIT + (LEVELS_PER_UNIT + 0.5), 0.0, 255.5)
     return {IMAGE: tf.cast(levels, tf.uint8)}
 
 
 def convert_floats(network: keras.Model, image: Any) -> dict[str, Any]:
-    """Without the scaling: quantized to 8 bits, it and the clip would posterize the image."""
+    """No scaling in the graph: quantized to 8 bits, it and the clip would posterize the image."""
     return {IMAGE: network(image, training=False)}
 
 
@@ -65,14 +66,14 @@ def _scale(image: Any) -> Any:
 
 
 def embed_function(embedder: keras.Model, size: int) -> Callable[[Any], dict[str, Any]]:
-    """The graph of `embed`, by builtin operations only.
+    """The graph of `embed`, with builtin operations only.
 
-    TFLite has no resizing with antialiasing. Resizing is linear, and the same along both axes: a
-    product with one matrix from either side, whose columns are the resized unit vectors.
+    TFLite has no resizing with antialiasing. Resizing is linear and the same along both axes, so it
+    is a product with one matrix from each side, whose columns are the resized unit vectors.
 
     Raises:
-        ValueError: the embedder does not take images of this size to vectors, or resizes elsewhere
-            than in its first layer.
+        ValueError: the embedder does not map images of this size to vectors, or resizes outside its
+            first layer.
     """
     import tensorflow as tf
 
@@ -119,8 +120,8 @@ def write_saved_model(
     """Writes a SavedModel whose signatures take one image `(1, size, size, 3)` of a dtype."""
     import tensorflow as tf
 
-    # The endpoints track their variables themselves; `archive.track(network)` would store each
-    # of them a second time.
+    # The endpoints track their variables themselves; `archive.track(network)` would store each one
+    # twice.
     archive = keras.export.ExportArchive()
     image = tf.TensorSpec((1, size, size, 3), dtype, name=IMAGE)
     for signature, function in functions.items():
@@ -133,8 +134,9 @@ def to_tflite(
 ) -> bytes:
     """Converts one signature of a SavedModel.
 
-    With `representative`, uint8 photos, all is in 8 bits, bytes in and out. The embedder beside an
-    `int8` converter is converted without: it returns floats, and is as exact as in `dynamic`.
+    With `representative`, which are uint8 photos, everything is in 8 bits, with bytes in and out.
+    The embedder of an `int8` file is converted without it, so it returns floats and is as exact as
+    in `dynamic`.
 
     Raises:
         ExportError: TFLite lacks an operation.
@@ -147,7 +149,7 @@ def to_tflite(
     if variant == "float16":
         builder.target_spec.supported_types = [tf.float16]
     if representative is not None:
-        # Two pixels fix the range of the input to that of bytes, whatever the photos hold.
+        # Two pixels fix the input range to that of bytes, whatever is in the photos.
         photos = representative.copy()
         photos[0, 0, 0], photos[0, 0, 1] = 0, 255
         builder.representative_dataset = lambda: ([image[None]] for image in to_float(photos))

@@ -1,4 +1,4 @@
-"""Writes a converter as SavedModel and TFLite, and verifies the files before they are named."""
+"""Writes a converter as SavedModel and TFLite, and verifies the files before naming them."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 SAVED_MODEL = "saved_model"
 REPORT = "export.json"
-VERIFIED_PHOTOS = 64  # of a run's test split; more take minutes at full width
-REPRESENTATIVE_PHOTOS = 128  # of a run's training split
+VERIFIED_PHOTOS = 64  # from a run's test split; more take minutes at full width
+REPRESENTATIVE_PHOTOS = 128  # from a run's training split
 DEFAULT_VARIANTS = ("float32", "dynamic")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Direction:
-    """A signature that draws images: its network, and what the files are verified with."""
+    """A signature that draws images: its network, and the data to verify the files."""
 
     signature: str
     converter: keras.Model
     images: np.ndarray
     representative: np.ndarray | None
-    embedder: keras.Model | None = None  # of what it draws
+    embedder: keras.Model | None = None  # embeds the images that it draws
 
     @functools.cached_property
     def network(self) -> keras.Model:
@@ -59,11 +59,11 @@ class _Direction:
         return verification.compute_reference(self.network, self.images, self.embedder)
 
     def part(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Where a report, or that of a variant, holds this direction."""
+        """The part of a report, or of a variant's report, for this direction."""
         return report if self.signature == SIGNATURE else report.setdefault(self.signature, {})
 
     def check(self, variants: Sequence[str], size: int) -> None:
-        """Refuses a converter of other shapes than `size`, px, gives, and photos unlike those."""
+        """Refuses a converter whose shapes do not fit `size`, px, and photos of other shapes."""
         prefix = "" if self.signature == SIGNATURE else f"{self.signature}_"
         received = self.converter.input_shape
         if None in received[1:] or received[1:] != (received[1], received[1], 3):
@@ -111,38 +111,40 @@ def export_converter(
 ) -> dict[str, Any]:
     """Writes `saved_model/`, one `NAME_VARIANT.tflite` per variant, and `export.json`.
 
-    `help(export)` says what the files hold. They are made in a temporary folder beside `directory`,
-    run, and compared with Keras (floors: `export.verification.VARIANTS`); only then do they replace
-    an earlier export of the same name. When anything fails, nothing in `directory` changes.
+    See `help(export)` for the content of the files. They are made in a temporary folder beside
+    `directory`, run, and compared with Keras (for the floors see `export.verification.VARIANTS`).
+    Only then do they replace an earlier export with the same name. If anything fails, nothing in
+    `directory` changes.
 
     Args:
-        converter: Keras model, float `(batch, size, size, 3)` in [-1, 1] to the same range,
+        converter: Keras model from float `(batch, size, size, 3)` in [-1, 1] to the same range,
             with a fixed size.
         directory: folder for the files; made if missing, other files in it stay.
-        images: uint8 `(n, size, size, 3)`, RGB: the photos to verify with, all of them. Take
-            real ones that the converter was not trained on: 100 tell enough, and each takes up
-            to 0.5 s at full width.
-        variants: which TFLite files, of `float32`, `float16`, `dynamic` and `int8`.
-        name: how the TFLite file names start.
-        embedder: Keras model, float32 `(batch, size, size, 3)` in [-1, 1] to `(batch,
+        images: uint8 `(n, size, size, 3)`, RGB: the photos to verify with; all are used. Take real
+            photos that the converter was not trained on. 100 are enough, and each takes up to 0.5 s
+            at full width.
+        variants: which TFLite files to write, out of `float32`, `float16`, `dynamic` and `int8`.
+        name: prefix of the TFLite file names.
+        embedder: Keras model from float32 `(batch, size, size, 3)` in [-1, 1] to `(batch,
             dimensions)`, such as a `ProductEmbedder`. Only its first layer may resize.
         representative: uint8 `(m, size, size, 3)`: photos that the converter was trained on, from
-            which `int8` takes the ranges of the activations. 100 tell enough.
-        reverse_converter: Keras model from the images that `converter` draws to those that it
-            takes, of the same shapes.
+            which `int8` takes the ranges of the activations. 100 are enough.
+        reverse_converter: Keras model from images that `converter` draws back to images that it
+            takes, with the same shapes.
         reverse_images: as `images`, of the second domain; needed with `reverse_converter`.
         reverse_representative: as `representative`, of the second domain.
-        card: where the model comes from, for the metadata.
+        card: information about the model's origin, for the metadata.
 
     Returns:
-        What `export.json` holds: for each file bytes, SHA-256, differences from Keras, the floor
-        that it reaches, the share of the graph inside XNNPACK, peak memory, and median milliseconds
-        per image with the ratio to Keras; input, output, and the versions that made them. The key
-        `reverse`, here and in each variant, holds the same for the way back.
+        The content of `export.json`. For each file it has the size in bytes, SHA-256, differences
+        from Keras, the floor that it reaches, the share of the graph inside XNNPACK, peak memory,
+        and median milliseconds per image with the ratio to Keras. It also describes the input, the
+        output, and the versions that made the files. The key `reverse`, here and in each variant,
+        holds the same for the reverse direction.
 
     Raises:
         ValueError: an argument that breaks its rule above.
-        ExportError: the converter draws NaN, has a free image size, needs operations that TFLite
+        ExportError: the converter draws NaN, has a free image size, or needs operations that TFLite
             lacks, or a file failed its verification.
     """
     directory, card = Path(directory), card or ModelCard()
@@ -179,24 +181,25 @@ def export_run(
     reverse: bool = False,
     licence: str = metadata.LICENCE,
 ) -> dict[str, Any]:
-    """Exports the converter and search embedder of a run, verified on photos of its test split.
+    """Exports a run's converter and search embedder, verified on photos of its test split.
 
-    A run of a preset in reverse, from products to persons, has no embedder of what it draws.
-    That field of the preset exchanges the domains for training; `reverse` here adds the way back
-    to the files, beside the way that the run was trained for.
+    A run whose preset has `reverse` set goes from products to persons and has no embedder for its
+    images. That field of the preset exchanges the domains for training, while the argument
+    `reverse` adds the reverse direction to the files, next to the direction that the run was
+    trained for.
 
     Args:
         run: what `keras_pixdt.load_run` returns.
         directory: see `export_converter`.
         variants: see `export_converter`.
-        reverse: whether the files have the signature `reverse` too.
-        licence: of the files, for the metadata.
+        reverse: whether the files also get the signature `reverse`.
+        licence: licence of the files, for the metadata.
 
     Returns:
-        What `export_converter` returns.
+        The result of `export_converter`.
 
     Raises:
-        ValueError: `reverse`, and the run's model has no way back.
+        ValueError: `reverse` is set, but the run's model cannot convert back.
         ExportError: see `export_converter`.
     """
     domains = run.domains()
@@ -233,10 +236,11 @@ def format_report(report: Mapping[str, Any]) -> str:
     """A report as a table for a terminal.
 
     Args:
-        report: what `export_converter` returned, or an `export.json`.
+        report: the result of `export_converter`, or an `export.json`.
 
     Returns:
-        A header, one line for each variant, one more for its way back if there is one, then Keras.
+        A header, one line for each variant, another for its reverse direction if there is one, then
+        Keras.
     """
     rows = [
         ["variant", "floor", "MB", "max", "mean", "PSNR", "min", "cosine", "XNNPACK", "outside"]
@@ -288,14 +292,14 @@ def _make_files(
     card: ModelCard,
     report: dict[str, Any],
 ) -> None:
-    """Makes and verifies all files in `stage/made`, and completes the report, one of them."""
+    """Makes and verifies all files in `stage/made`, including the completed report."""
     made = stage / "made"
     made.mkdir()
     name, size = report["name"], directions[0].images.shape[1]
     functions: dict[str, Callable[[Any], dict[str, Any]]] = {}
     for d in directions:
         functions[d.signature] = functools.partial(conversion.convert_bytes, d.exported)
-        if embed is not None:  # in the second place, with and without the way back
+        if embed is not None:  # in second place, with or without the reverse direction
             functions[EMBED] = embed
     conversion.write_saved_model(functions, size, "uint8", made / SAVED_MODEL)
     for d in directions:
@@ -338,7 +342,7 @@ def _make_files(
 def _verified(
     path: Path, variant: str, directions: Sequence[_Direction], parts: Mapping[str, bytes]
 ) -> dict[str, Any]:
-    """Verifies a TFLite file and returns its part of the report, but for the latencies."""
+    """Verifies a TFLite file and returns its part of the report, except the latencies."""
     content = path.read_bytes()
     report = {
         "file": path.name,
@@ -359,7 +363,7 @@ def _verified(
 
 
 def _about(directions: Sequence[_Direction], name: str, card: ModelCard) -> dict[str, Any]:
-    """What a report says before anything is measured on the files."""
+    """The parts of a report that are known before measuring the files."""
 
     def about_images(images: np.ndarray, content: str) -> dict[str, Any]:
         shape = [1, *images.shape[1:]]
@@ -394,7 +398,7 @@ def _install(stage: Path, directory: Path, name: str) -> None:
     made, retired = stage / "made", stage / "retired"
     retired.mkdir()
     directory.mkdir(exist_ok=True)
-    # Also the variants that were not asked for this time: they are of an older converter.
+    # Also variants that were not asked for this time, because they come from an older converter.
     owned = [SAVED_MODEL, REPORT, *(f"{name}_{variant}.tflite" for variant in VARIANTS)]
     moves = [(directory / entry, retired / entry) for entry in owned]
     moves += [(entry, directory / entry.name) for entry in made.iterdir()]
@@ -404,7 +408,7 @@ def _install(stage: Path, directory: Path, name: str) -> None:
             if old.exists():
                 old.rename(new)
                 done.append((old, new))
-    except BaseException:  # an interrupt, too, must not cost the earlier export
+    except BaseException:  # not even an interrupt may cost the earlier export
         for old, new in reversed(done):
             new.rename(old)
         raise
@@ -431,12 +435,12 @@ def _check_arguments(directory: Path, variants: Sequence[str], name: str) -> Non
 
 
 def _spread(images: np.ndarray, count: int) -> np.ndarray:
-    """About so many of the images, over all of them, so that they are of many products."""
+    """About that many images, spread over all of them, so that they show many products."""
     return images[:: max(1, len(images) // count)]
 
 
 def _data_name(data: Mapping[str, Any]) -> str:
-    """What a run was trained on, without where that lies on this machine."""
+    """The data that a run was trained on, without its location on this machine."""
     names = [data["data"], data.get("target_data")]
     names = [name if str(name).startswith("tfds:") else Path(name).name for name in names if name]
     return " and ".join(names)

@@ -1,12 +1,13 @@
-"""What an exported TFLite file says about itself, in the public format of TFLite Metadata.
+"""Metadata of an exported TFLite file, in the public format of TFLite Metadata.
 
 The format (`metadata_schema.fbs` of tflite-support, version 1.1.0): a buffer of the model named
 `TFLITE_METADATA` holds a flatbuffer with the identifier `M001`, and the files that it names are
 appended to the model as an uncompressed ZIP archive. Any tool that knows the format reads name,
 version, description, licence, tensors and normalization, and `unzip` reads the files:
 
-- `keras_pixdt.json`: what the schema has no field for (preset, data, variant, fingerprint);
-- `labels.txt`: the categories of the products, one a line, where there are any.
+- `keras_pixdt.json`: everything that has no field in the schema (preset, data, variant,
+  fingerprint);
+- `labels.txt`: the categories of the products, if there are any, one per line.
 
 Reading needs no TensorFlow.
 """
@@ -38,7 +39,7 @@ LICENCE = (
     "The weights: as the owner of the training data allows. "
     "The code that made them: keras_pixdt, Apache-2.0."
 )
-_PARSER = "1.0.0"  # of the schema: no field here is younger
+_PARSER = "1.0.0"  # version of the schema: no field here is newer
 _MINIMUM_RUNTIME = b"min_runtime_version"
 # Values of the schema's enumerations and unions.
 _FEATURES, _PICTURE = 1, 2  # ContentProperties
@@ -49,14 +50,15 @@ _DESCRIPTIONS = 1  # AssociatedFileType
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """Where a model comes from, for its files.
+    """Information about a model's origin, for its files.
 
     Attributes:
-        preset: name of the preset that it was trained by.
-        data: what it was trained on.
-        categories: of the products that it draws.
-        licence: of the file.
-        embedder_fingerprint: of the embedder in the file, to recognize an index made with another.
+        preset: name of the preset that it was trained with.
+        data: the data it was trained on.
+        categories: categories of the products that it draws.
+        licence: licence of the file.
+        embedder_fingerprint: fingerprint of the embedder in the file, to detect an index made with
+            another one.
         resize: how photos are made square for the model, "letterbox" or "stretch".
     """
 
@@ -68,22 +70,22 @@ class ModelCard:
     resize: str = "letterbox"
 
     def photo(self) -> str:
-        """What the model takes, for people."""
+        """A description of the model's input, for people."""
         square = {"letterbox": "letterboxed on white", "stretch": "stretched to a square"}
         return f"RGB, {square[self.resize]}"
 
 
 def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard) -> bytes:
-    """Joins models of one signature each into one file, with metadata.
+    """Joins models with one signature each into one file, with metadata.
 
-    The parts share nothing, and each stays as it is: an 8-bit converter can have an embedder
-    beside it that returns floats, which one conversion of both could not produce.
+    The parts share nothing and stay as they are. So an 8-bit converter can be joined with an
+    embedder that returns floats, which a single conversion of both could not produce.
 
     Args:
         parts: TFLite models of one subgraph and one signature, `convert` first.
-        name: of the model.
-        variant: how its numbers are stored.
-        card: where it comes from.
+        name: name of the model.
+        variant: how its weights are stored.
+        card: information about its origin.
 
     Returns:
         The file. The same arguments give the same bytes.
@@ -104,7 +106,7 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     for other in others:
         _append(model, other)
 
-    # What the schema has no field for.
+    # Everything that has no field in the schema.
     facts = {
         "variant": variant,
         "preset": card.preset,
@@ -126,11 +128,11 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
 
 
 def _normalize(part: schema.ModelT) -> None:
-    """Orders and names tensors and buffers by their places in the graph.
+    """Orders and names tensors and buffers by their position in the graph.
 
-    Keras numbers layers by how many there were before, and TensorFlow's converter orders constants
-    by the names that it derives from these: the same weights would give other bytes in another
-    process. Its note on the conversion is dropped, because it contains a hash of those bytes.
+    Keras numbers layers by how many were made before, and TensorFlow's converter orders constants
+    by names derived from these, so the same weights would give different bytes in another process.
+    The converter's note on the conversion is dropped, because it contains a hash of those bytes.
     """
     (graph,), (signature,) = part.subgraphs, part.signatureDefs
     met = [*graph.inputs]
@@ -163,7 +165,7 @@ def _append(model: schema.ModelT, other: schema.ModelT) -> None:
     codes, buffers, graphs = map(len, (model.operatorCodes, model.buffers, model.subgraphs))
     for graph in other.subgraphs:
         for tensor in graph.tensors:
-            if tensor.buffer:  # buffer 0 is that of all tensors without a value
+            if tensor.buffer:  # buffer 0 belongs to all tensors without a value
                 tensor.buffer += buffers
         for operator in graph.operators:
             operator.opcodeIndex += codes
@@ -190,7 +192,7 @@ def _version(data: np.ndarray) -> tuple[int, ...]:
 class _AlignedBuffer(schema.BufferT):
     """A buffer that begins at a multiple of 16, as the schema of the models demands.
 
-    The packer of `ai_edge_litert` leaves that out, and kernels read weights where they lie.
+    The packer of `ai_edge_litert` does not do this, and kernels read weights in place.
     """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802, the packer calls it
@@ -209,13 +211,13 @@ class _AlignedBuffer(schema.BufferT):
 def _pack(model: schema.ModelT) -> bytes:
     model.buffers = [_AlignedBuffer(data=buffer.data) for buffer in model.buffers]
     weights = sum(buffer.data.nbytes for buffer in model.buffers if buffer.data is not None)
-    builder = flatbuffers.Builder(weights + (1 << 20))  # growing would copy all of it again
+    builder = flatbuffers.Builder(weights + (1 << 20))  # growing would copy everything again
     builder.Finish(model.Pack(builder), file_identifier=MODEL_IDENTIFIER)
     return bytes(builder.Output())
 
 
 def _with_files(content: bytes, files: Mapping[str, str]) -> bytes:
-    """Appends a ZIP archive. `ZipInfo` without a date has the same one always."""
+    """Appends a ZIP archive. `ZipInfo` without a date always has the same date."""
     whole = io.BytesIO(content)
     with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
         for name, text in files.items():
@@ -254,7 +256,7 @@ def _model_fields(
 def _graph_fields(
     signature: str, both_ways: bool, quantized: bool, card: ModelCard
 ) -> dict[int, Any]:
-    """`SubGraphMetadata`: what goes in and what comes out."""
+    """`SubGraphMetadata`: inputs and outputs."""
     source = f"Photo of a dressed person, {card.photo()}"
     target = "Product image, RGB, white around the garment"
     about = "From a photo to the product image"
@@ -291,8 +293,8 @@ def _graph_fields(
 def _image_fields(description: str, quantized: bool) -> dict[int, Any]:
     """`TensorMetadata` of an image in bytes.
 
-    A quantized model shares its normalization, to [-1, 1], with the float model, says the schema;
-    its quantization undoes it. The others take the bytes as they are.
+    According to the schema, a quantized model has the same normalization to [-1, 1] as the float
+    model, and its quantization undoes it. The others take the bytes as they are.
     """
     mean, std = (127.5, 127.5) if quantized else (0.0, 1.0)
     return {
@@ -331,7 +333,7 @@ def _write_value(builder: flatbuffers.Builder, value: Any) -> int:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads what a TFLite file says about itself.
+    """Reads the metadata of a TFLite file.
 
     Args:
         path: a `.tflite` file that `export_converter` wrote.
@@ -404,7 +406,7 @@ def _read_tensor(tensor: Table) -> dict[str, Any]:
 
 
 def _position(table: Table, number: int) -> int:
-    """Where a field lies; 0 if it is left out."""
+    """The position of a field; 0 if it is left out."""
     offset = table.Offset(4 + 2 * number)
     return table.Pos + offset if offset else 0
 
@@ -415,7 +417,7 @@ def _string(table: Table, number: int) -> str:
 
 
 def _vector(table: Table, number: int) -> tuple[int, int]:
-    """Where the items of a vector begin, and how many there are."""
+    """The position and number of a vector's items."""
     offset = table.Offset(4 + 2 * number)
     return (table.Vector(offset), table.VectorLen(offset)) if offset else (0, 0)
 

@@ -1,4 +1,4 @@
-"""What running a TFLite file costs: milliseconds, memory, and how much of it XNNPACK computes."""
+"""The cost of running a TFLite file: time, memory, and how much of it XNNPACK computes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _THREADS = {"one_thread": 1, "two_threads": 2}
 def latencies(
     files: Mapping[str, Path], network: keras.Model, image: np.ndarray, signature: str = SIGNATURE
 ) -> tuple[float, dict[str, dict[str, float]]]:
-    """Times files and Keras in turns, so that other work of the machine slows all of them down.
+    """Times files and Keras in turns, so that other work on the machine slows all of them down.
 
     Args:
         files: variant -> TFLite file.
         network: the Keras model of the signature.
         image: uint8 (s, s, 3).
-        signature: which draws the image.
+        signature: the signature that draws the image.
 
     Returns:
         Median milliseconds of Keras' `predict` for the image. For each variant, the same on one
@@ -65,16 +65,16 @@ def latencies(
 def delegation(content: bytes) -> dict[str, Any]:
     """How much of a model's first graph XNNPACK, the fast path on a CPU, takes over.
 
-    TFLite replaces the operations that it takes over by nodes named DELEGATE, and does not say
-    which those are: what lies between such a node's outputs and its inputs.
+    TFLite replaces the operations that XNNPACK takes over by nodes named DELEGATE, without listing
+    them. They are the operations between such a node's inputs and outputs.
 
     Args:
         content: a TFLite model.
 
     Returns:
         `operations` in the graph, how many are `inside`, the `share`, the number of
-        `partitions`, and how often which operation is `outside`. The DEQUANTIZE of float16 weights
-        are operations too, and a partition of their own, which runs once.
+        `partitions`, and how often each operation is `outside`. The DEQUANTIZE operations of
+        float16 weights count too; they form their own partition, which runs once.
     """
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
@@ -118,10 +118,10 @@ print(peak)
 
 
 def peak_memory_mb(path: Path, signature: str = SIGNATURE) -> float:
-    """Most memory that a process takes that does nothing but run a signature of a file, in MB.
+    """Peak memory, in MB, of a process that only runs a signature of a file.
 
-    With Python, NumPy and the interpreter, which are about 40 MB. Linux tells it for the process
-    itself; what `getrusage` says there includes the process that started it.
+    This includes Python, NumPy and the interpreter, about 40 MB. Linux reports it for the process
+    itself; `getrusage` there includes the process that started it.
     """
     command = [sys.executable, "-c", _MEMORY, str(path), signature]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

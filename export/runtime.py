@@ -1,4 +1,4 @@
-"""Runs an exported TFLite file. Needs NumPy and ai-edge-litert only."""
+"""Runs an exported TFLite file. Only needs NumPy and ai-edge-litert."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 SIGNATURE = "convert"
 EMBED = "embed"  # in files with an embedder: from an image that `convert` draws to its vector
-REVERSE = "reverse"  # in files with the way back: from what `convert` draws to what it takes
-IMAGE = "image"  # what goes into each signature
+REVERSE = "reverse"  # in files that convert back: from `convert`'s output to its input
+IMAGE = "image"  # the input of each signature
 EMBEDDING = "embedding"
-OUTPUTS = {SIGNATURE: IMAGE, EMBED: EMBEDDING, REVERSE: IMAGE}  # what comes out of it
+OUTPUTS = {SIGNATURE: IMAGE, EMBED: EMBEDDING, REVERSE: IMAGE}  # its output
 CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
 
 
@@ -28,11 +28,11 @@ class TFLiteConverter:
         resize: how photos of other shapes are made square for it, "letterbox" or "stretch".
         image_details: how the interpreter describes the input and the output of `convert`.
         dimensions: length of the vectors of `embed`; None for a file without an embedder.
-        reversible: whether the file has the way back, for `reverse`.
+        reversible: whether the file can convert back, with `reverse`.
     """
 
     def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
-        """Opens the file; `load_tflite` says what is raised."""
+        """Opens the file; see `load_tflite` for the errors."""
         self._path = Path(path)
         if not self._path.is_file():
             raise FileNotFoundError(f"there is no TFLite file at {str(path)!r}")
@@ -81,7 +81,7 @@ class TFLiteConverter:
         return self.run(SIGNATURE, images)
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeds product images, such as those that the file draws, to search with.
+        """Embeds product images, such as those that the file draws, for searching.
 
         Args:
             images: as in a call; product images, the garment on white.
@@ -109,7 +109,7 @@ class TFLiteConverter:
             uint8 images of the first domain, with the leading dimension of `images`.
 
         Raises:
-            ValueError: another dtype or shape, or the file has no way back.
+            ValueError: another dtype or shape, or the file cannot convert back.
         """
         if not self.reversible:
             raise ValueError(
@@ -120,7 +120,7 @@ class TFLiteConverter:
         return self.run(REVERSE, images)
 
     def run(self, signature: str, images: np.ndarray) -> np.ndarray:
-        """Runs a signature that the file has: "convert", "embed" or "reverse", as their methods."""
+        """Runs a signature of the file, "convert", "embed" or "reverse", like its method."""
         runner, output = self._runners[signature], OUTPUTS[signature]
         images = np.asarray(images)
         shape = (self.image_size, self.image_size, 3)

@@ -1,13 +1,13 @@
-"""What an exported file must show before it gets its final name.
+"""Checks that an exported file must pass before it gets its final name.
 
-Differences are measured in levels: the [-1, 1] that the network draws, on the scale 0 to 255,
-before it is rounded to bytes. So rounding neither hides a difference nor adds one, and one level is
-one step of an 8-bit channel. (`int8` draws bytes: there the rounding is included.)
+Differences are measured in levels: the network's output in [-1, 1], scaled to 0 to 255, before it
+is rounded to bytes. So rounding neither hides nor adds a difference, and one level is one step of
+an 8-bit channel. (`int8` draws bytes, so there the rounding is included.)
 
-The reference is the Keras model computed in float64: what its weights say, without the rounding
-of float32. How far Keras itself is from it in float32 is measured too, because no float32 file can
-do better: fifty BatchNorms of a hardly trained network turn one part in ten million into a
-hundredth of a level, in Keras as in TFLite.
+The reference is the Keras model computed in float64, without the rounding of float32. Keras' own
+difference from it in float32 is measured too, because no float32 file can do better: fifty
+BatchNorms of a barely trained network turn one part in ten million into a hundredth of a level, in
+Keras and in TFLite.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from export.runtime import EMBED, EMBEDDING, IMAGE, SIGNATURE, TFLiteConverter
 from keras_pixdt.data.images import to_float
 
 LEVELS_PER_UNIT = 127.5  # [-1, 1] holds 255 levels
-_PSNR_LIMIT_DB = 200.0  # of equal images; JSON has no infinity
+_PSNR_LIMIT_DB = 200.0  # for equal images, because JSON has no infinity
 _BATCH = 16
-# TFLite adds in another order than Keras, folds BatchNorm into weights and approximates tanh, and
-# so rounds differently: the largest of a million differences was 3.7 times Keras' own.
+# TFLite adds in a different order from Keras, folds BatchNorm into weights and approximates tanh,
+# so it rounds differently. The largest of a million differences was 3.7 times Keras' own.
 _ROUNDING_MARGIN = 8.0
 
 
@@ -39,7 +39,7 @@ class ExportError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Floor:
-    """What a file must reach.
+    """The floor that a file must reach.
 
     Attributes:
         max_difference_levels: the largest difference of any channel of any pixel.
@@ -54,7 +54,7 @@ class Floor:
     embedding_cosine: float = 0.0
 
     def is_met(self, measured: dict[str, Any]) -> bool:
-        """Whether what was measured reaches it."""
+        """Whether the measurements reach the floor."""
         return (
             measured["max_difference_levels"] <= self.max_difference_levels
             and measured["psnr_mean_db"] >= self.psnr_mean_db
@@ -63,16 +63,16 @@ class Floor:
         )
 
     def __str__(self) -> str:
-        """The limits that there are."""
+        """The limits that are set."""
         limits = {k: v for k, v in dataclasses.asdict(self).items() if v and v != math.inf}
         return ", ".join(f"{name} {limit:.5g}" for name, limit in limits.items())
 
 
-# What a conversion that went wrong misses, at any width and after any training. A posterized output
-# has 21 dB. The worst right ones, of quarter-width networks after minutes of training, had 44 dB
+# Floors that a failed conversion misses, at any width and after any training. A posterized output
+# has 21 dB. The worst correct ones, of quarter-width networks after minutes of training, had 44 dB
 # (dynamic) and 43 dB (int8) on average, and 34 dB for the worst photo. A mean of 30 dB is an error
-# of 8 levels, a third of what posterizing costs. The largest difference has no limit: it is one
-# pixel of a million, at an edge.
+# of 8 levels, a third of the error of posterizing. The largest difference has no limit, because it
+# is one pixel in a million, at an edge.
 BROKEN = Floor(psnr_mean_db=30.0, psnr_min_db=25.0, embedding_cosine=0.98)
 
 
@@ -81,11 +81,11 @@ class Variant:
     """One kind of TFLite file.
 
     Attributes:
-        bytes_per_weight: what a weight takes in the file; a file of less than half of it
-            cannot hold the network.
-        full: what a trained network of full width reaches. A file that does not is still
+        bytes_per_weight: bytes per weight in the file; a file with less than half of that cannot
+            hold the network.
+        full: the floor that a trained network of full width reaches. A file that misses it is still
             written, and its report says `"floor": "reduced"`.
-        least: what a file must reach, or it is refused.
+        least: the floor below which a file is refused.
     """
 
     bytes_per_weight: int
@@ -113,15 +113,15 @@ VARIANTS = {
     "dynamic": Variant(1, full=Floor(8.0, 55.0, 50.0, embedding_cosine=0.999)),
     "int8": Variant(1, full=Floor(12.0, 45.0, 42.0, embedding_cosine=0.999)),
 }
-# The errors of 8-bit activations add up over the layers, of which larger images need more. Only a
-# mean is required of them.
+# The errors of 8-bit activations add up over the layers, and larger images need more layers. So
+# only the mean has a floor.
 _INT8_LARGE = Floor(psnr_mean_db=38.0, embedding_cosine=0.999)
 _LARGE_PX = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """What Keras draws for the photos that files are verified with.
+    """Keras' drawings of the photos with which files are verified.
 
     Attributes:
         levels: float32 (n, s, s, 3) in [0, 255], computed in float64, not rounded to bytes.
@@ -135,11 +135,11 @@ class Reference:
 
     @property
     def products(self) -> np.ndarray:
-        """The levels as bytes, uint8 (n, s, s, 3): what is embedded."""
+        """The levels as bytes, uint8 (n, s, s, 3), which are embedded."""
         return np.rint(self.levels).astype(np.uint8)
 
     def floors(self, variant: str) -> tuple[Floor, Floor]:
-        """The floor that refuses a file of a variant, and the one of full width."""
+        """The floor below which a variant's file is refused, and the floor at full width."""
         least, full = VARIANTS[variant].least, VARIANTS[variant].full
         if variant == "float32":
             allowed = min(1.0, _ROUNDING_MARGIN * self.float32_difference_levels)
@@ -153,7 +153,7 @@ class Reference:
 def compute_reference(
     converter: keras.Model, images: np.ndarray, embedder: keras.Model | None = None
 ) -> Reference:
-    """Runs a float32 Keras model on uint8 photos (n, s, s, 3), and an embedder on what it draws.
+    """Runs a float32 Keras model on uint8 photos (n, s, s, 3), and an embedder on the result.
 
     Raises:
         ExportError: a model gives NaN or infinity.
@@ -186,10 +186,10 @@ def _levels(drawn: np.ndarray) -> np.ndarray:
 
 
 def in_precision(network: keras.Model, dtype: str) -> keras.Model:
-    """A network whose layers all compute in a dtype, with the same weights; itself if they do.
+    """A network with the same weights whose layers all compute in a dtype; itself if they do.
 
-    TFLite has no half-precision transposed convolution, and the weights are float32 under the
-    mixed policies anyway: in float32 nothing is lost.
+    TFLite has no half-precision transposed convolution. Under the mixed policies the weights are
+    float32 anyway, so nothing is lost in float32.
     """
 
     def replace(config: Any) -> Any:
@@ -221,13 +221,13 @@ def _is_float(dtype: Any) -> bool:
 def verify_saved_model(
     path: Path, images: np.ndarray, reference: Reference, signature: str = SIGNATURE
 ) -> None:
-    """Runs a SavedModel and compares what it draws, and its embeddings, with the reference.
+    """Runs a SavedModel and compares its images and embeddings with the reference.
 
-    The arguments are those of `verify_tflite`.
+    See `verify_tflite` for the arguments.
 
     Raises:
-        ExportError: a byte is not the rounding of a value as near to Keras' as a float32 file's
-            must be, or an embedding differs.
+        ExportError: a byte is not the rounded value of an output within the float32 floor, or an
+            embedding differs.
     """
     import tensorflow as tf
 
@@ -255,7 +255,7 @@ def verify_saved_model(
 
 
 def _place(path: Path, signature: str) -> str:
-    """What a message is about."""
+    """The subject of a message."""
     return path.name if signature == SIGNATURE else f"{path.name} ({signature!r})"
 
 
@@ -274,14 +274,14 @@ def verify_tflite(
         variant: a key of `VARIANTS`.
         parameter_count: how many weights the networks that draw have.
         images: uint8 (n, s, s, 3).
-        reference: what `compute_reference` returned for them and the signature's network.
-        signature: the one that draws the images.
+        reference: the result of `compute_reference` for them and the signature's network.
+        signature: the signature that draws the images.
 
     Returns:
         `max_difference_levels`, `mean_difference_levels`, `psnr_mean_db`, `psnr_min_db`
-        (before rounding, but for int8), `max_difference_bytes` (after rounding), with an embedder
-        `embedding_cosine_min` and `embedding_cosine_mean`, and `floor`: "full" if the file reaches
-        the floor of a trained network of full width, else "reduced".
+        (before rounding, except for int8), `max_difference_bytes` (after rounding), with an
+        embedder `embedding_cosine_min` and `embedding_cosine_mean`, and `floor`: "full" if the file
+        reaches the floor of a trained network of full width, else "reduced".
 
     Raises:
         ExportError: the file is too small to hold the network, has a dynamic dimension or an
@@ -304,7 +304,7 @@ def verify_tflite(
             f"{place} draws NaN or infinity for {_count_not_finite(levels)} of {len(images)} "
             "images, where Keras does not"
         )
-    # That the bytes are these levels, rounded, also proves that the right tensor was read.
+    # If the bytes are these levels, rounded, the right tensor was read.
     if np.abs(converted - levels).max() > 0.5:
         raise ExportError(f"{place}: the output is not what the network drew, rounded")
 
@@ -385,7 +385,7 @@ def _draw(
         return converted, converted.astype(np.float32)
     index = _subgraph(content, signature)
     graph = schema.Model.GetRootAs(content, 0).Subgraphs(index)
-    # The last operation casts to bytes, which truncates: half a level was added before.
+    # The last operation casts to bytes, which truncates; half a level was added before it.
     last = int(graph.Operators(graph.OperatorsLength() - 1).Inputs(0))
     converted, levels = np.empty(images.shape, np.uint8), np.empty(images.shape, np.float32)
     for row, image in enumerate(images):
@@ -395,7 +395,7 @@ def _draw(
 
 
 def _subgraph(content: bytes, signature: str) -> int:
-    """Which subgraph of a file a signature runs."""
+    """The subgraph of a file that a signature runs."""
     model = schema.Model.GetRootAs(content, 0)
     signatures = map(model.SignatureDefs, range(model.SignatureDefsLength()))
     return next(s.SubgraphIndex() for s in signatures if s.SignatureKey().decode() == signature)

@@ -24,6 +24,6 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = attach(__name__, __file__)
 
 if "keras" in sys.modules:
-    # Where Keras is loaded, its loaders shall know our classes: `import keras, keras_pixdt` and
-    # then `keras.models.load_model(...)` works, as users of Keras expect.
+    # If Keras is loaded, its loaders must know our classes, so that `import keras, keras_pixdt`
+    # followed by `keras.models.load_model(...)` works, as users of Keras expect.
     import keras_pixdt.registered  # noqa: F401

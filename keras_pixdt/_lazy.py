@@ -1,11 +1,12 @@
 """Public names that are imported when they are first used (PEP 562).
 
 Importing Keras, and TensorFlow behind it, takes ten seconds. Processes that only draw or
-decode images, and `pixdt --help`, should not pay for it, and with `KERAS_BACKEND=jax` no
-module of this package imports TensorFlow unless it is asked for something that needs it.
+decode images, and `pixdt --help`, should not pay for it, and with `KERAS_BACKEND=jax` no module of
+this package imports TensorFlow unless you use something that needs it.
 
-The names stand in `__init__.pyi`, where type checkers and editors find them. This is what
-`lazy_loader.attach_stub` does for names of a package's own modules; ours are of other packages too.
+The names are listed in `__init__.pyi`, where type checkers and editors find them.
+`lazy_loader.attach_stub` does the same, but only for names from a package's own modules; ours also
+come from other packages.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], Any]:
-    """Makes the names that a package's stub imports its attributes, without importing them yet.
+    """Makes the names in a package's stub attributes of the package, without importing them yet.
 
     Args:
         package: the package's `__name__`.

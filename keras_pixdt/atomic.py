@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whatever interrupts."""
+"""Files that are written whole or not at all, even if the process is interrupted."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ UNFINISHED = "unfinished_"
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Context with a name to write a file under, which then replaces `path` at once, on disk.
+    """Context that gives a temporary name to write to; the file then replaces `path` at once.
 
-    An exception removes what was written; what a kill leaves is found by `remove_unfinished`.
+    An exception removes the temporary file. If the process is killed, the file stays until
+    `remove_unfinished` removes it.
     """
     unfinished = path.with_name(UNFINISHED + path.name)
     try:
@@ -49,7 +50,7 @@ def save_model(path: pathlib.Path, model: Any) -> None:
 
 
 def load_or_train(path: pathlib.Path, train: Callable[[], Any]) -> Any:
-    """The Keras model of a file; where there is none, `train` makes it, and it is saved there."""
+    """Loads the Keras model in a file; if there is none, `train` makes it and it is saved there."""
     if path.exists():
         import keras  # takes seconds, which `pixdt --help` should not pay for
 

@@ -18,7 +18,7 @@ from keras_pixdt.data.files import IMAGE_SUFFIXES
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """What became of the photos.
+    """The result of converting photos.
 
     Attributes:
         written: photo -> the file with its product image.
@@ -43,23 +43,24 @@ def convert_photos(
 
     Args:
         convert: uint8 images (n, image_size, image_size, 3) to uint8 images of any one size.
-        paths: photos, or folders, whose images are all taken, those in subfolders included.
+        paths: photos, or folders, all of whose images are converted, subfolders included.
         out: folder for the results; made if it is missing. A photo `a.jpg` becomes `a.png`;
-            if two photos have one stem, the later becomes `a_jpg.png`, `a_2.png` and so on.
+            if two photos have the same stem, the later one becomes `a_jpg.png`, `a_2.png` and so
+            on.
         image_size: side of the images that `convert` takes.
         batch_size: photos converted at a time.
-        distance: from the images that `convert` takes to (n,) numbers: how far each image is from
-            its product image. If it is given, each folder among the paths is one person, and only
-            the product image with the least distance is written (Taigman et al. 2017, Eq. 8), for
-            the folder `anna` as `anna.png`.
+        distance: maps the images that `convert` takes to (n,) numbers: how far each image is from
+            its product image. If given, each folder among the paths is one person, and only the
+            product image with the smallest distance is written (Taigman et al. 2017, Eq. 8); the
+            folder `anna` gives `anna.png`.
         resize: how photos are made square for `convert`, "letterbox" or "stretch".
-        crop: a JSON file that says which parts of photos are taken, see `keras_pixdt.data.crops`.
-            It names photos by their paths within the folders, or, if several share one, with the
-            folder before it, such as "anna/1.jpg". A photo that does not contain its box fails.
+        crop: a JSON file that says which part of each photo to use, see `keras_pixdt.data.crops`.
+            It names photos by their paths within the folders, with the folder in front if several
+            share a path, such as "anna/1.jpg". A photo that does not contain its box fails.
 
     Returns:
-        What was written and what failed. A photo that is missing or cannot be read is logged by
-        name and does not stop the others.
+        What was written and what failed. If a photo is missing or cannot be read, its name is
+        logged and the others are still converted.
 
     Raises:
         FileNotFoundError: none of the paths is a file or a folder with an image in it.

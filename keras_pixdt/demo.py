@@ -1,4 +1,4 @@
-"""The main job on data that the project draws itself: `pixdt demo`."""
+"""`pixdt demo`: the main job, on data that the project draws itself."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def run_demo(
     Args:
         workdir: folder for everything: `tfds/`, the run, `export/`, `products.index`,
             `report.html`.
-        minutes: of training.
-        num_products: products to draw; by default as many as the builder's config has.
+        minutes: length of the training.
+        num_products: number of products to draw; by default the number in the builder's config.
 
     Returns:
         The path of the report.
@@ -128,8 +128,8 @@ class _Clock:
 def _export(finished: run.Run, directory: pathlib.Path) -> tuple[dict[str, Any], str]:
     """Exports all variants; float32 alone where one is refused, with the reason.
 
-    How far 8-bit weights carry depends on the weights that the minutes of training gave. A
-    refusal is said, and does not cost the rest of the demo.
+    Whether 8-bit weights are accurate enough depends on the training. A refusal is reported, and
+    the rest of the demo still runs.
     """
     try:
         return export.export_run(finished, directory), ""

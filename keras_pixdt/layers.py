@@ -1,4 +1,4 @@
-"""Layers that Keras does not have, or has in another way."""
+"""Layers that Keras does not have, or implements differently."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if _BACKEND == "tensorflow":
 
 @keras.saving.register_keras_serializable("keras_pixdt")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """BatchNorm over the global batch, in one pass where one replica holds it.
+    """BatchNorm over the global batch, in one pass if a single replica holds it.
 
-    `keras.layers.BatchNormalization` with `synchronized=True` (statistics of all replicas, which
-    equal those of one device with the whole batch), and with two differences on TensorFlow:
+    This is `keras.layers.BatchNormalization` with `synchronized=True` (statistics over all
+    replicas, equal to those of one device with the whole batch), with two differences on
+    TensorFlow:
 
-    - One replica: TensorFlow's fused kernel, which reads the images fewer times than Keras'
-      sums, squares and products, and in half precision does not write them in float32 first.
-    - Several replicas: one sum over the replicas for mean and variance together, instead of
-      three.
+    - One replica: it uses TensorFlow's fused kernel, which reads the images fewer times than Keras'
+      sums, squares and products, and in half precision does not first write them in float32.
+    - Several replicas: it sums over the replicas once for mean and variance together, instead of
+      three times.
 
     On JAX one program holds the whole batch, and XLA fuses Keras' own layer.
 
@@ -67,7 +68,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The kernel's variance divides by n - 1; Keras' moving variance is that of n.
+        # The kernel's variance divides by n - 1; Keras' moving variance divides by n.
         n = self._count(inputs, variance.dtype)
         variance *= (n - 1) / n
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -97,7 +98,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def normalizations(network: keras.Model) -> list[Any]:
-    """BatchNorm's layers, also of networks that it consists of, but for those that do not learn."""
+    """All BatchNorm layers, also those in nested networks, except layers that do not learn."""
     every = network._flatten_layers(include_self=False)
     return [layer for layer in every if hasattr(layer, "moving_variance") and layer.trainable]
 
@@ -113,21 +114,22 @@ def moving_statistics(network: keras.Model) -> list[keras.Variable]:
 class Dropout(keras.layers.Layer):
     """Dropout as the noise z of a conditional GAN: active in training and at test time.
 
-    Isola et al. 2017, Sec. 3.1: the generator would learn to ignore a vector of noise, so that
-    noise comes "only in the form of dropout, applied on several layers of our generator at both
+    Isola et al. 2017, Sec. 3.1: the generator would learn to ignore a vector of noise, so they
+    provide noise "only in the form of dropout, applied on several layers of our generator at both
     training and test time".
 
-    In training, masks are drawn for the global batch, and every replica takes its own rows: a step
-    does not depend on their number. The generator's state is saved by `AdversarialModel`.
+    In training, masks are drawn for the global batch and every replica takes its own rows, so a
+    step does not depend on the number of replicas. `AdversarialModel` saves the random generator's
+    state.
 
-    At test time one mask, drawn from a fixed seed (the layer's name), serves all images: an image
-    gives the same result in every call, wherever it stands in a batch, after loading and on all
-    backends. Isola et al. draw anew for each image.
+    At test time one mask, drawn from a fixed seed (the layer's name), is used for all images. An
+    image therefore gives the same result in every call, at any place in a batch, after loading and
+    on all backends. Isola et al. draw a new mask for each image.
 
     Args:
-        rate: share of the values that become 0, in [0, 1); the others grow by 1 / (1 - rate), so
-            that the expected value stays.
-        seed: of the masks in training; None draws one.
+        rate: share of the values set to 0, in [0, 1); the others are multiplied by 1 / (1 - rate),
+            which keeps the expected value.
+        seed: seed of the masks in training; None draws one.
         **kwargs: `name`, `dtype`.
 
     Raises:
@@ -143,7 +145,7 @@ class Dropout(keras.layers.Layer):
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Drops values of (batch, ...), each on its own."""
+        """Drops values of (batch, ...) independently."""
         shape = inputs.shape[1:]
         if training:
             chance = replicas.draw(
@@ -172,8 +174,8 @@ class Dropout(keras.layers.Layer):
 class FadeIn(keras.layers.Layer):
     """skip + alpha * detail, where a decoder block's two paths meet (Kwon et al. 2019, Fig. 2b).
 
-    `alpha` is a weight that no optimizer moves: it is saved, and can change while a step that was
-    traced once is used on.
+    `alpha` is a weight that no optimizer updates. It is saved, and can change without tracing the
+    step again.
 
     Call arguments:
         inputs: skip and detail, of one shape.
@@ -191,7 +193,7 @@ class FadeIn(keras.layers.Layer):
         return skip + ops.cast(self.alpha, detail.dtype) * detail
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """That of each input."""
+        """Returns the shape of each input."""
         return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:

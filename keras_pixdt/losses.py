@@ -33,8 +33,8 @@ def fake_loss(logits: Tensor) -> Tensor:
     return binary_cross_entropy(ops.zeros_like(logits), logits)
 
 
-# How a converter is trained through a discriminator whose loss is the cross entropy: to minimize
-# -log D, or to maximize the discriminator's own loss.
+# How to train a converter through a discriminator whose loss is the cross entropy: minimize -log D,
+# or maximize the discriminator's own loss.
 CONVERTER_OBJECTIVES = ("non_saturating", "saturating")
 
 
@@ -46,7 +46,7 @@ def total_variation(images: Tensor) -> Tensor:
 
     Returns:
         A scalar, the mean over pixels, channels and images. Pixels of the last row and column,
-        which lack a neighbour, are left out. Where an image is constant its gradient is 0, not
+        which lack a neighbour, are left out. Where an image is constant, the gradient is 0, not
         infinite.
     """
     here = images[:, :-1, :-1]
@@ -56,7 +56,7 @@ def total_variation(images: Tensor) -> Tensor:
     return ops.mean(lengths)
 
 
-# Distances. Each takes x and y, of one shape (batch, ...), to a scalar, which is 0 for equal ones.
+# Distances. Each maps x and y of the same shape (batch, ...) to a scalar, which is 0 if x = y.
 
 # in none of the papers
 HUBER_DELTA = 1.0  # where the square ends and the line begins
@@ -74,7 +74,7 @@ def mean_squared_error(x: Tensor, y: Tensor) -> Tensor:
 
 
 def huber(x: Tensor, y: Tensor) -> Tensor:
-    """Mean of e^2 / 2 for errors e up to `HUBER_DELTA`, and of a line beyond."""
+    """Mean of e^2 / 2 for errors e up to `HUBER_DELTA`, and of a straight line above it."""
     error = ops.abs(x - y)
     near = ops.minimum(error, HUBER_DELTA)
     return ops.mean(near * (error - 0.5 * near))
@@ -83,9 +83,9 @@ def huber(x: Tensor, y: Tensor) -> Tensor:
 def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """1 - cosine of the angle between x and y, each sample one vector; mean over samples.
 
-    It does not see lengths. The length of a vector of features is their strength. The length of an
-    image in [-1, 1], whose 0 is a middle gray, is its contrast: a fainter image is as near as the
-    image itself.
+    It ignores lengths. The length of a feature vector is the strength of the features. The length
+    of an image in [-1, 1], where 0 is a middle gray, is its contrast, so a fainter image is as near
+    as the image itself.
     """
     x, y = (ops.normalize(ops.reshape(values, (ops.shape(values)[0], -1))) for values in (x, y))
     return 1.0 - ops.mean(ops.sum(x * y, axis=-1))
@@ -94,7 +94,8 @@ def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
 def hinge(x: Tensor, y: Tensor) -> Tensor:
     """Mean of |x - y| beyond `HINGE_MARGIN`.
 
-    The hinge of regression: max(0, 1 - x y), that of classification, is not least at y = x.
+    This is the hinge loss for regression. The one for classification, max(0, 1 - x y), does not
+    have its minimum at y = x.
     """
     return ops.mean(ops.relu(ops.abs(x - y) - HINGE_MARGIN))
 

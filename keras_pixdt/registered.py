@@ -1,7 +1,8 @@
 """Importing this module makes Keras' loaders know every class of the package.
 
 `keras.models.load_model` finds a class only if its module has been imported. All modules of
-`models` are; a metric, a layer or another network that is registered adds its module here.
+`models` are imported here. If you register a metric, a layer or another network, add its module
+here.
 """
 
 import importlib

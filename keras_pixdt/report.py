@@ -1,4 +1,4 @@
-"""Reports: one HTML file with pictures, curves, scores and files inside; tables as Markdown."""
+"""Reports: HTML files that contain pictures, curves, scores and files; tables as Markdown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLORS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700")
 
 
 class Report:
-    """Collects parts of a page in the order in which they are added.
+    """Collects the parts of a page, in the order in which they are added.
 
     Args:
         title: heading of the page.
@@ -50,11 +50,11 @@ class Report:
 
         Args:
             path: the file.
-            caption: what it shows; also read out in its place.
+            caption: what it shows; also its alternative text.
             scale: enlargement, without smoothing.
         """
         content = pathlib.Path(path).read_bytes()
-        width = int.from_bytes(content[16:20], "big")  # of the PNG header
+        width = int.from_bytes(content[16:20], "big")  # from the PNG header
         self._parts.append(figure(content, "image/png", caption, width_px=width * scale))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -67,7 +67,7 @@ class Report:
         self._parts.append("</table>")
 
     def commands(self, text: str) -> None:
-        """Adds lines to copy into a shell."""
+        """Adds shell commands for copying."""
         self._parts.append(f"<pre>{html.escape(text)}</pre>")
 
     def curves(self, charts: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
@@ -87,7 +87,7 @@ class Report:
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose source is in columns too; the first row is its head."""
+    """A Markdown table whose source is aligned in columns too; the first row is its header."""
     rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
@@ -103,7 +103,7 @@ def page(title: str, style: str, body: str) -> str:
 
     Args:
         title: plain text.
-        style: CSS, beside that which all pages share.
+        style: CSS, in addition to the shared style.
         body: HTML.
     """
     return (
@@ -117,14 +117,14 @@ def page(title: str, style: str, body: str) -> str:
 def figure(
     image: bytes, media_type: str, caption: str, after: str = "", width_px: int | None = None
 ) -> str:
-    """A picture within the page, as HTML.
+    """A picture embedded in the page, as HTML.
 
     Args:
         image: the file of the picture.
         media_type: such as "image/png".
-        caption: plain text: what it shows; also read out in its place.
+        caption: plain text: what it shows; also the alternative text.
         after: HTML that ends the caption.
-        width_px: width on the page, in CSS pixels, if the style does not say it.
+        width_px: width on the page in CSS pixels, if the style does not set it.
     """
     text = html.escape(caption, quote=True)
     width = "" if width_px is None else f' width="{width_px}"'

@@ -1,8 +1,8 @@
 """Serves the search client, a page that searches a product index in the browser.
 
-The page runs the model and the search itself: a photo never leaves the device, nothing is uploaded,
-and the server only hands out files. Their list is fixed when it starts, and they are checked
-together then; one that has changed since is refused.
+The page runs the model and the search itself. A photo never leaves the device, nothing is uploaded,
+and the server only hands out files. The list of files is fixed and checked when the server starts;
+a file that has changed since then is refused.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _MAX_BYTES = 2**31 - 1
 _BLOCK = 1 << 18
 _IDLE_S = 10.0
 
-# What the browser may do with the page: run its own files, compile WebAssembly, show what it has
-# decoded, and nothing that comes from elsewhere. The last three let it have threads.
+# The page may run its own files, compile WebAssembly and show what it has decoded, but use nothing
+# from elsewhere. The last three headers let it use threads.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -44,7 +44,7 @@ _HEADERS = {
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Allow": "GET, HEAD",
-    "Cache-Control": "no-cache",  # browsers keep everything, and ask each time what has changed
+    "Cache-Control": "no-cache",  # browsers keep everything, but ask each time what has changed
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -62,19 +62,19 @@ _TYPES = {
 
 
 class ChangedError(OSError):
-    """A file is not the one that the server was started with."""
+    """A file has changed since the server was started."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Resource:
-    """What a path of the server answers with: bytes, or a file as it was when it was looked at.
+    """The answer to a path of the server: bytes, or a file as it was when it was read.
 
     Attributes:
-        source: the bytes, or the file.
+        source: the bytes or the file.
         mime: media type.
         size: in bytes.
         digest: SHA-256.
-        modified: of a file, in nanoseconds.
+        modified: when a file was modified, in nanoseconds.
     """
 
     source: bytes | pathlib.Path
@@ -85,7 +85,7 @@ class Resource:
 
     @staticmethod
     def of(source: bytes | pathlib.Path, mime: str) -> Resource:
-        """Looks at bytes or at a file."""
+        """Reads the size and digest of bytes or a file."""
         if isinstance(source, bytes):
             return Resource(source, mime, len(source), hashlib.sha256(source).hexdigest())
         digest = hashlib.sha256()
@@ -97,11 +97,11 @@ class Resource:
 
     @property
     def etag(self) -> str:
-        """What tells browsers whether they have it."""
+        """The tag by which browsers know whether they have it already."""
         return f'"{self.digest}"'
 
     def open(self) -> BinaryIO:
-        """The content, to be read.
+        """Opens the content for reading.
 
         Raises:
             ChangedError: the file has changed, or is gone.
@@ -121,7 +121,7 @@ class Resource:
 
 class _Model(NamedTuple):
     dimensions: int
-    embedder: str | None  # the fingerprint of the embedder in it, where the file says it
+    embedder: str | None  # the fingerprint of its embedder, if the file gives it
     resize: str  # how photos are made square for it, "letterbox" or "stretch"
 
 
@@ -132,7 +132,7 @@ def collect(
     example: str | os.PathLike[str] | None = None,
     client: str | os.PathLike[str] = CLIENT,
 ) -> dict[str, Resource]:
-    """Checks what is to be served, and lists it.
+    """Checks and lists the files to serve.
 
     Args:
         index: a file that `pixdt index` wrote.
@@ -142,12 +142,11 @@ def collect(
             into the folder `keras_pixdt` of `$XDG_CACHE_HOME`, or of `~/.cache`.
 
     Returns:
-        Path of a URL -> what is there.
+        Path of a URL -> its resource.
 
     Raises:
-        FileNotFoundError: one of them is missing, or npm is, or it fails; the message says what to
-            do.
-        ValueError: one of them cannot be read, or index and model do not fit.
+        FileNotFoundError: a file or npm is missing, or npm fails; the message says what to do.
+        ValueError: a file cannot be read, or the index and the model do not match.
     """
     index, model, client = pathlib.Path(index), pathlib.Path(model), pathlib.Path(client)
     opened = ProductIndex.open(index)
@@ -176,9 +175,9 @@ def collect(
         given["example"] = "/example", pathlib.Path(example)
     settings = {}
     for name, (path, file) in given.items():
-        # The page reads bytes, and sees from them what format a photo has.
+        # The page reads bytes and recognizes a photo's format from them.
         resource = resources[path] = Resource.of(file, "application/octet-stream")
-        # The query changes with the content, so that the page can tell versions apart.
+        # The query string changes with the content, so that the page can tell versions apart.
         url = f"{path[1:]}?v={resource.digest[:16]}"
         settings[name] = {"name": file.name, "bytes": resource.size, "url": url}
     settings["model"]["resize"] = described.resize
@@ -236,7 +235,7 @@ def _describe(model: pathlib.Path) -> _Model:
 def _card_of(model: pathlib.Path) -> dict[str, str]:
     """The file `keras_pixdt.json` in the ZIP of a model.
 
-    It is where `export.metadata` puts what TFLite Metadata has no field for.
+    `export.metadata` puts everything there that TFLite Metadata has no field for.
     """
     try:
         with zipfile.ZipFile(model) as archive:
@@ -246,23 +245,24 @@ def _card_of(model: pathlib.Path) -> dict[str, str]:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Gives the resources of `collect` to browsers on this machine; one thread a connection.
+    """Serves the resources of `collect` to browsers on this machine, one thread per connection.
 
     Attributes:
-        resources: path of a URL -> what is there.
-        url: where the page is.
+        resources: path of a URL -> its resource.
+        url: address of the page.
     """
 
     def __init__(self, resources: Mapping[str, Resource], port: int):
-        """Binds the port; 0 takes one that is free."""
+        """Binds the port; 0 takes a free one."""
         self.resources = resources
         super().__init__((HOST, port), _Handler)
         self.url = f"http://{HOST}:{self.server_port}/"
-        # A page of another site, whose name is made to lead here, has that name in its requests.
+        # If another site's name is made to resolve to this machine, its pages send that name in
+        # requests.
         self.hosts = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says when a browser went away, and shows the traceback of anything else."""
+        """Logs when a browser has gone away, and shows the traceback of any other error."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
             logging.debug("A connection ended early: %s", error)
@@ -271,7 +271,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers GET and HEAD from the table; whatever else a browser sends is not even read."""
+    """Answers GET and HEAD from the table; anything else a browser sends is not even read."""
 
     protocol_version = default_request_version = "HTTP/1.1"  # so every answer has headers
     error_message_format = "%(explain)s\n"
@@ -280,7 +280,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def parse_request(self) -> bool:
-        """Refuses what the page does not send, before any of it is looked at."""
+        """Refuses requests that the page does not send, before reading them."""
         if not super().parse_request():
             return False
         refusal = self._refusal()
@@ -299,7 +299,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return None
 
     def handle_expect_100(self) -> bool:
-        """Asks for no body: none is read."""
+        """Does not ask for a body, because none is read."""
         return True
 
     def do_GET(self) -> None:
@@ -329,11 +329,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Says why in one line, and ends the connection: a body may follow, which is not read."""
+        """Sends the reason in one line and closes the connection: an unread body may follow."""
         super().send_error(code, explain=message or HTTPStatus(code).phrase)
 
     def end_headers(self) -> None:
-        """Ends the headers with those that every answer has."""
+        """Adds the headers that every answer has."""
         for name, value in _HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
@@ -355,17 +355,17 @@ def make_server(
     example: str | os.PathLike[str] | None = None,
     client: str | os.PathLike[str] = CLIENT,
 ) -> Server:
-    """A server that is bound to its port, and serves when `serve_forever` is called.
+    """Makes a server that is bound to its port and serves when `serve_forever` is called.
 
     Args:
         index: see `collect`.
         model: see `collect`.
-        port: on 127.0.0.1; 0 takes one that is free.
+        port: port on 127.0.0.1; 0 takes a free one.
         example: see `collect`.
         client: see `collect`.
 
     Returns:
-        The server; its `url` is where the page is.
+        The server; its `url` is the address of the page.
 
     Raises:
         FileNotFoundError: see `collect`.
@@ -390,7 +390,7 @@ def serve(
     example: str | os.PathLike[str] | None = None,
     client: str | os.PathLike[str] = CLIENT,
 ) -> None:
-    """Serves the page until it is interrupted. Arguments and errors are those of `make_server`."""
+    """Serves the page until interrupted. Arguments and errors are as for `make_server`."""
     with make_server(index, model, port=port, example=example, client=client) as server:
         logging.info("Serving %s and %s at %s (Ctrl+C ends it)", index, model, server.url)
         try:

@@ -1,7 +1,7 @@
-"""`pixdt`: a module for each command, with its options (`add_arguments`) and its call (`run`).
+"""`pixdt`: one module per command, with its options (`add_arguments`) and its call (`run`).
 
-The docstring of the module is the help. `run` returns the exit status, or None for 0, and imports
-Keras only then: `pixdt --help` does not wait for it.
+The module's docstring is the help. `run` returns the exit status, or None for 0. Keras is imported
+only in `run`, so `pixdt --help` does not wait for it.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from absl import flags, logging
 
 from keras_pixdt.commands.shared import add_command
 
-# Modules of this package, as `pixdt --help` lists them.
+# Modules of this package, in the order of `pixdt --help`.
 _COMMANDS = (
     "train", "evaluate", "convert", "export", "index", "search", "serve", "demo", "reproduce",
     "study",
 )  # fmt: skip
 
-# What goes wrong because of what the user gave is told in one line. Anything else is a bug of
-# ours, and shows its traceback.
+# Errors in the user's input are reported in one line. Anything else is a bug of ours and shows its
+# traceback.
 _USER_ERRORS = (ValueError, OSError, FloatingPointError)
 
 
@@ -29,18 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Args:
-        argv: the arguments after the program's name; those of the process by default.
+        argv: the arguments after the program's name; by default those of the process.
 
     Returns:
         The exit status: 0, or 1 if the input was at fault.
     """
     arguments = _parser().parse_args(argv)
-    flags.FLAGS.mark_as_parsed()  # argparse did; absl would warn that nobody has
+    flags.FLAGS.mark_as_parsed()  # argparse did; otherwise absl would warn that nobody has
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().setFormatter(None)
     logging.get_absl_handler().addFilter(_is_for_users)
-    # It advises on its own functions' traces, twice, as it has a handler of its own.
+    # TensorFlow warns about traces of its own functions, and twice, because it has its own handler.
     std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
     try:
         return arguments.run(arguments) or 0
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _is_for_users(record: std_logging.LogRecord) -> bool:
-    """Lets pass what this project says, and the warnings of others."""
+    """Lets through this project's messages and other packages' warnings."""
     own = pathlib.Path(__file__).parents[2]
     packages = [own / name for name in ("keras_pixdt", "tfds_lookbook", "export")]
     path = pathlib.Path(record.pathname)

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, **model: Any) -> None:
-    """Adds `--model`, described as given, and the options that belong to it."""
+    """Adds `--model` with the given description, and its options."""
     parser.add_argument("--model", **model)
     add_checkpoint_argument(parser)
     parser.add_argument(
@@ -89,13 +89,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Model(NamedTuple):
-    """What `--model` names, opened.
+    """The opened `--model`.
 
     Attributes:
-        draw: uint8 images (n, image_size, image_size, 3) to uint8 images of any one size.
+        draw: maps uint8 images (n, image_size, image_size, 3) to uint8 images of any one size.
         image_size: side of the images that it takes, px.
         resize: how photos are made square for it.
-        distance: the same images to the (n,) numbers of --best-of-folder; None without it.
+        distance: maps the same images to the (n,) numbers of --best-of-folder; None without it.
     """
 
     draw: Callable[[Any], Any]
@@ -105,7 +105,7 @@ class Model(NamedTuple):
 
 
 def open_model(arguments: argparse.Namespace) -> Model:
-    """Opens what `--model` names, as `--checkpoint`, `--resize` and others say.
+    """Opens `--model` according to `--checkpoint`, `--resize` and other options.
 
     Raises:
         FileNotFoundError: there is no such model.

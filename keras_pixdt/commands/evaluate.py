@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _of_floats(path: str, preset: presets.Preset) -> dict[str, Callable[[Any], Any]]:
-    """Opens a TFLite file of a preset as functions of floats: `convert`, `reverse` if it has it."""
+    """Opens a preset's TFLite file as functions on floats: `convert`, and `reverse` if present."""
     import export
     from keras_pixdt.data.images import to_float, to_uint8
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--query", required=True, metavar="PHOTO", help="an image file")
     add("--top", type=int, default=10, help="products (default: %(default)s)")
     add("--html", metavar="FILE", help="write a page with the pictures too")
-    # What `open_model` reads, and only `pixdt convert` asks for.
+    # Options that `open_model` reads but only `pixdt convert` has.
     parser.set_defaults(reverse=False, super_resolution=None, best_of_folder=False)
 
 

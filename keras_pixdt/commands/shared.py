@@ -1,4 +1,4 @@
-"""What several commands share: their form, options of theirs, and the import of Keras."""
+"""Helpers that several commands share: adding commands and options, and importing Keras."""
 
 import argparse
 import importlib
@@ -12,9 +12,9 @@ from keras_pixdt.training.choices import CHECKPOINTS
 
 
 def add_command(commands: Any, name: str, doc: str | None) -> argparse.ArgumentParser:
-    """Adds a command to what `add_subparsers` returned.
+    """Adds a command to the result of `add_subparsers`.
 
-    The first line of its docstring is its help; the lines below "Example:" are one for a shell.
+    The first line of its docstring is its help; the lines below "Example:" form one shell command.
     """
     what, _, example = inspect.cleandoc(doc or "").partition("\n\nExample:\n")
     return commands.add_parser(
@@ -27,7 +27,7 @@ def add_command(commands: Any, name: str, doc: str | None) -> argparse.ArgumentP
 
 
 def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds which model of a run is taken."""
+    """Adds the option for which model of a run to use."""
     parser.add_argument(
         "--checkpoint",
         choices=CHECKPOINTS,
@@ -37,7 +37,7 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_embedder_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds what `open_embedder` opens."""
+    """Adds the option for the embedder that `open_embedder` opens."""
     parser.add_argument(
         "--embedder",
         required=True,
@@ -47,7 +47,7 @@ def add_embedder_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def open_embedder(path: str) -> Any:
-    """Opens what `--embedder` names, a Keras model."""
+    """Opens `--embedder` as a Keras model."""
     import_keras()
     from keras_pixdt.search import catalogue
     from keras_pixdt.training import run
@@ -58,15 +58,15 @@ def open_embedder(path: str) -> Any:
 
 
 def import_keras(strategy: str = "none") -> None:
-    """Imports Keras without the notes on CPU features and missing GPUs of TensorFlow's start.
+    """Imports Keras without TensorFlow's startup messages on CPU features and missing GPUs.
 
-    TF_CPP_MIN_LOG_LEVEL silences its C++ code, whose failures reach Python as exceptions, except
-    for what the import itself writes before any logging is set up. For that the stream is turned
-    aside; it is shown if the import fails.
+    TF_CPP_MIN_LOG_LEVEL silences its C++ code, whose failures reach Python as exceptions, but not
+    the messages that the import itself writes before logging is set up. The stream is therefore
+    redirected during the import, and shown if the import fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow turns its oneDNN kernels on by itself on CPUs with AVX-512 only; on others they
-    # are faster as well (1.7 times with AVX2). Between workers they fail.
+    # TensorFlow turns on its oneDNN kernels by itself only on CPUs with AVX-512, but they are
+    # faster on others too (1.7 times with AVX2). Between workers they fail.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if strategy == "multi_worker" else "1")
     sys.stderr.flush()
     stream = os.dup(2)

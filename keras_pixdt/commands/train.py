@@ -21,7 +21,7 @@ _PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum")
 _DATA_OPTIONS = (
     "target_data", "edges", "crop", "target_crop", "splits", "data_dir", "num_products",
 )  # fmt: skip
-# Those, and arguments of functions, that have other names on the command line.
+# Fields and function arguments that have other names on the command line.
 _CALLED = {
     "dtype": "precision", "ema_momentum": "ema", "num_products": "products",
     "worker_timeout_s": "worker_timeout",
@@ -171,6 +171,6 @@ def run(arguments: argparse.Namespace) -> int | None:
 
 
 def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """The options that the user gave, of these."""
+    """Those of these options that the user gave."""
     values = {name: getattr(arguments, _CALLED.get(name, name)) for name in names}
     return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Batches of images, for every Keras backend: what all share, and those of pairs."""
+"""Batches of images for every Keras backend: the base class, and batches of pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Plan(NamedTuple):
-    """What an epoch draws."""
+    """The random draws of an epoch."""
 
     epoch: int
     batch_size: int
@@ -29,8 +29,9 @@ class _Plan(NamedTuple):
 class _NumBatches:
     """The number of batches of the current epoch.
 
-    Keras' `fit` asks for the number once and counts every epoch by the answer. Where epochs
-    differ, it gets this one, which follows. It does what `fit` and the progress bar do with it.
+    Keras' `fit` asks for the number once and uses it for every epoch. If epochs differ, it gets
+    this number, which changes with the epoch. It supports the operations that `fit` and the
+    progress bar use.
     """
 
     def __init__(self, number: Callable[[], int]) -> None:
@@ -56,27 +57,27 @@ class _NumBatches:
 
 
 class Batches(keras.utils.PyDataset):
-    """What the data sets of batches share: epochs, sizes, shares of workers.
+    """Base of the data sets of batches: epochs, batch sizes, workers' shares.
 
-    A subclass draws an epoch (`_draw`), makes the rows of a batch from what was drawn (`_rows`),
-    and ends its constructor with `start_epoch`. All draws are a function of `(seed, epoch)` alone.
-    Keras 3.15 goes through it as follows:
+    A subclass draws an epoch (`_draw`), makes the rows of a batch from these draws (`_rows`), and
+    ends its constructor with `start_epoch`. All draws depend only on `(seed, epoch)`. Keras 3.15
+    iterates over it as follows:
 
     - `fit` advances `epoch` by `on_epoch_end`, which it also calls once before the first epoch. So
-      `fit(initial_epoch=k)` after `dataset.epoch = k` draws what the run that it continues would
-      have drawn; a callback that sets `epoch` when an epoch begins gets the same.
-    - `fit` shuffles the order of whole batches once more, by Python's global `random`. Pass
-      `shuffle=False` to it, or call `keras.utils.set_random_seed`, to reproduce a run exactly.
-    - Where batches change their size between epochs, `num_batches` is a number that follows, since
-      `fit` asks for it once; `len()` is always an int.
-    - `steps_per_epoch` cuts an epoch off while the next batches are being prefetched. Pass
-      `to_tf_dataset().repeat()` together with it.
+      `fit(initial_epoch=k)` after `dataset.epoch = k` draws the same as the run that it continues
+      would have drawn, and so does a callback that sets `epoch` when an epoch begins.
+    - `fit` shuffles the order of whole batches again, with Python's global `random`. To reproduce a
+      run exactly, pass `shuffle=False` to it or call `keras.utils.set_random_seed`.
+    - If batches change their size between epochs, `num_batches` is a number that changes with them,
+      because `fit` asks for it only once; `len()` is always an int.
+    - `steps_per_epoch` cuts off an epoch while the next batches are being prefetched. Use it
+      together with `to_tf_dataset().repeat()`.
 
     Args:
-        num_examples: examples in a pass.
-        what: what they are, for messages.
+        num_examples: number of examples in a pass.
+        what: what the examples are, for messages.
 
-    `Triplets` has the other arguments.
+    See `Triplets` for the other arguments.
 
     Raises:
         ValueError: a pass is smaller than one whole batch, or `batch_size` or `passes` is below 1.
@@ -94,7 +95,8 @@ class Batches(keras.utils.PyDataset):
         mirror: bool,
         passes: int,
     ) -> None:
-        # Without workers: a batch takes a few milliseconds, less than handing it over costs.
+        # No workers: making a batch takes a few milliseconds, less than passing it between
+        # processes.
         super().__init__()
         sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
         if not sizes or min(sizes) < 1:
@@ -116,7 +118,7 @@ class Batches(keras.utils.PyDataset):
         self.mirror = mirror
 
     def _draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Every draw of an epoch, one element for each example, in the order of the batches."""
+        """All draws of an epoch, one element per example, in the order of the batches."""
         raise NotImplementedError
 
     def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -124,7 +126,7 @@ class Batches(keras.utils.PyDataset):
         raise NotImplementedError
 
     def _order(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Rows of a set of `count`: all of them, and again, as far as an epoch goes."""
+        """Rows of a set of `count`, repeated as often as an epoch needs."""
         orders = [
             rng.permutation(count) if self.shuffle else np.arange(count)
             for _ in range(-(-self.num_examples // count))
@@ -133,7 +135,7 @@ class Batches(keras.utils.PyDataset):
 
     @staticmethod
     def _to_float(pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
-        """Images in [-1, 1], some of them flipped left to right; `pixels` is changed."""
+        """Images in [-1, 1], some of them flipped left to right; changes `pixels` in place."""
         if flipped is not None:
             pixels[flipped] = pixels[flipped, :, ::-1]
         return images.to_float(pixels)
@@ -154,21 +156,20 @@ class Batches(keras.utils.PyDataset):
 
     @property
     def first_batch(self) -> int:
-        """Batches of the current epoch that are left out, because they were trained before."""
+        """Number of batches skipped in the current epoch, because they were trained on before."""
         return self._plan.first_batch
 
     def start_epoch(self, epoch: int, batch_size: int | None = None, first_batch: int = 0) -> None:
-        """Draws an epoch: what `__getitem__` returns from now on.
+        """Draws an epoch, whose batches `__getitem__` returns from now on.
 
         Args:
-            epoch: which one; its order is a function of it and of `seed`, whatever the size.
+            epoch: index of the epoch; the order depends on it and on `seed`, not on the batch size.
             batch_size: one of `batch_sizes`; None leaves it as it is.
-            first_batch: where to start within the epoch: an interrupted one goes on with the
-                batches that it had not seen.
+            first_batch: where to start within the epoch, so that an interrupted epoch continues
+                with the batches that it had not seen.
 
         Raises:
-            ValueError: a size that was not given to the constructor, or a batch that the epoch
-                does not have.
+            ValueError: the size was not given to the constructor, or the epoch has no such batch.
         """
         batch_size = self.batch_size if batch_size is None else batch_size
         if batch_size not in self.batch_sizes:
@@ -191,7 +192,7 @@ class Batches(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> Any:
-        """Batches of the current epoch; where epochs differ, a number that follows."""
+        """Number of batches of the current epoch; if epochs differ, it changes with the epoch."""
         if len(self.batch_sizes) > 1 or self.first_batch:
             return _NumBatches(self.__len__)
         return len(self)
@@ -210,12 +211,12 @@ class Batches(keras.utils.PyDataset):
         return self._batch(self._plan, index)
 
     def share(self, index: int, share: int, shares: int) -> dict[str, np.ndarray]:
-        """The part of batch `index` that one of several workers needs; no other rows are made.
+        """The part of batch `index` that one of several workers needs; makes no other rows.
 
         Args:
             index: the batch's number in the current epoch.
-            share: which of the `shares` consecutive parts of the batch, counted from 0.
-            shares: their number. They differ by one row at most.
+            share: index of the part among `shares` consecutive parts of the batch, counted from 0.
+            shares: number of parts. Their sizes differ by at most one row.
 
         Raises:
             ValueError: `share` is not one of them.
@@ -246,8 +247,8 @@ class Batches(keras.utils.PyDataset):
         """The same batches as a `tf.data.Dataset`, prefetched.
 
         Each pass over the dataset is the next epoch, counted from the one that was current or set
-        last; so `.repeat()` and `steps_per_epoch` are safe with it. Its cardinality is set, and
-        its batch dimension is constant, unless epochs or batches differ in size.
+        last, so `.repeat()` and `steps_per_epoch` are safe with it. Its cardinality is set and its
+        batch dimension is constant, unless epochs or batches differ in size.
         """
         import tensorflow as tf
 
@@ -288,14 +289,13 @@ class Triplets(Batches):
     | `irrelevant` | the same shape, drawn uniformly from the product images of all other groups |
     | `product_id` | int64 `(batch,)` of the source |
 
-    An irrelevant image is never of the same product, nor of a duplicate of it. Order, irrelevant
-    images and mirroring are a function of `(seed, epoch)` alone; `Batches` says how `fit` goes
-    through them.
+    An irrelevant image never shows the same product or a duplicate of it. Order, irrelevant images
+    and mirroring depend only on `(seed, epoch)`. See `Batches` for how `fit` iterates over them.
 
     Args:
         pairs: the pairs of one split.
-        batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set, the
-            first of which is set now.
+        batch_size: examples per batch, at least 1; or all sizes that `start_epoch` may set,
+            starting with the first.
         seed: makes every draw reproducible.
         shuffle: whether to permute the pairs, anew every pass.
         irrelevant: whether batches have the key `irrelevant`.
@@ -303,8 +303,8 @@ class Triplets(Batches):
         reverse: whether to exchange source and target (product to human); `irrelevant` is then a
             person image of another group.
         mirror: whether to flip half of the triplets left to right, all three images of each.
-        passes: how often an epoch goes through the pairs. With few pairs, several passes are
-            worth the time that scores, pictures and checkpoints take between epochs.
+        passes: how often an epoch goes through the pairs. With few pairs, several passes save time,
+            because scores, pictures and checkpoints come between epochs.
 
     Raises:
         ValueError: if there are no pairs, fewer than one whole batch, less than one pass, or if
@@ -339,7 +339,7 @@ class Triplets(Batches):
         self.irrelevant = irrelevant
         self._source_group = pairs.group_id[pairs.target_index]
         candidate_group = self._source_group if reverse else pairs.group_id
-        # Candidates sorted by group: those of one group are one interval, which a draw skips.
+        # Candidates sorted by group: each group is one interval, which a draw skips.
         self._candidates = np.argsort(candidate_group, kind="stable")
         sorted_group = candidate_group[self._candidates]
         self._group_start = np.searchsorted(sorted_group, self._source_group, "left")
@@ -365,7 +365,7 @@ class Triplets(Batches):
         return draws
 
     def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
-        """For each pair, a row of the candidates, uniform over all that are of another group."""
+        """For each pair, a row of the candidates, uniform over all other groups."""
         position = rng.integers(len(self._candidates) - self._group_size)
         position += np.where(position >= self._group_start, self._group_size, 0)
         return self._candidates[position]

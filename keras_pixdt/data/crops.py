@@ -1,4 +1,4 @@
-"""Crops: the part of an image that is taken, as a file of the user says."""
+"""Crops: a user's file says which part of each image to use."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def cutter(
 ) -> Callable[[str, np.ndarray], np.ndarray]:
     """Opens a file of crops.
 
-    It is a JSON object. Each entry names an image by its path within the folder, if no other image
-    has the same, or by the end of its path, such as its base name, if no other's ends so. It gives
-    the box that is taken: `[left, top, right, bottom]`, integers in pixels of the upright image,
-    from its left upper corner. Images without an entry are taken whole.
+    It is a JSON object. Each entry names an image by its path within the folder or by the end of
+    that path, such as its base name, as long as this fits no other image. Its value is the box to
+    use: `[left, top, right, bottom]`, integers in pixels of the upright image, from its upper left
+    corner. Images without an entry are used whole.
 
     Args:
-        path: the file; None takes all images whole.
+        path: the file; None uses all images whole.
         names: the path of each image -> its path within the folder, with `/` between folders.
         where: the folder, for messages.
 
     Returns:
-        A function of an image's path, a key of `names`, and the image, uint8 (height, width, 3), to
-        the part that is taken. It raises an `ImageError` that names file and entry where the box is
-        not within the image.
+        A function that takes an image's path (a key of `names`) and the image, uint8 (height,
+        width, 3), and returns the cropped part. If the box is not within the image, it raises an
+        `ImageError` that names the file and the entry.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file has another layout, or an entry fits no image or several.
+        ValueError: the file has the wrong layout, or an entry fits no image or several.
     """
     boxes: dict[str, tuple[str, list[int]]] = {}
     if path is not None:

@@ -2,28 +2,28 @@
 
 A domain is one of these:
 
-- a folder (with its subfolders) or an archive of images of any names and sizes. If each image is in
-  one of two or more first subfolders, these are the labels, as in
+- a folder (with its subfolders) or an archive of images with any names and sizes. If there are two
+  or more top-level subfolders and each image is in one of them, these are the labels, as in
   `keras.utils.image_dataset_from_directory`;
-- `"tfds:celeb_a:Blond_Hair=1"`, those images of a set that TFDS has prepared of which a boolean
-  attribute is 1, or 0;
-- `"tfds:svhn_cropped"`, a set that TFDS has prepared with the features `image` and `label`, in its
-  own splits: `test`, and for training `extra` where there is one (Taigman et al. 2017, Sec. 5.1,
-  for SVHN), else `train`;
-- an `.npz` file of `x_train`, `y_train`, `x_test` and `y_test`, as Keras names its data sets, in
-  these splits: images uint8 `(n, size, size)` or `(n, size, size, 3)`, labels int `(n,)` from 0,
-  whose names are "0", "1" and so on.
+- `"tfds:celeb_a:Blond_Hair=1"`, the images of a set prepared by TFDS that have a boolean attribute
+  equal to 1, or to 0;
+- `"tfds:svhn_cropped"`, a set prepared by TFDS with the features `image` and `label`. It keeps its
+  own splits: `test`, and for training `extra` if there is one (Taigman et al. 2017, Sec. 5.1, for
+  SVHN), otherwise `train`;
+- an `.npz` file of `x_train`, `y_train`, `x_test` and `y_test`, as Keras names its data sets, which
+  keeps these splits. Images are uint8 `(n, size, size)` or `(n, size, size, 3)`, labels int `(n,)`
+  from 0, whose names are "0", "1" and so on.
 
-Gray images are replicated to three channels. What cannot be used is left out, counted, and logged
-with its name.
+Gray images are replicated to three channels. Files that cannot be used are left out, counted, and
+logged by name.
 
 Images are split 90/5/5 so that no duplicate is in two splits; an image keeps its split when others
-are added. A set of TFDS with an attribute is split anew: CelebA has several photos of each person,
-so that a person may be in two splits. A domain that has splits of its own keeps them, and nothing
-looks for duplicates of its images, neither in it nor in the other domain. There is no validation
-split then, and the other domain, if it has no splits, is split 90/10.
+are added. A TFDS set with an attribute is split anew. CelebA has several photos of each person, so
+a person may be in two splits. A domain that has its own splits keeps them, and its images are not
+checked for duplicates, neither within it nor against the other domain. There is then no validation
+split, and the other domain, if it has no splits, is split 90/10.
 
-This module needs NumPy and Pillow only, unless images come from TFDS.
+This module only needs NumPy and Pillow, unless images come from TFDS.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from keras_pixdt.data.readers.tfds import TFDS, read_domain
 from keras_pixdt.data.splits import SCHEMES, split_groups
 
 _SCHEME = "yoo2016"  # 90/5/5
-_SCHEME_BESIDE_OWN = "kwon2019"  # 90/10, for a domain beside one that has train and test
+_SCHEME_BESIDE_OWN = "kwon2019"  # 90/10, for a domain whose partner has train and test splits
 
 
 def load_domains(
@@ -60,30 +60,30 @@ def load_domains(
     crop: str | os.PathLike[str] | None = None,
     target_crop: str | os.PathLike[str] | None = None,
 ) -> dict[str, DomainSet]:
-    """Loads two domains and splits them; `keras_pixdt.data.domains` says what a domain may be.
+    """Loads two domains and splits them; see `keras_pixdt.data.domains` for what a domain may be.
 
     Differs from the paper:
-      - Taigman et al. 2017 (Sec. 5.2) find the irides and the nose of each emoji by heuristics,
-        and centre and scale it by these. Here faces are where the caller's `crop` and
-        `target_crop` say, since the heuristics are not given.
+      - Taigman et al. 2017 (Sec. 5.2) find the irides and the nose of each emoji with heuristics,
+        and use these to centre and scale it. Here the caller says where faces are, with `crop` and
+        `target_crop`, because the paper does not give the heuristics.
 
     Args:
         source: the first domain; with `edges`, the photos.
         target: the second domain.
         image_size: side of the images in pixels.
-        edges: whether there are only photos, and their edges are the first domain. Then the
-            training photos are halved: the edges are those of one half, the photos those of the
-            other, so that no edges have their photo beside them. In the other splits both are of
+        edges: whether `source` has only photos, and their edges are the first domain. The edges
+            then come from one half of the training photos and the photos from the other half, so
+            that no photo is used together with its own edges. In the other splits both come from
             all photos, in the same order.
         seed: decides which photos are in which half.
         data_dir: where TFDS sets were prepared; by default `~/tensorflow_datasets`.
         resize: how images are made square: "letterbox" keeps their aspect and fills up with white,
             "stretch" does not.
-        crop: a JSON file that says which parts of the first domain's images are taken, such as
-            their faces: `{"anna/1.jpg": [40, 20, 192, 172]}`, the left, top, right and bottom edge
-            in pixels of the upright image. It is for a folder or an archive. Images that it does
-            not name are taken whole. Splits are those of the whole images.
-            `keras_pixdt.data.crops` has the rules.
+        crop: a JSON file that says which parts of the first domain's images to use, such as their
+            faces: `{"anna/1.jpg": [40, 20, 192, 172]}` gives the left, top, right and bottom edge
+            in pixels of the upright image. It only works for a folder or an archive. Images that it
+            does not name are used whole. Cropping does not change the splits. See
+            `keras_pixdt.data.crops` for the rules.
         target_crop: the same for the second domain.
 
     Returns:
@@ -152,9 +152,9 @@ def _read(
 
 
 def _groups(signatures: list[list[duplicates.Signature]]) -> list[np.ndarray]:
-    """For each image of each domain, the group of duplicates, over all domains, that it is in.
+    """For each image of each domain, its group of duplicates over all domains.
 
-    A group is called by what its images hold, so that it keeps its name when others are added.
+    A group's name depends on the content of its images, so it stays the same when others are added.
     """
     every = list(itertools.chain.from_iterable(signatures))
     content = np.array([int.from_bytes(s.sha256[:8], "big") >> 1 for s in every], np.int64)
@@ -167,11 +167,11 @@ class _Part(NamedTuple):
 
     domain: Domain
     mask: np.ndarray  # over the domain's images
-    group: np.ndarray  # of duplicates, of each of them
+    group: np.ndarray  # each image's group of duplicates
 
 
 def _split_domains(names: list[str], read: list[dict[str, Domain]]) -> list[dict[str, _Part]]:
-    """For each domain the parts of its splits, which are its own, or by groups of duplicates."""
+    """For each domain, the parts of its splits: its own splits, or by groups of duplicates."""
     parts = [
         {
             split: _Part(domain, np.ones(len(domain.images), bool), np.arange(len(domain.images)))
@@ -207,7 +207,7 @@ def _split(name: str, group: np.ndarray, scheme: str) -> dict[str, np.ndarray]:
 def _split_both(
     names: list[str], source: np.ndarray, target: np.ndarray
 ) -> list[dict[str, np.ndarray]]:
-    """Masks over each domain's images. For groups of both, the domain that has fewer decides."""
+    """Masks over each domain's images. For groups in both domains, the smaller domain decides."""
     group = source, target
     masks = [_split(name, own, _SCHEME) for name, own in zip(names, group, strict=True)]
     few, many = (0, 1) if len(np.unique(source)) <= len(np.unique(target)) else (1, 0)
@@ -219,7 +219,7 @@ def _split_both(
 
 
 def _halves(parts: dict[str, _Part], split: str, seed: int) -> tuple[_Part, _Part]:
-    """Which photos the edges are of, and which stay: different halves of the training photos."""
+    """Which photos give edges and which stay photos: different halves of the training photos."""
     part = parts[split]
     if split != "train":
         return part, part

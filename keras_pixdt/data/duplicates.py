@@ -6,8 +6,8 @@ Two images are duplicates if their files are equal byte for byte, or if both of 
   reduction, by more than the noise of compression) differ in at most 3 bits,
 - their 16x16 RGB reductions differ by at most 3 levels on average.
 
-The second criterion keeps plain garments apart that have one shape and two colours. Products that
-share a duplicate image, of the garment or of a person, form a group, also transitively.
+The second criterion separates plain garments of the same shape but different colours. Products that
+share a duplicate image, of the garment or of a person, form a group; groups are transitive.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _CELLS = 16 * 16 * 3
 # Four bands of 16 bits: two hashes that differ in at most 3 bits have an equal band.
 _BANDS = MAX_HASH_BITS + 1
 _BAND_BITS = 64 // _BANDS
-# Candidate pairs that are compared at once; bounds the memory.
+# Number of candidate pairs compared at once; bounds the memory.
 _CHUNK = 1 << 20
 
 
 class Signature(NamedTuple):
-    """What of an image is compared; independent of the size at which it is trained on."""
+    """The features of an image that are compared; independent of the training image size."""
 
     sha256: bytes
     """Digest of the file."""
@@ -48,7 +48,7 @@ def signature(image: np.ndarray, file: bytes | None = None) -> Signature:
 
     Args:
         image: the decoded image, before it is letterboxed.
-        file: the bytes that it was decoded from; by default those of the pixels.
+        file: the bytes that it was decoded from; by default the bytes of the pixels.
     """
     gray = Image.fromarray(image).convert("L").convert("F").resize((9, 8), Image.Resampling.BOX)
     rises = np.diff(np.asarray(gray), axis=1) > _NOISE_LEVELS
@@ -78,7 +78,7 @@ def group_products(
         int64 `(products,)`: the smallest product id of the group that each product is in.
     """
     digests = np.array([item.sha256 for item in signatures], dtype="S32")
-    # Equal files first: each is then compared once, however often it occurs.
+    # Equal files first, so that each is compared only once, however often it occurs.
     _, first, same = np.unique(digests, return_index=True, return_inverse=True)
     links = [np.stack([first[same], np.arange(len(signatures))])]
     distinct = [signatures[index] for index in first]
@@ -94,9 +94,9 @@ def group_products(
 def _near_pairs(hashes: np.ndarray, cells: np.ndarray):
     """Yields (left, right) index arrays of the pairs that meet both criteria.
 
-    All pairs of 85,000 images would be 3.6 billion. Only those are compared that share a band of
-    the hash and whose sums over the cells are within what the second criterion allows: sorted by
-    (band, sum), these are the following elements up to a bound.
+    85,000 images would make 3.6 billion pairs. Only pairs are compared that share a band of the
+    hash and whose sums over the cells are as close as the second criterion allows. When sorted by
+    (band, sum), these are the elements that follow, up to a bound.
     """
     limit = MAX_MEAN_LEVELS * _CELLS
     sums = cells.sum(axis=1, dtype=np.int64)
@@ -130,7 +130,7 @@ def _count_bits(values: np.ndarray) -> np.ndarray:
 
 
 def _smallest_linked(links: np.ndarray, product_id: np.ndarray) -> np.ndarray:
-    """Union-find: for each product, the smallest id of those that it is linked with."""
+    """Union-find: for each product, the smallest id among the products linked with it."""
     parent = list(range(len(product_id)))
 
     def root(row: int) -> int:

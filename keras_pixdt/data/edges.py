@@ -1,7 +1,8 @@
 """Edges of photos, as black lines on white.
 
-Canny's detector is written out because `skimage.feature.canny` would be one more dependency, and
-thins by interpolation and takes absolute thresholds, so that edges and published numbers differ.
+Canny's detector is implemented here because `skimage.feature.canny` would be another dependency. It
+also thins by interpolation and takes absolute thresholds, which would change the edges and
+published numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from keras_pixdt.data.images import WHITE
 from keras_pixdt.data.pairs import allocate
 
 BLUR_PX = 1.0  # standard deviation
-STRONG, WEAK = 0.25, 0.1  # of the steepest gradient in the photo
+STRONG, WEAK = 0.25, 0.1  # relative to the steepest gradient in the photo
 
 
 def draw_edges(photo: np.ndarray) -> np.ndarray:
@@ -57,7 +58,7 @@ def draw_edges(photo: np.ndarray) -> np.ndarray:
 
 
 def edges_of(photos: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-    """Edges of photos that may have bars; bars get none. `shapes` are those of `Domain`."""
+    """Edges of photos that may have bars; bars get none. For `shapes` see `Domain`."""
     size = photos.shape[1]
     drawn = allocate(photos.shape)
 
@@ -85,6 +86,6 @@ def _filter(pixels: np.ndarray, along_y: np.ndarray, along_x: np.ndarray) -> np.
 
 
 def _shift(pixels: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    """What is `(dy, dx)` pixels away from each; 0 outside."""
+    """The value `(dy, dx)` pixels away from each pixel; 0 outside."""
     height, width = pixels.shape
     return np.pad(pixels, 1)[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]

@@ -1,4 +1,4 @@
-"""Files of a folder or an archive, and their images: what is left out is counted and named."""
+"""Files of a folder or an archive, and their images; skipped files are counted and named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from absl import logging
 
 from keras_pixdt.data import duplicates, images
 
-# What Pillow reads of the formats that cameras, phones and shops use.
+# The formats of cameras, phones and shops that Pillow reads.
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 MAX_UNREADABLE = 0.01
 HIDDEN = "hidden_file"
@@ -31,7 +31,7 @@ _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _EXAMPLES = 5
 _CHUNK = 1024  # images decoded at once; bounds the memory
 
-File = tuple[str, Callable[[], bytes]]  # its name, and what returns its bytes
+File = tuple[str, Callable[[], bytes]]  # its name, and a function that returns its bytes
 
 
 class Skipped:
@@ -63,18 +63,18 @@ class Skipped:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is one that systems leave behind, not the user."""
+    """Whether a file was left behind by the system, not the user."""
     folder, _, base = name.rpartition("/")
     return base.startswith(".") or "__MACOSX" in folder.split("/")
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name ends as that of an image."""
+    """Whether a file name has an image extension."""
     return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray, bytes] | None:
-    """Reads an image; where that fails, the log says why.
+    """Reads an image; if that fails, logs why.
 
     Args:
         read: returns the bytes of the file.
@@ -87,7 +87,7 @@ def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray,
     try:
         content = read()
         return images.read_image(content, name), content
-    # What archives raise for a damaged member, beside what read_image raises.
+    # Exceptions that archives raise for a damaged member, in addition to those of read_image.
     except (ValueError, OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
         logging.warning("%s: skipped an unreadable image: %s", path, e)
         return None
@@ -99,14 +99,14 @@ def decode_all(
     path: str,
     skipped: Skipped,
 ) -> list[duplicates.Signature | None]:
-    """Decodes images by one thread per core.
+    """Decodes images with one thread per core.
 
     Args:
         found: the files of the images.
-        use: gets the position, the name and the pixels, uint8 `(height, width, 3)`, of each image
-            that can be read, on any thread.
+        use: called for each readable image, on any thread, with its position, name and pixels,
+            uint8 `(height, width, 3)`.
         path: the folder or the archive, for messages.
-        skipped: where the images are counted that cannot be read.
+        skipped: counts the images that cannot be read.
 
     Returns:
         The signature of each image; None if it cannot be read.
@@ -182,9 +182,9 @@ def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix
 
     Args:
         path: a folder, or a zip or tar archive (also gzip, bzip2 or xz).
-        wanted: whether a file, by its name without the folder, is one of those looked for.
-        what: these files, for the message.
-        fix: what to do where there is nothing at `path`.
+        wanted: takes a file name without its folder and returns whether the file is wanted.
+        what: what the wanted files are, for the message.
+        fix: what to do if there is nothing at `path`.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -227,7 +227,7 @@ def _open_zip(path: pathlib.Path) -> Files:
 
 
 def _open_tar(path: pathlib.Path) -> Files:
-    """Reads a plain tar in place; a compressed one cannot be sought in and is unpacked first."""
+    """Reads a plain tar in place; unpacks a compressed one first, because it cannot seek."""
     place: dict[str, tuple[int, int]] = {}
     try:
         with tarfile.open(path, "r:") as archive:

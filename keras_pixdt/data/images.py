@@ -1,6 +1,6 @@
 """Images at the boundary of the library: square uint8 RGB arrays, and float32 in [-1, 1].
 
-Needs NumPy and Pillow only, so that worker processes start quickly.
+This module only needs NumPy and Pillow, so that worker processes start quickly.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class ImageError(ValueError):
 def read_image(
     source: str | os.PathLike[str] | bytes | BinaryIO, name: str | None = None
 ) -> np.ndarray:
-    """Decodes any image that Pillow reads to RGB, the way that a viewer shows it.
+    """Decodes any image that Pillow reads to RGB, as a viewer would show it.
 
-    The EXIF rotation is applied, transparency is composited on white, grayscale, palette, CMYK
-    and 16-bit images are converted, and of an animation the first frame is taken. The file's
-    extension is not looked at.
+    The EXIF rotation is applied, transparency is composited on white, and grayscale, palette, CMYK
+    and 16-bit images are converted. For an animation the first frame is used. The file's extension
+    does not matter.
 
     Args:
         source: a path, the bytes of a file, or an open binary file.
@@ -74,7 +74,7 @@ def read_image(
 def _to_rgb(image: Image.Image) -> np.ndarray:
     """Converts a Pillow image of any mode to a uint8 array (height, width, 3)."""
     if image.mode == "I" or image.mode.startswith("I;16"):
-        # Pillow would clip 16 bits to 8 instead of scaling them.
+        # Pillow would clip 16 bits to 8 bits instead of scaling them.
         gray = np.clip(np.asarray(image, np.float64) / 257, 0, 255).round().astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     if image.has_transparency_data:
@@ -84,7 +84,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: int, how: str = "letterbox") -> np.ndarray:
-    """Makes an image a square by bicubic interpolation.
+    """Makes an image square by bicubic interpolation.
 
     Args:
         image: uint8 `(height, width, 3)`.

@@ -35,18 +35,18 @@ def load_pairs(
             with LookBook's names.
         image_size: side of the images in pixels.
         splits: `"yoo2016"` (the default: train, validation, test of 90/5/5) or `"kwon2019"`
-            (train, test of 90/10, no validation). Leave it out for TFDS data, which is split
-            already; there the config says how.
+            (train, test of 90/10, no validation). Leave it out for TFDS data, which is already
+            split as its config says.
         seed: which products `"rendered"` draws.
         num_products: how many products `"rendered"` draws.
         data_dir: where `"tfds:..."` was prepared; by default `~/tensorflow_datasets`.
-        resize: how images of other shapes are made square: "letterbox" keeps their aspect and
-            fills up with white, "stretch" does not. TFDS data were made square when they were
-            built; there it must be what their config says.
+        resize: how images of other shapes are made square: "letterbox" keeps their aspect and fills
+            up with white, "stretch" does not. TFDS data were made square when they were built, so
+            it must match their config.
 
     Returns:
-        Split name -> pairs. Splits share no product and no duplicate of one. Files that were left
-        out are in the log; `read_lookbook` returns them.
+        Split name -> pairs. Splits share no product and no duplicate of one. Skipped files are
+        logged; `read_lookbook` returns them.
 
     Raises:
         FileNotFoundError: if there is nothing at the path, or nothing prepared under the name.
@@ -90,7 +90,7 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
     Args:
         num_products: how many products; each has 8 person images on average.
         image_size: side of the images in pixels.
-        seed: which products.
+        seed: selects the products.
     """
     from keras_pixdt.drawn import rendered
 
@@ -125,7 +125,7 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
         ),
         attributes=tuple(attributes),
     )
-    # A product's image and then its persons, numbered through, as the IIDs of LookBook are.
+    # A product's image and then its persons, numbered consecutively like LookBook's IIDs.
     source_id = np.arange(len(sources)) + target_index + 1
     target_id = np.cumsum([0, *views[:-1]]) + np.arange(num_products)
     return lookbook.LookBook(pairs, source_id, target_id, Skipped())

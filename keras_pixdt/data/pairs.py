@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# Images up to this size together are kept in memory, larger ones in a temporary file.
+# Images up to this total size are kept in memory, more in a temporary file.
 _MAX_MEMORY_BYTES = 4 << 30
 
 
 def allocate(shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array to fill with images: in memory, or above 4 GiB in a file.
+    """A uint8 array to fill with images: in memory, or in a file if above 4 GiB.
 
-    The file has no name, is in `$TMPDIR`, and goes with the array.
+    The file has no name, is in `$TMPDIR`, and disappears with the array.
     """
     if np.prod(shape, dtype=np.int64) <= _MAX_MEMORY_BYTES:
         return np.empty(shape, np.uint8)
@@ -24,7 +24,7 @@ def allocate(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def take_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`images[rows]` through `allocate`; all rows in their order are `images` itself."""
+    """`images[rows]` through `allocate`; returns `images` itself for all rows in order."""
     if len(rows) == len(images) and (rows == np.arange(len(rows))).all():
         return images
     taken = allocate((len(rows), *images.shape[1:]))
@@ -35,7 +35,7 @@ def take_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def check_images(sources: np.ndarray, targets: np.ndarray) -> None:
-    """Checks that two sets of images are square, uint8 RGB and of one size.
+    """Checks that two sets of images are square, uint8 RGB and of the same size.
 
     Raises:
         ValueError: if they are not.
@@ -91,13 +91,13 @@ class Labels:
         _check_rows("index", self.index, len(self.names), "names")
 
     def select(self, rows: np.ndarray) -> Labels:
-        """The labels of some images, given as indices or as a boolean mask; the names stay."""
+        """The labels of some images, given as indices or as a boolean mask; keeps the names."""
         return Labels(self.index[rows], self.names)
 
 
 @dataclasses.dataclass(frozen=True)
 class DomainSet:
-    """The images of two domains, of one split, without pairs.
+    """The images of two domains without pairs, for one split.
 
     Images are uint8 RGB in memory or in a `np.memmap`.
 
@@ -141,11 +141,11 @@ class DomainSet:
         return self.targets.shape[1]
 
     def exchanged(self) -> DomainSet:
-        """The same with the second domain first."""
+        """The same images with the second domain first."""
         return DomainSet(self.targets, self.sources, self.target_labels, self.source_labels)
 
     def __len__(self) -> int:
-        """The number of images of the larger domain, which an epoch goes through once."""
+        """The number of images in the larger domain, which an epoch goes through once."""
         return max(len(self.sources), len(self.targets))
 
 
@@ -207,18 +207,18 @@ class PairSet:
         return self.targets.shape[1]
 
     def __len__(self) -> int:
-        """The number of pairs, that is of person images."""
+        """The number of pairs, which is the number of person images."""
         return len(self.sources)
 
     def domains(self, categories: Sequence[str] | None = None) -> DomainSet:
-        """The same images without their pairs: persons, and products.
+        """The same images as two domains without pairs: persons and products.
 
-        Where each product has the attribute `category`, and these are at least two, they are the
-        labels, of the products and of those who wear them.
+        If each product has the attribute `category`, and there are at least two categories, they
+        are the labels of the products and of the persons who wear them.
 
         Args:
-            categories: names for the labels, so that all splits of a data set have the same; by
-                default the categories that these pairs have, sorted.
+            categories: names of the labels, so that all splits of a data set have the same labels;
+                by default the categories of these pairs, sorted.
 
         Raises:
             ValueError: if there are no pairs, or the category of a product is not one of

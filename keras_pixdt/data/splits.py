@@ -2,12 +2,12 @@
 
 Differs from the paper of Yoo et al., whose split is not published:
 - The paper chooses 487 products at random for validation and as many for test (Sec. 5.2). Here a
-  hash of each product decides, so that it is the same split everywhere and the shares of 5% are met
-  on average; and duplicates stay in one split, so that no test product has been seen.
+  hash of each product decides, so that the split is the same everywhere and the shares of 5% are
+  met on average. Duplicates stay in one split, so that no test product is seen in training.
 
 Differs from the paper of Kwon et al., whose split is not published:
 - The paper removes test images that are in both splits, which leaves 939 products and 7,307 photos
-  (Sec. 4). Here duplicates are put into one split beforehand, so that none is lost.
+  (Sec. 4). Here duplicates are put into the same split beforehand, so that none is lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 SCHEMES: Mapping[str, Mapping[str, float]] = {
     # Yoo et al. 2016, section 5: 90% of the products, and 5% each.
     "yoo2016": {"train": 0.9, "validation": 0.05, "test": 0.05},
-    # Kwon et al. 2019: 90% and 10%, with nothing to validate on.
+    # Kwon et al. 2019: 90% and 10%, with no validation split.
     "kwon2019": {"train": 0.9, "test": 0.1},
 }
 
@@ -30,9 +30,9 @@ _SALT = "lookbook"
 def split_groups(group_id: np.ndarray, scheme: str = "yoo2016") -> dict[str, np.ndarray]:
     """Assigns products to splits by a hash of their group.
 
-    A product keeps its split when products are added, whatever their order; the shares are met on
-    average. A split that a small set leaves empty gets the last group, in the order of the
-    hashes, of the split that has most.
+    A product keeps its split when products are added, in any order; the shares are met on average.
+    If a small set leaves a split empty, it gets the last group, in order of the hashes, of the
+    largest split.
 
     Args:
         group_id: int64 `(products,)`; equal values stay together.
@@ -66,6 +66,6 @@ def split_groups(group_id: np.ndarray, scheme: str = "yoo2016") -> dict[str, np.
 
 
 def _fraction(group: int) -> float:
-    """A number in [0, 1) that looks random and depends on the group alone."""
+    """A number in [0, 1) that looks random and depends only on the group."""
     digest = hashlib.sha256(f"{_SALT}:{group}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48

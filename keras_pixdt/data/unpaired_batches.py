@@ -1,4 +1,4 @@
-"""Batches of the images of two domains that do not belong together."""
+"""Batches of images from two domains without pairs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from keras_pixdt.data.pairs import DomainSet
 
 
 class Unpaired(Batches):
-    """Batches for `model.fit` of two domains whose images do not belong together.
+    """Batches for `model.fit` of images from two domains without pairs.
 
-    A batch is a dict of arrays. Row i of one has nothing to do with row i of the other:
+    A batch is a dict of arrays. Row i of one is unrelated to row i of the other:
 
     | key | |
     | --- | --- |
     | `source` | float32 `(batch, size, size, 3)` in [-1, 1], images of the first domain |
     | `target` | the same shape, images of the second domain |
 
-    An epoch goes once through the larger domain. The smaller one is repeated, each time in another
-    order. Orders and mirroring are a function of `(seed, epoch)` alone; `Batches` says how `fit`
-    goes through them.
+    An epoch goes once through the larger domain. The smaller one is repeated, each time in a
+    different order. Orders and mirroring depend only on `(seed, epoch)`. See `Batches` for how
+    `fit` iterates over them.
 
     Args:
         domains: the images of one split.
         batch_size: images of each domain in a batch, at least 1; or all sizes that `start_epoch`
-            may set, the first of which is set now.
+            may set, starting with the first.
         seed: makes every draw reproducible.
         shuffle: whether to permute the images of each domain, anew every epoch.
         drop_remainder: whether to leave out the last batch where it is smaller.

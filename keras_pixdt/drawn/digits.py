@@ -1,12 +1,12 @@
 """Digits of two domains, drawn from a seed: one looks like MNIST, one like SVHN.
 
-They stand in for the data sets of Taigman et al. 2017, Sec. 5.1, where these are not available.
-Both domains show the same ten digits; "handwritten" ones are white strokes on black, "street" ones
-are of any colours over clutter, with neighbours that are cut at the sides. NumPy and Pillow only.
+They stand in for the data sets of Taigman et al. 2017, Sec. 5.1, if these are not available. Both
+domains show the same ten digits; "handwritten" ones are white strokes on black, "street" ones are
+of any colours over clutter, with neighbours that are cut at the sides. NumPy and Pillow only.
 
 Differs from the paper of Taigman et al., whose data sets they stand in for:
-- The paper has SVHN as S and MNIST as T (Sec. 5.1). `--data` and `--target-data` take them; where
-  they are not available, both domains are drawn.
+- The paper has SVHN as S and MNIST as T (Sec. 5.1). `--data` and `--target-data` take them; if they
+  are not available, both domains are drawn.
 
 Example:
     ```python
@@ -187,7 +187,7 @@ def _fitted(curves: list[np.ndarray], side: float) -> list[np.ndarray]:
 def _handwritten(rng: np.random.Generator, digit: int) -> np.ndarray:
     """White strokes on black, uint8 (32, 32)."""
     width = rng.uniform(1.6, 3.4)
-    # As in MNIST, it is what is drawn, and not its box, whose middle is in the middle.
+    # As in MNIST, the centre of mass is in the middle, not the centre of the box.
     curves = [
         curve + IMAGE_SIZE / 2 for curve in _fitted(_written(rng, digit), _CONTENT_PX - width)
     ]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def drawing_pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """A pool of new Python processes; what it has not begun is given up at the end of the context.
+    """A pool of new Python processes; tasks not yet begun are dropped at the end of the context.
 
     Args:
         workers: their number.

@@ -1,1 +1,1 @@
-"""What updates the players of a GAN in turns: the base of the models, optimizers, replicas."""
+"""Updates the players of a GAN in turn: the base of the models, optimizers, replicas."""

@@ -1,7 +1,7 @@
 """The training step on JAX: gradients, updates, and batches that devices share.
 
-Keras' private names, tested up to Keras 3.15.1: `_symbolic_build`, the iterator's `data_adapter`
-that it gets, and `data_adapters`.
+Keras' private names used here, tested up to Keras 3.15.1: `_symbolic_build`, the `data_adapter` of
+the iterator that it gets, and `data_adapters`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Shared(NamedTuple):
 
     Attributes:
         batch: the batch, filled up with copies of its last row.
-        counted: of no bytes; its second dimension says how many rows count.
+        counted: an array of zero bytes; its second dimension says how many rows count.
     """
 
     batch: Any
@@ -33,7 +33,8 @@ class _Shared(NamedTuple):
 class _SharedBatches(data_adapter.DataAdapter):
     """The batches of another adapter, shared by the devices of `keras.distribution`.
 
-    Keras wants batches that they can share equally, and from each process its own rows.
+    Keras wants batches that divide evenly among the devices, and only its own rows from each
+    process.
     """
 
     def __init__(self, adapter) -> None:
@@ -73,7 +74,7 @@ def _counted(data):
 
 
 class Step(keras.Model):
-    """What `AdversarialModel` needs of JAX, where state goes into each step and comes out of it."""
+    """The JAX part of `AdversarialModel`; state goes into each step and comes out of it."""
 
     _predict_function_alone: Callable[..., Tensor] | None = None
 
@@ -88,7 +89,7 @@ class Step(keras.Model):
         return jax.process_count()
 
     def _attach_state(self):
-        """Within `fit`, gives the variables their values, and has the next step take these."""
+        """Within `fit`, gives the variables their values, and makes the next step use them."""
         self.jax_state_sync()
 
     def _weigh(self, loss):
@@ -113,18 +114,18 @@ class Step(keras.Model):
         return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
 
     def _symbolic_build(self, iterator=None, data_batch=None):
-        # All is built; this is where `fit` and `evaluate` hand over what they iterate.
+        # Everything is built; `fit` and `evaluate` pass their iterator here.
         if self._replicas() > 1 and iterator is not None:
             if not isinstance(iterator.data_adapter, _SharedBatches):
                 iterator.data_adapter = _SharedBatches(iterator.data_adapter)
         super()._symbolic_build(iterator, data_batch)
 
     def train_step(self, state, data):
-        """Takes one training step, as `fit` has it."""
+        """Takes one training step, for `fit`."""
         return self._stateless(self._train, self._state(), state, _counted(data))
 
     def test_step(self, state, data):
-        """Scores one batch, as `evaluate` has it."""
+        """Scores one batch, for `evaluate`."""
         trainable, non_trainable, _, metrics = self._state()
         groups = (trainable, non_trainable, metrics)
         return self._stateless(self._test, groups, state, _counted(data))

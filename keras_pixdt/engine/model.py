@@ -1,9 +1,9 @@
-"""What every model of the package shares: players, their optimizers, one training step.
+"""The base of every model: players, their optimizers, one training step.
 
-A paper's class says who the players are and writes `adversarial_step`, which reads like the
-paper's algorithm. Everything that is not the paper is here: updates of one player at a time,
-trackers, the test step, saving and exact restoring. What differs between TensorFlow and JAX is in
-`tensorflow_step` and `jax_step`.
+A paper's class declares the players and defines `adversarial_step`, which reads like the paper's
+algorithm. Everything that is not specific to the paper is here: updating one player at a time,
+trackers, the test step, saving and exact restoring. `tensorflow_step` and `jax_step` have the parts
+that differ between TensorFlow and JAX.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from keras_pixdt.engine import replicas
 from keras_pixdt.engine.optimizers import PlayerOptimizers
 from keras_pixdt.engine.replicas import Tensor
 
-# Keras' private names here, tested up to Keras 3.15.1: `_compile_metrics`, `_flatten_layers`,
+# Keras' private names used here, tested up to Keras 3.15.1: `_compile_metrics`, `_flatten_layers`,
 # `_seed_generators` and `data_adapters`.
 
 if keras.backend.backend() == "tensorflow":
@@ -48,7 +48,7 @@ def source_of(inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
 
 
 class Forward(NamedTuple):
-    """A forward pass of one player, kept so that its update need not repeat it.
+    """A forward pass of one player, kept so that its update does not have to repeat it.
 
     Attributes:
         outputs: what the player's networks returned.
@@ -60,15 +60,15 @@ class Forward(NamedTuple):
 
 
 class AdversarialModel(Step):
-    """Base of the package's models: several networks that are updated in turns.
+    """Base of the package's models: several networks that are updated in turn.
 
     A subclass
-      - keeps each argument of its constructor under the argument's name, builds all its networks
-        with `dtype=self.dtype_policy`, and ends `__init__` with `set_players`;
-      - writes `adversarial_step(batch)`: calls of `minimize`, returning each player's loss.
+      - stores each constructor argument under its own name, builds all its networks with
+        `dtype=self.dtype_policy`, and ends `__init__` with `set_players`;
+      - defines `adversarial_step(batch)`, which calls `minimize` and returns each player's loss.
 
-    Its `converter` is the network that draws: `predict` computes what it makes of source images.
-    A model that computes something else overrides `call`, and `generated_shape` with it.
+    Its `converter` is the network that draws: `predict` applies it to source images. A model that
+    computes something else overrides `call` and `generated_shape`.
 
     `fit`, `evaluate`, `predict`, callbacks, `.keras` files and `tf.distribute` then work as for
     any Keras model. The optimizer of `compile` may be a mapping from players to optimizers, a
@@ -82,7 +82,7 @@ class AdversarialModel(Step):
         self._trackers: dict[str, keras.metrics.Mean] = {}
 
     def set_players(self, players: Mapping[str, Sequence[str]]) -> None:
-        """Declares the players once all networks exist; the subclass's `__init__` ends with it.
+        """Declares the players once all networks exist, at the end of the subclass's `__init__`.
 
         Args:
             players: player name -> names of the attributes that hold its networks, in the order
@@ -90,15 +90,16 @@ class AdversarialModel(Step):
         """
         self.players = {name: list(networks) for name, networks in players.items()}
         self._trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in players}
-        self.built = True  # every network is: nothing waits for a first batch
+        self.built = True  # every network is built: nothing waits for a first batch
 
-    # What a paper has
+    # A paper defines these
 
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step of the paper's algorithm.
 
         Args:
-            batch: the data contract: float32 images in [-1, 1], (batch, size, size, channels).
+            batch: a batch as in the data contract: float32 images in [-1, 1], (batch, size, size,
+                channels).
 
         Returns:
             Player name -> its scalar loss, as `minimize` returned it.
@@ -112,10 +113,10 @@ class AdversarialModel(Step):
             inputs: source images, (batch, size, size, 3) in [-1, 1], or a batch that holds them
                 under "source".
             training: whether layers behave as in training: BatchNorm uses the batch's statistics,
-                and the noise of a model that has some is drawn anew.
+                and noise, if the model has any, is drawn anew.
 
         Returns:
-            What the converter makes of them, float32: images of the same shape and range.
+            The converted images, float32, of the same shape and range.
         """
         return self.converter(source_of(inputs), training=training)
 
@@ -138,18 +139,20 @@ class AdversarialModel(Step):
     def converter_passes(
         self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
     ) -> list[Tensor]:
-        """The passes of a training step whose statistics converted images depend on.
+        """The passes of a training step on whose statistics converted images depend.
 
-        BatchNorm's statistics of averaged weights are measured in them. Here it is one pass, of the
-        converter on `source`. A model that converts other images too overrides it.
+        With averaged weights, BatchNorm's statistics are measured in these passes. By default this
+        is one pass of the converter on `source`. A model that also converts other images overrides
+        this method.
 
         Args:
             batch: as for `adversarial_step`.
-            run: takes a network of the model and its input, and returns what the network draws of
-                it in training mode. Whoever measures gives one that runs copies of the networks.
+            run: takes a network of the model and its input, and returns the network's output in
+                training mode. To measure statistics, the caller passes a function that runs copies
+                of the networks.
 
         Returns:
-            What each pass draws.
+            The output of each pass.
         """
         return [run(self.converter, batch["source"])]
 
@@ -158,43 +161,45 @@ class AdversarialModel(Step):
         return [v for n in self.players[name] for v in getattr(self, n).trainable_variables]
 
     def active_variables(self, name: str) -> list[keras.Variable]:
-        """Those of them that the step uses now; the others get gradients of zero."""
+        """Those of the player's variables that the step uses now; the others get zero gradients."""
         return self.player_variables(name)
 
     @property
     def at_last_stage(self) -> bool:
-        """Whether the model is trained as a whole, so that the scores of epochs compare."""
+        """Whether the model is trained as a whole, so that scores of epochs can be compared."""
         return True
 
     def plain_converter(self) -> keras.Model:
-        """The converter as it is exported: a functional model without what only training needs."""
+        """The converter to export: a functional model without parts that only training needs."""
         return self.converter
 
     @property
     def drawn_size(self) -> int:
-        """Side in px of what `drawing` draws."""
+        """Side in px of the images that `drawing` draws."""
         return self.generated_shape()[1]  # type: ignore[return-value]
 
     def drawing(self) -> keras.Model:
-        """What converts images, in the size that is drawn: before any mere enlargement.
+        """The model that converts images, at the size it draws, before any mere enlargement.
 
         Returns:
-            A model of float32 images in [-1, 1] as `call` takes them, to (batch, `drawn_size`,
-            `drawn_size`, 3); the model itself where it does not enlarge what it draws.
+            A model that maps float32 images in [-1, 1], as `call` takes them, to (batch,
+            `drawn_size`, `drawn_size`, 3). If the model does not enlarge its images, this is the
+            model itself.
         """
         return self
 
     # The training step
 
     def forward(self, name: str, fn: Callable[[], Tensor]) -> Forward:
-        """Runs a player's networks, for an update that need not run them again.
+        """Runs a player's networks, so that its update does not have to run them again.
 
-        The papers' models run the converter once a step, and update discriminators and converter
-        from this pass. No weight of it changes in between, and its BatchNorm statistics move once.
+        The papers' models run the converter once per step, and update discriminators and converter
+        from this pass. None of its weights change in between, and its BatchNorm statistics move
+        only once.
 
         Args:
             name: the player.
-            fn: returns what its networks draw, one tensor.
+            fn: returns the output of its networks, one tensor.
         """
         return Forward(*self._pass(fn, self.active_variables(name)))
 
@@ -210,11 +215,11 @@ class AdversarialModel(Step):
         Args:
             name: the player.
             loss_fn: returns the player's scalar loss, the mean over this replica's samples.
-            through: a `forward` of the same player; `loss_fn` then takes its outputs, and its
-                pass is used for the gradients. Terms that depend on the player's weights in
-                another way than through these outputs get no gradient.
-            penalty: returns a scalar of the player's weights alone, such as weight decay. Its
-                gradient is added; it is no part of the loss that is returned.
+            through: a `forward` of the same player; `loss_fn` then takes its outputs, and its pass
+                is used for the gradients. Terms that depend on the player's weights in any other
+                way get no gradient.
+            penalty: returns a scalar that depends only on the player's weights, such as weight
+                decay. Its gradient is added, but it is not part of the returned loss.
 
         Returns:
             The loss before the update, float32, not scaled.
@@ -236,7 +241,7 @@ class AdversarialModel(Step):
             gradients = through.pull(cotangents)
         if penalty is not None:
             added, _ = self._gradients(scaled(penalty), variables)
-            # Where the loss has none, it stays missing: the optimizer reports the mistake.
+            # If the loss has no gradient, it stays missing, and the optimizer reports the mistake.
             gradients = [
                 g if g is None or p is None else g + p
                 for g, p in zip(gradients, added, strict=True)
@@ -249,7 +254,7 @@ class AdversarialModel(Step):
         return loss
 
     def draw(self, sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-        """As `keras_pixdt.engine.replicas.draw`."""
+        """See `keras_pixdt.engine.replicas.draw`."""
         return replicas.draw(sample, like)
 
     def gradient(self, fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -294,8 +299,8 @@ class AdversarialModel(Step):
                 or config), which is copied for each player.
             metrics: `keras.metrics.Metric`s of (real, generated) images in [-1, 1], updated by
                 `evaluate` and validation.
-            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` as in `keras.Model`.
-                Losses are the model's own: `loss` is refused.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` as in `keras.Model`. The
+                model has its own losses, so `loss` is refused.
 
         Raises:
             ValueError: a player has no optimizer, an optimizer no player, or `loss` was given.
@@ -305,7 +310,7 @@ class AdversarialModel(Step):
                 f"{type(self).__name__} brings its objective: give weights of its terms to its "
                 f"constructor instead of compile(loss={kwargs['loss']!r})"
             )
-        kwargs.pop("auto_scale_loss", None)  # done here, by player
+        kwargs.pop("auto_scale_loss", None)  # done here, for each player
         with self._scope():
             optimizers = self._player_optimizers(optimizer)
             if self.dtype_policy.name == "mixed_float16":
@@ -317,16 +322,17 @@ class AdversarialModel(Step):
                 self._compile_metrics.build(images, images)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains as `keras.Model.fit` does; batches are those of all replicas together.
+        """Trains like `keras.Model.fit`; batches are shared by all replicas.
 
         Raises:
-            ValueError: a batch size of `x`, a `Triplets`, is no multiple of the replicas' number.
+            ValueError: a batch size of `x`, a `Triplets`, is not a multiple of the number of
+                replicas.
         """
         batches = getattr(x, "py_dataset", x)
         for size in getattr(batches, "batch_sizes", ()):
             replicas.check_batch_size(size, self._replicas())
         if isinstance(batches, keras.utils.PyDataset) and self._workers() > 1 and not args:
-            # Keras shuffles whole batches by Python's generator, which differs between workers.
+            # Keras shuffles whole batches with Python's generator, which differs between workers.
             kwargs.setdefault("shuffle", False)
         return super().fit(x, *args, **kwargs)
 
@@ -338,11 +344,11 @@ class AdversarialModel(Step):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """Predicts as `keras.Model.predict` does; each of several workers predicts on its own."""
+        """Predicts like `keras.Model.predict`; with several workers, each predicts on its own."""
         if self._replicas() == 1:
             return super().predict(x, batch_size, verbose, steps, callbacks)
-        # Keras would have the rows of several workers in another order, and on JAX refuse a last
-        # batch that the devices cannot share.
+        # Keras would return the rows of several workers in a different order, and on JAX it would
+        # refuse a last batch that does not divide evenly among the devices.
         adapter = data_adapters.get_data_adapter(x, batch_size=batch_size, steps_per_epoch=steps)
         batches = itertools.islice(adapter.get_numpy_iterator(), steps)
         rows = [keras.utils.unpack_x_y_sample_weight(batch)[0] for batch in batches]
@@ -370,13 +376,13 @@ class AdversarialModel(Step):
         return optimizer
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles as the saved model was, except for what its machine had resolved."""
+        """Compiles like the saved model, except for options that its machine had resolved."""
         config = keras.saving.deserialize_keras_object(config)
         config.pop("jit_compile", None)  # "auto" was resolved on the machine that saved it
         self.compile(**config)
 
     def _retrace(self) -> None:
-        """Has the functions of `fit`, `evaluate` and `predict` traced anew: the step changed."""
+        """Makes `fit`, `evaluate` and `predict` trace their functions again: the step changed."""
         if self.train_function is not None:
             self.make_train_function(force=True)  # `fit` looks it up for each batch
         self.test_function = self.predict_function = self._predict_function_alone = None
@@ -388,15 +394,15 @@ class AdversarialModel(Step):
         return [generator.state for layer in layers for generator in layer._seed_generators]
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves the states of the random generators, which Keras leaves out.
+        """Saves the states of the random generators, which Keras does not save.
 
-        Without them a resumed run would draw other samples than an uninterrupted one.
+        Without them, a resumed run would draw different samples than an uninterrupted one.
         """
         for i, state in enumerate(self._seed_states()):
             store[str(i)] = state
 
     def load_own_variables(self, store: Any) -> None:
-        """Restores what `save_own_variables` saved."""
+        """Restores the states that `save_own_variables` saved."""
         for i, state in enumerate(self._seed_states()):
             state.assign(store[str(i)])
 
@@ -405,7 +411,7 @@ def reverse_network(model: keras.Model) -> keras.Model:
     """The network of a model that converts images of the second domain back to the first.
 
     Raises:
-        ValueError: the model has none.
+        ValueError: the model has no such network.
     """
     network = getattr(model, "reverse_converter", None)
     if network is None:

@@ -1,4 +1,4 @@
-"""One optimizer for each player, which Keras takes for a single one."""
+"""One optimizer for each player, which look like a single optimizer to Keras."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from keras import ops
 
 from keras_pixdt.engine.replicas import Tensor
 
-# Keras' private names here, tested up to Keras 3.15.1: `_learning_rate`, `_trainable_variables` and
-# `_variables` of an optimizer.
+# Keras' private names used here, tested up to Keras 3.15.1: `_learning_rate`,
+# `_trainable_variables` and `_variables` of an optimizer.
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 
@@ -20,9 +20,9 @@ LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 class PlayerOptimizers(keras.optimizers.Optimizer):
     """One optimizer for each player, behind the interface of a single one.
 
-    Trainers and savers of Keras know one optimizer. With this composite they carry, save and
-    restore the state of all of them; as plain attributes of the model they would be skipped on
-    loading and, on JAX, never leave their initial state.
+    Keras' trainers and savers only know one optimizer. With this composite they carry, save and
+    restore the state of all of them. If the optimizers were plain attributes of the model, loading
+    would skip them and, on JAX, they would never leave their initial state.
 
     Args:
         optimizers: player name -> `keras.optimizers.Optimizer` or what `keras.optimizers.get`
@@ -30,8 +30,8 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         name: name of the composite.
 
     Raises:
-        ValueError: a player's name is that of an attribute of `Optimizer`, or two players share
-            one optimizer object.
+        ValueError: a player has the name of an attribute of `Optimizer`, or two players share one
+            optimizer object.
     """
 
     def __init__(self, optimizers: Mapping[str, Any], name: str = "player_optimizers") -> None:
@@ -50,7 +50,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The players, in the order in which they were given."""
+        """The players, in the given order."""
         return self._names
 
     def __getitem__(self, name: str) -> keras.optimizers.Optimizer:
@@ -60,16 +60,17 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         return [self[name] for name in self._names]
 
     def scale_losses(self) -> None:
-        """Gives each player a dynamic loss scale of its own, for mixed_float16."""
+        """Gives each player its own dynamic loss scale, for mixed_float16."""
         for name in self._names:
             if not isinstance(self[name], LossScaleOptimizer):
                 setattr(self, name, LossScaleOptimizer(self[name]))
 
     def restart(self) -> None:
-        """Forgets the moments and step counts; learning rates and loss scales stay.
+        """Resets the moments and step counts; keeps learning rates and loss scales.
 
-        For training that goes on with other variables: what joins would else be corrected for
-        the bias of steps that it did not take, and move up to 1 / sqrt(1 - beta_2) times too far.
+        Use this when training continues with other variables. Otherwise new variables would be
+        corrected for the bias of steps that they did not take, and move up to 1 / sqrt(1 - beta_2)
+        times too far.
         """
         for optimizer in self._all():
             inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
@@ -95,17 +96,17 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """State of all the optimizers: what the JAX trainer carries from step to step."""
+        """State of all the optimizers, which the JAX trainer carries from step to step."""
         return self._variables + [v for o in self._all() for v in o.variables]
 
     @property
     def iterations(self) -> keras.Variable:
-        """Steps taken, as the first player counts them."""
+        """Steps taken, as counted by the first player."""
         return self._all()[0].iterations
 
     @property
     def learning_rate(self) -> Any:
-        """The first player's rate; setting it sets that of all, as schedules expect."""
+        """The first player's rate; setting it sets all players' rates, as schedules expect."""
         return self._all()[0].learning_rate
 
     @learning_rate.setter
@@ -114,15 +115,15 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
             optimizer.learning_rate = value
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        """Overwrites each player's variables with their average, where its optimizer has one."""
+        """Overwrites each player's variables with their average, if its optimizer keeps one."""
         for optimizer in self._all():
             optimizer.finalize_variable_values(optimizer._trainable_variables)
 
     def save_own_variables(self, store: Any) -> None:
-        """Nothing of its own: the players' optimizers are saved as children."""
+        """Saves nothing itself: the players' optimizers are saved as children."""
 
     def load_own_variables(self, store: Any) -> None:
-        """Nothing of its own: the players' optimizers are loaded as children."""
+        """Loads nothing itself: the players' optimizers are loaded as children."""
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

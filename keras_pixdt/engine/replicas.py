@@ -1,4 +1,4 @@
-"""What a replica must know of the others while it takes its part of a training step."""
+"""What a replica must know about the others during its part of a training step."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Part(NamedTuple):
     """A replica's rows of the global batch.
 
     Attributes:
-        first: the first of them, int32.
+        first: index of the first row, int32.
         rows: their number, int32.
-        all_rows: that of all replicas.
+        all_rows: number of rows of all replicas.
     """
 
     first: Tensor
@@ -26,14 +26,14 @@ class Part(NamedTuple):
     all_rows: Tensor
 
 
-# Of the step that this thread traces. tf.distribute traces each replica in a thread of its own;
-# on the model, replicas would overwrite each other's.
+# For the step that this thread traces. tf.distribute traces each replica in its own thread; if this
+# were stored on the model, replicas would overwrite each other's part.
 _step = threading.local()
 
 
 @contextlib.contextmanager
 def step(part: Part | None) -> Iterator[None]:
-    """Context in which a step is traced for a part of the batch, or for all of it (None)."""
+    """Context for tracing a step for a part of the batch, or for all of it (None)."""
     _step.part = part
     try:
         yield
@@ -42,19 +42,19 @@ def step(part: Part | None) -> Iterator[None]:
 
 
 def part() -> Part | None:
-    """The part of the step that is traced; None where one program has the whole batch."""
+    """The part of the batch in the traced step; None if one program has the whole batch."""
     return getattr(_step, "part", None)
 
 
 def draw(sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     """Draws random numbers, each row for one row of the global batch.
 
-    Every replica draws for the whole batch, with the same seed, and keeps its own rows: the
-    result does not depend on the number of replicas.
+    Every replica draws for the whole batch with the same seed and keeps its own rows, so the result
+    does not depend on the number of replicas.
 
     Args:
         sample: number of rows -> a tensor with as many, from a `SeedGenerator`.
-        like: a tensor of the step's batch, whose rows the result is for.
+        like: a tensor of the step's batch; the result has one row for each of its rows.
     """
     own = part()
     if own is None:
@@ -63,7 +63,7 @@ def draw(sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
 
 
 def check_batch_size(batch_size: int, replicas: int, what: str = "batch size") -> None:
-    """Refuses a global batch that replicas cannot share equally.
+    """Refuses a global batch that does not divide evenly among the replicas.
 
     Raises:
         ValueError: names the replicas and the two nearest sizes that fit.

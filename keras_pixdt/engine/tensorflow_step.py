@@ -19,7 +19,7 @@ from keras_pixdt.engine.replicas import Tensor
 
 
 class Step(keras.Model):
-    """What `AdversarialModel` needs of TensorFlow."""
+    """The TensorFlow part of `AdversarialModel`."""
 
     _predict_function_alone: Callable[..., Tensor] | None = None
 
@@ -39,12 +39,12 @@ class Step(keras.Model):
         pass  # all is built; Keras' own breaks under MultiWorkerMirroredStrategy (issue 20585)
 
     def train_step(self, data):
-        """Takes one training step, as `fit` has it."""
+        """Takes one training step, for `fit`."""
         with replicas.step(self._part(data)):
             return self._reducible(self._train(data))
 
     def test_step(self, data):
-        """Scores one batch, as `evaluate` has it."""
+        """Scores one batch, for `evaluate`."""
         return self._reducible(self._test(data))
 
     def _predict_alone(self, x):
@@ -60,7 +60,7 @@ class Step(keras.Model):
         return logs
 
     def _get_metrics_result_or_logs(self, logs):
-        # Of all samples; the logs that Keras would take are the mean of what replicas have.
+        # Over all samples; the logs that Keras would take are the mean over the replicas.
         trained = logs.keys() <= {tracker.name for tracker in self._trackers.values()}
         return self._player_losses() if trained else self._compile_metrics.result()
 
@@ -97,8 +97,8 @@ class Step(keras.Model):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)
             value, aux = fn(*inputs)
-        # An objective may leave an output of a network unused; a variable that it leaves unused
-        # is a mistake, which the optimizer then reports.
+        # An objective may leave a network's output unused, but an unused variable is a mistake,
+        # which the optimizer then reports.
         unconnected = "zero" if variables is None else "none"
         gradients = tape.gradient(value, sources, unconnected_gradients=unconnected)
         return (gradients[0] if variables is None else gradients), aux
@@ -108,8 +108,8 @@ class Step(keras.Model):
             isinstance(optimizer, LossScaleOptimizer)
             and tf.distribute.get_strategy().num_replicas_in_sync > 1
         ):
-            # Keras lets each replica judge its own gradients, before they are summed: one bad
-            # replica would then update while the others skip.
+            # Keras lets each replica judge its own gradients before they are summed, so with one
+            # bad replica some would update while others skip.
             bad = 1.0 - tf.cast(optimizer.check_finite(gradients), "float32")
             bad = tf.distribute.get_replica_context().all_reduce("SUM", bad) > 0
             gradients = [
@@ -120,10 +120,10 @@ class Step(keras.Model):
 
 
 def exact(strategy_class: Any) -> Any:
-    """A class of strategies that cut each batch into even consecutive parts, one for each replica.
+    """A class of strategies that cut each batch into even consecutive parts, one per replica.
 
-    TensorFlow's own way depends on what it can find out about a dataset: a last batch may leave
-    replicas without rows, and workers may get parts of different batches.
+    What TensorFlow does by itself depends on what it can find out about a dataset: a last batch may
+    leave replicas without rows, and workers may get parts of different batches.
     """
 
     class Exact(strategy_class):
@@ -174,7 +174,7 @@ def own_rows(batches: Any, strategy: Any, worker: int, workers: int) -> Any:
 
 
 def _pieces(dataset: Any, own: range, count: int) -> Any:
-    """Those of each batch's `count` even consecutive pieces that are `own`, one by one."""
+    """Yields, of each batch's `count` even consecutive pieces, those in `own`."""
 
     def cut(*batch: Any) -> Any:
         rows = tf.shape(tf.nest.flatten(batch)[0], out_type=tf.int64)[0]

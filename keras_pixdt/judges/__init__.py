@@ -1,1 +1,1 @@
-"""Networks that judge images: embedder, attributes, classifier; and the upscaler."""
+"""Networks that judge images (embedder, attributes, classifier), and the upscaler."""

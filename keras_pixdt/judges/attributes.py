@@ -1,10 +1,10 @@
-"""A classifier of what products are: whether a converted image has the right category and colour.
+"""A classifier that tells whether a converted image has the right category and colour.
 
 Differs from the paper of Yoo et al., who ask people:
 - "Att" and "Cat" of Table 3 are what 25 people answered about 100 photos (Sec. 5.4). Here a network
-  that was trained on images of real products says it, since people cannot be asked for each table.
-  It is as good as its accuracy on products that it has not seen, and its figures are on another
-  scale than the paper's. `pixdt study` asks people.
+  trained on images of real products answers instead, because people cannot be asked for each table.
+  It is only as good as its accuracy on unseen products, and its figures are on a different scale
+  from the paper's. `pixdt study` asks people.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from keras_pixdt.judges import fitting
 from keras_pixdt.judges.embedder import distort
 from keras_pixdt.metrics import uncertainty
 
-# not in a paper: all of the network and its training.
+# not in a paper: the whole network and its training.
 EPOCHS = 12
 BATCH_SIZE = 32
-LEARNING_RATE = 3e-3  # of Adam, at its start; it falls to 0 along a cosine
+LEARNING_RATE = 3e-3  # Adam's initial rate; it falls to 0 along a cosine
 DROPOUT = 0.1
-# Of `distort`. With 0.3 a Gaussian of one pixel in 64 costs the pattern 2 to 4 points of accuracy,
-# and the others none.
+# Strength of `distort`. With 0.3, a Gaussian of one pixel in 64 costs the pattern 2 to 4 points of
+# accuracy, and the other attributes none.
 STRENGTH = 0.3
 
 
@@ -47,9 +47,9 @@ class AttributeClassifier(keras.Model):
 
     Args:
         classes: the names of the classes of each attribute, the most frequent one first.
-        image_size: side in pixels that images are looked at in, a multiple of 16.
+        image_size: side in pixels to which images are resized, a multiple of 16.
         width: multiplies the number of filters.
-        seed: of the initial weights and of dropout.
+        seed: seed of the initial weights and of dropout.
         name: name of the model.
 
     Raises:
@@ -72,7 +72,7 @@ class AttributeClassifier(keras.Model):
                 f"Received: {classes}"
             )
         fitting.check_network(image_size, width)
-        # Explicit, as a judge must not depend on the policies that a trainer sets globally.
+        # Explicit, because a judge must not depend on the policies that a trainer sets globally.
         plain = {"dtype": "float32"}
         maps = {"data_format": "channels_last", **plain}
         drawn = iter(range(1000 * seed, 1000 * seed + 1000))
@@ -92,7 +92,7 @@ class AttributeClassifier(keras.Model):
 
         inputs = keras.Input((None, None, 3), dtype="float32")
         image = layers.Resizing(image_size, image_size, antialias=True, **maps)(inputs)
-        # How much of the image has which colour, wherever: a colour is no matter of edges.
+        # How much of the image has which colour, anywhere: colours do not depend on edges.
         colors = layers.AveragePooling2D(2, **maps)(image)
         for filters in (16, 48):
             colors = convolution(colors, filters, 1, 1)
@@ -131,7 +131,7 @@ class AttributeClassifier(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Calls the constructor; a functional model's would look for a graph of layers."""
+        """Calls the constructor; a functional model would look for a graph of layers."""
         return cls(**config)
 
 
@@ -146,8 +146,9 @@ def train_attribute_classifier(
 ) -> AttributeClassifier:
     """Trains an `AttributeClassifier` on product images, moved and blurred at random.
 
-    It must not judge blur, which converted images have. Trained on 1417 rendered products, it is
-    right in these shares of 97 test products, sharp and after a Gaussian of some pixels at 64:
+    It must ignore blur, because converted images are blurred. After training on 1417 rendered
+    products, it is right for these shares of 97 test products, sharp and blurred with a Gaussian of
+    sigma pixels at 64 px:
 
     | sigma | category (8 classes) | pattern (7) | color (27) |
     | --- | --- | --- | --- |
@@ -156,18 +157,19 @@ def train_attribute_classifier(
     | 1 | 1.00 | 0.78 | 0.74 |
     | 2 | 1.00 | 0.63 | 0.71 |
 
-    Always the most frequent class would be 0.11, 0.31 and 0.02. Of a garment of two colours in
-    equal parts, which one is `color` cannot be seen: the palette's color nearest to most of its
-    pixels is that of 0.80 of the products, of half of those with checks. Few photographed products
-    are not enough: after 525, of 18 categories, it is right for 0.32 of 38 others (0.42 after
-    sigma 1; the most frequent class 0.16), and says little about a converter.
+    Always guessing the most frequent class would give 0.11, 0.31 and 0.02. If a garment has two
+    colours in equal parts, the image does not show which one is `color`: the palette colour nearest
+    to most of its pixels is right for 0.80 of the products, and for half of those with checks. A
+    few photographed products are not enough. After training on 525, of 18 categories, it is right
+    for 0.32 of 38 others (0.42 after sigma 1; the most frequent class gives 0.16), and says little
+    about a converter.
 
     Args:
-        images: uint8 `(n, size, size, 3)`, images on white of real products of the training
-            split: those that it is to judge must not be among them.
+        images: uint8 `(n, size, size, 3)`, images on white of real products of the training split.
+            They must not include products that it will judge.
         attributes: one mapping per product (`category`, `pattern`, `color`, as far as known, such
-            as `PairSet.attributes`). What is missing for a product teaches the head nothing; an
-            attribute with fewer than two classes has no head.
+            as `PairSet.attributes`). A missing attribute is ignored in training; an attribute with
+            fewer than two classes has no head.
         epochs: how often it sees each image.
         batch_size: images in a batch.
         width: see `AttributeClassifier`.
@@ -177,8 +179,8 @@ def train_attribute_classifier(
         The trained classifier, which looks at images in 64 x 64 pixels.
 
     Raises:
-        ValueError: `images` are not such images, `attributes` not as many, or no attribute has
-            two classes.
+        ValueError: `images` are not such images, `attributes` has a different length, or no
+            attribute has two classes.
     """
     images = np.asarray(images)
     fitting.check_images(images, 1, "`images` must be one or more uint8 images (n, size, size, 3)")
@@ -189,7 +191,7 @@ def train_attribute_classifier(
     views = _Views(
         images, labels, classifier.image_size, min(batch_size, len(images)), epochs, seed
     )
-    # A second model of the same layers, so that the classifier is not saved with an optimizer.
+    # A second model with the same layers, so that the classifier is saved without an optimizer.
     trainer = keras.Model(classifier.input, classifier.output)
     losses = dict.fromkeys(classes, cross_entropy_where_known)
     loss = fitting.fit(trainer, views, LEARNING_RATE, losses, jit_compile=False)
@@ -201,7 +203,7 @@ def train_attribute_classifier(
 
 
 def cross_entropy_where_known(y_true, y_pred):
-    """Cross entropy of logits; 0 where the class is -1, that is not known.
+    """Cross entropy of logits; 0 where the class is -1, which means unknown.
 
     Args:
         y_true: int `(n,)` or `(n, 1)`, classes.
@@ -265,10 +267,10 @@ def standard_errors(
         classifier: as in `score_classes`.
         predicted: as in `score_classes`.
         attributes: as in `score_classes`.
-        groups: `(n,)`, the product of each image, where there are several of one.
+        groups: `(n,)`, the product of each image, if products have several images.
 
     Returns:
-        Name of a score -> its standard error, of those but the chances that have one.
+        Name of a score -> its standard error, for the scores that have one; chances have none.
     """
     errors = {}
     right = _right(classifier, predicted, attributes)
@@ -277,7 +279,7 @@ def standard_errors(
         known = ~np.isnan(columns).all(axis=0)
         if not known.any():
             continue
-        # What each image adds to the mean of shares that are not all of the same images.
+        # Each image's contribution to the mean of shares that are not all over the same images.
         parts = [
             np.nanmean(column)
             + np.nan_to_num(column[known] - np.nanmean(column)) * known.sum() / _count(column)
@@ -295,7 +297,7 @@ def standard_errors(
 def _right(
     classifier: AttributeClassifier, predicted: np.ndarray, attributes: Sequence[Mapping[str, str]]
 ) -> dict[str, np.ndarray]:
-    """Of each attribute, float64 `(n,)`: 1 where its class is right, 0 not, NaN not known."""
+    """For each attribute, float64 `(n,)`: 1 if its class is right, 0 if wrong, NaN if unknown."""
     _check_length(predicted, attributes)
     right = {}
     for column, (attribute, names) in enumerate(classifier.classes.items()):
@@ -306,9 +308,9 @@ def _right(
 
 
 def _members(right: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
-    """The attributes that a score is the mean share of.
+    """The attributes over whose shares a score is the mean.
 
-    What Yoo et al. 2016 call attributes are all but the category.
+    Yoo et al. 2016 call all of them attributes, except the category.
     """
     return {
         "cat": [name for name in right if name == "category"],
@@ -318,7 +320,7 @@ def _members(right: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
 
 
 def _shares(right: Mapping[str, np.ndarray]) -> dict[str, float | None]:
-    """The scores of what is right, None where no image has the attribute."""
+    """The scores, given which classes are right; None if no image has the attribute."""
     shares: dict[str, float | None] = {}
     for name, members in _members(right).items():
         found = [np.nanmean(right[a]) for a in members if _count(right[a])]
@@ -327,7 +329,7 @@ def _shares(right: Mapping[str, np.ndarray]) -> dict[str, float | None]:
 
 
 def _count(column: np.ndarray) -> int:
-    """How many are known."""
+    """The number of known values."""
     return int(np.count_nonzero(~np.isnan(column)))
 
 
@@ -395,7 +397,7 @@ def _labels(
 
 
 class _Views(keras.utils.PyDataset):
-    """Batches of distorted images; all of the epochs are one, which `fit` starts once."""
+    """Batches of distorted images; all epochs form one, so `fit` starts only once."""
 
     def __init__(
         self,

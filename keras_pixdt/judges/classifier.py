@@ -1,4 +1,4 @@
-"""Trains classifiers of labelled images: what f is taken from, and what judges converted images."""
+"""Trains classifiers of labelled images: f's classifier, and the judge of converted images."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from keras_pixdt.data.images import to_float
 from keras_pixdt.judges import fitting
 from keras_pixdt.models import domain_transfer_networks
 
-# not in the paper: all of the training.
+# not in the paper: the whole training.
 EPOCHS = 12
 BATCH_SIZE = 64
-LEARNING_RATE = 1e-3  # of Adam, at its start
-# L_CONST is a distance between f(x) and f(G(x)), and should be large where the class changes. By
-# cross entropy alone most of that distance is about other things: of photographed digits held out,
-# 95% had the right class, and 84% (digits of MNIST: 76 of 85) the mean of their own class nearest.
-# With these two all of the 95% (and 85%) had.
+LEARNING_RATE = 1e-3  # Adam's initial rate
+# L_CONST is a distance between f(x) and f(G(x)), and should be large where the class changes. With
+# cross entropy alone, most of that distance is about other things: among held-out photographed
+# digits, 95% had the right class, but only 84% were nearest to the mean of their own class (MNIST
+# digits: 76 of 85). With these two settings, all of the 95% (and 85%) were.
 LABEL_SMOOTHING = 0.1
 DECAY = 1e-3  # as `build_classifier` has it
-# At 1 and more, in trials of minutes, the paper's weight of 15 made L_CONST outweigh the rest:
-# backgrounds became gray, with a texture that f took for that of a photo.
+# At 1 and more, in trials of a few minutes, the paper's weight of 15 made L_CONST outweigh the
+# rest: backgrounds became gray, with a texture that f mistook for a photo's.
 DEVIATION = 0.7
 SHIFT = 1 / 16  # of the side, at most, by which images are moved in each direction
 
@@ -39,34 +39,34 @@ def train_classifier(
     plain: bool = False,
     seed: int = 0,
 ) -> keras.Model:
-    """Trains a classifier of the architecture of Taigman et al. 2016, Sec. 5.1.
+    """Trains a classifier with the architecture of Taigman et al. 2016, Sec. 5.1.
 
-    `classifier.get_layer("f")` is f: what it has of an image before its last ReLU. Its numbers are
-    scaled to a standard deviation of `DEVIATION` over the training images, since the weight of
-    L_CONST means nothing without a scale; the classifier stays the same.
+    `classifier.get_layer("f")` is f: the features of an image before the last ReLU. They are scaled
+    to a standard deviation of `DEVIATION` over the training images, because the weight of L_CONST
+    means nothing without a scale; the classifier's output stays the same.
 
     Differs from the paper:
-      - The paper says of f's training that it is on labels, "e.g., by using the cross entropy
-        loss". Here labels are smoothed, f's numbers and the last kernel decay, images are moved by
-        some pixels, and f is scaled: with cross entropy alone, f(x) told less of the class.
+      - The paper says that f is trained on labels, "e.g., by using the cross entropy loss". Here
+        labels are smoothed, f's numbers and the last kernel decay, images are shifted by some
+        pixels, and f is scaled, because with cross entropy alone f(x) said less about the class.
         `plain` leaves all of these out.
 
-    It sets Keras' global seed, so that it is trained alike whatever came before.
+    It sets Keras' global seed, so that the training does not depend on what came before.
 
     Args:
         images: uint8 `(n, size, size, 3)`.
         labels: int `(n,)` in [0, classes).
         classes: how many there are; classes without an image are fine.
-        epochs: how often it sees each image; unless `plain`, moved at random each time.
-        least_steps: as many epochs more as it takes to update the weights so often.
+        epochs: how often it sees each image; unless `plain`, shifted at random each time.
+        least_steps: minimum number of updates; epochs are added to reach it.
         batch_size: images in a batch.
         width: factor on the numbers of filters.
-        plain: whether the loss is cross entropy and nothing else, of the images as they are, and f
-            keeps the scale that it gets by that.
+        plain: whether to use only the cross entropy, on unshifted images, and leave f's scale as it
+            comes out.
         seed: of weights, order and movements.
 
     Returns:
-        The trained classifier, images in [-1, 1] to logits `(n, classes)`.
+        The trained classifier, which maps images in [-1, 1] to logits `(n, classes)`.
 
     Raises:
         ValueError: no images, or labels that do not fit them.
@@ -101,7 +101,7 @@ def train_classifier(
 
 
 def _scale(classifier: keras.Model, images: np.ndarray, batch_size: int = 256) -> None:
-    """Gives f its standard deviation, and what comes after it the inverse factor."""
+    """Scales f to its standard deviation, and the following layer by the inverse factor."""
     function, logits = classifier.get_layer("f"), classifier.get_layer("logits")
     features = np.concatenate(
         [
@@ -113,7 +113,7 @@ def _scale(classifier: keras.Model, images: np.ndarray, batch_size: int = 256) -
     if not deviation > 0:  # a single image
         return
     factor = DEVIATION / deviation
-    # What is between them, max pooling and ReLU, does not mind a factor.
+    # Max pooling and ReLU, which lie between them, commute with a factor.
     last = [layer for layer in function.layers if layer.weights][-1]
     last.set_weights([weight * factor for weight in last.get_weights()])
     kernel, bias = logits.get_weights()
@@ -143,7 +143,7 @@ def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 256)
 
 
 class _Moved(keras.utils.PyDataset):
-    """Batches of images that are moved by some pixels; their borders are continued."""
+    """Batches of images shifted by some pixels; their borders are extended."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Embeds product images so that the nearest ones are the same garment.
 
 Kwon et al. 2019 (Section 4) search with the features of a DenseNet that was pretrained on
-ImageNet, which has to be downloaded. `train_embedder` needs the training products only.
+ImageNet, which has to be downloaded. `train_embedder` only needs the training products.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keras_pixdt.judges import fitting
 # Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of
 # Visual Representations, Section 2.1).
 _TEMPERATURE = 0.1
-# Of the products that have generated images, how many show one as their strong view.
+# Share of the products with generated images that show one as their strong view.
 _GENERATED_SHARE = 0.5
 
 
@@ -29,9 +29,9 @@ _GENERATED_SHARE = 0.5
 class ProductEmbedder(keras.Model):
     """A small convolutional network from product images to unit vectors.
 
-    Colour and where it is decide most of what a person calls the same garment, and are what
-    remains in a blurred conversion. So the last 4x4 map is flattened, not averaged, and the
-    image itself, averaged to 8x8, goes beside it.
+    Whether a person calls two garments the same depends mostly on the colours and where they are,
+    and these survive in a blurred conversion. So the last 4x4 map is flattened instead of averaged,
+    and the image itself, averaged to 8x8, is added to it.
 
     Input: float32 `(batch, height, width, 3)` in [-1, 1], the garment on white; it is resized
     to `image_size`. Output: float32 `(batch, dimensions)`, of length 1, so that inner products
@@ -49,17 +49,17 @@ class ProductEmbedder(keras.Model):
         (2, 64)
 
     Args:
-        image_size: side in pixels that images are looked at in, a multiple of 16.
+        image_size: side in pixels to which images are resized, a multiple of 16.
         width: multiplies the number of filters.
         dimensions: length of the output vectors.
-        resize: how the images that it learns from were made square, "letterbox" or "stretch", and
-            so how those are that it is given; see `keras_pixdt.data.resize`.
+        resize: how its training images were made square, "letterbox" or "stretch"; its inputs must
+            be made square the same way, see `keras_pixdt.data.resize`.
         seed: of the initial weights.
         name: name of the model.
 
     Raises:
-        ValueError: `image_size` is not a multiple of 16, `width` not above 0, or `resize` none of
-            the two.
+        ValueError: `image_size` is not a multiple of 16, `width` is not above 0, or `resize` is
+            neither of the two.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ProductEmbedder(keras.Model):
         fitting.check_network(image_size, width)
         if resize not in RESIZES:
             raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: {resize!r}")
-        # Explicit, as a search must not depend on the policies that a trainer sets globally.
+        # Explicit, because a search must not depend on the policies that a trainer sets globally.
         plain = {"dtype": "float32"}
         maps = {"data_format": "channels_last", **plain}
 
@@ -124,12 +124,12 @@ class ProductEmbedder(keras.Model):
             "seed": self.seed,
             "name": self.name,
         }
-        # Left out by default, so that fingerprints in earlier indices stay what they are.
+        # Left out by default, so that fingerprints in earlier indices stay valid.
         return config | ({} if self.resize == "letterbox" else {"resize": self.resize})
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Calls the constructor; a functional model's would look for a graph of layers."""
+        """Calls the constructor; a functional model would look for a graph of layers."""
         return cls(**config)
 
 
@@ -137,9 +137,9 @@ class ProductEmbedder(keras.Model):
 def view_contrast(y_true, y_pred):
     """Normalised temperature-scaled cross entropy between the views of each product.
 
-    Chen et al. 2020, Eq. 1, with the positives of each example being those of its label
-    (Khosla et al. 2020, Supervised Contrastive Learning, Eq. 2). Every other product of the
-    batch is a negative.
+    Chen et al. 2020, Eq. 1, where the positives of each example are those with its label (Khosla et
+    al. 2020, Supervised Contrastive Learning, Eq. 2). Every other product in the batch is a
+    negative.
 
     Args:
         y_true: int `(n,)` or `(n, 1)`, the product that each example shows.
@@ -169,28 +169,28 @@ def train_embedder(
     learning_rate: float = 2e-3,
     resize: str = "letterbox",
 ) -> ProductEmbedder:
-    """Trains a `ProductEmbedder` to recognise products under distortion.
+    """Trains a `ProductEmbedder` to recognise distorted products.
 
     Each batch holds two views of each of `batch_size` products, a mild and a strong one (see
-    `distort`, the strong one pulled towards the mean garment besides), and the network learns
-    to tell which belong together. With `generated` images, the strong view of about half of the
-    products that have one is of such an image instead.
+    `distort`; the strong one is also pulled towards the mean garment), and the network learns which
+    views belong together. With `generated` images, about half of the products that have one use it
+    for their strong view.
 
     Differs from the paper of Kwon et al., who search by another network:
       - The paper searches by a pre-trained DenseNet (Sec. 5). Its weights are not available
-        everywhere, so searches are by default by this small network, which only training products
-        have trained; `densenet121_embedder` is the paper's.
+        everywhere, so by default searches use this small network, which is trained only on training
+        products. `densenet121_embedder` is the paper's network.
 
     Args:
-        targets: uint8 `(m, size, size, 3)`, product images on white, of training products only:
-            those that the embedder is to be judged on must not be among them.
-        generated: uint8 `(n, size, size, 3)`, what a converter drew of training photos, for an
-            embedder that searches with its images. Scores under such an embedder do not compare
-            converters: it has learned the faults of one.
+        targets: uint8 `(m, size, size, 3)`, product images on white, of training products only.
+            They must not include products on which the embedder will be judged.
+        generated: uint8 `(n, size, size, 3)`, a converter's drawings of training photos, for an
+            embedder that searches with its images. Do not compare converters with such an embedder,
+            because it has learned the faults of one of them.
         generated_index: int `(n,)`, the row of `targets` that each of `generated` shows.
-        seed: of the weights, batches and distortions.
+        seed: seed of the weights, batches and distortions.
         steps: optimizer steps.
-        batch_size: products per step; fewer products than that make smaller batches.
+        batch_size: products per step; if there are fewer products, batches are smaller.
         width: see `ProductEmbedder`.
         learning_rate: of Adam at the start; it falls to 0 along a cosine.
         resize: how `targets` were made square; see `ProductEmbedder`.
@@ -199,8 +199,8 @@ def train_embedder(
         The trained embedder, which looks at images in 64 x 64 pixels.
 
     Raises:
-        ValueError: `targets` are not such images or fewer than two, or `generated` and
-            `generated_index` are not such images and rows, or one is without the other.
+        ValueError: `targets` are not such images or fewer than two, `generated` and
+            `generated_index` are not such images and rows, or only one of them is given.
     """
     targets = np.asarray(targets)
     fitting.check_images(
@@ -212,7 +212,7 @@ def train_embedder(
         _check_generated(*drawn, targets)
     embedder = ProductEmbedder(width=width, resize=resize, seed=seed)
     views = _Views(targets, embedder.image_size, min(batch_size, len(targets)), steps, seed, drawn)
-    # A second model of the same layers, so that the embedder is not saved with an optimizer.
+    # A second model with the same layers, so that the embedder is saved without an optimizer.
     trainer = keras.Model(embedder.inputs, embedder.outputs)
     loss = fitting.fit(trainer, views, learning_rate, view_contrast)
     statistics = embedder.features.predict(to_float(targets), batch_size=256, verbose=0)
@@ -278,7 +278,7 @@ class _Views(keras.utils.PyDataset):
         rng = np.random.default_rng((self.seed, index))
         rows = rng.choice(len(self.ink), self.batch_size, replace=False)
         ink = self.ink[rows]
-        # What a converter is unsure of it draws as the mean garment.
+        # When a converter is unsure, it draws the mean garment.
         unsure = 0.6 * rng.random((self.batch_size, 1, 1, 1)).astype(np.float32)
         draft = ink + unsure * (self.mean_ink - ink)
         mild = distort(ink, self.image_size, 0.3, rng)
@@ -287,7 +287,8 @@ class _Views(keras.utils.PyDataset):
             products = rows[drawn]
             chosen = self.first[products] + rng.integers(self.count[products])
             draft[drawn] = (1.0 - to_float(self.generated[chosen])) / 2.0
-        # Drafts of training photos too: a converter draws those better than photos of a search.
+        # Distort drawings of training photos too: a converter draws those better than searched
+        # photos.
         strong = distort(draft, self.image_size, 1.0, rng)
         return np.concatenate([mild, strong]), np.concatenate([rows, rows])
 
@@ -297,8 +298,8 @@ def distort(
 ) -> np.ndarray:
     """Views of product images as a converter might draw them: moved, soft, slightly off-colour.
 
-    Shift, zoom, mirror, warp along an axis and Gaussian blur are separable, so a view of an
-    image is `rows @ image @ columns.T` with one matrix each, which costs next to nothing.
+    Shift, zoom, mirror, warp along an axis and Gaussian blur are separable, so a view of an image
+    is `rows @ image @ columns.T` with two matrices, which costs next to nothing.
 
     Args:
         ink: float32 `(n, size, size, 3)` in [0, 1], 1 - image, so that what lies outside is
@@ -393,15 +394,15 @@ def densenet121_embedder(
 def inception_v3_features(
     weights: str | os.PathLike[str] | None = None, image_size: int = 299
 ) -> keras.Model:
-    """Inception v3's last averages, over which sets of images are compared (FID, KID).
+    """Inception v3's last averages, for comparing sets of images (FID, KID).
 
     Nothing is downloaded. The weights are the file that `keras.applications.InceptionV3(
     weights="imagenet", include_top=False)` stores on a machine that has a network.
 
     Differs from the paper of Heusel et al., whose distance it serves:
-      - The paper takes the pool3 features of another training of this network, on images that are
-        resized by another filter. Here the weights are those that Keras has. Compare figures of
-        this function with one another, not with published ones.
+      - The paper takes the pool3 features of differently trained weights of this network, on images
+        resized with another filter. Here the weights are those in Keras. Compare figures from this
+        function only with each other, not with published ones.
 
     Args:
         weights: path of the weights; None for the place where Keras keeps them.
@@ -427,7 +428,7 @@ def _imagenet_network(
 ) -> tuple[keras.Model, Any, Any]:
     """A network of `keras.applications`, and its images before and after they are resized."""
     file = f"{file}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    # As Keras does, which does not say it in public.
+    # As in Keras, which does not document it.
     home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
     path = pathlib.Path(weights or pathlib.Path(home) / "models" / file)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What the trainings of all judges share."""
+"""Training helpers that all judges share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 
 def check_images(images: np.ndarray, least: int, rule: str) -> None:
-    """Raises a ValueError with the rule for what is not `least` uint8 images of three channels."""
+    """Raises a ValueError with the rule unless there are `least` uint8 images of three channels."""
     whole = images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8
     if not whole or len(images) < least:
         raise ValueError(f"{rule}. Received: {images.dtype} of shape {images.shape}")
 
 
 def check_network(image_size: int, width: float) -> None:
-    """Raises a ValueError for a side that four convolutions cannot halve, and for no filters."""
+    """Raises a ValueError for a side that cannot be halved four times, or for no filters."""
     if image_size < 16 or image_size % 16:
         raise ValueError(f"`image_size` must be a multiple of 16. Received: {image_size}")
     if width <= 0:
@@ -31,12 +31,12 @@ def fit(
     epochs: int = 1,
     **options: Any,
 ) -> float:
-    """Trains by Adam, from a learning rate that falls to 0 along a cosine; returns the last loss.
+    """Trains with Adam, whose rate falls to 0 along a cosine; returns the last loss.
 
-    `batches` know their order. `loss` and `options` are those of `keras.Model.compile`.
+    `batches` set their own order. `loss` and `options` are as in `keras.Model.compile`.
     """
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
     model.compile(keras.optimizers.Adam(rate), loss, **options)
-    # Keras would shuffle the batches by Python's global generator.
+    # Keras would shuffle the batches with Python's global generator.
     history = model.fit(batches, epochs=epochs, verbose=0, shuffle=False)
     return history.history["loss"][-1]

@@ -1,7 +1,7 @@
-"""Trains the super-resolution of converted images on the images that they should look like.
+"""Trains super-resolution for converted images, on images that they should look like.
 
-Taigman et al. 2017 (Sec. 5.2) take the published network of Dong et al. 2015 as it is.
-`train_upscaler` needs the training targets only.
+Taigman et al. 2017 (Sec. 5.2) use the published network of Dong et al. 2015 unchanged.
+`train_upscaler` only needs the training targets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MAX_HELD_OUT = 64
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Peak signal-to-noise ratio, in dB.
 
-    The mean square error is that of all images together: a blank image alone would have none.
+    The mean square error is taken over all images together, because a blank image alone would have
+    none.
 
     Args:
         a: float32 (n, height, width, 3) in [-1, 1].
@@ -47,30 +48,30 @@ def train_upscaler(
     width: float = 1.0,
     learning_rate: float = 1e-3,
 ) -> SuperResolution:
-    """Trains a `SuperResolution` to draw images as sharp as given ones from images made smaller.
+    """Trains a `SuperResolution` to restore given images from smaller versions of them.
 
-    Dong et al. 2015, Sec. 3.3 and 4: random patches, mean square error. It learns on targets that
-    are as large as what it will make, factor * image_size; larger ones are brought to that first.
-    Smaller targets stay as they are: it learns to go from size / factor to size, and is then
-    applied to images of image_size. A tenth of them, at most 64, is held out, and the network's
-    PSNR on these logged beside that of bicubic interpolation.
+    It follows Dong et al. 2015, Sec. 3.3 and 4: random patches, mean square error. It learns on
+    targets of the size that it will draw, factor * image_size; larger ones are first reduced to
+    that. Smaller targets stay as they are: then it learns to go from size / factor to size, and is
+    applied to images of image_size. A tenth of the targets, at most 64, is held out, and the
+    network's PSNR on these is logged next to that of bicubic interpolation.
 
     Differs from the paper:
-      - The paper cuts sub-images of 33 px out and makes them smaller one by one. Here whole images
-        are made smaller and patches of 32 px and fewer cut out, borders included: these are what
-        the network enlarges later.
-      - The paper has 8 * 10^8 backpropagations by plain SGD. Here 800 batches of 16 patches and
-        Adam must suffice, which takes about a minute on one core.
+      - The paper cuts out sub-images of 33 px and shrinks them one by one. Here whole images are
+        shrunk, and patches of at most 32 px are cut out, borders included, because whole images are
+        what the network enlarges later.
+      - The paper has 8 * 10^8 backpropagations by plain SGD. Here it is 800 batches of 16 patches
+        with Adam, so that it takes about a minute on one core.
 
     Differs from the paper of Taigman et al., who enlarge by it:
       - The paper takes the published network as it is (Sec. 5.2). Its weights are not available
-        here, so the network is trained, on the images of the target domain.
+        here, so the network is trained on images of the target domain.
 
     Args:
-        targets: uint8 (m, size, size, 3), images of the kind that are to be enlarged.
+        targets: uint8 (m, size, size, 3), images of the kind to be enlarged.
         factor: see `SuperResolution`.
-        image_size: side in px of the images that are to be enlarged; by default that of targets.
-        seed: of the weights, patches and held-out images.
+        image_size: side in px of the images to be enlarged; by default the side of the targets.
+        seed: seed of the weights, patches and held-out images.
         steps: optimizer steps.
         batch_size: patches per step.
         width: see `SuperResolution`.
@@ -81,7 +82,7 @@ def train_upscaler(
 
     Raises:
         ValueError: `targets` are not such images, too small for the factor, or fewer than two; or
-            an argument that `SuperResolution` refuses.
+            `SuperResolution` refuses an argument.
     """
     targets = np.asarray(targets)
     rule = "`targets` must be two or more uint8 images (m, size, size, 3)"
@@ -105,7 +106,7 @@ def train_upscaler(
     low_px = min(PATCH_PX, size) // factor
     patches = _Patches(targets, rows[held_out:], factor, low_px, batch_size, steps, seed, size)
     upscaler = SuperResolution(low_px, factor, width, seed=seed)
-    before = _psnr_of(upscaler, low, high)  # bicubic interpolation, which it starts as
+    before = _psnr_of(upscaler, low, high)  # bicubic interpolation: the network starts as that
     fitting.fit(upscaler.unclipped(), patches, learning_rate, "mean_squared_error")
     logging.info(
         "Super-resolution trained on %d images for %d steps. PSNR of %d others, enlarged %d times: "
@@ -117,7 +118,7 @@ def train_upscaler(
 
 def _psnr_of(upscaler: SuperResolution, low: np.ndarray, high: np.ndarray) -> float:
     sized = upscaler.for_size(low.shape[1])
-    # Few at a time: the first layer makes 64 maps of the enlarged image.
+    # Few at a time, because the first layer makes 64 maps of the enlarged image.
     return psnr(sized.predict(data.to_float(low), batch_size=4, verbose=0), data.to_float(high))
 
 
@@ -132,8 +133,9 @@ def shrink(
         size: side in px that images are brought to first; by default their own.
 
     Returns:
-        uint8 images of size // factor px, by Pillow's bicubic filter, which averages over what it
-        leaves out; and those of `factor` times as many, where rows and columns may be cut off.
+        uint8 images of size // factor px, made with Pillow's bicubic filter, which averages over
+        the pixels that it drops, and images of `factor` times that size, possibly with rows and
+        columns cut off.
     """
     if size is not None:
         images = np.stack([data.letterbox(image, size) for image in images])

@@ -1,4 +1,4 @@
-"""What the papers measure: pixels, retrieval, distributions and consistency."""
+"""The papers' metrics: pixels, retrieval, distributions and consistency."""
 
 from keras_pixdt._lazy import attach
 

@@ -22,14 +22,14 @@ def consistency_share(
 ) -> float:
     """Share of the comparisons of Eq. 4 of Yoo et al. 2016 that hold.
 
-    For converted images I+ and I(+) of two photos of one product and I- of a photo of another,
-    the paper asks of the best converter that
+    For converted images I+ and I(+) of two photos of one product and I- of a photo of another, the
+    paper says that the best converter satisfies
 
         s(I+, I(+)) > s(I+, I-)   and   s(I+, I(+)) > s(I(+), I-).
 
-    These are two comparisons per triplet, counted one by one. The paper leaves the semantic
-    similarity s open; here it is the cosine of embeddings. Equality (within 1e-6) does not
-    hold, so that one image for every photo scores 0; images unrelated to the photos score 0.5.
+    These two comparisons per triplet are counted separately. The paper leaves the semantic
+    similarity s open; here it is the cosine of embeddings. Equality (within 1e-6) counts as
+    failing, so the same image for every photo scores 0; images unrelated to the photos score 0.5.
 
     Args:
         first: features `(n, d)` of I+.

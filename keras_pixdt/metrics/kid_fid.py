@@ -1,6 +1,6 @@
-"""Whether converted images are distributed as product images are.
+"""Whether converted images have the same distribution as product images.
 
-RMSE and Recall@K reward the blurred average of all plausible garments; a distance between
+RMSE and Recall@K reward a blurred average of all plausible garments; a distance between
 distributions does not.
 """
 
@@ -24,14 +24,14 @@ def kid(
 
         mean of k(a, a') over a != a'  +  mean of k(b, b') over b != b'  -  2 mean of k(a, b),
 
-    averaged over random subsets. Its expectation does not depend on the number of images, and
-    it is 0, so that estimates may be negative, when both sets come from one distribution.
+    averaged over random subsets. Its expectation does not depend on the number of images. If both
+    sets come from the same distribution the expectation is 0, so estimates may be negative.
 
     Args:
-        features_a: `(n, d)`, such as those of converted images. The kernel presumes features
-            of the order of 1 in each dimension.
+        features_a: `(n, d)`, such as those of converted images. The kernel assumes features of the
+            order of 1 in each dimension.
         features_b: `(m, d)`, such as those of product images.
-        subset_size: rows of each set that one estimate takes, without replacement.
+        subset_size: rows of each set for one estimate, drawn without replacement.
         subsets: number of estimates.
         seed: chooses the subsets.
 
@@ -70,13 +70,13 @@ def fid(features_a: np.ndarray, features_b: np.ndarray) -> float:
 
         |m_a - m_b|^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2)),
 
-    with means m and covariances C. The trace of the root is that of the symmetric
-    (C_a^(1/2) C_b C_a^(1/2))^(1/2), which has the same eigenvalues.
+    with means m and covariances C. The trace of the root equals that of the symmetric (C_a^(1/2)
+    C_b C_a^(1/2))^(1/2), which has the same eigenvalues.
 
-    It is biased: the fewer images, the larger it is, above 0 for two sets of one distribution
-    (Binkowski et al. 2018, Section 3). Compare it only between sets of the same sizes, and take
-    many more images than dimensions; `kid` has no bias. The papers' FID is over features of one
-    Inception network; over others it is another scale.
+    It is biased: it is larger for fewer images, and above 0 even for two sets from one distribution
+    (Binkowski et al. 2018, Section 3). Compare it only between sets of the same sizes, and use many
+    more images than dimensions; `kid` has no bias. The papers compute FID over the features of one
+    Inception network; other features give another scale.
 
     Args:
         features_a: `(n, d)`, such as those of converted images.
@@ -95,7 +95,7 @@ def fid(features_a: np.ndarray, features_b: np.ndarray) -> float:
         )
     covariance_a, covariance_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
     values, vectors = np.linalg.eigh(covariance_a)
-    # Rounding makes eigenvalues that are 0 negative.
+    # Rounding can make zero eigenvalues negative.
     root_a = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
     product = np.linalg.eigvalsh(root_a @ covariance_b @ root_a)
     trace_of_root = np.sqrt(np.maximum(product, 0.0)).sum()
@@ -107,7 +107,7 @@ def fid(features_a: np.ndarray, features_b: np.ndarray) -> float:
 def _checked(
     name: str, features_a: np.ndarray, features_b: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64, once they can be compared."""
+    """Checks that both can be compared, and returns them as float64."""
     a, b = np.asarray(features_a, np.float64), np.asarray(features_b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(

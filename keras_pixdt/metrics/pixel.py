@@ -3,8 +3,9 @@
 Yoo et al. 2016 (Pixel-Level Domain Transfer, Section 5.5) report RMSE and "C-SSIM", SSIM averaged
 over the colour channels; Kwon et al. 2019 (Section 4) report RMSE and the SSIM of grayscale
 images. SSIM is the one of Wang et al. 2004 (Image Quality Assessment: From Error Visibility to
-Structural Similarity): an 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03. It is written
-out because `keras.ops.image.ssim` of Keras 3.15 is up to 2e-4 off on plain white, in float32.
+Structural Similarity): an 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03. It is
+implemented here because `keras.ops.image.ssim` of Keras 3.15 is off by up to 2e-4 on plain white in
+float32.
 
 All images here are `(batch, height, width, 3)` in [-1, 1], as the models give them; all scores
 are on the [0, 1] scale of the papers and are computed in float32, whatever the compute dtype.
@@ -25,7 +26,7 @@ _LUMINANCE = (0.2125, 0.7154, 0.0721)
 
 
 def _checked(a, b, smallest: int = 1):
-    """Both images in float32, once they are known to be RGB, alike, and of `smallest` pixels."""
+    """Checks that both are RGB, alike and at least `smallest` pixels; returns them as float32."""
     a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
     shapes = tuple(a.shape), tuple(b.shape)
     for shape in shapes:
@@ -108,9 +109,9 @@ def color_ssim(a, b):
 
 def _structural_similarity(a, b):
     """Mean SSIM over positions and channels of images `(batch, height, width, channels)`."""
-    # A variance is E[x^2] - E[x]^2, which cancels most where |x| is largest. It does not change
-    # when x is shifted, so it is taken around mid gray: float32 then keeps a white background,
-    # most of any product image, within 4e-5 of the exact score.
+    # A variance is E[x^2] - E[x]^2, which loses most digits where |x| is largest. It does not
+    # change when x is shifted, so it is taken around mid gray. Then float32 keeps a white
+    # background, which is most of any product image, within 4e-5 of the exact score.
     a, b = a / 2.0, b / 2.0
     moments = _gaussian_mean(ops.concatenate([a, b, a * a, b * b, a * b], axis=-1))
     mean_a, mean_b, mean_aa, mean_bb, mean_ab = ops.split(moments, 5, axis=-1)

@@ -1,13 +1,13 @@
-"""Whether the product is found when its converted image is the query (Kwon et al. 2019, Section 4).
+"""Whether a converted image finds its product (Kwon et al. 2019, Section 4).
 
-NumPy only: features are computed once, by any network, and ranked here.
+NumPy only: any network computes the features once, and they are ranked here.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Similarities this close are one and the same: float32 features of equal images differ by it.
+# Similarities this close count as equal: float32 features of equal images differ by this much.
 TOLERANCE = 1e-6
 # Similarities held at once: 64 MiB in float32.
 _CHUNK_SIMILARITIES = 2**24
@@ -84,11 +84,11 @@ def ranks(queries: np.ndarray, gallery: np.ndarray, truth: np.ndarray) -> np.nda
 def nearest_rows(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     """The row of the gallery that is nearest to each query, by Euclidean distance.
 
-    With labels, a 1-nearest-neighbour classifier: `labels[nearest_rows(queries, images)]`.
+    With labels, this is a 1-nearest-neighbour classifier: `labels[nearest_rows(queries, images)]`.
 
     Args:
         queries: `(q, d)`.
-        gallery: `(g, d)`, of one row at least.
+        gallery: `(g, d)`, with at least one row.
 
     Returns:
         int64 `(q,)`; of equally near rows, the first.
@@ -121,7 +121,7 @@ def recall_at_k(rank: np.ndarray, k: int) -> float:
 
     Args:
         rank: 1-based `(q,)`, as from `ranks`.
-        k: how many results are looked at, 1 or more.
+        k: number of results to look at, 1 or more.
 
     Returns:
         0 to 1. A random order gives k / (size of the gallery).

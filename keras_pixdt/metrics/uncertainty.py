@@ -1,4 +1,4 @@
-"""How far a score of some photos is from that of all of their kind: its standard error."""
+"""The standard error of a score: how far it may be from the score over all such photos."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float | None:
     """Standard error of the mean of values, some of which belong together.
 
-    Photos of one product are converted alike, so that ten of them say less than ten of ten
+    Photos of one product give similar images, so ten of them say less than ten photos of ten
     products. The sandwich formula for n values in G groups,
 
         sqrt(G / (G - 1)) * sqrt(sum over groups of (sum of residuals)^2) / n,
 
-    takes groups as drawn at random, not their values. With one value in each group it is the
+    treats the groups as random draws, not their values. With one value in each group it is the
     sample standard deviation over sqrt(n).
 
     Args:
         values: `(n,)`, the scores of single photos.
-        groups: `(n,)`, the product of each; without, each value is a group of its own.
+        groups: `(n,)`, the product of each; without it, each value is its own group.
 
     Returns:
-        More than 0. Equal values would give 0, which a few photos do not prove: shares that are all
-        0 or all 1 get about the error that they would have if one group were of the other kind,
-        1 / G for groups of one size. None for other equal values, and where there are fewer than
-        two groups, which say nothing of the next.
+        More than 0. Equal values would give 0, which a few photos do not justify. Shares that are
+        all 0 or all 1 therefore get about the error that they would have if one group were
+        different, 1 / G for groups of one size. None for other equal values, and for fewer than two
+        groups, which say nothing about the next one.
 
     Raises:
         ValueError: the shapes disagree.

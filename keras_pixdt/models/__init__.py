@@ -1,4 +1,4 @@
-"""One file per paper, over the players of `engine`; `common` is what several of them need."""
+"""The models, one file per paper, built on `engine`; `common` has what several of them need."""
 
 from keras_pixdt._lazy import attach
 

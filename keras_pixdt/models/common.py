@@ -1,4 +1,4 @@
-"""What the papers' files share: checks of their arguments, and what networks are built of."""
+"""Helpers for the papers' files: checks of arguments, and parts of networks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from keras import layers
 from keras_pixdt.engine.replicas import Tensor
 from keras_pixdt.layers import BatchNormalization
 
-# Arguments. What does not fit is a ValueError that names the argument, the rule and the value.
+# Arguments. A wrong one raises a ValueError that names the argument, the rule and the value.
 
 
 def check_image_size(image_size: int, least: int, why: str, name: str = "image_size") -> None:
-    """Wants a power of two from `least`; `why` goes on after "since"."""
+    """Requires a power of two, at least `least`; `why` continues the message after "since"."""
     if image_size < least or image_size & (image_size - 1):
         raise ValueError(
             f"`{name}` must be a power of two from {least}, since {why}. Received: {image_size}"
@@ -23,7 +23,7 @@ def check_image_size(image_size: int, least: int, why: str, name: str = "image_s
 
 
 def check_widths(width: float, discriminator_width: float | None) -> float:
-    """Wants positive factors on the numbers of filters; returns that of the discriminators."""
+    """Requires positive factors on the numbers of filters; returns the discriminators' factor."""
     for name, factor in (("width", width), ("discriminator_width", discriminator_width)):
         if factor is not None and not factor > 0:
             raise ValueError(f"`{name}` must be positive. Received: {factor}")
@@ -31,13 +31,13 @@ def check_widths(width: float, discriminator_width: float | None) -> float:
 
 
 def check_weights(**weights: float) -> None:
-    """Wants weights of an objective's terms: none negative, and at least one above 0."""
+    """Requires that no weight of an objective's terms is negative and at least one is above 0."""
     if min(weights.values()) < 0 or not any(weights.values()):
         raise ValueError(f"The weights must not be negative and not all 0. Received: {weights}")
 
 
 def check_choice(name: str, choice: str, choices: Iterable[str]) -> None:
-    """Wants one of `choices`."""
+    """Requires one of `choices`."""
     if choice not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Received: {choice!r}")
 
@@ -51,7 +51,7 @@ def scaled(filters: float, width: float) -> int:
 
 
 def doubled(count: int, width: float, first: int = 64, most: int = 512) -> list[int]:
-    """Filters of `count` strided layers: `first`, then twice as many each, up to `most`."""
+    """Filters of `count` strided layers: `first`, doubled at each layer, up to `most`."""
     return [scaled(min(first * 2**i, most), width) for i in range(count)]
 
 

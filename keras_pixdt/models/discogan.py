@@ -1,8 +1,8 @@
 """DiscoGAN: Kim et al., "Learning to Discover Cross-Domain Relations with GANs", 2017.
 
-Two domains A and B, and no pairs. Generators translate from A to B and from B to A, two
-discriminators say of each domain's images whether they are real, and what is translated to the
-other domain and back shall be what it was: this makes the relation of the domains one to one.
+There are two domains A and B, and no pairs. Generators translate from A to B and from B to A, and
+two discriminators judge whether images of each domain are real. An image translated to the other
+domain and back should come back unchanged, which makes the relation between the domains one to one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _filters(image_size: int, width: float) -> list[int]:
 
 
 def uniform(fan: str) -> keras.initializers.Initializer:
-    """Initial weights of a layer, `fan` being what its kernel has for inputs."""
+    """Initial weights of a layer; `fan` says which side of its kernel counts as inputs."""
     # not in the paper: PyTorch's default, which the authors' code has: U(-b, b), b^2 = 1 / inputs.
     return keras.initializers.VarianceScaling(1 / 3, mode=fan, distribution="uniform")
 
@@ -95,7 +95,7 @@ def build_converter(
     extra_filters = scaled(EXTRA_FILTERS, width) if extra_layer else None
     source = keras.Input((image_size, image_size, 3), name="source")
     x = _encoder(source, filters, dtype, "encoder", extra_filters)
-    # Each layer of the decoder gives what its counterpart in the encoder takes.
+    # Each decoder layer outputs the number of channels that its encoder counterpart takes.
     counts = [*([filters[-1]] if extra_layer else []), *filters[-2::-1], 3]
     for i, count in enumerate(counts, start=1):
         extra = extra_layer and i == 1
@@ -119,7 +119,7 @@ def build_converter(
 def build_discriminator(
     image_size: int, width: float, dtype: Any = None, name: str = "discriminator"
 ) -> keras.Model:
-    """The encoder once more, and an additional convolution to one logit.
+    """The encoder again, followed by a convolution to one logit.
 
     Args:
         image_size: side of the square images, px.
@@ -144,7 +144,7 @@ def build_discriminator(
 
 
 class CrossDomainGAN(AdversarialModel):
-    """Objective and step of the paper's three models, for whatever the domains hold.
+    """Objective and step of the paper's three models, for any kind of samples.
 
     `call` is x_AB = G_AB(x_A) (Eq. 1). A subclass writes `build_converter` and
     `build_discriminator`, and ends its `__init__` with `build_networks`.
@@ -153,13 +153,13 @@ class CrossDomainGAN(AdversarialModel):
         coupled: whether both directions are learnt (Fig. 2c).
         reconstruction: the distance d of Eq. 3, a key of `losses.DISTANCES`. Sec. 2.1 names L1, L2
             and Huber, Sec. 2.3 MSE, cosine distance and hinge loss.
-        reconstruction_weight: factor on it, which the paper has not: 1.
+        reconstruction_weight: factor on it; the paper has no factor, which is 1.
         weight_decay: factor on the weights that is added to their gradients.
         **kwargs: `name`, `dtype`.
 
     Raises:
         ValueError: an unknown distance, a negative weight, or a coupled model without
-            reconstruction, which the paper has not: nothing couples its two halves.
+            reconstruction. The paper has no such model: nothing would couple its two halves.
     """
 
     def __init__(
@@ -193,10 +193,10 @@ class CrossDomainGAN(AdversarialModel):
         """A discriminator, which returns logits."""
 
     def build_networks(self) -> None:
-        """Builds what the model has of G_AB, G_BA, D_B and D_A (Fig. 2), and declares the players.
+        """Builds the networks that the model has (Fig. 2), and declares the players.
 
-        Both generators are one player and both discriminators another: Eqs. 7 and 8 are sums over
-        them.
+        The generators are one player and the discriminators another, because Eqs. 7 and 8 are sums
+        over them.
         """
         players = {"discriminator": ["discriminator"], "converter": ["converter"]}
         self.converter = self.build_converter("converter")  # G_AB
@@ -246,10 +246,10 @@ class CrossDomainGAN(AdversarialModel):
     def converter_passes(
         self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
     ) -> list[Tensor]:
-        """x_AB, x_ABA, x_BA and x_BAB, as far as the model has them.
+        """Those of x_AB, x_ABA, x_BA and x_BAB that the model has.
 
-        Each generator normalizes samples of its domain and translations to it, as batches of their
-        own: G_AB x_A and x_BA, G_BA x_B and x_AB.
+        Each generator normalizes samples of its domain and translations into it as separate
+        batches: G_AB normalizes x_A and x_BA, G_BA normalizes x_B and x_AB.
 
         Args:
             batch: samples of domain A under "source", and of domain B under "target".
@@ -273,7 +273,7 @@ class CrossDomainGAN(AdversarialModel):
         return translations
 
     def discriminator_loss(self, x_a: Tensor, x_b: Tensor, translations: Tensor) -> Tensor:
-        """L_D (Eq. 8), or L_D_B (Eq. 6) of a model that is not coupled.
+        """L_D (Eq. 8), or L_D_B (Eq. 6) if the model is not coupled.
 
         Args:
             x_a: samples of domain A, (batch, ...).
@@ -294,7 +294,7 @@ class CrossDomainGAN(AdversarialModel):
         return loss + fake_loss(discriminator(fake, training=True))
 
     def converter_loss(self, x_a: Tensor, x_b: Tensor, translations: Tensor) -> Tensor:
-        """L_G (Eq. 7), or L_G_AB (Eq. 5) of a model that is not coupled.
+        """L_G (Eq. 7), or L_G_AB (Eq. 5) if the model is not coupled.
 
         Arguments and result are as for `discriminator_loss`.
         """
@@ -314,8 +314,8 @@ class CrossDomainGAN(AdversarialModel):
     def weight_penalty(self, player: str) -> Tensor:
         """0.5 * weight_decay * sum of the squares of the player's weights, a scalar.
 
-        Its gradient is weight_decay * w, what "weight decay regularization" (Sec. 3.2) is in the
-        Adam of the authors' code: it goes through Adam's moments, unlike that of AdamW.
+        Its gradient is weight_decay * w. That is what "weight decay regularization" (Sec. 3.2) does
+        in the Adam of the authors' code: it goes through Adam's moments, unlike AdamW's.
         """
         squares = [ops.sum(ops.square(weight)) for weight in self.player_variables(player)]
         return 0.5 * self.weight_decay * sum(squares)
@@ -332,35 +332,35 @@ class DiscoGAN(CrossDomainGAN):
     `converter` is G_AB, `reverse_converter` G_BA, `discriminator` D_B, `reverse_discriminator` D_A.
 
     Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
-    (batch, image_size, image_size, 3), of domain A and of domain B: row i of one has nothing to do
-    with row i of the other. `predict` takes such dicts or images of domain A, and gives x_AB.
+    (batch, image_size, image_size, 3), of domain A and of domain B; row i of one is unrelated to
+    row i of the other. `predict` takes such dicts or images of domain A, and returns x_AB.
 
     Differs from the paper:
       - The paper's decoder ends in a ReLU. Here it ends in tanh, because images are in [-1, 1].
         (The authors' code has a sigmoid, for images in [0, 1].)
       - The paper adds its losses without weights (Eqs. 5 and 7), and so do the presets `kim2017*`.
-        A squared error in [-1, 1] is four times that in [0, 1], so that the reconstruction weighs
-        more here than it would there. The presets `kim2017-small*` have reconstruction_weight=10,
-        because with 1 all cars became one of four pictures in 1,500 steps. (The authors' code
-        weighs the reconstruction 10 times as much as the GAN's loss for photos, a tenth as much in
-        the first 10,000 iterations, and 90 times for cars, chairs and faces that turn. In [-1, 1]
-        these are weights of 2.5, 0.025 and 22.5.)
-      - The authors' code has a loss on the discriminators' features as well. Here there is none,
+        A squared error in [-1, 1] is four times as large as in [0, 1], so the reconstruction weighs
+        more here than it would with images in [0, 1]. The presets `kim2017-small*` have
+        reconstruction_weight=10, because with 1 all cars became one of four pictures in 1,500
+        steps. (Relative to the GAN's loss, the authors' code weighs the reconstruction 10 times as
+        much for photos, a tenth as much in the first 10,000 iterations, and 90 times as much for
+        cars, chairs and faces that turn. In [-1, 1] these are weights of 2.5, 0.025 and 22.5.)
+      - The authors' code also has a loss on the discriminators' features. It is left out here,
         because the paper does not mention it.
       - The paper's networks "are trained simultaneously", in an order that it does not give. Here a
         step updates the discriminators, then the generators through the updated discriminators, as
         in Goodfellow et al. 2014. (The authors' code updates the discriminators in every third
-        iteration, and the generators in the two others.)
-      - The paper does not say which weights decay, nor how. Here it is all of them, those of
-        BatchNorm too, by a term of the gradient that goes through Adam's moments, because PyTorch's
+        iteration, and the generators in the other two.)
+      - The paper does not say which weights decay, nor how. Here all of them decay, BatchNorm's
+        too, through a term in the gradient that passes through Adam's moments, because PyTorch's
         Adam, which the authors used, does this. (Their code has a coefficient of 1e-5, the paper
         1e-4.)
-      - The paper does not say which statistics BatchNorm has at test time. Here they are moving
-        averages, so that an image's translation does not depend on the images beside it; the
-        authors' code takes those of the test batch. Each generator has the statistics of both
-        batches that it normalizes in training: G_AB of x_A and x_BA, G_BA of x_B and x_AB.
-      - The paper's images have 64 px. Other sizes (16, 32, 128, ...) are taken too: they have fewer
-        or more strided layers, so that the encoder ends at 4x4 as it does with 64 px.
+      - The paper does not say which statistics BatchNorm has at test time. Here it uses moving
+        averages, so that an image's translation does not depend on the other images in the batch;
+        the authors' code uses the statistics of the test batch. Each generator averages over both
+        batches that it normalizes in training: x_A and x_BA for G_AB, x_B and x_AB for G_BA.
+      - The paper's images have 64 px. Other sizes (16, 32, 128, ...) work here too; they get fewer
+        or more strided layers, so that the encoder still ends at 4x4.
 
     The four translations of a step are computed once; both players are updated from this pass.
 
@@ -371,7 +371,7 @@ class DiscoGAN(CrossDomainGAN):
         extra_layer: whether the generators have five layers each way instead of four ("from four to
             five depending on the domain"); the authors' code has five for cars, chairs and faces
             that turn.
-        coupled: whether it is DiscoGAN, with both directions.
+        coupled: whether both directions are learnt, as in DiscoGAN.
         reconstruction: "mse" (L2), "mae" (L1), "huber", "cosine" or "hinge".
         reconstruction_weight: factor on the reconstruction loss of each domain.
         weight_decay: factor on the weights that is added to their gradients (Sec. 3.2).

@@ -1,11 +1,13 @@
 """The Domain Transfer Network: Taigman et al., "Unsupervised Cross-Domain Image Generation", 2016.
 
-Two domains S and T, no pairs, and a function f that takes images of either. The network G maps
-images of S to T so that f of them stays as it was. G is g after f: f is given and stays as it is,
-g is learnt. A discriminator of three classes tells images that G made of S, images that G made of
-T, and images of T; and G shall leave images of T as they are.
+There are two domains S and T, no pairs, and a function f that takes images of either domain. The
+network G maps images of S to T in such a way that f keeps its value. G applies g after f: f is
+given and stays fixed, g is learnt. A discriminator with three classes tells apart images that G
+made from S, images that G made from T, and images of T. G should also leave images of T as they
+are.
 
-The objective and the step, Secs. 3 and 4; `domain_transfer_networks` has f, g and D.
+This file has the objective and the step (Secs. 3 and 4); see `domain_transfer_networks` for f, g
+and D.
 """
 
 from __future__ import annotations
@@ -34,22 +36,22 @@ def _cross_entropy(logits: Tensor, place: int) -> Tensor:
 
 
 def _halves(x_t: Tensor, transfers: Tensor) -> tuple[Tensor, Tensor]:
-    """G(x) of S and, where the step has it, of T; both have as many images."""
+    """G(x) for S and, if the step needs it, for T, with equally many images."""
     count = ops.shape(x_t)[0]
     return transfers[:count], transfers[count:]
 
 
 @keras.saving.register_keras_serializable("keras_pixdt")
 class Transfer(keras.Model):
-    """G = g after f: a functional model of f, g and, after it, what enlarges.
+    """G = g after f: a functional model of f, g and, if needed, a layer that enlarges.
 
-    A plain functional model would run f, too, in the mode that it is called in, whatever its graph
-    says: its noise, augmentation and statistics would be active where G is in training. Here f is
-    a constant function, in inference mode always; in copies and in saved models as well.
+    A plain functional model would run f in the mode in which it is called, whatever its graph says,
+    so f's noise, augmentation and statistics would be active while G trains. Here f is always a
+    constant function in inference mode, also in copies and in saved models.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
-        """Images of S to what g draws of them."""
+        """Maps images of S to the images that g draws."""
         _, function, *others = self.layers
         x = function(inputs, training=False)
         for layer in others:
@@ -59,10 +61,10 @@ class Transfer(keras.Model):
 
 @keras.saving.register_keras_serializable("keras_pixdt")
 class DomainTransferNetwork(AdversarialModel):
-    """Transfer from domain S to domain T under which f stays as it is (Taigman et al. 2016).
+    """Transfer from domain S to domain T that keeps the value of f (Taigman et al. 2016).
 
-    `DomainTransferNetwork(f, gray=True)` is the paper's network for digits of 32 px. Each other row
-    of Table 1 is a switch:
+    `DomainTransferNetwork(f, gray=True)` is the paper's network for digits of 32 px. Arguments
+    select the other rows of Table 1:
 
     | row | |
     | --- | --- |
@@ -75,34 +77,35 @@ class DomainTransferNetwork(AdversarialModel):
     | without L_D and L_GANG | `adversarial=False` |
     | without L_CONST and L_TID | `alpha=0.0, beta=0.0` |
 
-    `converter` is G, `generator` g, `function` f. f stays as it is given, in inference mode; in
-    float32 it is what it was, whatever the model's policy.
+    `converter` is G, `generator` g, `function` f. f is not changed and runs in inference mode; it
+    stays in float32 whatever the model's policy.
 
     Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
-    (batch, image_size, image_size, 3), of S and of T: row i of one has nothing to do with row i of
-    the other. `predict` takes such dicts or images of S, and gives G(x).
+    (batch, image_size, image_size, 3), of S and of T; row i of one is unrelated to row i of the
+    other. `predict` takes such dicts or images of S, and returns G(x).
 
     Differs from the paper:
-      - All of the equations' expectations and sums are means: over the batch, and over the numbers
-        of f, the pixels and the channels. L_TV is of G(x) for x of S.
-      - BatchNorm in g and D sees images of S and of T as batches of their own. The moving
-        statistics of g are those of S, from which images are transferred.
-      - All layers of D are batch-normalized in the paper. Here the first is not, unless
-        `discriminator_first_norm` says so: with it and without L_TID, G drew digits in gray on
+      - The equations have expectations and sums. Here all of them are means over the batch and over
+        the numbers of f, the pixels and the channels. L_TV is taken of G(x) for x of S.
+      - BatchNorm in g and D sees images of S and of T as separate batches. The moving statistics of
+        g come from S, because images of S are the ones transferred.
+      - The paper batch-normalizes all layers of D. Here the first one is not, unless
+        `discriminator_first_norm` is set: with that norm and without L_TID, G drew gray digits on
         gray.
       - The paper also tried metric learning for d (hinge and triplet losses), which left
         performance mostly unchanged, and a second GAN for d_2, without a noticeable improvement.
-        Neither is here. "hinge" here is that of regression, which compares f(x) with f(G(x)) alone.
-      - D is updated first, and g through the updated one.
-      - For faces D takes 152 px and g draws 64: there G enlarges what g draws (bilinearly), and
-        L_TID compares the enlarged image.
+        Neither is implemented here. "hinge" here means the hinge loss for regression, which only
+        compares f(x) with f(G(x)).
+      - D is updated first, and then g through the updated D.
+      - For faces D takes 152 px and g draws 64, so G enlarges g's images (bilinearly), and L_TID
+        compares the enlarged image.
       - The paper's f of faces, the 256 numbers of DeepFace, was trained on four million labelled
-        photos. Neither is here: f is any Keras model, or is trained on the labels of the first
-        domain, as for digits.
+        photos. Neither is available here: f is any Keras model, or is trained on the labels of the
+        first domain, as for digits.
 
     Args:
-        function: f, a Keras model of (batch, image_size, image_size, 3) in [-1, 1] to one vector
-            for each image. The network has a copy.
+        function: f, a Keras model from (batch, image_size, image_size, 3) in [-1, 1] to one vector
+            for each image. The network keeps a copy.
         image_size: side of the images in px: a power of two from 16, or any with a
             `generated_size`.
         width: factor on all numbers of filters of g, D and what replaces f.
@@ -114,12 +117,12 @@ class DomainTransferNetwork(AdversarialModel):
             leaves the length of f free.
         target_distance: d_2 of L_TID, between images: the same keys, "mse" in the paper. The cosine
             distance leaves the contrast of G(x) free.
-        through_f: whether G contains f; else it has trained layers there.
-        ternary: whether D has three classes and sees G(x) for x of T; else two.
+        through_f: whether G contains f; if not, trained layers take its place.
+        ternary: whether D has three classes and sees G(x) for x of T; if not, it has two.
         adversarial: whether there is a D.
-        converter_objective: what g minimizes of D: "non_saturating" is -log D(G(x)), as Eq. 4 has
-            it; "saturating" is log(1 - D(G(x))), as Eq. 1 has it for the baseline, with two classes
-            only. Its gradient vanishes where D is sure that G(x) is not of T.
+        converter_objective: g's adversarial loss: "non_saturating" is -log D(G(x)), as in Eq. 4;
+            "saturating" is log(1 - D(G(x))), as in Eq. 1 for the baseline, with two classes only.
+            Its gradient vanishes where D is sure that G(x) is not of T.
         gray: whether g draws one channel.
         generated_size: side of what g draws in px, a power of two from 16; None is `image_size`.
         pointwise: whether g has 1x1 convolutions (Sec. 5.2).
@@ -131,7 +134,7 @@ class DomainTransferNetwork(AdversarialModel):
 
     Raises:
         ValueError: an argument out of its range, an f that does not fit, or no term that says what
-            G shall draw.
+            G should draw.
 
     Example:
         ```python
@@ -212,7 +215,7 @@ class DomainTransferNetwork(AdversarialModel):
         self._build_networks()
 
     def _frozen(self, function: keras.Model) -> keras.Model:
-        """A copy of f that does not learn; the user's may go on to."""
+        """A frozen copy of f; the user's own f can still be trained."""
         expected = (None, self.image_size, self.image_size, 3)
         takes = getattr(function, "input_shape", None)  # neither is there before it is built
         gives = getattr(function, "output_shape", None)
@@ -264,7 +267,7 @@ class DomainTransferNetwork(AdversarialModel):
 
     @property
     def drawn_size(self) -> int:
-        """Side in px of what g draws: 64 for faces, of which G(x) has 152 (Sec. 5.2)."""
+        """Side of g's images in px: 64 for faces, which G(x) enlarges to 152 (Sec. 5.2)."""
         return self.generator.output_shape[1]
 
     def drawing(self) -> keras.Model:
@@ -272,7 +275,7 @@ class DomainTransferNetwork(AdversarialModel):
         return self._converter(enlarged=False, name="drawing")
 
     def _converter(self, enlarged: bool, name: str) -> keras.Model:
-        """G, with or without what brings g's images to the size of T's."""
+        """G, with or without enlarging g's images to the size of T's."""
         source = keras.Input((self.image_size, self.image_size, 3), name="source")
         code = self.function(source, training=False) if self.through_f else self.encoder(source)
         image = self.generator(code)
@@ -280,7 +283,7 @@ class DomainTransferNetwork(AdversarialModel):
         return kind(source, self._drawn(image) if enlarged else image, name=name)
 
     def _drawn(self, image: Tensor) -> Tensor:
-        """What g draws, in the size of T's images."""
+        """Brings g's images to the size of T's images."""
         return image if self.generated_size in (None, self.image_size) else self.enlarge(image)
 
     @property
@@ -289,7 +292,7 @@ class DomainTransferNetwork(AdversarialModel):
         return self.ternary and self.adversarial or self.beta > 0
 
     def constancy(self, inputs: Tensor) -> Tensor:
-        """|f(x) - f(G(x))| of each image: what Eq. 8 chooses the best of several by.
+        """|f(x) - f(G(x))| of each image, by which Eq. 8 chooses the best of several.
 
         Args:
             inputs: x, images of S.
@@ -306,7 +309,7 @@ class DomainTransferNetwork(AdversarialModel):
         """g(e_1), g(e_2), ...: the images of the standard basis of f's space (Appendix C).
 
         Args:
-            length: of the vectors, which are e_1, e_2, ... times it.
+            length: length of the vectors, a factor on e_1, e_2, ...
 
         Returns:
             Images of the size that g draws, float32 (features, size, size, 3) in [-1, 1].
@@ -342,12 +345,12 @@ class DomainTransferNetwork(AdversarialModel):
         return losses
 
     def _transfer(self, x_s: Tensor, x_t: Tensor, f: Tensor) -> Tensor:
-        """G(x_s) and, if the step has it, G(x_t) in training; f is f of both, if it is known."""
+        """G(x_s) and, if the step needs it, G(x_t), in training; `f` is f of both, if known."""
         count = ops.shape(x_s)[0]
         if not self._transfers_target:
             return self._draw(x_s, f)
-        # Batches of their own, with BatchNorm's statistics of their own. Only those of S are kept:
-        # images of S are what is transferred later.
+        # Separate batches, each with its own BatchNorm statistics. Only those of S are kept,
+        # because images of S are transferred later.
         statistics = [
             v for n in self.players["converter"] for v in moving_statistics(getattr(self, n))
         ]
@@ -362,7 +365,7 @@ class DomainTransferNetwork(AdversarialModel):
         return self._drawn(self.generator(code, training=True))
 
     def discriminator_loss(self, x_t: Tensor, transfers: Tensor) -> Tensor:
-        """L_D (Eq. 3); of the baseline, what Eq. 1 maximizes, with the other sign.
+        """L_D (Eq. 3); for the baseline, the negative of what Eq. 1 maximizes.
 
         Args:
             x_t: images of T, (batch, ...).

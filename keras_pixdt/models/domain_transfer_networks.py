@@ -1,6 +1,6 @@
 """Networks of the Domain Transfer Network (Taigman et al. 2017): f, g and D.
 
-Sec. 5.1 has them for digits, Sec. 5.2 for faces.
+Sec. 5.1 describes them for digits, Sec. 5.2 for faces.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") ->
 
     f is what the last pooling gives, "before the ReLU". `build_classifier` puts the classes on top.
 
-    Max pooling halves the map, an odd row and column being left out, as long as 4 px stay; the last
-    one goes over all that is left: 4 px, and up to 7 where the size is no power of two.
+    Max pooling halves the map, leaving out an odd row and column, as long as at least 4 px remain.
+    The last one pools over everything left: 4 px, or up to 7 if the size is not a power of two.
 
     Args:
-        image_size: side of the square images, px, from 16. The paper has 32; larger images have
-            more layers of 256 filters (152 px: 76, 38, 19, 9, 4), and those of 16 px none.
+        image_size: side of the square images in px, at least 16. The paper has 32; larger images
+            get more layers of 256 filters (152 px: 76, 38, 19, 9, 4), and images of 16 px get none.
         width: factor on the numbers of filters.
         name: of the model.
 
@@ -79,13 +79,13 @@ def build_function(image_size: int = 32, width: float = 1.0, name: str = "f") ->
 def build_classifier(
     function: keras.Model, classes: int, decay: float = 0.0, name: str = "classifier"
 ) -> keras.Model:
-    """What f is trained as: its ReLU, which f leaves out, and a linear layer.
+    """The classifier that f is trained in: f, the ReLU that f leaves out, and a linear layer.
 
     Args:
-        function: f, of one vector for each image. It shares its weights with the result.
+        function: f, which gives one vector for each image. It shares its weights with the result.
         classes: how many there are.
-        decay: weight in the loss of the squares of f's numbers, summed over these and averaged over
-            images, and of the squares of the linear layer's kernel, summed.
+        decay: weight in the loss of two terms: the sum of the squares of f's numbers, averaged over
+            images, and the sum of the squares of the linear layer's kernel.
         name: of the model.
 
     Returns:
@@ -105,13 +105,13 @@ def _normal() -> keras.initializers.Initializer:
 
 
 def _batch_norm(x: Tensor, name: str, dtype: Any) -> Tensor:
-    # not in the paper. With a momentum of 0.9, statistics of some ten small batches cost digits 4%
-    # of their accuracy.
+    # not in the paper. With a momentum of 0.9, the statistics of about ten small batches cost
+    # digits 4% of their accuracy.
     return batch_norm(x, f"{name}_bn", dtype, momentum=0.99)
 
 
 def check_drawn_size(image_size: int, name: str = "image_size") -> None:
-    """Wants a size that g can draw.
+    """Requires a size that g can draw.
 
     Raises:
         ValueError: it is no power of two from 16.
@@ -144,7 +144,7 @@ def build_generator(
         image_size: side of the square images, px, a power of two from 16.
         width: factor on the numbers of filters.
         gray: whether one channel is drawn and repeated three times (Sec. 5.1).
-        pointwise: whether each block but the last has a 1x1 convolution more (Sec. 5.2: five
+        pointwise: whether each block but the last has an extra 1x1 convolution (Sec. 5.2: five
             blocks are "9-layers deep").
         dtype: dtype policy of the layers; the output is float32 in any case.
         name: of the model.
@@ -207,10 +207,10 @@ def build_discriminator(
 ) -> keras.Model:
     """D: blocks of strided convolution, BatchNorm and ReLU, and a linear layer to the classes.
 
-    All blocks are batch-normalized in the paper. Here the first is not, unless `first_norm` says
-    so, as Radford et al. 2015 advise. Images of T and what G makes are batches of their own:
-    normalized at once, dark grounds and gray ones, strong strokes and faint ones were the same to
-    D, and without L_TID G drew digits in gray on gray.
+    The paper batch-normalizes all blocks. Here the first one is not, as Radford et al. 2015 advise,
+    unless `first_norm` is set. Images of T and images made by G are separate batches. If the first
+    block normalizes them, D cannot tell dark backgrounds from gray ones or strong strokes from
+    faint ones, and without L_TID G drew gray digits on gray.
 
     Args:
         image_size: side of the square images, px.
@@ -237,10 +237,10 @@ def build_discriminator(
 def build_encoder(
     image_size: int, width: float, features: int, dtype: Any = None, name: str = "encoder"
 ) -> keras.Model:
-    """What replaces f where G does not contain it: "a few additional layers" (Sec. 5.1).
+    """Replaces f if G does not contain it: "a few additional layers" (Sec. 5.1).
 
-    The paper does not describe them: here they are as many strided layers as lead to 4x4, with
-    BatchNorm and ReLU, and one to as many numbers as f has.
+    The paper does not describe them. Here they are strided layers with BatchNorm and ReLU down to
+    4x4, followed by a layer that gives as many numbers as f.
 
     Args:
         image_size: side of the square images, px.

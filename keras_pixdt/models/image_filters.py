@@ -1,4 +1,4 @@
-"""Filters of images that objectives look through."""
+"""Image filters used in objectives."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def _depthwise(images: Tensor, kernel: np.ndarray, **options: Any) -> Tensor:
 def pyramid(images: Tensor, levels: int) -> list[Tensor]:
     """The Gaussian pyramid of Kwon et al. 2019 (Sec. 3.3).
 
-    Each level is blurred, and has half the size of the one before.
+    Each level is blurred and half the size of the one before.
 
     The paper names no kernel. This one, (1, 3, 3, 1) / 8 in both directions, is centred between
-    pixels: so a level lies on the next larger one as an image does on its upsampling by 2, which is
-    what a decoder block starts from.
+    pixels, so a level is aligned with the next larger one in the same way as an image with its
+    upsampling by 2, from which a decoder block starts.
 
     Args:
         images: (batch, size, size, 3); size a multiple of 2^(levels - 1).
@@ -53,7 +53,7 @@ def laplacian(images: Tensor) -> Tensor:
 
     Returns:
         The same shape; 0 where the images are constant, except at their border, because they are
-        taken for 0 outside.
+        treated as 0 outside.
     """
     x = np.arange(-DOG_RADIUS_PX, DOG_RADIUS_PX + 1)
     narrow, wide = (np.exp(-0.5 * (x / sigma) ** 2) for sigma in DOG_SIGMAS_PX)

@@ -1,8 +1,8 @@
 """pix2pix: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017.
 
-A U-Net draws the target image of a source image. A discriminator says of each patch of 70x70 px
-whether it is of the true target or drawn, with the source beside it. The baseline that Kwon et al.
-2019 (Table 1) compare with and build upon.
+A U-Net draws the target image of a source image. Given the source too, a discriminator judges for
+each patch of 70x70 px whether it is real or drawn. Kwon et al. 2019 (Table 1) compare with this
+model and build on it.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ def _convolution(
 def build_converter(
     image_size: int, width: float, noise: bool = True, seed: int | None = None, dtype: Any = None
 ) -> keras.Model:
-    """The U-Net of Sec. 6.1.1, with as many layers as bring the image to 1x1.
+    """The U-Net of Sec. 6.1.1, with enough layers to bring the image to 1x1.
 
     The map of an encoder layer is concatenated before its activation, as in the authors' code.
 
     Args:
         image_size: side of the square images, px.
         width: factor on the numbers of filters.
-        noise: whether there are layers of dropout.
-        seed: of their masks; None draws one.
+        noise: whether it has dropout layers.
+        seed: seed of their masks; None draws one.
         dtype: dtype policy of the layers; the output is float32 in any case.
 
     Returns:
@@ -114,8 +114,8 @@ def build_discriminator(image_size: int, width: float, dtype: Any = None) -> ker
     filters = doubled(4, width)
     x = pair
     for i, count in enumerate(filters, start=1):
-        # not in the paper: stride 1 from C512 on. With "downsample by a factor of 2" throughout
-        # its patches would be larger than 70x70; the authors' code has it.
+        # not in the paper: stride 1 from C512 on, as in the authors' code. With "downsample by a
+        # factor of 2" throughout, the patches would be larger than 70x70.
         x = _convolution(x, count, 2 if i < len(filters) else 1, i > 1, dtype, f"conv{i}")
         x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"conv{i}_lrelu")(x)
     x = _convolution(x, 1, 1, False, dtype, f"conv{len(filters) + 1}")
@@ -128,8 +128,8 @@ class Pix2Pix(AdversarialModel):
     """Image-to-image translation with a conditional GAN (Isola et al. 2017).
 
     `Pix2Pix()` is the full-width network for 256 px, 54.4 million parameters in its converter, the
-    generator G of the paper. `gan_weight=0` is its row "L1" of Table 1, `l1_weight=0` its row
-    "cGAN".
+    generator G of the paper. With `gan_weight=0` it is the paper's row "L1" of Table 1, with
+    `l1_weight=0` the row "cGAN".
 
     Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
     (batch, image_size, image_size, 3); `predict` takes such dicts or source images.
@@ -138,29 +138,31 @@ class Pix2Pix(AdversarialModel):
       - The paper runs the generator at test time as in training, so that BatchNorm takes the
         statistics of the test batch (Sec. 3.3). Here it uses its moving statistics: a phone
         converts one photo at a time, and its result must not depend on others.
-      - The paper draws the noise, which is dropout, at test time too. Here it is then that of a
-        fixed seed, the same for all images (`keras_pixdt.layers.Dropout`), so that scores and
-        pictures can be repeated. `plain_converter`, which is exported, has none.
+      - The paper draws the noise, which is dropout, at test time too. Here the test-time noise
+        comes from a fixed seed and is the same for all images (`keras_pixdt.layers.Dropout`), so
+        that scores and pictures can be repeated. `plain_converter`, which is exported, has no
+        noise.
       - The paper jitters its images: resized to 286 px, cropped to 256 px at random (Sec. 6.2).
-        Here they are not: the pairs of all rows of a table are the same images.
+        Here they are not jittered, so that all rows of a table see the same images.
       - The paper alternates one step of D and one of G, without saying which verdicts G learns
-        from; its authors' code takes those from before D's step. Here the converter is updated
+        from; the authors' code takes those from before D's step. Here the converter is updated
         through the updated discriminator, as in Algorithm 1 of Goodfellow et al. (2014).
-      - The authors' code pads by 1 px on all sides. "same" padding does too where layers stride;
-        the discriminator's last two, which do not, get 1 px before and 2 px after. So it has 32x32
-        verdicts at 256 px instead of 30x30, those at the border with more padding in their patch.
-      - The paper's images have 256 px. At 64 and 128 px, for machines that cannot train these, the
-        U-Net has two layers and one layer less, between those of 512 filters, and its decoder's
-        first three layers are the noisy ones.
+      - The authors' code pads by 1 px on all sides. "same" padding does so too in strided layers,
+        but the discriminator's last two layers have stride 1 and get 1 px before and 2 px after. So
+        it gives 32x32 verdicts at 256 px instead of 30x30, and the patches at the border contain
+        more padding.
+      - The paper's images have 256 px. For machines that cannot train those, the U-Net at 64 and
+        128 px has two layers and one layer fewer, from among those with 512 filters. The first
+        three layers of its decoder are the noisy ones.
 
     Args:
         image_size: side of the images in px, a power of two from 16.
         width: factor on all numbers of filters but the outputs'.
         discriminator_width: the same for the discriminator; None takes `width`.
-        gan_weight: weight of the adversarial term in the converter's objective; without, no
+        gan_weight: weight of the adversarial term in the converter's objective; if 0, no
             discriminator is built.
         l1_weight: lambda of Eq. 4, weight of the mean absolute error.
-        seed: of the noise in training; None draws one.
+        seed: seed of the noise in training; None draws one.
         **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
 
     Raises:

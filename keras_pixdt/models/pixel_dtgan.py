@@ -1,7 +1,7 @@
 """PixelDTGAN: Yoo et al., "Pixel-Level Domain Transfer", ECCV 2016.
 
-A converter draws the target image (a product on white) of a source image (a dressed person).
-A real/fake discriminator asks whether the drawing looks like a product image, a domain
+A converter draws the target image (a product on white) of a source image (a dressed person). A
+real/fake discriminator judges whether the drawing looks like a product image, and a domain
 discriminator whether it belongs to this person.
 """
 
@@ -47,7 +47,7 @@ SELECTIONS = ("kinds", "sample")
 
 
 def _filters(image_size: int, width: float) -> list[int]:
-    """Filters of the strided layers, 64 px: 128, 256, 512, 1024; one more 1024 a doubling."""
+    """Filters of the strided layers: 128, 256, 512, 1024 at 64 px; each doubling adds a 1024."""
     return doubled((image_size // MAP_SIZE_PX).bit_length() - 1, width, first=128, most=1024)
 
 
@@ -128,11 +128,11 @@ def build_discriminator(
 
 
 class Selection(NamedTuple):
-    """sel({I_T, Î_T, I_T^-}) of Eq. 6, one image for each sample.
+    """sel({I_T, Î_T, I_T^-}) of Eq. 6: the image selected for each sample.
 
     Attributes:
-        others: I_T or I_T^-, what is shown where the converted image is not selected,
-            (batch, size, size, 3).
+        others: I_T or I_T^-, shown where the converted image is not selected, (batch, size, size,
+            3).
         is_converted: 1 where Î_T is selected, else 0, float32 (batch, 1).
         is_target: 1 where I_T is selected, else 0, float32 (batch, 1).
     """
@@ -151,54 +151,54 @@ class PixelDTGAN(AdversarialModel):
     """Pixel-level domain transfer with two discriminators (Yoo et al. 2016).
 
     `PixelDTGAN()` is the full-width network of Table 1, 36.5 million parameters in its converter.
-    The weights of the terms make the rows of Table 2: a discriminator of weight 0 is not built.
+    The weights of the terms select the rows of Table 2; a discriminator with weight 0 is not built.
 
     Batches for `fit` are dicts `{source, target, irrelevant}` of float32 images in [-1, 1],
     (batch, image_size, image_size, 3); `predict` takes such dicts or source images.
 
     Differs from the paper:
-      - Table 1 gives Conv. 5 the filter size 1x1 on what is still a 4x4 map, which would make 16
-        codes and 16 verdicts, while the text wants one 64-dimensional code and one scalar. Conv. 5
-        is a valid 4x4 convolution here, as in the DCGAN that the paper refers to.
+      - Table 1 gives Conv. 5 a filter size of 1x1 although its input is still a 4x4 map. That would
+        give 16 codes and 16 verdicts, while the text describes one 64-dimensional code and one
+        scalar. Here Conv. 5 is a valid 4x4 convolution, as in the DCGAN that the paper refers to.
       - Table 1 reshapes the decoder's first layer after its BatchNorm. Here BatchNorm comes after
-        the reshape: it has one mean and variance for each of the 1,024 channels, instead of one
-        for each of the 16,384 numbers. That is what DCGAN does, and what a small batch can
-        estimate.
+        the reshape, so it has one mean and variance for each of the 1,024 channels instead of one
+        for each of the 16,384 numbers. DCGAN does this too, and a small batch can estimate these.
       - Algorithm 1 selects for each sample the target, an irrelevant target or the converted
         image, and gives the same mixed batch to both discriminators and to the converter
         (`selection="sample"`, which the presets `yoo2016*` take). The default, "kinds", shows all
-        of them in each step, each kind as a batch of its own. The discriminators weigh them as the
-        selection does in expectation. The converter learns from all of its images, not from a
-        third of them, so that its term is about three times as strong. It learns faster in
-        minutes on small networks; the domain discriminator of "sample" ranks products better.
+        of them in each step, each kind as a separate batch. The discriminators weigh the kinds as
+        the selection does in expectation. The converter learns from all of its images instead of a
+        third of them, so its term is about three times as strong. Small networks learn faster with
+        it in a few minutes; with "sample", the domain discriminator ranks products better.
       - Eq. 6 maximizes the discriminators' losses (`converter_objective="saturating"`, which the
         presets `yoo2016*` take). Its gradient vanishes where a discriminator is sure. With the
         default, "non_saturating", the converter minimizes the cross entropy of the opposite label
         for its images, as Goodfellow et al. (2014), whose procedure the paper follows, recommend.
-      - Table 1 pads by 2 px and leaves the last column unused. "same" padding puts 1 px before and
-        2 px after, where that is 2 before and 1 after: mirrored, of the same sizes.
+      - Table 1 pads by 2 px and leaves the last column unused. Here "same" padding puts 1 px before
+        and 2 px after, where the paper's padding has 2 before and 1 after. The result is mirrored
+        but has the same size.
 
     Args:
         image_size: side of the images in px, a power of two from 16.
         width: factor on all numbers of filters but the code's 64 and the outputs'.
-        discriminator_width: the same for the discriminators; None takes `width`. Half the work
-            of a step is theirs.
+        discriminator_width: the same for the discriminators; None takes `width`. They do half the
+            work of a step.
         real_fake_weight: weight of the real/fake discriminator in the converter's objective.
         domain_weight: weight of the domain discriminator there.
-        irrelevant_pairs: whether the domain discriminator sees irrelevant targets. Without, it
+        irrelevant_pairs: whether the domain discriminator sees irrelevant targets. Without them it
             is "C+RF+DD-Neg" of Table 2, and batches need no `irrelevant`.
         mse_weight: weight of the mean square error, "C+MSE" of Table 2.
         l1_weight: weight of the mean absolute error. Not in the paper: a pure GAN needs far
             longer until garments are recognizable.
-        selection: "sample" (Algorithm 1: one image for each sample, by lot) or "kinds" (all of
-            them, each kind as a batch of its own).
+        selection: "sample" (Algorithm 1: one image for each sample, at random) or "kinds" (all of
+            them, each kind as a separate batch).
         converter_objective: "saturating" (Eq. 6) or "non_saturating".
-        seed: of the random selection; None draws one.
+        seed: seed of the random selection; None draws one.
         **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
 
     Raises:
-        ValueError: a size, width or weight out of its range, all weights are 0, or a choice that
-            there is not.
+        ValueError: a size, width or weight is out of range, all weights are 0, or a choice is
+            unknown.
 
     Example:
         ```python

@@ -46,15 +46,15 @@ class PointDiscoGAN(CrossDomainGAN):
     Batches for `fit` are dicts `{source, target}` of float32 points (batch, 2).
 
     Differs from the paper:
-      - The paper's generator of points is "three linear layers each followed by a ReLU". Here none
-        follows the last, because three quarters of the plane could not be reached otherwise.
+      - The paper's generator of points is "three linear layers each followed by a ReLU". Here the
+        last layer has no ReLU, because otherwise three quarters of the plane could not be reached.
 
     Args:
         units: outputs of the hidden layers; not in the paper.
-        coupled: as in `DiscoGAN`, like the following.
+        coupled: as in `DiscoGAN`; so are the following arguments.
         reconstruction: the distance.
         reconstruction_weight: its factor.
-        weight_decay: of the weights; the paper gives it for images.
+        weight_decay: weight decay; the paper gives it for images.
         **kwargs: `name`, `dtype`.
 
     Raises:

@@ -1,8 +1,8 @@
 """Residual PixelDTGAN: Ge & Li, "Image-Product Transformation Based on Cross-Domain GANs".
 
-PixelDTGAN with a converter of residual blocks: the encoder of ResNet-50, ResNet-34 reversed as
-decoder. Its association discriminator sees pairs of a photo with its product and with the drawing
-of it, no irrelevant products, and every step is on real and on drawn images.
+This is PixelDTGAN with a converter of residual blocks: ResNet-50's encoder, and a reversed
+ResNet-34 as decoder. Its association discriminator sees each photo paired with its product and with
+the drawing, but no irrelevant products, and every step uses both real and drawn images.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from keras_pixdt.models.pixel_dtgan import build_converter, build_discriminator
 FILTERS = (64, 128, 256, 512)
 BOTTLENECKS = (3, 4, 6, 3)  # ResNet-50
 BASIC_BLOCKS = (3, 4, 6, 3)  # ResNet-34
-EXPANSION = 4  # a bottleneck's outputs for each of its filters
+EXPANSION = 4  # outputs of a bottleneck per filter
 FIRST_FILTER_SIZE_PX = 7  # conv1, and the last layer (Sec. 3.1.1: "7x7x3 filter")
-# not in the paper: initialization; of the last layer, which no BatchNorm follows, DCGAN's.
+# not in the paper: initialization. The last layer, which no BatchNorm follows, uses DCGAN's.
 LAST_STDDEV = 0.02
 
 
@@ -41,9 +41,9 @@ LAST_STDDEV = 0.02
 
 
 def _he_normal() -> keras.initializers.Initializer:
-    # not in the paper: that of ResNet (He et al., Sec. 3.4). After DCGAN's N(0, 0.02) the first
-    # step of SGD at 2e-4 would be larger than the filters: the smaller the filters before a
-    # BatchNorm, the larger their gradient, and it also grows with each BatchNorm on the way.
+    # not in the paper: ResNet's initialization (He et al., Sec. 3.4). After DCGAN's N(0, 0.02) the
+    # first step of SGD at 2e-4 would be larger than the filters: filters before a BatchNorm have a
+    # larger gradient the smaller they are, and it also grows with each BatchNorm on the way.
     return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
 
 
@@ -103,8 +103,8 @@ def _reversed_basic_block(
     if x.shape[-1] != outputs:
         shortcut = _conv_bn(x, outputs, 1, f"{name}_shortcut", dtype)
     if upsample:
-        # not in the paper: how shortcuts upsample. A transposed 1x1 convolution of stride 2, the
-        # letter of "reversed", would leave three of four pixels without a shortcut.
+        # not in the paper: how shortcuts upsample. A transposed 1x1 convolution of stride 2, which
+        # is literally "reversed", would leave three of four pixels without a shortcut.
         shortcut = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_shortcut_up")(shortcut)
     x = _conv_bn(x, filters, 3, f"{name}_a", dtype)
     x = _relu(x, f"{name}_a", dtype)
@@ -119,9 +119,9 @@ def build_residual_converter(image_size: int, width: float, dtype: Any = None) -
     """The converter of Sec. 3.1.1; at 64 px and width 1, 64x64x3 to 4x4x2048 to 64x64x3.
 
     The encoder is ResNet-50 without its max pooling and average pooling. The decoder is ResNet-34
-    read backwards, without them too: conv5_x (at 4 px), conv4_x (8 px), conv3_x (16 px) and
-    conv2_x (32 px), of which the first three double the map and halve the channels in their last
-    block, where ResNet-34 has its strided first block; then conv1, which brings 32 px to 64.
+    read backwards, also without pooling: conv5_x (at 4 px), conv4_x (8 px), conv3_x (16 px) and
+    conv2_x (32 px), then conv1, which brings 32 px to 64. The first three double the map and halve
+    the channels in their last block, where ResNet-34 has its strided first block.
 
     Args:
         image_size: side of the square images, px.
@@ -172,42 +172,43 @@ class ResidualPixelDTGAN(AdversarialModel):
     """Image-product transformation with residual blocks and two discriminators (Ge & Li).
 
     `ResidualPixelDTGAN()` is the network of Sec. 3.1, 52.9 million parameters in its converter.
-    The weights and `residual` make the rows of Table 1: a discriminator of weight 0 is not built.
+    The weights and `residual` select the rows of Table 1; a discriminator with weight 0 is not
+    built.
 
     Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
     (batch, image_size, image_size, 3); `predict` takes such dicts or source images.
 
     Differs from the paper, where it cannot be followed to the letter:
-      - Printed in Sec. 3.2, the discriminators minimize E[log D(x)] + E[1 - log D(G(z))]. This
-        would teach them that real images are false, against the text, which labels real images
-        true and generated ones false. Here they minimize the cross entropies of these labels: with
-        log(1 - D) instead of 1 - log D, and the opposite sign.
+      - As printed in Sec. 3.2, the discriminators minimize E[log D(x)] + E[1 - log D(G(z))]. This
+        would teach them that real images are false, but the text labels real images true and
+        generated ones false. Here they minimize the cross entropies of these labels, with log(1 -
+        D) instead of 1 - log D and the opposite sign.
       - In Algorithm 1 the generator ascends the discriminators' losses. That gradient vanishes
-        where a discriminator is sure, so the converter minimizes the cross entropy of the label
-        "true" for its images, as Sec. 3.1.2 says ("the generator try to [...] give generated image
-        a True label"), with the paper's weight of 1/2 for each discriminator.
-      - The generator ends with a "fully connected layer with 7x7x3 filter". A filter of 7x7 is
-        that of a convolution: here the last layer is a transposed one of 7x7 with 3 outputs and
-        stride 2, the reverse of the encoder's first, which alone gives 64 px.
+        where a discriminator is sure. Here the converter instead minimizes the cross entropy of the
+        label "true" for its images, as Sec. 3.1.2 says ("the generator try to [...] give generated
+        image a True label"), with the paper's weight of 1/2 for each discriminator.
+      - The generator ends with a "fully connected layer with 7x7x3 filter". Only convolutions have
+        7x7 filters, so here the last layer is a transposed 7x7 convolution with 3 outputs and
+        stride 2. It is the reverse of the encoder's first layer, and nothing else gives 64 px.
       - The discriminators have "4 convolutional layers with a binary output" from 128 to 1024
         filters; the paper does not say what turns the last 4x4 map into one number. Here it is a
         convolution of 4x4, as in PixelDTGAN, which the paper builds on.
       - The decoder is "ResNet-34 in a reversed way"; the paper does not say how it upsamples. Here
-        a transposed convolution doubles the map, and a 1x1 convolution before nearest neighbours
-        its shortcut: the reverse of ResNet's strided shortcut would leave three of four pixels
-        without one.
+        a transposed convolution doubles the map, and the shortcut is doubled by a 1x1 convolution
+        followed by nearest neighbours. The reverse of ResNet's strided shortcut would leave three
+        of four pixels without a shortcut.
 
-    Real and converted images go through a discriminator in two calls, so that BatchNorm has the
-    statistics of each kind. The converter is updated through a batch of converted images alone:
-    the discriminator was trained on just such batches.
+    Real and converted images go through a discriminator in two calls, so that BatchNorm sees the
+    statistics of each kind separately. The converter is updated through a batch of converted images
+    only, because the discriminator was trained on such batches.
 
     Args:
-        image_size: side of the images in px, a power of two from 32. The paper's are 64; the map
-            between encoder and decoder has image_size / 16.
+        image_size: side of the images in px, a power of two from 32. The paper's is 64. The map
+            between encoder and decoder has the side image_size / 16.
         width: factor on all numbers of filters but the outputs'.
         discriminator_width: the same for the discriminators; None takes `width`.
-        residual: whether the converter is residual; otherwise it is that of PixelDTGAN, the
-            "normal generator" of Sec. 4.2.2.
+        residual: whether the converter is residual; if not, it is PixelDTGAN's, the "normal
+            generator" of Sec. 4.2.2.
         real_fake_weight: weight of the real/fake discriminator in the converter's objective.
         association_weight: weight of the association discriminator there.
         l1_weight: weight of the mean absolute error. Not in the paper: a pure GAN needs far
@@ -311,7 +312,7 @@ class ResidualPixelDTGAN(AdversarialModel):
         return losses
 
     def _association(self, source: Tensor, image: Tensor) -> Tensor:
-        """Logits of D_A for images piled up with their fashion images, (batch, 1)."""
+        """Logits of D_A for images stacked with their fashion images, (batch, 1)."""
         pair = ops.concatenate([source, image], axis=-1)
         return self.association_discriminator(pair, training=True)
 

@@ -1,8 +1,8 @@
 """The rough-to-detail GAN: Kwon et al., "Coarse-to-Fine Clothing Image Generation", 2019.
 
-A U-Net that learns to draw the target image of a source image at a small size first. Then, stage
-by stage, it gets a decoder block more, which is faded in and doubles the size. The encoder sees the
-photo in full size from the first stage.
+A U-Net first learns to draw the target image of a source image at a small size. Then each stage
+adds a decoder block, which is faded in and doubles the size. The encoder sees the photo in full
+size from the first stage on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from keras_pixdt.models.image_filters import laplacian, pyramid
 
 LEAK = 0.2  # Sec. 4.1
 GRADIENT_PENALTY = 10.0  # Sec. 4.1
-# not in the paper, whose supplement has the networks' sizes: those of pix2pix, which it builds on.
+# not in the paper, which gives the networks' sizes in a supplement; these are those of pix2pix, on
+# which it builds.
 FILTER_SIZE_PX = 4
 
 
@@ -39,21 +40,21 @@ FILTER_SIZE_PX = 4
 
 
 def _normal() -> keras.initializers.Initializer:
-    # not in the paper: N(0, 0.02), as in pix2pix. With a larger scale the images of a stage that
-    # begins are in tanh's flat parts, and take long to come back.
+    # not in the paper: N(0, 0.02), as in pix2pix. With a larger scale, the images of a new stage
+    # start in the flat parts of tanh and take long to get out of them.
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
 def build_converter(
     image_size: int, stages: int, width: float, fade: bool = True, dtype: Any = None
 ) -> keras.Model:
-    """The generator with the images of all its stages.
+    """The generator, which returns the images of all its stages.
 
     Args:
         image_size: side of the square images, px.
         stages: N; stage i draws images of image_size / 2^(N - i) px.
         width: factor on the numbers of filters.
-        fade: whether the blocks that stages add have an alpha; without, it is 1.
+        fade: whether the blocks that stages add have an alpha; without it, alpha is 1.
         dtype: dtype policy of the layers; the outputs are float32 in any case.
 
     Returns:
@@ -90,8 +91,8 @@ def build_converter(
 def _decoder_block(
     x: Tensor, count: int, name: str, fade: bool, *, last: bool, width: float, dtype: Any
 ) -> Tensor:
-    """Fig. 2b: doubles the size on two paths, and adds them; the last block gives the image."""
-    # Skip: upsampling by 2 and 1x1 convolution. The two commute; this order has a quarter of the
+    """Fig. 2b: doubles the size on two paths and adds them; the last block gives the image."""
+    # Skip: upsampling by 2 and 1x1 convolution. The two commute; this order takes a quarter of the
     # work.
     skip = conv(x, count, 1, f"{name}_skip", _normal(), dtype, padding="valid")
     skip = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_skip_up")(skip)
@@ -113,7 +114,7 @@ def _decoder_block(
 
 
 def _to_rgb(x: Tensor, stage: int, stages: int, width: float, dtype: Any) -> Tensor:
-    """ToRGB of Sec. 4.1; the last stage's block gives the three channels by itself."""
+    """ToRGB of Sec. 4.1; the last stage's block outputs the three channels itself."""
     if stage < stages:
         x = layers.LeakyReLU(LEAK, dtype=dtype, name=f"to_rgb{stage}_lrelu")(x)
         x = conv(x, 3, 1, f"to_rgb{stage}_conv", _normal(), dtype, padding="valid")
@@ -123,8 +124,8 @@ def _to_rgb(x: Tensor, stage: int, stages: int, width: float, dtype: Any) -> Ten
 def build_discriminator(width: float, dtype: Any = None) -> keras.Model:
     """The patch discriminator of Sec. 3.1, one for the images of all stages.
 
-    The 70x70 PatchGAN of pix2pix. Without BatchNorm, which would make the penalty on an image's
-    gradient depend on the other images (Gulrajani et al. 2017).
+    This is the 70x70 PatchGAN of pix2pix without BatchNorm, which would make the penalty on an
+    image's gradient depend on the other images (Gulrajani et al. 2017).
 
     Args:
         width: factor on the numbers of filters.
@@ -151,47 +152,50 @@ def build_discriminator(width: float, dtype: Any = None) -> keras.Model:
 class RoughToDetailGAN(AdversarialModel):
     """The rough-to-detail GAN, rtdGAN (Kwon et al. 2019).
 
-    `RoughToDetailGAN()` is the model with three stages for 256 px. As it is built it stands at the
-    last stage with alpha 1, and `fit` trains it as a whole. The curriculum is set by `on_phase`,
-    which `keras_pixdt.training.Schedule` calls: `fit` with this callback and the preset `kwon2019`
-    goes through all stages, and so does `pixdt train`.
+    `RoughToDetailGAN()` is the model with three stages for 256 px. A new model is at the last stage
+    with alpha 1, and `fit` alone trains it as a whole. `on_phase` sets the curriculum, and the
+    callback `keras_pixdt.training.Schedule` calls it: `fit` with this callback and the preset
+    `kwon2019` goes through all stages, and so does `pixdt train`.
 
     Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
-    (batch, image_size, image_size, 3), at all stages; `predict` takes such dicts or source images,
-    and gives images of the same size: those of earlier stages are enlarged.
+    (batch, image_size, image_size, 3), at all stages; `predict` takes such dicts or source images
+    and returns images of the same size; it enlarges those of earlier stages.
 
     Differs from the paper, or chooses where it leaves a choice:
-      - The paper has the sizes of its networks in a supplement, which was not available. Here
-        filters and kernels are those of pix2pix, which it builds on, and the encoder goes down to
+      - The paper gives the sizes of its networks in a supplement, which was not available. Here
+        filters and kernels are those of pix2pix, on which it builds, and the encoder goes down to
         1x1.
-      - The paper does not say which quantity's gradient its penalty takes. Here it is that of the
-        sum of an image's patch scores, while Eq. 1 has their mean, as in the public code of
-        pix2pix's authors. The terms of Eq. 4 then are of one size with weights of 1: at 256 px the
-        gradient of the mean absolute error has the norm 1/443, that of the mean of 1024 scores
-        about 1/1024. A penalty on the mean would hold its gradient at 1 and drown the other terms.
-      - The paper does not say with respect to what that gradient is taken. Here it is the image
-        alone: the source is a condition, and the critic need not be Lipschitz in it.
+      - The paper does not say whose gradient is penalized. Here it is the gradient of the sum of an
+        image's patch scores, as in the public code of pix2pix's authors, while Eq. 1 has their
+        mean. The terms of Eq. 4 then have similar sizes with weights of 1: at 256 px the gradient
+        of the mean absolute error has the norm 1/443, and the gradient of the mean of 1024 scores
+        about 1/1024. A penalty on the mean would hold its gradient at 1 and drown out the other
+        terms.
+      - The paper does not say with respect to what that gradient is taken. Here it is only the
+        image, because the source is a condition and the critic need not be Lipschitz in it.
       - Eqs. 2 and 3 are norms, sums over pixels and channels. Here they are means, so that their
         weights do not depend on the image's size.
       - The paper's text raises alpha every epoch, its Algorithm 1 every iteration. Here it rises
-        with every step, before the update as in Algorithm 1: from 1 / steps to 1, never 0, at
-        which the new block has no gradient.
-      - The paper does not say what becomes of Adam's moments when a stage begins. Here they are
-        forgotten, as in the progressive growing of Karras et al. (2017): the blocks that join
-        would else be corrected for the bias of steps that they did not take.
+        with every step, before the update as in Algorithm 1, from 1 / steps to 1. It is never 0,
+        because then the new block would have no gradient.
+      - The paper does not say what happens to Adam's moments when a stage begins. Here they are
+        reset, as in the progressive growing of Karras et al. (2017). Otherwise new blocks would be
+        corrected for the bias of steps that they did not take.
 
-    The converter is run once a step; converter and discriminator are updated from this pass, in
-    this order (Algorithm 1).
+    The converter runs once per step; first the converter and then the discriminator are updated
+    from this pass (Algorithm 1).
 
     Args:
         image_size: side of the images in px, a power of two.
-        stages: N, from 1; the first stage's images, of image_size / 2^(N - 1) px, must have 8 px.
+        stages: N, at least 1; the first stage's images, of image_size / 2^(N - 1) px, must have at
+            least 8 px.
         width: factor on all numbers of filters but the outputs'.
         discriminator_width: the same for the discriminator; None takes `width`.
-        adversarial_weight: lambda_adv of Eq. 4; without, no discriminator is built.
+        adversarial_weight: lambda_adv of Eq. 4; if 0, no discriminator is built.
         content_weight: lambda_con.
         laplacian_weight: lambda_lap.
-        seed: of the places between real and drawn images that the penalty looks at; None draws one.
+        seed: seed of the points between real and drawn images at which the penalty is taken; None
+            draws one.
         **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
 
     Raises:
@@ -261,14 +265,14 @@ class RoughToDetailGAN(AdversarialModel):
     # The curriculum: Sec. 3.3
 
     def on_phase(self, index: int, progress: float) -> None:
-        """Follows a schedule of two phases a stage: fade-in and stabilization.
+        """Follows a schedule with two phases per stage: fade-in and stabilization.
 
         Args:
-            index: of the phase, from 0.
-            progress: share of it that is over after the step that comes, above 0 and at most 1.
-                In a fade-in it is alpha. With 0 the new block would have no gradient, while Adam
-                counts its steps: the first ones that it then takes would be up to
-                1 / sqrt(1 - beta_2) times too large.
+            index: index of the phase, from 0.
+            progress: share of the phase that is over after the next step, above 0 and at most 1. In
+                a fade-in it is alpha. At 0 the new block would have no gradient although Adam
+                counts the step, and its first real steps would be up to 1 / sqrt(1 - beta_2) times
+                too large.
 
         Raises:
             ValueError: there are more phases than that.
@@ -282,11 +286,11 @@ class RoughToDetailGAN(AdversarialModel):
         self.set_stage(stage, 1.0 if stabilization else progress)
 
     def set_stage(self, stage: int, alpha: float = 1.0) -> None:
-        """Goes to a stage; where that is another one, the optimizers forget their moments.
+        """Goes to a stage; if it is a different one, the optimizers reset their moments.
 
         Args:
             stage: from 1 to `stages`.
-            alpha: of the block that the stage added, in [0, 1].
+            alpha: alpha of the block that the stage added, in [0, 1].
         """
         if stage == self.stage and alpha == self._alpha:
             return
@@ -302,7 +306,7 @@ class RoughToDetailGAN(AdversarialModel):
 
     @property
     def at_last_stage(self) -> bool:
-        """Whether the images have their full size: those of earlier stages are enlarged."""
+        """Whether images have their full size; those of earlier stages are enlarged."""
         return self.stage == self.stages
 
     def _fade_ins(self) -> list[FadeIn]:
@@ -310,13 +314,13 @@ class RoughToDetailGAN(AdversarialModel):
         return [layer for layer in self.converter.layers if isinstance(layer, FadeIn)]
 
     def active_variables(self, name: str) -> list[keras.Variable]:
-        """Those of the converter that the stage uses, or all of the discriminator."""
+        """The converter's variables that the stage uses, or all of the discriminator's."""
         if name == "converter":
             return self.stage_networks[self.stage - 1].trainable_variables
         return super().active_variables(name)
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves the stage besides what all models save."""
+        """Saves the stage as well as what all models save."""
         super().save_own_variables(store)
         store["stage"] = np.array(self.stage)
 
@@ -329,7 +333,7 @@ class RoughToDetailGAN(AdversarialModel):
     # Images
 
     def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """G_i: target images of source images, at the stage that the model stands at."""
+        """G_i: target images of source images, at the current stage."""
         image = self.stage_networks[self.stage - 1](source_of(inputs), training=training)
         if self.stage < self.stages:
             image = ops.image.resize(image, (self.image_size, self.image_size), "bilinear")
@@ -340,7 +344,7 @@ class RoughToDetailGAN(AdversarialModel):
         return (None, self.image_size, self.image_size, 3)
 
     def plain_converter(self) -> keras.Model:
-        """The converter of the stage as one plain model: alpha is within its weights."""
+        """The converter of the stage as one plain model, with alpha folded into its weights."""
         every = build_converter(
             self.image_size, self.stages, self.width, fade=False, dtype=self.dtype_policy
         )
@@ -355,7 +359,7 @@ class RoughToDetailGAN(AdversarialModel):
             if layer.weights:
                 layer.set_weights(self.converter.get_layer(layer.name).get_weights())
         for fade_in in self._fade_ins()[: self.stage]:
-            # Kernel and bias, or a BatchNorm's scale and offset: what the detail ends with.
+            # The detail ends with these: kernel and bias, or a BatchNorm's scale and offset.
             end = plain.get_layer(fade_in.name.replace("_add", "_detail"))
             factor, offset, *statistics = end.get_weights()
             alpha = float(fade_in.alpha)

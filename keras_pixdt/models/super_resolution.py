@@ -27,13 +27,14 @@ class SuperResolution(keras.Model):
     interpolation. It has 20,099 parameters at width 1, whatever the size of the images.
 
     Differs from the paper:
-      - The paper's network predicts the image. Here it predicts what bicubic interpolation lacks:
-        that starts as good as bicubic, and surpasses it within seconds of training.
-      - The paper's main network takes luminance only, and enlarges the colours by bicubic
-        interpolation. This one takes all three channels, as its RGB variant (Sec. 4.5, Table 5),
-        since drawn garments and faces have their edges in colour too.
+      - The paper's network predicts the image. Here it predicts what bicubic interpolation lacks,
+        so it starts as good as bicubic and surpasses it within seconds of training.
+      - The paper's main network takes only luminance and enlarges the colours by bicubic
+        interpolation. This one takes all three channels, like the paper's RGB variant (Sec. 4.5,
+        Table 5), because drawn garments and faces have edges in colour too.
       - The paper has no padding in training, and compares the middle of each patch. Here borders
-        are mirrored before the convolutions, so that training and use are the same computation.
+        are mirrored before the convolutions, so that training and inference do the same
+        computation.
       - The paper draws all initial weights from N(0, 0.001). Here they follow He et al. 2015, with
         zeros in the last layer: a network of residuals would start slowly from 0.001.
 
@@ -44,14 +45,14 @@ class SuperResolution(keras.Model):
 
     Args:
         image_size: side of the images that are enlarged, px.
-        factor: how many times larger images become, an integer from 2 on.
+        factor: how many times larger images become, an integer of at least 2.
         width: factor on the numbers of filters.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
         name: name of the model.
 
     Raises:
-        ValueError: `image_size` is not an integer from 3 on, `factor` not one from 2 on, or `width`
-            not above 0.
+        ValueError: `image_size` is not an integer of at least 3, `factor` is not an integer of at
+            least 2, or `width` is not above 0.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class SuperResolution(keras.Model):
                 raise ValueError(f"`{key}` must be an integer from {least} on. Received: {value}")
         if width <= 0:
             raise ValueError(f"`width` must be above 0. Received: {width}")
-        # Explicit, as results must not depend on the policies that a trainer sets globally.
+        # Explicit, because results must not depend on the policies that a trainer sets globally.
         plain = {"dtype": "float32", "data_format": "channels_last"}
         image = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
         bicubic = layers.Resizing(
@@ -96,7 +97,7 @@ class SuperResolution(keras.Model):
         self.seed = seed
 
     def unclipped(self) -> keras.Model:
-        """A model of the same layers to images before they are clipped, which has gradients."""
+        """A model of the same layers that returns unclipped images, so that it has gradients."""
         return keras.Model(self.input, self.get_layer("unclipped").output)
 
     def for_size(self, image_size: int) -> SuperResolution:

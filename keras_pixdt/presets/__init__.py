@@ -11,7 +11,7 @@ from keras_pixdt.presets.preset import Phase, Preset
 
 __all__ = ["Phase", "Preset", "get", "names", "of_paper"]
 
-# A paper's presets stand in a module of the same name as its model.
+# A paper's presets are in a module with the same name as its model.
 _MODELS = dict.fromkeys(
     module.removeprefix("keras_pixdt.models.") for module in homes(models.__file__).values()
 )
@@ -23,7 +23,7 @@ _MODULES = [
 _PRESETS: dict[str, Preset] = {
     preset.name: preset for module in _MODULES for preset in module.PRESETS
 }
-# What is for smaller machines -> the preset of the paper's row that it stands for.
+# Preset for smaller machines -> the preset of the paper's row that it stands for.
 _STANDS_FOR = {
     small: row for module in _MODULES for small, row in getattr(module, "STANDS_FOR", {}).items()
 }
@@ -35,7 +35,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Preset:
-    """The preset of a name.
+    """The preset with a given name.
 
     Raises:
         ValueError: there is none; the message lists all.
@@ -46,7 +46,7 @@ def get(name: str) -> Preset:
 
 
 def of_paper(name: str) -> Preset:
-    """The preset of the paper's row that a preset stands for; most stand for themselves.
+    """The preset of the paper's row that a preset stands for; most presets stand for themselves.
 
     Raises:
         ValueError: there is no preset of this name; the message lists all.

@@ -1,4 +1,4 @@
-"""DiscoGAN as Kim et al. 2017 trained it, with the two models that they compare it with."""
+"""DiscoGAN as Kim et al. 2017 trained it, and the two models that they compare it with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class DiscoGANPreset(Preset):
     """A model of Kim et al.'s Fig. 2; the defaults are those of Sec. 3.2.
 
     `pixdt train --preset NAME --data FOLDER_A --target-data FOLDER_B` runs it; with `reverse=True`
-    it is from B to A. The fields that `Preset` does not describe are arguments of `DiscoGAN`.
+    it goes from B to A. The fields that `Preset` does not describe are arguments of `DiscoGAN`.
     """
 
     model_class: ClassVar[str] = "discogan:DiscoGAN"
@@ -30,15 +30,15 @@ class DiscoGANPreset(Preset):
     weight_decay: float = 1e-4
 
 
-# The models of Fig. 2: what the name says after the paper's, and what is set.
+# The models of Fig. 2: the suffix of the preset's name, and the fields that are set.
 _MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "": ("2c, DiscoGAN", {}),
     "-reconstruction": ("2b, GAN with a reconstruction loss", {"coupled": False}),
     "-standard": ("2a, standard GAN", {"coupled": False, "reconstruction_weight": 0.0}),
 }
 # With the paper's weight of 1, all cars became one of four pictures in 1,500 steps of the small
-# network (with five layers): the squared error is of the size of 0.1 by then, and the GAN's losses
-# are near 1.
+# network (with five layers): by then the squared error is about 0.1, while the GAN's losses are
+# near 1.
 _SMALL_RECONSTRUCTION_WEIGHT = 10.0
 
 
@@ -50,7 +50,7 @@ def _row(suffix: str) -> DiscoGANPreset:
 
 
 def _small(suffix: str) -> DiscoGANPreset:
-    """For minutes on two cores; not of the paper, whose other numbers are kept."""
+    """A preset for minutes on two cores. It is not in the paper, but keeps its other numbers."""
     figure, changed = _MODELS[suffix]
     return DiscoGANPreset(
         name=f"kim2017-small{suffix}",
@@ -58,7 +58,7 @@ def _small(suffix: str) -> DiscoGANPreset:
         width=0.25,
         batch_size=32,
         phases=(Phase(100, 2e-4),),
-        passes=5,  # of hundreds of images an epoch is seconds, as are its pictures and checkpoint
+        passes=5,  # an epoch of hundreds of images takes seconds, and its pictures take as long
         **{"reconstruction_weight": _SMALL_RECONSTRUCTION_WEIGHT, **changed},
     )
 

@@ -20,8 +20,8 @@ class DomainTransferPreset(Preset):
     `function`; without one it is trained first, on the labels of the training images of S (with
     `reverse=True` too, where images of T are converted).
 
-    The fields that `Preset` does not describe are arguments of `DomainTransferNetwork`, but for
-    `function_width` and `function_plain`, the `width` and `plain` of
+    The fields that `Preset` does not describe are arguments of `DomainTransferNetwork`, except
+    `function_width` and `function_plain`, which are `width` and `plain` of
     `keras_pixdt.training.train_classifier`.
     """
 
@@ -29,8 +29,8 @@ class DomainTransferPreset(Preset):
     paired: ClassVar[bool] = False
 
     image_size: int = 32
-    # not in the paper: batch and rates. Of 16, 32 and 64 images on two cores, 16 got furthest in
-    # the same time; at a constant rate, accuracies of Table 1 go up and down by 5%.
+    # not in the paper: batch and rates. Among batches of 16, 32 and 64 on two cores, 16 got
+    # furthest in the same time. At a constant rate, accuracies of Table 1 go up and down by 5%.
     batch_size: int = 16
     phases: tuple[Phase, ...] = (Phase(50, 1e-3), Phase(25, 3e-4), Phase(25, 1e-4))
     function: str | None = None
@@ -55,7 +55,7 @@ class DomainTransferPreset(Preset):
     discriminator_first_norm: bool = False
 
     def model(self, seed: int | None = None) -> AdversarialModel:
-        """The network of the row, not compiled; nothing in it is drawn but the first weights.
+        """The network of the row, not compiled; only its initial weights are random.
 
         Raises:
             ValueError: no `function` is given.
@@ -77,11 +77,11 @@ class DomainTransferPreset(Preset):
         return {"width": self.function_width, "plain": self.function_plain}
 
 
-# not in the paper. Networks that compete go round in circles: after 1,400 steps averages of some
-# hundred were more accurate than the last weights, by 2% with L_TID and 7% without.
+# not in the paper. Competing networks go round in circles: after 1,400 steps, averages over some
+# hundred steps were more accurate than the last weights, by 2% with L_TID and 7% without.
 EMA_MOMENTUM = 0.998
 
-# The rows of Table 1: what the name says after the paper's, and what is set.
+# The rows of Table 1: the suffix of the preset's name, and the fields that are set.
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "-baseline": (
         "Baseline method (Sec. 3)",
@@ -107,15 +107,15 @@ def _row(suffix: str) -> DomainTransferPreset:
         name=f"taigman2017{suffix}",
         reference=f"Taigman et al. 2017, Table 1, {row}",
         gray=True,
-        # not in the paper, which does not give the filters. As wide as g, D told all that g draws
-        # from images of T, within a hundred steps.
+        # not in the paper, which does not give the filters. When D was as wide as g, it told all of
+        # g's images from images of T within a hundred steps.
         discriminator_width=0.25,
         ema_momentum=EMA_MOMENTUM,
         **changed,
     )
 
 
-# Appendix D, Fig. 9a: f is that of S, and images of T become images of S, in colours.
+# Appendix D, Fig. 9a: f is still trained on S, and images of T become images of S, in colour.
 _REVERSE = dataclasses.replace(
     _row(""),
     name="taigman2017-reverse",
@@ -138,7 +138,7 @@ _FACES = DomainTransferPreset(
     gamma=0.05,
 )
 
-# Not of the paper: for photos of 64 px, and for minutes on two cores.
+# Not in the paper: for photos of 64 px, and for minutes on two cores.
 _SMALL = DomainTransferPreset(
     name="taigman2017-small",
     reference="none: Taigman et al. 2017 for photos, and for minutes on two cores",
@@ -146,9 +146,9 @@ _SMALL = DomainTransferPreset(
     function_width=0.5,
     width=0.5,
     discriminator_width=0.25,
-    # Without L_TV, photos become chequerboards: what f does not tell is free.
+    # Without L_TV, photos become chequerboards, because whatever f does not see is free to change.
     gamma=5.0,
-    ema_momentum=0.99,  # there are some hundred steps in all
+    ema_momentum=0.99,  # there are only some hundred steps in all
 )
 
 PRESETS = (*map(_row, ROWS), _REVERSE, _FACES, _SMALL)

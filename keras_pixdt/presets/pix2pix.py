@@ -14,9 +14,9 @@ class Pix2PixPreset(Preset):
     """The row "Pix2Pix" of Kwon et al.'s Table 1, which is at 256 px.
 
     `pixdt train --preset NAME --data LOOKBOOK` runs it. Kwon et al. "follow the training protocols
-    described in" Isola et al., who have one for each of their sets; the defaults are those of
-    edges to shoes (Sec. 6.2), 50,000 products on white. The fields that `Preset` does not describe
-    are arguments of `Pix2Pix`; Adam is that of Sec. 3.3.
+    described in" Isola et al., who have a protocol for each of their sets. The defaults are those
+    for edges to shoes (Sec. 6.2), with 50,000 products on white. The fields that `Preset` does not
+    describe are arguments of `Pix2Pix`; Adam is that of Sec. 3.3.
     """
 
     model_class: ClassVar[str] = "pix2pix:Pix2Pix"
@@ -30,8 +30,8 @@ class Pix2PixPreset(Preset):
     l1_weight: float = 100.0
 
 
-# not in the papers: 64 and 128 px, for machines that cannot train the 256 px of the row. Photos are
-# mirrored there: the few that such machines can go through are soon known by heart.
+# not in the papers: 64 and 128 px, for machines that cannot train the row's 256 px. There, photos
+# are mirrored, because a network soon memorizes the few that such machines can go through.
 PRESETS = (
     Pix2PixPreset(name="pix2pix-64", image_size=64, mirror=True, resize=rough_to_detail.RESIZE),
     Pix2PixPreset(name="pix2pix-128", image_size=128, mirror=True, resize=rough_to_detail.RESIZE),

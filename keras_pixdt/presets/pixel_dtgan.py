@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PixelDTGANPreset(SGDOrAdamPreset):
-    """A row of Yoo et al.'s tables; the defaults are those of Sec. 5.2, but for the step.
+    """A row of Yoo et al.'s tables; the defaults are those of Sec. 5.2, except for the step.
 
-    `pixdt train --preset NAME --data LOOKBOOK` runs it. The paper's rows take the step as printed
-    (`PRINTED`); the defaults are the step that works better in minutes. The fields that
+    `pixdt train --preset NAME --data LOOKBOOK` runs it. The paper's rows use the step as printed
+    (`PRINTED`); the default is the step that works better in minutes. The fields that
     `SGDOrAdamPreset` does not describe are arguments of `PixelDTGAN`.
     """
 
@@ -34,7 +34,7 @@ class PixelDTGANPreset(SGDOrAdamPreset):
     converter_objective: str = "non_saturating"
 
     def model(self, seed: int | None = None) -> AdversarialModel:
-        """The network of the row, not compiled; `seed` is that of the selection, if it has one."""
+        """The network of the row, not compiled; `seed` is for the selection, if there is one."""
         return super().model(seed if self.selection == "sample" else None)
 
 
@@ -76,11 +76,12 @@ PRESETS = (
         reverse=True,
         **PRINTED,
     ),
-    # Not of the paper: sized so that ten minutes on two cores show garments. Adam and the L1
-    # term, because a pure GAN needs far longer; quarter width, discriminators of a sixteenth, which
-    # are half of a step otherwise, and small batches, because updates count most. With an L1 weight
-    # of 100 garments have ragged edges after three epochs, with 400 they have lost the texture that
-    # the discriminators ask for; RMSE and SSIM are better with it.
+    # Not in the paper: sized so that garments appear after ten minutes on two cores. It has Adam
+    # and the L1 term, because a pure GAN needs far longer. It has a quarter of the width, a
+    # sixteenth for the discriminators, which would otherwise be half of a step, and small batches,
+    # because the number of updates matters most. With an L1 weight of 100, garments have ragged
+    # edges after three epochs. With 400 they lose the texture that the discriminators ask for, but
+    # RMSE and SSIM are better.
     PixelDTGANPreset(
         name="demo",
         reference="none: PixelDTGAN for ten minutes on two cores",

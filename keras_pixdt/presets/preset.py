@@ -1,4 +1,4 @@
-"""What all presets share: data shape, batches, phases of the training."""
+"""The base of all presets: shape of the data, batches, phases of the training."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from keras_pixdt.engine.model import AdversarialModel
 
 
-_TOLERANCE = 1e-6  # epochs by which a phase may begin early, for the rounding of shares
+_TOLERANCE = 1e-6  # epochs by which a phase may begin early, because shares are rounded
 RESIZES = ("letterbox", "stretch")  # as in `keras_pixdt.data.images`, which presets do not import
 
 
 class Phase(NamedTuple):
-    """A stretch of the training with its own settings.
+    """A part of the training with its own settings.
 
     Attributes:
-        epochs: its length, at least 1.
-        learning_rate: of all players, positive.
+        epochs: its length in epochs, at least 1.
+        learning_rate: learning rate of all players, positive.
         batch_size: pairs in a batch, at least 2; None takes the preset's.
     """
 
@@ -37,15 +37,15 @@ class Phase(NamedTuple):
 class Preset:
     """How one row of a table is trained. `dataclasses.replace` changes single fields.
 
-    The default of a field that is added is what the code did before, in subclasses too: runs of
-    earlier versions, which do not have the field, are read so.
+    A new field, also in a subclass, must default to what the code did before, because runs of
+    earlier versions lack the field and are read with its default.
 
     Attributes:
         name: what `--preset` takes.
         reference: the paper and the row of its table.
         image_size: side of the images, px.
         batch_size: pairs in a batch, over all replicas.
-        phases: one after the other; plain (epochs, learning rate[, batch size]) are taken too.
+        phases: the phases in order; plain tuples (epochs, learning rate[, batch size]) work too.
         reverse: whether source and target are exchanged.
         mirror: whether triplets are flipped at random.
         resize: how images are made square: "letterbox" keeps their aspect and fills up with white,
@@ -53,13 +53,14 @@ class Preset:
         passes: how often an epoch goes through the pairs, at least 1.
         irrelevant_pairs: whether batches hold an irrelevant target too.
         dtype: dtype policy of the networks.
-        ema_momentum: share that the average of the converter's weights keeps at each update;
-            validation, pictures and the trained model then have the averages. None does without.
-        model_class: of the class, not a field, as are the next two: "module:name" of the model's
-            class in `keras_pixdt.models`.
+        ema_momentum: share that the average of the converter's weights keeps at each update.
+            Validation, pictures and the trained model then use the averages. None means no
+            averages.
+        model_class: "module:name" of the model's class in `keras_pixdt.models`. Like the next two,
+            it is a class attribute, not a field.
         adam: beta_1 and beta_2 of the optimizer.
-        paired: whether its model learns from pairs; else from two domains, which
-            `keras_pixdt.data.unpaired` makes batches of.
+        paired: whether its model learns from pairs; if not, it learns from two domains, in batches
+            from `keras_pixdt.data.unpaired`.
 
     Raises:
         ValueError: a field is out of its range; the message names the preset and the field.
@@ -82,7 +83,7 @@ class Preset:
     paired: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Checks the fields that no other constructor checks."""
+        """Checks the fields that the model's constructor does not check."""
         if not all(_is_phase(phase) for phase in self.phases):
             self._refuse("phases", "must hold (epochs, learning rate[, batch size])")
         if self.batch_size < 2:
@@ -105,7 +106,7 @@ class Preset:
 
     @property
     def epochs(self) -> int:
-        """Epochs of all phases."""
+        """Total number of epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)
 
     @property
@@ -114,18 +115,18 @@ class Preset:
         return tuple(phase.batch_size or self.batch_size for phase in self.phases)
 
     def epoch_batch_size(self, epoch: int, epochs: int) -> int:
-        """Pairs in a batch of an epoch: the smallest size of the phases that it touches.
+        """Batch size of an epoch: the smallest size of the phases that it touches.
 
         Args:
             epoch: counted from 0.
-            epochs: length of the run, over which the phases are stretched.
+            epochs: length of the run; the phases are stretched over it.
         """
         first, _ = self.phase_at(epoch / epochs)
         last, _ = self.phase_at((epoch + 1) / epochs - 2 * _TOLERANCE / self.epochs)
         return min(self.batch_sizes[first : last + 1])
 
     def phase_at(self, progress: float) -> tuple[int, float]:
-        """Which phase a share of the training falls into.
+        """Finds the phase at a point of the training.
 
         Args:
             progress: from 0 (start) to 1 (end); epoch / epochs in a run without a time limit.
@@ -142,17 +143,17 @@ class Preset:
         return index, min(max(over, 0.0), 1.0)
 
     def learning_rate(self, progress: float) -> float:
-        """The learning rate at a share of the training, from 0 to 1."""
+        """The learning rate at a point of the training, given as a share from 0 to 1."""
         return self.phases[self.phase_at(progress)[0]].learning_rate
 
     def model(self, seed: int | None = None) -> AdversarialModel:
-        """The network of the row, not compiled; `seed` is that of its draws, if it makes any."""
+        """The network of the row, not compiled; `seed` is for its random draws, if it makes any."""
         return self._build(seed=seed)
 
     def _build(self, **given: Any) -> AdversarialModel:
-        """The model, of the fields that are arguments of its class, and of what is given besides.
+        """Builds the model from `given` and the fields that are arguments of its class.
 
-        A field is an argument by its name; `name` and `dtype` are not in the classes' signatures.
+        Fields match arguments by name; `name` and `dtype` are not in the classes' signatures.
         """
         model_class = pkgutil.resolve_name(f"keras_pixdt.models.{self.model_class}")
         arguments = inspect.signature(model_class.__init__).parameters
@@ -161,10 +162,10 @@ class Preset:
         return model_class(**known, dtype=self.dtype)
 
     def function_training(self) -> dict[str, Any] | None:
-        """How to train the f that the model is built on: options of `training.train_classifier`.
+        """How to train the model's f: options of `training.train_classifier`.
 
-        None where the model takes no f. Where it does, the field `function` names the file of f, or
-        is None until there is one.
+        None if the model takes no f. If it does, the field `function` names the file of f, or is
+        None until there is one.
         """
         return None
 
@@ -175,7 +176,7 @@ class Preset:
         return keras.optimizers.Adam(self.phases[0].learning_rate, *self.adam)
 
     def optimizers(self, players: Iterable[str]) -> dict[str, keras.optimizers.Optimizer]:
-        """One for each player; the converter's averages its weights if `ema_momentum` is given."""
+        """One optimizer per player; with `ema_momentum`, the converter's averages its weights."""
         optimizers = {player: self.optimizer() for player in players}
         if self.ema_momentum is not None:
             plain = optimizers["converter"]
@@ -188,7 +189,7 @@ class Preset:
         return dataclasses.asdict(self)
 
     def changed(self, settings: Iterable[str]) -> Preset:
-        """The preset with other values of some fields, given as text.
+        """The preset with other values for some fields, given as text.
 
         Args:
             settings: such as "selection=sample", "mirror=false", "discriminator_width=null" or
@@ -250,7 +251,7 @@ class SGDOrAdamPreset(Preset):
 
 
 def _is_phase(values: Any) -> bool:
-    """Whether they are an integer, a number and, if there is a third, an integer or None."""
+    """Whether these are an integer, a number and, if there is a third, an integer or None."""
     if not isinstance(values, (tuple, list)) or not 2 <= len(values) <= 3:
         return False
     epochs, rate, *size = values
@@ -262,7 +263,7 @@ def _is_phase(values: Any) -> bool:
 
 
 def _is_of(value: Any, kind: str) -> bool:
-    """Whether what JSON gave is of a field's type."""
+    """Whether a value from JSON has a field's type."""
     if isinstance(value, bool) or value is None:
         return kind == {True: "bool", False: "bool", None: "None"}[value]
     types: dict[str, Any] = {"int": int, "float": (int, float), "str": str}

@@ -15,14 +15,15 @@ class ResidualPixelDTGANPreset(SGDOrAdamPreset):
     `pixdt train --preset NAME --data LOOKBOOK` runs it. The fields that
     `SGDOrAdamPreset` does not describe are arguments of `ResidualPixelDTGAN`.
 
-    The paper gives the images' size and the optimizers' names, but no number for the training.
+    The paper gives the size of the images and the names of the optimizers, but no numbers for the
+    training.
     """
 
     model_class: ClassVar[str] = "residual_pixel_dtgan:ResidualPixelDTGAN"
 
-    # not in the paper: those of Yoo et al. 2016, its base (Sec. 5.2: 128, 2e-4, momentum 0.5).
-    # Adam with 2e-4 and beta_1 0.5 is that of DCGAN, its reference [9]. SGD is the default by
-    # Sec. 4.2.2: "only SGD optimizer in residual network".
+    # not in the paper: these are from Yoo et al. 2016, on which it builds (Sec. 5.2: 128, 2e-4,
+    # momentum 0.5). Adam with 2e-4 and beta_1 0.5 is from DCGAN, its reference [9]. SGD is the
+    # default by Sec. 4.2.2: "only SGD optimizer in residual network".
     batch_size: int = 128
     phases: tuple[Phase, ...] = (Phase(25, 2e-4), Phase(5, 2e-5))
     width: float = 1.0
@@ -34,9 +35,9 @@ class ResidualPixelDTGANPreset(SGDOrAdamPreset):
 
 
 PRESETS = (
-    # not in the paper: the optimizer of the rows with one discriminator. Sec. 4.2.1 has A + D
-    # better than either, which in Table 1 is true of A + D (Adam) and not of A + D (SGD).
-    # not in the paper: the weight of the only discriminator; 1 keeps the sum of the two halves.
+    # not in the paper: the optimizer of the rows with one discriminator. Sec. 4.2.1 says that A + D
+    # is better than either alone; in Table 1 that is true of A + D (Adam), not of A + D (SGD). not
+    # in the paper: the weight of the only discriminator; 1 keeps the sum of the two halves.
     ResidualPixelDTGANPreset(
         name="geli-only-a",
         reference="Ge & Li, Table 1, Only A",

@@ -9,10 +9,10 @@ from keras_pixdt.presets.preset import Phase, Preset
 
 RESIZE = "stretch"  # Sec. 4: "we resize all images to 256 x 256"
 
-# Fade-in and stabilization of the stages at 64, 128 and 256 px (Sec. 4.1). With fewer stages, they
-# are the last ones.
+# Fade-in and stabilization of the stages at 64, 128 and 256 px (Sec. 4.1). Models with fewer stages
+# use the last ones.
 _PHASES = tuple(Phase(40, 2e-4, size) for size in (60, 60, 40, 40, 20, 20))
-# For minutes on two cores, of the stages at 16, 32 and 64 px.
+# For minutes on two cores, with stages at 16, 32 and 64 px.
 _SMALL_PHASES = (
     Phase(1, 1e-3, 60), Phase(1, 1e-3, 60),
     Phase(1, 5e-4, 40), Phase(1, 5e-4, 40),
@@ -62,16 +62,15 @@ def _row(stages: int) -> RoughToDetailPreset:
 
 
 def _small(stages: int) -> RoughToDetailPreset:
-    """64 px for minutes on two cores; not of the paper, whose other numbers are kept.
+    """64 px for minutes on two cores; not in the paper, but with its other numbers.
 
-    A quarter of the width, and an eighth for the discriminator, half of whose work is the penalty.
-    The critic's term counts for more the smaller the images are (see the class): with its weight
-    of 1, stages of 16 px show coloured noise, with 0.25 the colours of garments are hardly right.
-
-    A small data set is soon known by heart, and the scores of products that are not in it jump
-    from epoch to epoch: so photos are mirrored, rates fall over the stages, and weights are
-    averaged. Rates of a third of these gave garments of false colours and a lower Recall. The last
-    stage, whose steps take longest, gets three times the epochs of the others.
+    It has a quarter of the width, and an eighth for the discriminator, half of whose work is the
+    penalty. The critic's term counts for more the smaller the images are (see the class): with a
+    weight of 1, stages of 16 px show coloured noise, and with 0.25 the garments' colours are hardly
+    right. A small data set is soon memorized, and the scores of products outside it jump from epoch
+    to epoch, so photos are mirrored, rates fall over the stages, and weights are averaged. With a
+    third of these rates, garments had wrong colours and Recall was lower. The last stage, whose
+    steps take longest, gets three times the epochs of the others.
     """
     return RoughToDetailPreset(
         name="kwon2019-64" if stages == 3 else f"kwon2019-64-n{stages}",

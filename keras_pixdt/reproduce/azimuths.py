@@ -1,20 +1,21 @@
 """Azimuths of objects and of their translations: the objects, a regressor, scores, a picture.
 
-A regressor, which saw training images only, predicts the azimuth of test images and of their
-translations (Kim et al. 2017, Sec. 3.2.1). Where a model has found the relation, the one is the
-other, or its mirror image; where it has collapsed, translations have few azimuths or one.
+A regressor that saw only training images predicts the azimuth of test images and of their
+translations (Kim et al. 2017, Sec. 3.2.1). If a model has found the relation, the two azimuths are
+equal or mirror images; if it has collapsed, translations have few azimuths or only one.
 
-Translations do not look like drawn objects: their grounds are gray, they are noisy or blurred. To a
-regressor that has seen white grounds only, a gray one is a turn of some degrees. This one is
-trained on `azimuth.distort`ed views. `errors_of` says how far it errs on test objects themselves,
-unchanged and with each of `azimuth.DISTORTIONS`: smaller differences between rows may be its own.
-It has seen distortions of these kinds; on translations that are stranger it errs more.
+Translations do not look like drawn objects: their backgrounds are gray, and they are noisy or
+blurred. A regressor that has only seen white backgrounds reads a gray one as a turn of some
+degrees. This one is trained on `azimuth.distort`ed views. `errors_of` measures its error on the
+test objects themselves, unchanged and with each of `azimuth.DISTORTIONS`; smaller differences
+between rows may come from the regressor. It has seen distortions of these kinds, and its error is
+larger on stranger translations.
 
 Differs from the paper:
-  - Cars, chairs and heads are drawn (`keras_pixdt.drawn.azimuth`), because the paper's renderings
-    are not available. Their azimuths are the paper's: cars from -75 to 75 degrees, heads from -90
-    to 90. It does not give those of chairs; here they are the same as for cars.
-  - The regressor and its training are this package's, because the paper does not describe its own.
+  - The paper uses renderings that are not available. Here cars, chairs and heads are drawn
+    (`keras_pixdt.drawn.azimuth`), with the paper's azimuths: cars from -75 to 75 degrees, heads
+    from -90 to 90. The paper does not give them for chairs; here they are the same as for cars.
+  - The paper does not describe its regressor, so the regressor and its training are this package's.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ from keras_pixdt import data
 from keras_pixdt.drawn import azimuth
 from keras_pixdt.reproduce.pictures import beside
 
-# not in the paper: how many objects, and all of the regressor.
+# not in the paper: how many objects, and the whole regressor.
 OBJECTS, TEST_OBJECTS = 200, 40
 REGRESSOR_EPOCHS = 20
 REGRESSOR_BATCH = 64
 REGRESSOR_RATE = 2e-3
-LARGEST = 90.0  # degrees, which the regressor's output of 1 stands for
-UNCHANGED = "unchanged"  # beside the names of `azimuth.DISTORTIONS`
+LARGEST = 90.0  # degrees, for which the regressor outputs 1
+UNCHANGED = "unchanged"  # in addition to the names in `azimuth.DISTORTIONS`
 _RESAMPLES = 200  # for standard errors
 
 
 class Domains(NamedTuple):
-    """What the models are trained and tested on.
+    """The data on which the models are trained and tested.
 
     Attributes:
         train: objects of each domain, from all around, without pairs.
@@ -65,7 +66,7 @@ def draw_domains(
     seed: int = 0,
     processes: int | None = None,
 ) -> Domains:
-    """Draws the objects; where both domains are of one kind, they are of different objects.
+    """Draws the objects; if both domains have the same kind, they show different objects.
 
     Args:
         source: kind of the objects of domain A, one of `azimuth.KINDS`.
@@ -178,7 +179,7 @@ def predict_azimuths(regressor: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def errors_of(regressor: keras.Model, kind: str, views: np.ndarray) -> dict[str, float]:
-    """How far a regressor errs on test views themselves, as they are and distorted.
+    """A regressor's error on the test views themselves, unchanged and distorted.
 
     Args:
         regressor: of this kind.
@@ -186,7 +187,7 @@ def errors_of(regressor: keras.Model, kind: str, views: np.ndarray) -> dict[str,
         views: test views, otherwise as in `train_regressor`.
 
     Returns:
-        RMSE to the true azimuths, degrees: "unchanged", and for each of `azimuth.DISTORTIONS`.
+        RMSE to the true azimuths in degrees: "unchanged", and for each of `azimuth.DISTORTIONS`.
     """
     images, angles = flat(views), angles_of(kind, len(views))
     errors = {}
@@ -198,15 +199,15 @@ def errors_of(regressor: keras.Model, kind: str, views: np.ndarray) -> dict[str,
 
 
 class Relation(NamedTuple):
-    """How azimuths of translations depend on those of the inputs.
+    """How the azimuths of translations depend on the azimuths of the inputs.
 
     Attributes:
-        relation: the ground truth that they are nearer to: "same", the angle of the input, or
-            "mirrored", its negative. The paper takes either for a success (Fig. 5).
+        relation: the nearer ground truth: "same", the angle of the input, or "mirrored", its
+            negative. The paper counts either as a success (Fig. 5).
         rmse: root mean square of the distance to it, degrees. Translations that all look ahead have
             the root mean square of the inputs: 47 for cars and chairs, 56 for heads.
-        correlation: Pearson's, from -1 to 1; 0 where one of the two does not vary. It does not
-            see how much they vary.
+        correlation: Pearson's, from -1 to 1; 0 if one of the two does not vary. It does not show
+            how much they vary.
         spread: standard deviation of the translations, degrees.
     """
 
@@ -232,9 +233,9 @@ def relate(inputs: np.ndarray, translated: np.ndarray) -> Relation:
 def standard_errors(
     inputs: np.ndarray, translated: np.ndarray, seed: int = 0, resamples: int = _RESAMPLES
 ) -> dict[str, float]:
-    """How far scores of other test objects would differ, by a bootstrap over objects.
+    """How much the scores would differ for other test objects, by a bootstrap over objects.
 
-    All views of an object stay together: they are no independent samples.
+    All views of an object stay together, because they are not independent samples.
 
     Args:
         inputs: azimuths of the inputs, degrees, (objects, azimuths).
@@ -264,23 +265,23 @@ def own_errors(
         errors: of the regressors of both kinds; see `errors_of`.
     """
     source, target = pair
-    # The RMSE compares two predictions, each with an error of its own.
+    # The RMSE compares two predictions, each with its own error.
     of_target = errors[target].values()
     best, worst = (np.hypot(errors[source][UNCHANGED], f(of_target)) for f in (min, max))
     return float(best), float(worst)
 
 
 def least_lead(best: float, worst: float) -> float:
-    """The lead in RMSE that the regressors could make by themselves, given `own_errors`.
+    """The lead in RMSE that the regressors' errors alone could produce, given `own_errors`.
 
-    Their error and that of the azimuths add up in squares. So it is at most
-    (worst^2 - best^2) / (a + b) for RMSEs of a and b, of which none is below `best`.
+    Their errors and the azimuths' errors add up in squares. So for RMSEs of a and b, neither below
+    `best`, the lead is at most (worst^2 - best^2) / (a + b).
     """
     return (worst**2 - best**2) / (2 * best)
 
 
 def yardsticks(pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]]) -> str:
-    """What the scores of a pair are to be compared with; arguments are those of `own_errors`."""
+    """A note on what to compare a pair's scores with; the arguments are as for `own_errors`."""
     source, target = pair
     inputs, outputs = angles_of(source), angles_of(target)
     worst = max(errors[target], key=errors[target].__getitem__)
@@ -337,12 +338,12 @@ class Panel(NamedTuple):
 
 
 def picture(panels: Sequence[Panel]) -> Image.Image:
-    """The panels beside each other, as Fig. 5 has them: plots, inputs and their translations."""
+    """The panels side by side, as in Fig. 5: plots, inputs and their translations."""
     return beside([_draw(panel) for panel in panels], MARGIN)
 
 
 def _draw(panel: Panel) -> Image.Image:
-    """Title, plot, and of some objects the views above their translations."""
+    """Title, plot, and some objects' views above their translations."""
     shown = slice(EXAMPLES)
     rows = np.stack([panel.sources[shown], panel.outputs[shown]], axis=1)
     rows = rows.reshape(-1, *rows.shape[2:])

@@ -1,25 +1,25 @@
-"""Fig. 8 of Taigman et al. 2017: what g draws of the standard basis of f's space (Appendix C).
+"""Fig. 8 of Taigman et al. 2017: g's images of the standard basis of f's space (Appendix C).
 
     pixdt reproduce taigman2017-fig8 --data tfds:svhn_cropped --target-data tfds:mnist
     pixdt reproduce taigman2017-fig8 --workdir runs/emoji
 
-The images g(e_1), g(e_2), ... are row by row, with one number for what the paper reads off them
-(Sec. 5.2). Their "large amount of variability" says that g has no significant mode effect. The
-number is the mean absolute difference between two of them, on the scale from 0 (black) to 1
-(white): 0 where g draws the same image of every vector. Images of T themselves say how large it can
-be.
+The images g(e_1), g(e_2), ... are shown row by row, with one number for what the paper reads off
+them (Sec. 5.2): their "large amount of variability" shows that g has no significant mode effect.
+The number is the mean absolute difference between two of them, on a scale from 0 (black) to 1
+(white). It is 0 if g draws the same image for every vector. Images of T themselves show how large
+it can be.
 
-The paper's vectors have length 1, and so have those of its f (DeepFace, Taigman et al. 2014). Those
-of another f may be many times longer; unit vectors are then all next to 0, where g has drawn
-nothing in training and draws much the same. The second row gives the basis the mean length that f
-has on test images of S. Without `--workdir`, g is that of Table 1's DTN.
+The paper's vectors have length 1, and so do those of its f (DeepFace, Taigman et al. 2014). Another
+f may give vectors that are many times longer. Unit vectors are then all close to 0, where g has
+drawn nothing in training, and its images all look much the same. The second row scales the basis to
+the mean length of f on test images of S. Without `--workdir`, g comes from Table 1's DTN.
 
 Differs from the paper of Taigman et al., whose faces are not available:
-- Fig. 8 draws the 256 basis vectors of DeepFace's representation as emoji. Here they are by default
-  those of an f of digits, 128 at full width; `--workdir` takes any run.
-- The paper draws vectors of length 1, the length of all that its f gives. Here a second row draws
-  them with the mean length that this f gives, since an f of other lengths makes nothing of
-  unit vectors.
+- Fig. 8 draws the 256 basis vectors of DeepFace's representation as emoji. Here the basis is by
+  default that of an f for digits, with 128 vectors at full width; `--workdir` takes any run.
+- The paper draws vectors of length 1, the length of all outputs of its f. Here a second row draws
+  them with the mean length of this f's outputs, because unit vectors mean nothing if f has other
+  lengths.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ ROWS = {
     "mean": "basis vectors of the mean length of f(x)",
 }
 PAPER = {"unit": {"variability": "a large amount"}}
-_LENGTH_IMAGES = 256  # that the mean length is of
+_LENGTH_IMAGES = 256  # number of images for the mean length
 
 
 def run(
     experiment: DigitsExperiment, *, seeds: int | None = None, rows: Sequence[str] | None = None
 ) -> Result:
-    """Draws the basis by the Domain Transfer Network of Table 1, which is trained if need be.
+    """Draws the basis with the Domain Transfer Network of Table 1, training it if needed.
 
     Args:
         experiment: data and budget.
@@ -82,7 +82,7 @@ def run_workdir(
     out: str | os.PathLike[str] = OUT,
     rows: Sequence[str] | None = None,
 ) -> Result:
-    """Draws the basis by the g of a run.
+    """Draws the basis with a run's g.
 
     Args:
         workdir: of a run of a Domain Transfer Network.
@@ -126,7 +126,7 @@ def _draw_bases(
     names: Sequence[str],
     seeds: int,
 ) -> Result:
-    """Draws the basis by the network of each seed.
+    """Draws the basis with the network of each seed.
 
     Args:
         experiment: has the folder.
@@ -175,7 +175,7 @@ def mean_difference(images: np.ndarray) -> float:
         images: uint8 (n, height, width, channels), two or more.
 
     Returns:
-        From 0, all are the same, to 1, all of two are opposite.
+        From 0, if all are the same, to 1, if two are opposite everywhere.
     """
     count = len(images)
     # In order, the i-th smallest value of a pixel is above i others and below the rest.

@@ -1,7 +1,7 @@
-"""What is kept of trainings: each is done once, and is found again by all that decides on it.
+"""A cache of trainings: each is done once, and is found by everything that determines it.
 
-It is in the folder `rows` of the tables, under names that have a digest: an interrupted table goes
-on where it was, a changed setting trains anew, and tables share their rows.
+It is in the tables' folder `rows`, under names with a digest. So an interrupted table continues
+where it was, a changed setting trains again, and tables share their rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Kept(NamedTuple):
 
     Attributes:
         path: its `.keras` file.
-        found: what its training told, with "minutes", how long it took.
+        found: results of its training, including "minutes", its duration.
     """
 
     path: pathlib.Path
@@ -41,7 +41,7 @@ class Kept(NamedTuple):
 
 
 class NotKept(LookupError):
-    """Something that is not there, where nothing may be trained."""
+    """Something is missing, and nothing may be trained."""
 
 
 class Cache:
@@ -65,7 +65,7 @@ class Cache:
             self._only_reads = False
 
     def missing(self, name: str) -> None:
-        """Is called before something is made that is not there.
+        """Called before making something that is missing.
 
         Raises:
             NotKept: within `reading`.
@@ -90,8 +90,8 @@ class Cache:
 
         Args:
             name: begins the name of its files.
-            train: returns the model and what its training told, ready for JSON.
-            **parts: all that decides on it besides versions and code, ready for JSON.
+            train: returns the model and the results of its training, ready for JSON.
+            **parts: everything that determines it besides versions and code, ready for JSON.
 
         Raises:
             NotKept: within `reading`, if it is not there.

@@ -1,11 +1,11 @@
-"""Digits of two domains, and how well a classifier knows them (Taigman et al. 2017, Sec. 5.1).
+"""Digits of two domains, and how well classifiers know them (Taigman et al. 2017, Sec. 5.1).
 
-The paper's domains are SVHN (S) and MNIST (T). Of S, the training images are the set s, and f is
-trained on their labels; the test images are transferred and judged. Of T, the *test* images are
-the set t, and the judge, a classifier of f's architecture, is trained on the *training* images,
-which no network sees. Labels of t are used for Table 2's scores only.
+The paper's domains are SVHN (S) and MNIST (T). The training images of S are the set s, and f is
+trained on their labels; the test images of S are transferred and judged. The *test* images of T are
+the set t. The judge, a classifier with f's architecture, is trained on the *training* images of T,
+which no network sees. Labels of t are only used for Table 2's scores.
 
-Where these are not available, both are drawn (`keras_pixdt.drawn.digits`).
+If these are not available, both are drawn (`keras_pixdt.drawn.digits`).
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Images(NamedTuple):
     labels: np.ndarray
 
     def select(self, mask: np.ndarray) -> Images:
-        """Those under a mask."""
+        """The images selected by a mask."""
         return Images(self.pixels[mask], self.labels[mask])
 
     def without(self, digit: int | None) -> Images:
-        """Those that do not show a digit."""
+        """The images that do not show a given digit."""
         return self.select(self.labels != digit)
 
 
@@ -124,7 +124,7 @@ def transfer(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
 
 
 def accuracy(classifier: keras.Model, images: Images) -> dict[str, Any]:
-    """The share of the images that a classifier knows; see `share_of`."""
+    """The share of images that a classifier recognizes; see `share_of`."""
     return share_of(classify(classifier, data.to_float(images.pixels)) == images.labels)
 
 
@@ -144,7 +144,7 @@ def share_of(right: np.ndarray) -> dict[str, Any]:
 
 def examples(images: Images, count: int = PICTURE_COLUMNS) -> np.ndarray:
     """The first images of each class in turn, uint8 (count, size, size, 3)."""
-    place = np.zeros(len(images.labels), int)  # of each image among those of its class
+    place = np.zeros(len(images.labels), int)  # each image's place within its class
     for label in np.unique(images.labels):
         same = images.labels == label
         place[same] = np.arange(same.sum())

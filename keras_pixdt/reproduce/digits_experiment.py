@@ -264,7 +264,7 @@ class DigitsExperiment(Experiment):
         title: str | None = None,
         others: Iterable[str] = (),
     ) -> None:
-        """Runs rows that are networks, and draws what those of seed 0 make of the same images.
+        """Runs rows that are networks, and pictures the results of seed 0 on the same images.
 
         Args:
             result: the table.

@@ -4,19 +4,19 @@
     pixdt reproduce kim2017-fig5 --faces
     pixdt reproduce kim2017-fig8 --budget cpu
 
-Does translation keep where an object looks? Objects of two domains are seen from around them, and
-what the domains have in common is the azimuth; `keras_pixdt.reproduce.azimuths` measures it. The
-paper plots predicted azimuths for cars to cars only (Fig. 5). It shows pictures for faces to faces
-(Fig. 6), chairs to cars and cars to faces (Fig. 8), domains that look nothing alike, and share the
-azimuth alone (Sec. 3.2.3).
+Does translation keep the direction in which an object looks? Objects of two domains are seen from
+all around, and the domains have only the azimuth in common; `keras_pixdt.reproduce.azimuths`
+measures it. The paper plots predicted azimuths for cars to cars only (Fig. 5). It shows pictures
+for faces to faces (Fig. 6), and for chairs to cars and cars to faces (Fig. 8), domains that look
+nothing alike and share only the azimuth (Sec. 3.2.3).
 
 Differs from the paper:
-  - Generators have four layers each way. The paper leaves to the domain whether these are four or
-    five; its authors' code has five for all of these. Cars that are small and seen for minutes do
-    better with four: their code is a map of 4x4, which keeps places, and the angle with them.
-    Through the single pixel of five (`--extra-layer`) DiscoGAN found another one-to-one relation:
-    all angles turned by about 100 degrees, with a jump between those that look alike from both
-    sides.
+  - In the paper, generators have four or five layers each way, depending on the domain; the
+    authors' code has five for all of these. Here they have four, because small cars, trained on for
+    minutes, do better with four: their code is a 4x4 map, which keeps places and so the angle. With
+    five layers (`--extra-layer`) the code is a single pixel, and DiscoGAN found a different
+    one-to-one relation: all angles turned by about 100 degrees, with a jump between those that look
+    alike from both sides.
 """
 
 from __future__ import annotations
@@ -64,14 +64,15 @@ NOTES = (
 )
 _SEED = 0  # of objects and regressors: the same for all rows
 
-# `drawn` has the objects of each domain for training, and those that no model or regressor sees.
+# `drawn` has the number of training objects per domain, and of objects that no model or regressor
+# sees.
 _DRAWN = (azimuths.OBJECTS, azimuths.TEST_OBJECTS)
 _EPOCHS = azimuths.REGRESSOR_EPOCHS
 BUDGETS = {
     "smoke": Budget(epochs=6, drawn=(40, 10), judge_epochs=10, fields={"image_size": 32}),
     "cpu": Budget(epochs=90, drawn=_DRAWN, judge_epochs=_EPOCHS, fields={"image_size": 32}),
     "gpu": Budget(epochs=500, seeds=3, drawn=_DRAWN, judge_epochs=_EPOCHS, small=False),
-    # Of the paper are width, batch and size; its epochs are those of its authors' code.
+    # Width, batch and size are from the paper; the epochs are from the authors' code.
     "paper": Budget(
         epochs=presets.get("kim2017").epochs, drawn=_DRAWN, judge_epochs=_EPOCHS, small=False
     ),

@@ -4,18 +4,18 @@
     pixdt reproduce taigman2017-table2 --budget cpu
     pixdt reproduce taigman2017-table3 --budget cpu
 
-Table 1: which part of the Domain Transfer Network does what? Each row is a network: images of S are
-transferred to T, and a classifier of T, which knows next to all of T's images, says which digit it
-sees. `keras_pixdt.reproduce.digits` has the sets.
+Table 1: which part of the Domain Transfer Network does what? Each row is a network. Images of S are
+transferred to T, and a classifier of T, which recognizes nearly all of T's images, says which digit
+it sees. See `keras_pixdt.reproduce.digits` for the sets.
 
-Table 2 is unsupervised domain adaptation. Images of S are transferred to T, where they keep their
-labels. Images of T, of which no label was used, then get that of their nearest neighbour among them
+Table 2 is unsupervised domain adaptation. Images of S are transferred to T and keep their labels.
+Images of T, whose labels are not used, then get the label of their nearest neighbour among them
 (Sec. 5.1). The neighbours are the training images of S, or its test images, which the network has
 not seen either.
 
-Table 3 and Fig. 3: a digit that was not seen. The digit 3 is left out of the set s, of t, of both,
-and of what f is trained on as well. The judge then looks at S's test images of this digit alone,
-transferred (Sec. 5.1.1).
+Table 3 and Fig. 3 are about an unseen digit. The digit 3 is left out of the set s, of t, of both,
+and also of f's training images. The judge then only looks at S's transferred test images of this
+digit (Sec. 5.1.1).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a result depends on besides its settings: versions of numbers and packages, the machine."""
+"""The environment of a result: versions of numbers and packages, and the machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 
 import keras
 
-# Networks and scores of rows are kept under these. Raise one by hand when a change alters the
-# weights that a training gives, or the scores of given weights: `tests/reproduce/numbers_test.py`
-# reminds of it. Other changes leave what is kept.
+# Networks and scores of rows are cached under these. Raise one by hand when a change alters the
+# weights that training gives, or the scores of given weights; `tests/reproduce/numbers_test.py`
+# reminds you. Other changes keep the cache.
 TRAINING_VERSION = 1
 SCORES_VERSION = 1
 

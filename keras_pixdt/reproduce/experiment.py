@@ -1,4 +1,4 @@
-"""What all experiments share: the budget, the loop that trains and scores rows, the command."""
+"""The base of all experiments: budget, loop that trains and scores rows, and command."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from keras_pixdt.training.schedule import Schedule
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How much each row of a table gets; an experiment says which of these it needs.
+    """The budget for each row of a table; an experiment says which of these it needs.
 
     Attributes:
-        samples: pairs or images that a row sees, all rows the same, about, in whole epochs; None
-            leaves each preset its own epochs.
+        samples: pairs or images that a row sees, about the same for all rows, in whole epochs; None
+            keeps each preset's own epochs.
         epochs: of a row's training, where rows are compared by these.
         steps: the same.
         seeds: how often each row is trained.
@@ -53,7 +53,7 @@ class Budget:
 def chosen(
     known: Iterable[str], rows: Sequence[str] | None, given: Budget, seeds: int | None
 ) -> tuple[list[str], int]:
-    """What is to be run.
+    """Chooses what to run.
 
     Args:
         known: keys of the rows that there are.
@@ -78,7 +78,7 @@ def chosen(
 
 
 class Experiment:
-    """What trains and scores the rows of tables, in a folder.
+    """Trains and scores the rows of tables, in a folder.
 
     Args:
         out: the folder of the tables.

@@ -1,7 +1,7 @@
 """Table 4 of Taigman et al. 2017: the rows, their ranks and scores; `faces` and `garments` fill it.
 
 Each photo x has a gallery: another photo x' of the same person, and distractors. The query is G(x),
-an image that people drew of x, or x itself.
+an image of x drawn by people, or x itself.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def measures(rank: np.ndarray) -> dict[str, float]:
 def scores_of(rank: np.ndarray) -> dict[str, Any]:
     """`measures`, and the standard errors of all but the median.
 
-    They are those of photos of different persons; one photo has none.
+    They assume photos of different persons; a single photo has none.
     """
     values = {"mean_rank": rank, "rank_1_accuracy": rank <= 1, "rank_5_accuracy": rank <= 5}
     errors = {name: standard_error(v) for name, v in values.items()}

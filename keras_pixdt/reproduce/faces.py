@@ -1,12 +1,12 @@
-"""Table 4 of Taigman et al. 2017: is a person found by the image that a photo is converted to?
+"""Table 4 of Taigman et al. 2017: does a converted photo find the person?
 
     pixdt reproduce taigman2017-table4 --workdir runs/faces --photos x --gallery others
     pixdt reproduce taigman2017-table4 --budget cpu
 
 Each photo x has a gallery: another photo x' of the same person, and distractors. The query is G(x);
 with `--drawn` also an image that people drew of x, and in any case x itself. Images that belong
-together have the same file name without its ending. Images of the gallery that no photo belongs to
-are the distractors; the counterparts of other photos are in no photo's gallery (Sec. 5.2: s' and
+together have the same file name, apart from the extension. Gallery images without a photo are the
+distractors. A photo's gallery does not contain the counterparts of other photos (Sec. 5.2: s' and
 x').
 
 Without `--workdir` garments stand in for faces (`keras_pixdt.reproduce.garments`).
@@ -14,11 +14,11 @@ Without `--workdir` garments stand in for faces (`keras_pixdt.reproduce.garments
 Differs from the paper of Taigman et al., whose faces are not available:
 - The paper has 118 photos of CelebA, emoji that people drew of them, and 100,000 distractors. Here
   any folders will do (`--photos`, `--drawn`, `--gallery`); without them, drawn garments are used.
-- The paper searches by the VGG face descriptor, not by f, for which G was trained. Its weights are
-  not available here: any Keras model serves (`--embedder`), and by default it is an embedder that
-  the run trains on its own targets.
-- The paper's queries are the drawn image and G(x). Here x itself is one too: no converted image can
-  be expected to do better.
+- The paper searches with the VGG face descriptor, not with f, for which G was trained. Its weights
+  are not available here, so any Keras model can be used (`--embedder`); by default it is an
+  embedder that the run trains on its own targets.
+- The paper's queries are the drawn image and G(x). Here x itself is a query too, because no
+  converted image can be expected to do better.
 """
 
 from __future__ import annotations
@@ -196,14 +196,14 @@ def find(
     *,
     embedder: str = "trained",
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Ranks the counterparts of photos by what the photos are converted to.
+    """Ranks the counterparts of photos, with the converted photos as queries.
 
     Args:
         workdir: of the run, any that converts.
         photos: folder or archive of the photos x, with subfolders.
         gallery: the same, of their counterparts x' and of distractors.
-        drawn: the same, of what people drew of the photos. Photos without are then left out, so
-            that all columns of the table are of the same photos.
+        drawn: the same, for images of the photos drawn by people. Photos without one are then left
+            out, so that all columns of the table use the same photos.
         embedder: what images are compared by: see `Run.embedder`, or the file of a Keras model of
             images in [-1, 1] to one vector each. One that takes any size gets the run's.
 

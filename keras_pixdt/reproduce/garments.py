@@ -2,8 +2,8 @@
 
 A Domain Transfer Network from persons to products, whose f knows categories, converts a photo of
 each test product; x' is another photo of the same product, and photos of the validation products
-are the distractors. What searches is an embedder of the training products and photos, which knows
-neither f nor G.
+are the distractors. The search uses an embedder trained on the training products and photos, which
+has seen neither f nor G.
 """
 
 from __future__ import annotations

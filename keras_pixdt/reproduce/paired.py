@@ -1,6 +1,7 @@
-"""The tables whose rows learn from pairs: what they share, and their command.
+"""Shared code and the command for tables whose rows learn from pairs.
 
-A table compares rows under one budget: the same pairs seen, the same data, the same seeds.
+A table compares rows under the same budget: the same number of pairs, the same data and the same
+seeds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from keras_pixdt.training.run import Run
 
 LOOKBOOK_PRODUCTS = 9732  # Yoo et al. 2016, Sec. 5.1
 
-# What `--embedder` takes, and what heads of columns and notes say for "{embedder}".
+# Values of `--embedder`, and what column heads and notes say instead of "{embedder}".
 MEASURED_BY = {
     "trained": ("project's embedder", "an embedder that was trained on the training products"),
     "densenet121": ("DenseNet121", "a DenseNet121 that was trained on ImageNet"),
@@ -275,14 +276,14 @@ _REFERENCES = (
 
 
 def references(result: Result) -> list[Row]:
-    """Rows to compare with: what scores depend on beside the network that is scored.
+    """Rows for comparison: what scores depend on besides the network.
 
     Args:
         result: the table; the rows that have been run have these scores too.
 
     Returns:
-        What chance gives, the photos without a converter, and the real products (how good the
-        classifier itself is), each if the table has a column for it.
+        Chance, the unconverted photos, and the real products (which show how good the classifier
+        itself is), each if the table has a column for it.
     """
     run = [(seed, scores) for row in result.rows for seed, scores in row.seeds.items()]
     columns = [s.key for s in result.scores if any(row.values(s.key) for row in result.rows)]

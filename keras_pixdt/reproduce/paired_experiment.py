@@ -1,7 +1,7 @@
-"""Networks that learn from pairs, each trained and scored once, and what scores them.
+"""Networks that learn from pairs, each trained and scored once, and the networks that score them.
 
-A network is a run in a folder whose name has a digest of all that decides on its weights: preset,
-length, seed, the images themselves, versions.
+A network is a run in a folder. The folder's name has a digest of everything that determines the
+weights: preset, length, seed, the images themselves, and versions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SEED = 0  # of what scores: the same for all rows
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """How long a run is.
+    """The length of a run.
 
     Attributes:
         epochs: of the run.

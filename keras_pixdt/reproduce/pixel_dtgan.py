@@ -4,26 +4,26 @@
     pixdt reproduce yoo2016-fig4 --data LookBook/ --budget paper
     pixdt reproduce yoo2016-fig6 --data LookBook/ --budget paper
 
-Table 3 says what each discriminator is good for. At the paper's budgets all rows take the step as
-printed. At those of minutes they take the step that learns faster, and two rows show the printed
-one beside it. People scored the paper's results for being realistic (Real), for the garment's
-attributes (Att) and for its category (Cat). Here machines do: a distance between the distributions
-of drawn and of real products, and a classifier of real products.
+Table 3 shows what each discriminator is good for. At the paper's budgets all rows use the step as
+printed. At budgets of minutes they use the step that learns faster, and two rows show the printed
+step for comparison. In the paper, people scored how realistic the results are (Real), the garment's
+attributes (Att) and its category (Cat). Here networks give the scores: a distance between the
+distributions of drawn and real products, and a classifier of real products.
 
-Fig. 4 shows drawings of one product, worn by several persons. Eq. 4 says what it should show: of
+Fig. 4 shows drawings of one product worn by several persons. Eq. 4 says what it should show: among
 three drawings, two of one product and one of another, the two are more alike. The column is the
-share of triplets of which that is true. The photos themselves, unconverted, are the row to compare
-with. The networks are those of Table 3.
+share of the comparisons for which this holds. The unconverted photos are the row to compare with.
+The networks come from Table 3.
 
-Fig. 6 goes from a product to a person who wears it: the same network, which learns the other way
-round, for 65 and 5 epochs (Sec. 5.5). The paper shows chosen results. Which of the persons is drawn
-is not determined: the scores compare with each.
+Fig. 6 goes from a product to a person who wears it. The same network learns the reverse direction,
+for 65 and 5 epochs (Sec. 5.5). The paper shows selected results. The product does not determine
+which person is drawn, so the scores compare with each of them.
 
 Differs from the paper of Yoo et al., who ask people:
 - "Real" of Table 3 is how realistic 25 people found drawings of 100 photos (Sec. 5.4). Here it is
   the distance (KID, FID) between all drawn and all real products over the features of an embedder,
-  since people cannot be asked for each table. It sees a lack of variety too, and says nothing of a
-  single drawing. `pixdt study` asks people.
+  because people cannot be asked for each table. It also detects a lack of variety, and says nothing
+  about a single drawing. `pixdt study` asks people.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def retrieve(run: Run, pairs: Mapping[str, PairSet]) -> Convert:
 
 
 def dd_scores(run: Run, sources: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """What the domain discriminator says of each photo with each product.
+    """The domain discriminator's verdict on each photo with each product.
 
     Args:
         run: of a model that has one.
@@ -117,7 +117,7 @@ def dd_scores(run: Run, sources: np.ndarray, products: np.ndarray) -> np.ndarray
 
 
 def rank_of_the_right(run: Run, pairs: Mapping[str, PairSet]) -> dict[str, float]:
-    """How high the domain discriminator ranks the right product among those of the test split.
+    """How high the domain discriminator ranks the right product in the test split.
 
     Args:
         run: of a model that has one.

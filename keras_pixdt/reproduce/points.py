@@ -3,9 +3,9 @@
     pixdt reproduce kim2017-fig4 --budget paper
 
 Domain A is a mixture of five Gaussians, domain B one of ten. The paper shows a picture: translated
-samples of A around the modes of B, over the field of the discriminator. This also counts which
-modes of B the samples of each mode of A are translated to (Sec. 3.1): DiscoGAN should reach all
-ten, none of them from two modes of A.
+samples of A around the modes of B, over the field of the discriminator. This experiment also counts
+to which modes of B the samples of each mode of A are translated (Sec. 3.1): DiscoGAN should reach
+all ten, none of them from two modes of A.
 
 The paper trains for 50,000 iterations and says that DiscoGAN often converges much earlier: on five
 seeds it had reached all ten, for good, after 1,000 to 15,000 of 20,000. The GAN with
@@ -38,8 +38,8 @@ NAME = "kim2017-fig4"
 ITERATIONS = 50_000  # Sec. 3.1
 MODES_A, MODES_B = 5, 10  # Sec. 3.1
 
-# not in the paper: where the modes are, how wide, how fast and in what batches it learns. The
-# batch, momenta and weight decay are those of its images (Sec. 3.2).
+# not in the paper: the places and widths of the modes, the rate and the batches. The batch, momenta
+# and weight decay are those that it uses for images (Sec. 3.2).
 RADIUS = 4.0  # of the circles that the modes of both domains are on
 STDDEV_A, STDDEV_B = 0.72, 0.2
 BATCH_SIZE = 200
@@ -91,8 +91,8 @@ BUDGETS = {
 
 MEASURED_EVERY = 1000  # iterations
 MEASURED_SAMPLES = 200  # of each mode of A
-# A sample is at a mode of B within three standard deviations; a mode of A reaches one of B with
-# one sample in 20: a tenth of what it sends to each of two.
+# A sample is at a mode of B if it lies within three standard deviations. A mode of A reaches a mode
+# of B if it sends one sample in 20 there, which is a tenth of its share if it is split between two.
 REACH_STDDEVS = 3.0
 REACHED = 0.05
 
@@ -125,7 +125,7 @@ def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 class Measured(NamedTuple):
-    """Where the samples of domain A are translated to.
+    """Counts of where the samples of domain A are translated to.
 
     Attributes:
         covered: modes of B that a mode of A reaches.

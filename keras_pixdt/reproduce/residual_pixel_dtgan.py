@@ -3,8 +3,9 @@
     pixdt reproduce geli-table1 --data LookBook/ --budget paper
     pixdt reproduce geli-fig3 --data LookBook/ --budget paper
 
-Table 1 compares one discriminator and two, optimizers, and residual blocks. The paper's RMSE are of
-another scale than those of the other papers, which it does not give; only their order compares.
+Table 1 compares one discriminator with two, optimizers, and residual blocks. The paper's RMSEs are
+on a different scale from the other papers' and it does not give the scale, so only their order can
+be compared.
 
 The figures show RMSE and SSIM of the same networks on the validation split over the training: Fig.
 3 with one discriminator and with both, Fig. 4 with and without residual blocks.

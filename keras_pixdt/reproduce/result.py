@@ -1,4 +1,4 @@
-"""What an experiment found, beside the paper's figures: one table as Markdown, JSON and HTML."""
+"""The results of an experiment beside the paper's figures: a table as Markdown, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ class Row:
             long as the row has not been run. "standard_errors", where they are known, are of the
             scores of the same names; `keras_pixdt.reproduce.settings` says what it was trained
             with.
-        trained: whether its scores depend on a training, and so on the seed. Of a row that does
-            not, one seed stands for all.
+        trained: whether its scores depend on a training, and so on the seed. If they do not, one
+            seed stands for all.
     """
 
     key: str
@@ -96,7 +96,7 @@ class Row:
         return {seed: value for seed, value in found if value is not None}
 
     def noise(self, score: str, seeds: Sequence[int]) -> float | None:
-        """How far another training, or other photos, might move a score.
+        """How much another training run, or other photos, might change a score.
 
         Args:
             score: its key.
@@ -113,13 +113,13 @@ class Row:
         return self.seeds[first].get("standard_errors", {}).get(score)
 
     def settings(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What it was trained with, and what the paper's row was; see `settings.of_row`."""
+        """The settings of its training, and of the paper's row; see `settings.of_row`."""
         return row_settings.of_row(next(iter(self.seeds.values()), {}))
 
 
 @dataclasses.dataclass
 class Result:
-    """A table, as far as it has been run.
+    """A table with the results so far.
 
     Attributes:
         name: of the experiment; its files are called so.
@@ -152,7 +152,7 @@ class Result:
                 row.seeds[0] = dict(scores[row.key])
 
     def _defined(self) -> list[Score]:
-        """The columns but for those that no row has a value for, such as FID of few images."""
+        """The columns, except those for which no row has a value, such as FID of few images."""
         return [s for s in self.scores if any(row.values(s.key) for row in self.rows)]
 
     def cells(self) -> list[list[str]]:
@@ -171,15 +171,14 @@ class Result:
         return table
 
     def verdicts(self) -> list[dict[str, Any]]:
-        """Says of each claim whose rows have been run whether it holds here.
+        """Says whether each claim whose rows have been run holds here.
 
-        The lead is that of the row that is said to be better, the difference of the means over the
-        seeds that both rows have. The claim holds where it is larger than the noise: that of both
-        rows, the root of the sum of the squares of `Row.noise`, or `Claim.least` if that is more.
-        It does not hold where the other row leads by more than that. Otherwise nothing is decided.
-
-        This is a low bar. With one seed, the noise is about one standard error over the test
-        images, and how differently another training would end is not in it.
+        The lead belongs to the row that is said to be better. It is the difference of the means
+        over the seeds that both rows have. The claim holds if the lead is larger than the noise of
+        both rows, which is the root of the sum of the squares of `Row.noise`, or `Claim.least` if
+        that is larger. It does not hold if the other row leads by more than the noise. Otherwise
+        nothing is decided. This is a low bar. With one seed, the noise is about one standard error
+        over the test images, and does not include how differently another training run would end.
 
         Returns:
             Dicts with "claim", a sentence, and the key of its "score"; "verdict": "holds", "does

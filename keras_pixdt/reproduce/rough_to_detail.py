@@ -6,12 +6,12 @@
 
 Table 1 compares the rough-to-detail GAN with PixelDTGAN and pix2pix, Table 2 its one, two and three
 stages. PixelDTGAN draws images of 64 px, the others of 256; each is scored at its own size. All
-learn from images that are stretched to squares (Sec. 4). Small budgets have 64 px for all. The
-paper searches products by the features of a DenseNet of ImageNet: `--embedder densenet121`, where
-its weights are present. Without, an embedder is trained on the training products.
+learn from images that are stretched to squares (Sec. 4). Small budgets use 64 px for all. The paper
+searches products with the features of a DenseNet trained on ImageNet; use `--embedder densenet121`
+if its weights are present. Otherwise an embedder is trained on the training products.
 
-Fig. 4 shows what a search by the drawn image finds: the photo, what the network of Table 1 draws of
-it, and the ten products of the test split that are nearest to that; the right one has a red frame.
+Fig. 4 shows what a search with the drawn image finds: the photo, the image drawn by the network of
+Table 1, and the ten nearest products of the test split. The right one has a red frame.
 """
 
 from __future__ import annotations

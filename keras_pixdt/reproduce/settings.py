@@ -1,9 +1,9 @@
-"""With what settings each row of a table was trained, beside those of the paper's row.
+"""The settings with which each row of a table was trained, beside those of the paper's row.
 
-A row's scores say it. Either "preset" has the options of the preset that was trained, with "epochs"
-(how often it saw the data), "samples" and "steps" where they are known; "paper_preset" has those of
-the paper's row, which by default are of `keras_pixdt.presets.of_paper`. Or there are "settings" and
-"paper_settings", for what has no preset. Rows without a network have none of these.
+A row's scores contain them. Either "preset" has the options of the trained preset, with "epochs"
+(how often it saw the data), "samples" and "steps" if they are known, and "paper_preset" has the
+options of the paper's row, by default from `keras_pixdt.presets.of_paper`. Or, for rows without a
+preset, there are "settings" and "paper_settings". Rows without a network have none of these.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LEGEND = (
     "preset of the paper's row; what the paper does not give is marked so in that preset."
 )
 _MISSING = object()
-# Of a preset's options: names, a path, and what is shown as rates, sizes and epochs.
+# Options of a preset that are not shown: names, a path, and those shown as rates, sizes and epochs.
 _NOT_SHOWN = ("name", "reference", "function", "phases", "batch_size", "passes")
 
 
@@ -81,7 +81,7 @@ def steps(preset: presets.Preset, epochs: int, samples: int) -> int:
 def of_training(
     preset: presets.Preset, epochs: int, samples: int, passes: int = 1
 ) -> dict[str, Any]:
-    """What the scores of a row say of its training; see the module.
+    """The part of a row's scores that describes its training; see the module.
 
     Args:
         preset: that was trained.
@@ -98,15 +98,15 @@ def of_training(
 
 
 def table(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> list[list[str]]:
-    """Settings of rows side by side, those that differ.
+    """The settings of rows that differ, side by side.
 
     Args:
         rows: of each row its title, its settings, and those of the paper's row.
 
     Returns:
-        The cells, the head first: a line for each setting that differs from the paper's in some
-        row, is not given there, or differs between rows that have it; a column for all rows that
-        are alike in these. Empty without any.
+        The cells, the header first. There is a line for each setting that differs from the paper's
+        in some row, is not given there, or differs between rows, and one column for all rows that
+        agree in these settings. Empty if there are none.
     """
     rows = [row for row in rows if row[1]]
     told = {}

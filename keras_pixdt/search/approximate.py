@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class ApproximateSearch:
-    """Searches part of an index: k-means clusters of which the nearest are compared (faiss' IVF).
+    """Searches part of an index: only the nearest k-means clusters are compared (faiss' IVF).
 
     See Jégou et al. 2011, Product Quantization for Nearest Neighbor Search, Section IV, without the
     quantization. A graph (HNSW) is as fast at the same recall, but takes thirty times as long to
     make, and every opened index makes one. The vectors are copied.
 
-    `ProductIndex.approximate` makes it from the products that the index has then.
+    `ProductIndex.approximate` makes it from the products in the index at that time.
     """
 
     def __init__(self, index: ProductIndex, lists: int | None, probes: int | None):

@@ -1,4 +1,4 @@
-"""What `pixdt index` and `pixdt search` do: catalogue to index, and photo to products."""
+"""The work of `pixdt index` and `pixdt search`: catalogue to index, and photo to products."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def index_catalogue(
     split: str | None = None,
     data_dir: str | None = None,
 ) -> tuple[ProductIndex, Changes]:
-    """Makes the index of a catalogue, or brings it up to date where there is one already.
+    """Makes the index of a catalogue, or updates it if there is one already.
 
     Args:
         catalogue: a folder or an archive of product photos; or "tfds:NAME", see `load_pairs`, whose
@@ -64,8 +64,8 @@ def index_catalogue(
 
     Raises:
         FileNotFoundError: there is no catalogue.
-        ValueError: it has no products, there is no such split, or `out` is another file, or the
-            index of another embedder.
+        ValueError: it has no products, there is no such split, or `out` is not an index or has
+            another embedder.
     """
     out = pathlib.Path(out)
     if out.exists():
@@ -114,11 +114,11 @@ def search_photo(
 
     Args:
         index: the catalogue.
-        embedder: what it was made with.
+        embedder: the embedder with which it was made.
         photo: an image file of any size.
         top: how many products.
-        convert: from uint8 `(1, size, size, 3)` to uint8 images of any one size: draws the product
-            image of the photo, by which the search then goes.
+        convert: maps uint8 `(1, size, size, 3)` to uint8 images of any one size: draws the product
+            image of the photo, which is then used for the search.
         convert_size: the `size` that it takes.
         convert_resize: how the photo is made square for it, "letterbox" or "stretch".
         html: file for a page of the results, with pictures.

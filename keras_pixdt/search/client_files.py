@@ -19,14 +19,14 @@ CLIENT = pathlib.Path(__file__).with_name("client")
 
 _SCRIPTS = ("app.js", "image.js", "index.js", "model.js", "offline.js", "sw.js")
 _PAGE = ("index.html", "style.css", "icon.svg", *_SCRIPTS)
-# Browsers resolve no package names. An import map would, but it is an inline script.
+# Browsers do not resolve package names. An import map would, but it is an inline script.
 _PACKAGE_NAME, _PACKAGE_URL = b'"@litertjs/wasm-utils"', b'"./wasm-utils.js"'
 # The page takes the first that the browser can run: with threads, without, without relaxed SIMD.
 _RUNTIMES = ("threaded_internal", "internal", "compat_internal")
 
 
 def client_files(client: pathlib.Path = CLIENT) -> dict[str, pathlib.Path | bytes]:
-    """Lists the page and its runtime, which is installed first where it is missing.
+    """Lists the page and its runtime, which is installed first if it is missing.
 
     Args:
         client: the folder of the page.
@@ -87,7 +87,7 @@ def _packages(client: pathlib.Path) -> pathlib.Path:
 
 
 def _install(client: pathlib.Path, packages: pathlib.Path) -> None:
-    """Installs what `package-lock.json` names, whole or not at all."""
+    """Installs the packages in `package-lock.json`, completely or not at all."""
     npm = shutil.which("npm")
     if npm is None:
         raise FileNotFoundError(

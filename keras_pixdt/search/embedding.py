@@ -1,4 +1,4 @@
-"""What an embedder gives: unit vectors of images, and a fingerprint that tells it from others."""
+"""An embedder's unit vectors of images, and a fingerprint that identifies it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _HOLD_NAMES = ("name", "keras_history", "input_layers", "output_layers")
 
 
 def fingerprint(embedder: keras.Model) -> str:
-    """SHA-256 of what an embedder computes: its layers and its weights.
+    """SHA-256 of an embedder's computation: its layers and its weights.
 
-    Names do not count, because Keras numbers them within a process, nor does how a model is
+    Names do not count, because Keras numbers them within a process, and neither does how a model is
     compiled. Saving and loading do not change the fingerprint.
 
     Args:

@@ -13,17 +13,18 @@ Queries: TypeAlias = "np.ndarray | Sequence[float] | Sequence[Sequence[float]]"
 
 _BLOCK = 4096  # rows compared at once
 _MAX_SIMILARITIES = 1 << 24  # held at once: 64 MiB
-# OpenBLAS gives matrix products of more multiplications than `_UNTHREADED` to threads that spin
-# while they wait: on a machine that does something else as well, one then takes up to 25 times as
-# long. From `_THREADED` on, the wait is short beside the product, and threads save a third of it.
+# OpenBLAS uses threads for matrix products with more than `_UNTHREADED` multiplications, and these
+# spin while they wait. On a machine that also does something else, a product can then take 25 times
+# as long. From `_THREADED` on, the wait is short compared with the product, and threads save a
+# third of the time.
 _UNTHREADED = 1 << 18
 _THREADED = 1 << 24
 
 
 def check(vectors: np.ndarray, queries: Queries, k: int, name: str) -> tuple[np.ndarray, int]:
-    """Checks what is asked of an index, and gives queries float32 `(q, d)` and at most `n` for `k`.
+    """Checks the arguments of a search; returns queries as float32 `(q, d)`, and `k` up to `n`.
 
-    Arguments and errors are those of `nearest`.
+    Arguments and errors are as for `nearest`.
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ValueError(f"`k` must be an integer of 1 or more. Received: {k!r}")
@@ -64,16 +65,16 @@ def nearest(
     rows = np.empty((len(checked), k), np.int64)
     scores = np.empty((len(checked), k), np.float32)
     group = max(1, count // (16 * k))
-    # The rounding errors of a sum of d products in float32, of both that are compared, twice over:
-    # within them, the order is that of the exact sums.
+    # Twice the rounding errors of a sum of d products in float32, for both sums compared: within
+    # this margin, exact sums decide the order.
     slack = np.float32(2 * (dimensions + 2) * np.finfo(np.float32).eps)
     for start in range(0, len(checked), most := max(1, _MAX_SIMILARITIES // count)):
         similarities = _similarities(vectors, checked[start : start + most])
         for i, similarity in enumerate(similarities, start):
             if not np.isfinite(similarity.sum()):
                 _refuse_damaged(vectors, name)
-            # Each of k groups of rows has one as near as the k-th of the groups' nearest, which is
-            # therefore a bound on the k-th of all rows that is cheap to find.
+            # Each of k groups of rows has a row as near as the k-th of the groups' nearest rows. So
+            # that row is a cheap bound on the k-th of all rows.
             best = np.maximum.reduceat(similarity, np.arange(0, count, group))
             bound = np.partition(best, len(best) - k)[len(best) - k]
             candidates = np.flatnonzero(similarity >= bound - slack)

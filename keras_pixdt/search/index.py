@@ -1,7 +1,7 @@
 """A product index: vectors, ids and thumbnails of a catalogue in one file, searched by image.
 
-Searching needs NumPy only, and changing an index also Pillow; Keras comes with the embedder that
-the user passes.
+Searching only needs NumPy, and changing an index also needs Pillow; Keras is only needed for the
+embedder that the user passes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Changes(NamedTuple):
-    """What an update did: how many products were added, changed, removed, and left as they were."""
+    """The result of an update: how many products were added, changed, removed, or unchanged."""
 
     added: int
     changed: int
@@ -39,8 +39,8 @@ class Changes(NamedTuple):
 class ProductIndex:
     """Vectors, ids and thumbnails of the products of a catalogue.
 
-    `build`, `from_folder` and `open` make one. `add`, `remove`, `update` and `update_from_folder`
-    change it in memory, or leave it as it is if they fail; `save` writes it.
+    `build`, `from_folder` and `open` make an index. `add`, `remove`, `update` and
+    `update_from_folder` change it in memory, or leave it unchanged if they fail; `save` writes it.
 
     Example:
         >>> index = ProductIndex.from_folder("catalogue/", embedder)
@@ -58,7 +58,7 @@ class ProductIndex:
         Changes(added=0, changed=0, removed=0, unchanged=1440)
 
     Attributes:
-        skipped: the files that the last reading of a folder left out.
+        skipped: the files left out when a folder was last read.
     """
 
     def __init__(self, settings: Settings, rows: Rows, name: str = "this index"):
@@ -84,8 +84,8 @@ class ProductIndex:
 
         Args:
             images: uint8 `(height, width, 3)` each, of any sizes, or an array `(n, height, width,
-                3)`; only some hundred images of an iterator are held at once.
-            ids: as many different strings.
+                3)`; with an iterator, only some hundred images are held at once.
+            ids: a different string for each image.
             embedder: a Keras model from float images `(batch, height, width, 3)` in [-1, 1] to unit
                 vectors `(batch, d)`.
             image_size: side in pixels of the images that the embedder gets; by default its
@@ -134,7 +134,7 @@ class ProductIndex:
     def empty(
         cls, embedder: keras.Model, image_size: int | None = None, resize: str | None = None
     ) -> ProductIndex:
-        """An index without products, for `update`; it cannot be searched before.
+        """An index without products; call `update` before searching it.
 
         Args:
             embedder: see `build`.
@@ -154,12 +154,12 @@ class ProductIndex:
     def open(
         cls, path: str | os.PathLike[str], embedder: keras.Model | str | None = None
     ) -> ProductIndex:
-        """Maps an index into memory. Nothing is read yet but the header and where things lie.
+        """Maps an index into memory. Only the header and the offsets are read yet.
 
         Args:
             path: a file that `save` wrote.
-            embedder: what queries will be embedded with, or its `fingerprint`, to check that it is
-                what the products were embedded with; None checks nothing.
+            embedder: the embedder for queries, or its `fingerprint`, to check that the products
+                were embedded with the same; None checks nothing.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -187,7 +187,7 @@ class ProductIndex:
 
     @property
     def embedder(self) -> str:
-        """The `fingerprint` of what the products were embedded with."""
+        """The `fingerprint` of the products' embedder."""
         return self._settings.embedder
 
     @property
@@ -275,7 +275,7 @@ class ProductIndex:
     # Changing it
 
     def add(self, images: Iterable[np.ndarray], ids: Iterable[str], embedder: keras.Model) -> None:
-        """Embeds more products, and puts them at the end.
+        """Embeds more products and appends them.
 
         Args:
             images: see `build`.
@@ -302,10 +302,10 @@ class ProductIndex:
         self._set_rows(self._rows.followed_by(more._rows))
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Takes products out; the others keep their order.
+        """Removes products; the others keep their order.
 
         Args:
-            ids: of products that are in the index.
+            ids: ids of products in the index.
 
         Raises:
             ValueError: one is not in the index, or none would be left.
@@ -322,7 +322,7 @@ class ProductIndex:
     def update(
         self, images: Iterable[np.ndarray], ids: Iterable[str], embedder: keras.Model
     ) -> Changes:
-        """Makes the index that of a catalogue as it is now, in its order.
+        """Updates the index to the current catalogue, in its order.
 
         Only images that are new or have changed are embedded.
 
@@ -338,7 +338,7 @@ class ProductIndex:
         return self._update(ingest.given(images, ids), embedder)
 
     def update_from_folder(self, folder: str | os.PathLike[str], embedder: keras.Model) -> Changes:
-        """Makes the index that of a folder as it is now; what is not in the folder is removed.
+        """Updates the index to the current folder; products not in the folder are removed.
 
         Every file is read, but only images that are new or have changed are decoded and embedded.
 
@@ -387,9 +387,9 @@ class ProductIndex:
     def search(self, queries: Queries, k: int = 10) -> tuple[Any, np.ndarray]:
         """The products nearest to queries.
 
-        Exact: scores are sums in float64 of the float32 vectors, rounded to float32, and of equal
-        scores the earlier row comes first. So the result depends neither on the machine nor on the
-        number of threads, and a browser computes the same.
+        The search is exact: scores are sums in float64 of the float32 vectors, rounded to float32,
+        and if scores are equal the earlier row comes first. So the result does not depend on the
+        machine or the number of threads, and a browser computes the same.
 
         Args:
             queries: `(q, d)` or `(d,)`, unit vectors.
@@ -419,8 +419,8 @@ class ProductIndex:
         Args:
             lists: how many clusters the vectors are sorted into; by default a power of two up to
                 four times the square root of their number.
-            probes: how many of these a query is compared with: more find more, and take longer;
-                by default one in 64, 8 at least.
+            probes: how many of these a query is compared with: more clusters find more and take
+                longer; by default one in 64, but at least 8.
 
         Raises:
             ImportError: faiss is missing; the message says how to install it.

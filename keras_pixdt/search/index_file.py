@@ -2,7 +2,7 @@
 
 The file is a safetensors file, so that public tools read it: 8 bytes with the length of the header,
 the header in JSON, then the tensors one after the other. Python maps it into memory, and a browser
-reads it by a `DataView`, `JSON.parse` and typed arrays. All numbers are little-endian.
+reads it with a `DataView`, `JSON.parse` and typed arrays. All numbers are little-endian.
 
 | tensor | | |
 | --- | --- | --- |
@@ -15,8 +15,8 @@ reads it by a `DataView`, `JSON.parse` and typed arrays. All numbers are little-
 
 `__metadata__` holds strings: `format` ("keras_pixdt.index"), `version` ("1"), `embedder` (see
 `keras_pixdt.search.fingerprint`), `dimensions`, `image_size` and `thumbnail_size`; and `resize`
-("stretch") where images were stretched to squares for the embedder, and not letterboxed. There are
-no dates: the same catalogue gives the same bytes.
+("stretch") if images were stretched to squares for the embedder instead of letterboxed. There are
+no dates, so the same catalogue gives the same bytes.
 
 The package safetensors does not write it, because it wants all tensors in memory at once and orders
 `__metadata__` differently in each process.
@@ -51,7 +51,7 @@ _AGAIN = "Copy it again, or index the catalogue again."
 
 @dataclasses.dataclass(frozen=True)
 class Blobs:
-    """Byte strings that lie in one or more buffers, where they stay until they are written."""
+    """Byte strings in one or more buffers, where they stay until they are written."""
 
     buffers: tuple[np.ndarray, ...]
     buffer: np.ndarray  # int64 (n,), which buffer each is in
@@ -60,7 +60,7 @@ class Blobs:
 
     @staticmethod
     def of(strings: Sequence[bytes]) -> Blobs:
-        """Strings in a buffer of their own."""
+        """Strings in their own buffer."""
         offsets = np.cumsum([0, *map(len, strings)], dtype=np.int64)
         return Blobs.at(np.frombuffer(b"".join(strings), np.uint8), offsets)
 
@@ -77,7 +77,7 @@ class Blobs:
         return self.buffers[self.buffer[row]][self.start[row] : self.stop[row]].tobytes()
 
     def take(self, rows: np.ndarray) -> Blobs:
-        """Those of some rows, int `(m,)`."""
+        """The strings of some rows, int `(m,)`."""
         return Blobs(self.buffers, self.buffer[rows], self.start[rows], self.stop[rows])
 
     def followed_by(self, other: Blobs) -> Blobs:
@@ -132,7 +132,7 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all rows of an index have in common."""
+    """Settings that all rows of an index share."""
 
     embedder: str
     dimensions: int
@@ -201,7 +201,7 @@ def _blocks(settings: Settings, rows: Rows) -> Iterator[Any]:
 
 
 def read(path: pathlib.Path) -> tuple[Settings, Rows]:
-    """Maps a file; everything that the header says is checked before it is used.
+    """Maps a file; the header is fully checked before it is used.
 
     Raises:
         FileNotFoundError: there is no such file.

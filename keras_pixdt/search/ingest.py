@@ -1,4 +1,4 @@
-"""Products on their way into an index: read, compared with what is indexed, and embedded."""
+"""Reads products, compares them with an index, and embeds those that are new or changed."""
 
 from __future__ import annotations
 

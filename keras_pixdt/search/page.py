@@ -33,7 +33,7 @@ def write_page(
     converted: np.ndarray | None,
     thumbnails: Sequence[bytes],
 ) -> None:
-    """Writes a page with the photo, what was drawn of it, and the products that were found.
+    """Writes a page with the photo, its drawn product image, and the products found.
 
     Args:
         path: the HTML file.

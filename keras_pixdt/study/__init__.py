@@ -1,4 +1,4 @@
-"""The papers' studies with people: a page on which results are rated, and the table of it."""
+"""The papers' studies with people: a page for rating results, and the resulting table."""
 
 from keras_pixdt._lazy import attach
 

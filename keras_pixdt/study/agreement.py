@@ -1,4 +1,4 @@
-"""How far raters agree."""
+"""Agreement between raters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LEVELS = ("nominal", "ordinal")
 
 
 def krippendorff_alpha(ratings: np.ndarray, level: str) -> float | None:
-    """Krippendorff's alpha: 1 is full agreement, 0 that of chance, below 0 less.
+    """Krippendorff's alpha: 1 is full agreement, 0 is chance agreement, below 0 is less.
 
     Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011: Sec. C (coincidences, missing
     data) and D (differences).

@@ -1,4 +1,4 @@
-"""Makes a study of runs: what they draw of the same photos."""
+"""Makes a study that compares runs' drawings of the same photos."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def create(
     seed: int = 0,
     checkpoint: str = "final",
 ) -> dict[str, Any]:
-    """Writes a study of runs: a page to rate what they draw of the same photos, and its key.
+    """Writes a study of runs: a page for rating their drawings of the same photos, and its key.
 
     Photos are chosen at random. Runs may draw images of different sizes. The photos are shown in
     the largest of these sizes, stretched to a square only if all runs of that size stretch them.
@@ -60,7 +60,7 @@ def create(
         out: the page, such as `study.html`; the key is `study.key.json`.
         split: where the photos come from.
         photos: how many; by default as many as in the paper, 100 or 70.
-        seed: decides on the photos, and on which method gets which letter in the page.
+        seed: decides on the photos, and which method gets which letter on the page.
         checkpoint: see `load_run`.
 
     Returns:
@@ -120,7 +120,7 @@ def _check_same_data(runs: Mapping[str, Run]) -> None:
 
 
 def _form(run: Run) -> tuple[int, str]:
-    """What photos a run takes: their side, and how they are made square."""
+    """The photos that a run takes: their side, and how they are made square."""
     return run.preset.image_size, run.preset.resize
 
 
@@ -139,7 +139,7 @@ def _choose(
     what = "photos"
     if different_products:
         what = "products"
-        # Duplicates of a product are no different products.
+        # Duplicates of a product do not count as different products.
         _, first = np.unique(pairs.group_id[pairs.target_index[rows]], return_index=True)
         rows = rows[np.sort(first)]
     if not 1 <= count <= len(rows):

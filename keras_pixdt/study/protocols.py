@@ -1,4 +1,4 @@
-"""What the papers asked people."""
+"""The questions that the papers asked people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One that is asked of each result.
+    """A question about each result.
 
     Attributes:
         name: in answers and scores.

@@ -1,8 +1,8 @@
-"""What raters answered, as the tables of the papers.
+"""Raters' answers, as tables like the papers'.
 
 Each answer comes from one rater and is about one photo. A rater's answers share the rater's
 severity, and answers about a photo share its difficulty. So neither are independent draws, and an
-interval over one of them alone is too narrow for other people or other photos. The 95% confidence
+interval over only one of them is too narrow for other people or other photos. The 95% confidence
 intervals here resample both, raters and photos, independently (Owen, "The pigeonhole bootstrap",
 Annals of Applied Statistics 1(2), 2007), 10,000 times, and take percentiles. The papers do not say
 how theirs are made.
@@ -105,7 +105,7 @@ def score(
 
 
 def table(scores: Mapping[str, Any]) -> str:
-    """What `score` returns, as text; the paper's figures are in columns of their own."""
+    """The result of `score` as text; the paper's figures have their own columns."""
     asked = protocols.get(scores["protocol"])
     rows = [["method"], ["alpha"]]
     rows[1:1] = [[name] for name in scores["methods"]]
@@ -204,7 +204,7 @@ def _read_key(path: pathlib.Path) -> dict[str, Any]:
 def _read_raters(
     answers: Sequence[str | os.PathLike[str]], key: Mapping[str, Any], asked: protocols.Protocol
 ) -> dict[str, np.ndarray]:
-    """What each rater answered, see `_read_answers`."""
+    """Each rater's answers, see `_read_answers`."""
     ratings: dict[str, np.ndarray] = {}
     files: dict[str, pathlib.Path] = {}
     for path in map(pathlib.Path, answers):
@@ -266,7 +266,7 @@ def _read_answers(
 
 
 class _DamagedError(Exception):
-    """What is wrong in a file."""
+    """An error in a file."""
 
 
 def _require(holds: bool, otherwise: str) -> None:

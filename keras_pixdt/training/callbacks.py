@@ -1,8 +1,8 @@
 """Keras callbacks: image grids, divergence, averaged weights.
 
-`fit` waits for the losses of every step, to hand them to callbacks, as soon as one of these looks
-at the end of a batch. On an accelerator that costs more than the callbacks themselves. So the ones
-here work at the beginning of a batch, or say `async_safe`: then Keras reads the losses in other
+If any callback looks at the end of a batch, `fit` waits for the losses of every step to pass them
+on. On an accelerator that costs more than the callbacks themselves. The callbacks here therefore
+work at the beginning of a batch, or set `async_safe`, so that Keras reads the losses in other
 threads.
 """
 
@@ -25,17 +25,18 @@ from keras_pixdt.layers import moving_statistics, normalizations
 
 
 class PlayerDivergedError(FloatingPointError):
-    """A player's loss is not finite; the message says which player's."""
+    """A player's loss is not finite; the message names the player."""
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Raises `PlayerDivergedError` where a batch left a loss, or an epoch a weight, not finite.
+    """Raises `PlayerDivergedError` if a batch's loss or an epoch's weight is not finite.
 
-    The logs hold one loss for each player, in the order of their updates, so the first one that
-    is not finite in the first such batch is the one to look at: it spoils those after it. Where
-    all of several are, what they share is at fault: the images of the last player.
+    The logs hold one loss for each player, in the order of their updates. In the first bad batch,
+    the first loss that is not finite names the player to look at, because it spoils the later ones.
+    If all of several losses are bad, the fault is in the images of the last player, which they
+    share.
 
-    Losses are looked at when they are there, which may be some batches later, and all of them at
+    Losses are checked when they are available, which may be some batches later, and all of them at
     the end of the epoch.
     """
 
@@ -49,13 +50,13 @@ class StopOnDivergence(keras.callbacks.Callback):
         self._losses: dict[int, dict[str, float]] = {}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Keeps the epoch for the message."""
+        """Stores the epoch for the message."""
         self._epoch = epoch
         self._started.clear()
         self._losses.clear()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Looks at the losses that are there.
+        """Checks the losses that are available.
 
         Raises:
             PlayerDivergedError: one is NaN or infinite.
@@ -68,7 +69,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         self._losses[batch] = {name: float(value) for name, value in (logs or {}).items()}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Looks at the remaining losses, and at the weights.
+        """Checks the remaining losses, and the weights.
 
         Raises:
             PlayerDivergedError: one is NaN or infinite.
@@ -92,7 +93,7 @@ class StopOnDivergence(keras.callbacks.Callback):
 
 
 def check_finite(model: keras.Model, when: str) -> None:
-    """Looks at all that is saved of a model.
+    """Checks everything that is saved of a model.
 
     Args:
         model: an `AdversarialModel`.
@@ -109,8 +110,8 @@ def check_finite(model: keras.Model, when: str) -> None:
 
 
 def _all_finite(variables: list[keras.Variable]) -> bool:
-    # In NumPy: operations of a backend on hundreds of small variables, one by one, take longer than
-    # all else that happens between short epochs.
+    # In NumPy, because backend operations on hundreds of small variables, one by one, take longer
+    # than everything else between short epochs.
     floats = [v for v in variables if "float" in keras.backend.standardize_dtype(v.dtype)]
     return all(bool(np.isfinite(keras.ops.convert_to_numpy(v)).all()) for v in floats)
 
@@ -123,24 +124,24 @@ def _diverged(what: str, when: str) -> PlayerDivergedError:
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """Replaces the converter's weights by their averages wherever the model is looked at.
+    """Replaces the converter's weights by their averages wherever the model is used.
 
-    For a converter whose optimizer keeps them (`use_ema`); for others it does nothing. Validation
-    sees the averages, `applied` lets others see them, and training goes on with the raw weights.
-    At the end of `fit` Keras puts the averages in their place for good.
+    This needs an optimizer that keeps averages (`use_ema`); otherwise it does nothing. Validation
+    uses the averages, `applied` lets others use them, and training continues with the raw weights.
+    At the end of `fit` Keras replaces the weights by the averages for good.
 
-    BatchNorm's moving statistics are those of the raw weights, and neither they nor an average of
-    them fit the averaged weights while these still move. So they are measured anew, on images in
-    training mode: in every pass that a training step makes (`AdversarialModel.converter_passes`),
-    each with the same weight. RMSE on validation images of a demo-like preset (32 px, 150 products,
-    momentum 0.999) after 600, 1000, 2000 and 3000 steps: with the raw statistics 0.279, 0.231,
-    0.166, 0.155; with averaged ones 0.334, 0.267, 0.182, 0.154; measured anew 0.188, 0.159, 0.147,
-    0.151; of the raw weights 0.162, 0.166, 0.161, 0.161. So an average pays once training is longer
-    than the 1 / (1 - momentum) steps that it spans.
+    BatchNorm's moving statistics belong to the raw weights. Neither they nor an average of them fit
+    the averaged weights while these still move. So the statistics are measured again, on images in
+    training mode, in every pass of a training step (`AdversarialModel.converter_passes`), each with
+    the same weight. RMSE on validation images of a demo-like preset (32 px, 150 products, momentum
+    0.999) after 600, 1000, 2000 and 3000 steps: with the raw statistics 0.279, 0.231, 0.166, 0.155;
+    with averaged ones 0.334, 0.267, 0.182, 0.154; measured anew 0.188, 0.159, 0.147, 0.151; of the
+    raw weights 0.162, 0.166, 0.161, 0.161. So an average pays once training is longer than the 1 /
+    (1 - momentum) steps that it spans.
 
     Args:
         source: images to measure with, (n, size, size, 3) in [-1, 1].
-        target: of a model that converts in both directions, images of the second domain too.
+        target: images of the second domain, for a model that converts in both directions.
     """
 
     _BATCH = 64
@@ -152,23 +153,23 @@ class AveragedWeights(keras.callbacks.Callback):
         self._measured: list[tuple[keras.Variable, np.ndarray]] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Forgets the statistics: the weights will change."""
+        """Discards the statistics, because the weights will change."""
         self._measured = None
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Puts the averages in place of the weights."""
+        """Replaces the weights by the averages."""
         self._measured = None  # the weights have changed
         self._context = self.applied()
         self._context.__enter__()
 
     def on_test_end(self, logs: Any = None) -> None:
-        """Puts the weights back."""
+        """Restores the weights."""
         self._context.__exit__(None, None, None)
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Gives the averages, which Keras has put in place, their statistics."""
+        """Sets the statistics of the averages, which Keras has put in place."""
         averages = self._averages()
-        for weight, average in averages:  # on JAX, Keras has let the two share their memory
+        for weight, average in averages:  # on JAX, Keras lets the two share memory
             weight.assign(_copy(average))
         for variable, value in self._measure() if averages else []:
             variable.assign(value)
@@ -192,7 +193,7 @@ class AveragedWeights(keras.callbacks.Callback):
                 variable.assign(value)
 
     def _averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
-        """Each weight with its average, where there are averages."""
+        """Each weight with its average, if there are averages."""
         optimizer = self.model.optimizer["converter"]
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
         if not optimizer.use_ema:
@@ -201,7 +202,7 @@ class AveragedWeights(keras.callbacks.Callback):
         return list(zip(optimizer._trainable_variables, averages, strict=True))
 
     def _measure(self) -> list[tuple[keras.Variable, np.ndarray]]:
-        """BatchNorm's statistics, with what they are under the weights that the networks have."""
+        """BatchNorm's statistics, with their values under the networks' current weights."""
         networks: dict[keras.Model, _Measured] = {}
 
         def run(network: keras.Model, inputs: Any) -> Any:
@@ -210,26 +211,26 @@ class AveragedWeights(keras.callbacks.Callback):
             return networks[network](inputs)
 
         parts = max(1, min(map(len, self._images.values())) // self._BATCH)
-        for part in range(parts):  # each over all of the images, which may be sorted by class
+        for part in range(parts):  # each spread over all images, which may be sorted by class
             batch = {key: images[part::parts] for key, images in self._images.items()}
             self.model.converter_passes(batch, run)
         return [pair for measured in networks.values() for pair in measured.means()]
 
 
 class _Measured:
-    """A copy of a network that adds up BatchNorm's statistics of the passes that it makes."""
+    """A copy of a network that sums BatchNorm's statistics over its passes."""
 
     def __init__(self, network: keras.Model) -> None:
         self._variables = moving_statistics(network)
-        # On one device, whatever the strategy; a new one each time, with its random generators as a
-        # resumed run would have them.
+        # On one device, whatever the strategy; a new copy each time, so that its random generators
+        # are as in a resumed run.
         self._network = keras.models.clone_model(network)
         self._network.set_weights([_copy(weight) for weight in network.weights])
         self._sums = [np.zeros(variable.shape) for variable in self._variables]
         self._passes = 0
 
     def __call__(self, inputs: Any) -> Any:
-        """What the network draws in training mode."""
+        """The output of the network in training mode."""
         for variable in moving_statistics(self._network):
             variable.assign(np.zeros(variable.shape))
         drawn = self._network(inputs, training=True)
@@ -243,13 +244,13 @@ class _Measured:
         return drawn
 
     def means(self) -> list[tuple[keras.Variable, np.ndarray]]:
-        """Each statistic of the network itself, with its mean over the passes."""
+        """Each statistic of the original network, with its mean over the passes."""
         means = (total / self._passes for total in self._sums)
         return list(zip(self._variables, means, strict=True))
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:
-    """The value in memory of its own: on JAX, `evaluate` gives that of variables away."""
+    """A copy of the value: on JAX, `evaluate` gives away the memory of variables."""
     return np.array(keras.ops.convert_to_numpy(variable), copy=True)
 
 
@@ -259,9 +260,9 @@ class ImageGrid(keras.callbacks.Callback):
     Without pairs it is source | converted | reconstruction, if the model has a way back.
 
     Args:
-        batch: a batch of the data contract with "source" and, of pairs, "target"; the same one for
-            all epochs, so that pictures can be compared.
-        directory: where the pictures go; made if it is missing.
+        batch: a batch of the data contract with "source" and, for pairs, "target". All epochs use
+            it, so that pictures can be compared.
+        directory: folder for the pictures; made if it is missing.
         columns: how many triples stand side by side.
         averages: whose weights are shown; by default, the model's own.
     """
@@ -293,9 +294,9 @@ class ImageGrid(keras.callbacks.Callback):
 
 
 class EpochsForTensorBoard(keras.callbacks.Callback):
-    """Writes the logs of each epoch for TensorBoard, as Keras' callback does.
+    """Writes the logs of each epoch for TensorBoard, like Keras' callback.
 
-    That one looks at every batch too, so that `fit` waits for each step's losses.
+    Keras' callback also looks at every batch, which makes `fit` wait for each step's losses.
 
     Args:
         directory: gets the folders `train` and `validation`.
@@ -326,7 +327,7 @@ class EpochsForTensorBoard(keras.callbacks.Callback):
 
 
 def has_reconstruction(model: keras.Model) -> bool:
-    """Whether a model converts back what it has converted, by `reconstruct`."""
+    """Whether a model can convert back what it has converted, with `reconstruct`."""
     return hasattr(model, "reverse_converter")
 
 
@@ -344,7 +345,7 @@ def write_grid(
         source: (n, size, size, 3) in [-1, 1].
         converted: the same shape.
         target: the same shape; None leaves it out.
-        columns: how many triples stand side by side; n is cut to a multiple of it.
+        columns: number of triples side by side; n is cut to a multiple of it.
     """
     shown = [source, converted] if target is None else [source, converted, target]
     columns = min(columns, len(source))

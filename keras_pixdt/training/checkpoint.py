@@ -1,4 +1,4 @@
-"""Checkpoints: a model and its progress in one file, which a kill leaves as it was or whole.
+"""Checkpoints: a model and its progress in one file, written completely or not at all.
 
 `checkpoints/last.keras` continues an interrupted run, `checkpoints/best.keras` is the model of the
 epoch with the best score. Both are ordinary `.keras` files with one more member, the progress, so
@@ -31,7 +31,7 @@ def save(model: keras.Model, path: pathlib.Path, progress: Progress) -> None:
     """Saves model, optimizers, random generators and progress as one file.
 
     Raises:
-        PlayerDivergedError: something of it is not finite; nothing is written.
+        PlayerDivergedError: a value is not finite; nothing is written.
     """
     check_finite(model, f"in epoch {progress.epoch + 1}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def save(model: keras.Model, path: pathlib.Path, progress: Progress) -> None:
 
 
 def read_progress(path: pathlib.Path) -> Progress:
-    """Reads where the run of a checkpoint stands.
+    """Reads the progress of a checkpoint's run.
 
     Raises:
         ValueError: the file is damaged.
@@ -60,7 +60,7 @@ def load(model: keras.Model, path: pathlib.Path) -> None:
     """Gives a compiled model the state of a checkpoint.
 
     Raises:
-        ValueError: the file is damaged, or of another model.
+        ValueError: the file is damaged, or belongs to another model.
     """
     with _naming(path):
         model.load_weights(path)
@@ -78,16 +78,17 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves `last.keras` after each epoch and each `save_every` batches, and `best.keras`.
+    """Saves `last.keras` after each epoch and every `save_every` batches, and `best.keras`.
 
-    In a distributed run every worker needs it, since variables may be read from all of them.
+    In a distributed run every worker needs this callback, because variables may be read from all of
+    them.
 
     Args:
         workdir: the run's folder: the files go to `checkpoints/` there, the logs of the finished
             epochs to `history.json`.
-        progress: where the run stands, kept up to date by a `Schedule` that comes before.
-        best: the score that decides on `best.keras`, one of `SCORES`; None keeps no best model.
-            Only epochs of a model's last stage are compared.
+        progress: the run's progress, kept up to date by a `Schedule` that comes earlier.
+        best: the score that selects `best.keras`, one of `SCORES`; None keeps no best model. Only
+            epochs of a model's last stage are compared.
         save_every: batches between two saves within an epoch; None saves at its end only.
         averages: whose weights `best.keras` has; by default, the model's own.
 

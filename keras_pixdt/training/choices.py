@@ -1,4 +1,4 @@
-"""What the options of a run can be; the command line lists it without loading Keras."""
+"""Choices for the options of a run, which the command line lists without loading Keras."""
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")

@@ -1,6 +1,7 @@
 """One script for a laptop, several devices and several machines, in any precision.
 
-Two lines before the model is built; the rest of a Keras script, and its batch size, stay:
+Add two lines before the model is built; the rest of a Keras script, and its batch size, stay the
+same:
 
     ```python
     distribution = keras_pixdt.training.devices.start("mirrored", "mixed_bfloat16")
@@ -17,8 +18,8 @@ Two lines before the model is built; the rest of a Keras script, and its batch s
 | `multi_worker` | of all in `TF_CONFIG` | `MultiWorkerMirroredStrategy` | `DataParallel` |
 | `tpu` | a TPU's cores | `TPUStrategy` | `DataParallel` |
 
-The workers of `multi_worker` meet before the runtime starts, and keep connections to each other
-beside it (`keras_pixdt.training.peers`).
+The workers of `multi_worker` connect before the runtime starts, and keep their own connections to
+each other (`keras_pixdt.training.peers`).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _BACKEND = keras.backend.backend()
 
 
 class Distribution:
-    """The devices of a run; `start` makes it.
+    """The devices of a run; made by `start`.
 
     Attributes:
         strategy: one of `STRATEGIES`.
@@ -77,7 +78,7 @@ class Distribution:
         return contextlib.nullcontext() if self._tf_strategy is None else self._tf_strategy.scope()
 
     def check_batch_size(self, batch_size: int, what: str = "batch size") -> None:
-        """Refuses a global batch that the replicas cannot share equally.
+        """Refuses a global batch that does not divide evenly among the replicas.
 
         Raises:
             ValueError: names the replicas and the two nearest sizes that fit.
@@ -85,9 +86,10 @@ class Distribution:
         check_batch_size(batch_size, self.replicas, what)
 
     def feed(self, batches: Batches) -> Any:
-        """What `fit` and `evaluate` take, so that each worker draws no rows but its own.
+        """Wraps batches for `fit` and `evaluate`, so that each worker draws only its own rows.
 
-        They take `batches` themselves as well: each worker then draws them all, and keeps its own.
+        `fit` and `evaluate` also take plain `batches`; each worker then draws all rows and keeps
+        its own.
         """
         if self.workers == 1 or self._tf_strategy is None:
             return batches
@@ -96,10 +98,10 @@ class Distribution:
         return tensorflow_step.own_rows(batches, self._tf_strategy, self.worker, self.workers)
 
     def agree(self, value: int, what: str) -> None:
-        """Checks that all workers hold the same value; all of them have to call it.
+        """Checks that all workers hold the same value; every worker has to call it.
 
         Raises:
-            ValueError: they do not; on all of them.
+            ValueError: the values differ; raised on all workers.
             WorkerLostError: a worker has ended.
         """
         if self._peers is not None:
@@ -107,9 +109,9 @@ class Distribution:
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """Context around training, in which the loss of a worker is a `WorkerLostError`.
+        """Context for training in which losing a worker raises a `WorkerLostError`.
 
-        Where the runtime waits for the lost worker for ever, the process is ended.
+        If the runtime waits forever for the lost worker, the process is ended.
         """
         if self._peers is None:
             yield
@@ -144,8 +146,9 @@ def start(
     Args:
         strategy: one of `STRATEGIES`. `multi_worker` reads the environment variable `TF_CONFIG`.
         precision: one of `PRECISIONS`, set as Keras' global dtype policy; None leaves that as is.
-        replicas: number of devices of this machine; None takes all its accelerators, else one
-            CPU. A CPU is divided into as many devices, which is of use for trying out and tests.
+        replicas: number of devices of this machine; None takes all its accelerators or, without
+            any, one CPU. A CPU is divided into this many devices, which is useful for trying things
+            out and for tests.
         worker_timeout_s: how long `multi_worker` waits for the other workers.
 
     Returns:
@@ -154,7 +157,8 @@ def start(
     Raises:
         ValueError: an unknown strategy or precision, devices that this machine does not have, or
             a `TF_CONFIG` that is missing or wrong.
-        RuntimeError: the process has computed before, or was started with another strategy.
+        RuntimeError: the process has already computed something, or was started with another
+            strategy.
         TimeoutError: workers could not be reached.
     """
     _check_choice("strategy", strategy, STRATEGIES)
@@ -345,8 +349,8 @@ def _start_jax_workers(
     import jax
 
     _divide_cpu(replicas or 1)
-    # Each worker's CPU would else run independent computations in an order of its own, and gloo
-    # take a message of one for that of another.
+    # Otherwise each worker's CPU would run independent computations in its own order, and gloo
+    # would mix up their messages.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     peers = Peers(addresses, worker, worker_timeout_s)
     try:
@@ -366,8 +370,8 @@ def _start_jax_workers(
 def _check_kernels() -> None:
     """Refuses oneDNN on CPUs of several workers.
 
-    TensorFlow 2.21 then gives a convolution the input of another one: "input depth must be evenly
-    divisible by filter depth". It is right on one worker with any number of devices.
+    With them, TensorFlow 2.21 gives a convolution the input of another one: "input depth must be
+    evenly divisible by filter depth". On one worker they work with any number of devices.
     """
     choice = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     by_itself = _CPU.exists() and re.search(r"\b(avx512\w*|avx_vnni|amx_\w+)\b", _CPU.read_text())

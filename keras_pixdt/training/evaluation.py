@@ -1,34 +1,37 @@
 """All scores of a converter on one split, as the papers define them.
 
-`evaluate` scores pairs. Its results are plain Python values, ready for JSON; None where a score is
-not defined, with the reason in `notes`:
+`evaluate` scores pairs. Its results are plain Python values, ready for JSON. A score that is not
+defined is None, with the reason in `notes`:
 
 - `rmse`, `ssim`, `c_ssim`: means over the photos (see `metrics.pixel`).
 - `recall@1`, `@5`, `@10`, `@20`, `@60`: share of photos whose product is among the first k, for
   each k smaller than the gallery. Ties count against the converter.
-- `median_rank`, `gallery_size`, and `chance_recall@10`, of a random order.
-- `photo_recall@10`, `photo_median_rank`: the same with the photo itself, unconverted, instead of
-  the converted image: what the search gains from `convert`.
+- `median_rank`, `gallery_size`, and `chance_recall@10`, which a random order would reach.
+- `photo_recall@10`, `photo_median_rank`: the same with the unconverted photo instead of the
+  converted image, which shows how much `convert` helps the search.
 - `kid_mean`, `kid_std`: distance (see `metrics.kid`) between the distributions of the converted
-  images, one for each product, and of the product images of all splits. It is over the embedder's
-  `features` if it has such a model (`ProductEmbedder`), else over its output, scaled to a mean
-  square of 1; by subsets of half the smaller set, 1000 at most. Comparable only under one embedder.
-- `fid`: Fréchet distance (see `metrics.fid`) between the same two sets of features. Each needs more
-  images than there are dimensions, or its covariance is singular. It is biased by the number of
-  images, above 0 for equal distributions: comparable only under one embedder and for one split.
+  images, one for each product, and of the product images of all splits. It is computed over the
+  embedder's `features` if it has such a model (`ProductEmbedder`), otherwise over its output,
+  scaled to a mean square of 1. Subsets have half the size of the smaller set, at most 1000. Values
+  can only be compared under the same embedder.
+- `fid`: Fréchet distance (see `metrics.fid`) between the same two sets of features. Each set needs
+  more images than dimensions, otherwise its covariance is singular. It is biased by the number of
+  images and above 0 even for equal distributions, so values can only be compared under the same
+  embedder and for the same split.
 - With `inception`: `kid_inception_mean`, `kid_inception_std`, `fid_inception`, the same over its
-  features, as they are.
+  unscaled features.
 - With `attribute_classifier`: `cat`, `att` and `classified_*`, the shares of converted images in
   which it sees the right category and the right other attributes (see `attribute_scores`); the same
   with `_of_products`, for the split's real products, which is what a perfect converter would get;
   and the chances, `chance_*`.
 - `consistency`: share of the comparisons of Yoo et al. 2016, Eq. 4, that hold among 10,000 random
   triplets of converted images.
-- `standard_errors` (score -> its standard error), how far the score might be from that of all
-  photos of the kind; how far from that of another training, they do not say. Scores that are means
-  over photos have that of `metrics.standard_error`, with the photos of a product as one group;
-  `consistency`, where a product is in two places of a triplet, that of both together; `kid_mean`
-  has `kid_std`, how much it varies between halves of the images. Median ranks and `fid` have none.
+- `standard_errors` (score -> its standard error): how far the score might be from the score over
+  all photos of this kind. They do not say how far it might be from the score of another training
+  run. For means over photos they come from `metrics.standard_error`, with the photos of a product
+  as one group. For `consistency`, where each triplet has two products, both are combined.
+  `kid_mean` has `kid_std`, which says how much it varies between halves of the images. Median ranks
+  and `fid` have none.
 - `num_images`, `split`, `gallery`, `notes` (score -> reason).
 """
 
@@ -89,23 +92,22 @@ def evaluate(
     Args:
         convert: maps photos, float32 `(b, size, size, 3)` in [-1, 1], to images of the same
             shape and range. The last batch may be smaller.
-        pair_sets: the splits; `split` is scored, the others only add product images.
+        pair_sets: the splits; only `split` is scored, the others just add product images.
         split: which split to score.
-        gallery: the product images among which the right one is looked for: those of the
-            `"split"`, as Kwon et al. 2019 do, or of `"all"` splits. Duplicates of a product
-            are one entry.
+        gallery: the product images to search: those of the `"split"`, as in Kwon et al. 2019, or of
+            `"all"` splits. Duplicates of a product are one entry.
         embedder: maps images to features whose cosines compare products, such as the result
             of `train_embedder` (of training products only) or `densenet121_embedder`. Without
             one, only the pixel scores are computed.
-        inception: maps images to features, what `inception_v3_features` returns, by which
-            distributions are compared as well.
-        attribute_classifier: of training products only, what `train_attribute_classifier`
-            returns; it judges what converted images show.
+        inception: the result of `inception_v3_features`, which maps images to features;
+            distributions are then compared by these too.
+        attribute_classifier: the result of `train_attribute_classifier` on training products only;
+            it judges what converted images show.
         reverse: whether `convert` goes from the product to the person (Yoo et al. 2016, Fig. 6).
-            Its results are compared with each photo of the product; only the pixel scores are
+            Its results are compared with each photo of the product, and only the pixel scores are
             defined.
         batch_size: images per call of `convert`.
-        seed: of the random subsets behind `kid_*` and `consistency`.
+        seed: seed of the random subsets for `kid_*` and `consistency`.
 
     Returns:
         The scores that the module's documentation lists.
@@ -140,7 +142,7 @@ def evaluate(
 
 
 class _Photos:
-    """The photos of a split, and what they are scored by."""
+    """The photos of a split, and the data to score them."""
 
     def __init__(
         self,
@@ -160,12 +162,12 @@ class _Photos:
             )
         self._reverse, self._batch_size = reverse, batch_size
         products, product_row = _distinct(pairs)
-        # Duplicates never straddle splits, so each split is made distinct by itself.
+        # Duplicates never straddle splits, so each split is deduplicated separately.
         others = [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
         self.products = [products, *others]
         self._gallery = self.products if gallery == "all" else [products]
         self._truth = product_row[pairs.target_index]
-        # Photos of one product are converted alike, which would count as lack of variety.
+        # Photos of one product give similar images, which would count as a lack of variety.
         self.one_each = np.unique(self._truth, return_index=True)[1]
         self.scores = Scores(self._truth)
 
@@ -176,7 +178,7 @@ class _Photos:
         inception: keras.Model | None,
         classifier: attributes.AttributeClassifier | None,
     ) -> dict[str, np.ndarray]:
-        """Converts the photos, once, and keeps what the scores are computed from."""
+        """Converts the photos, once, and keeps the data from which scores are computed."""
         pairs = self.pairs
         measures: dict[str, Measure] = {
             name: (score, "target", "converted") for name, score in _PIXEL_SCORES.items()
@@ -244,7 +246,7 @@ class _Photos:
         self.scores.put("consistency", float(shares.mean()), error)
 
     def classify(self, classifier: attributes.AttributeClassifier, predicted: np.ndarray) -> None:
-        """What a classifier sees in converted images, and beside it in the products themselves."""
+        """What a classifier sees in converted images, and in the products themselves."""
         pairs, scores = self.pairs, self.scores
         known = pairs.attributes or ({},) * len(pairs.targets)
         shown = [known[row] for row in pairs.target_index]
@@ -279,7 +281,7 @@ def evaluate_domains(
         split: which split to score.
         embedder: see `evaluate`.
         batch_size: images per call of `convert`.
-        seed: of the random subsets behind `kid_*`.
+        seed: seed of the random subsets for `kid_*`.
 
     Returns:
         Plain Python values, ready for JSON: `kid_mean` and `kid_std`, see `evaluate`, between
@@ -304,7 +306,7 @@ def evaluate_domains(
 def evaluate_reconstruction(
     reconstruct: Convert, sources: np.ndarray, batch_size: int = 128
 ) -> dict[str, Any]:
-    """Scores what is converted and converted back by what it was.
+    """Scores images that are converted and converted back, against the originals.
 
     Args:
         reconstruct: maps images, float32 `(b, size, size, 3)` in [-1, 1], to the same.
@@ -316,7 +318,7 @@ def evaluate_reconstruction(
         `metrics.pixel`); `standard_errors` of both, of images that are independent.
 
     Raises:
-        ValueError: `reconstruct` returns what `convert` of `evaluate` may not.
+        ValueError: `reconstruct` breaks a rule for `convert` of `evaluate`.
     """
     measures: dict[str, Measure] = {
         f"reconstruction_{name}": (_PIXEL_SCORES[name], "source", "converted")
@@ -339,28 +341,28 @@ def evaluate_labels(
     Taigman et al. 2017, Table 1: the accuracy of a classifier of the second domain.
 
     Differs from the paper:
-      - G learns from MNIST's test images there, and the judge from its training images (Sec. 5.1),
-        as in `pixdt reproduce`. In a run G learns from the training split of both domains, as every
-        model does, and the judge from the other splits of the second.
+      - In the paper and in `pixdt reproduce`, G learns from MNIST's test images, and the judge from
+        its training images (Sec. 5.1). In a run, G learns from the training split of both domains,
+        like every model, and the judge from the other splits of the second domain.
 
     Args:
         convert: see `evaluate`.
         domain_sets: the splits, with labels of the same classes in both domains.
-        target_classifier: of the second domain, `keras_pixdt.judges.classifier` has it. It must
-            not have learned from the targets of "train": these say how good it is.
-        source_classifier: of the first one, if there is one.
+        target_classifier: classifier of the second domain, see `keras_pixdt.judges.classifier`. It
+            must not have learned from the targets of "train", because these show how good it is.
+        source_classifier: classifier of the first domain, if there is one.
         split: which split to score.
         batch_size: images per call of `convert`.
 
     Returns:
-        `accuracy`, of the target classifier on converted images; `accuracy_unconverted`, on the
-        images as they were; `accuracy_targets`, on the targets of "train", whichever split is
-        scored: it has not seen them, and what it does not know of these it cannot judge; and
-        `accuracy_source_classifier`, of the source classifier on the images as they were;
-        `standard_errors` of all, of images that are independent.
+        The accuracies of the target classifier: `accuracy` on converted images,
+        `accuracy_unconverted` on the original images, and `accuracy_targets` on the targets of
+        "train", whichever split is scored. It has not seen those, and cannot judge what it does not
+        recognize there. Also `accuracy_source_classifier`, the source classifier's accuracy on the
+        original images, and the `standard_errors` of all of these, for independent images.
 
     Raises:
-        ValueError: see `evaluate`, or labels are missing.
+        ValueError: as for `evaluate`, or labels are missing.
     """
     check(domain_sets, split, batch_size)
     if "train" not in domain_sets:
@@ -390,7 +392,7 @@ def evaluate_labels(
 def _of_images(
     convert: Convert, sources: np.ndarray, batch_size: int, measures: Mapping[str, Measure]
 ) -> dict[str, np.ndarray]:
-    """What is measured of uint8 images, and of what they become."""
+    """Measures uint8 images and their converted versions."""
     return measured(
         convert,
         lambda rows: {"source": to_float(sources[rows])},
@@ -409,6 +411,6 @@ def _means(seen: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _distinct(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
-    """One product image of each group of duplicates, and the row of it for each product."""
+    """One product image per group of duplicates, and each product's row among these."""
     _, first, row = np.unique(pairs.group_id, return_index=True, return_inverse=True)
     return pairs.targets[first], row

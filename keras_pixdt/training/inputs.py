@@ -1,4 +1,4 @@
-"""What a run is trained on: reading the data that its options name, batches, examples."""
+"""The inputs of a run: reads the data that its options name, and makes batches and examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATISTICS_IMAGES = 256
 
 
 def absolute(data_options: dict[str, Any]) -> dict[str, Any]:
-    """Paths as they are from any folder, since a run is opened from others as well."""
+    """Makes paths absolute, because a run can be opened from any folder."""
     options = dict(data_options)
     paths = {"data", "target_data", "data_dir", "crop", "target_crop"}
     for name in paths & {k for k, v in options.items() if v}:
@@ -67,9 +67,9 @@ def load(
 
 
 def domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, DomainSet]:
-    """The images of each split, first those that the preset converts.
+    """The images of each split; the domain that the preset converts comes first.
 
-    Those of pairs are labelled by the categories of the products.
+    Images of pairs are labelled by the products' categories.
     """
     pairs = [part for part in splits.values() if isinstance(part, PairSet)]
     names = sorted({a["category"] for part in pairs for a in part.attributes if "category" in a})
@@ -81,7 +81,7 @@ def domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, Doma
 
 
 def batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
-    """What the preset is trained on."""
+    """The batches that the preset is trained on."""
     options: dict[str, Any] = {"mirror": preset.mirror, "passes": preset.passes}
     if isinstance(part, DomainSet):
         return data.unpaired(part, preset.batch_sizes, seed, **options)
@@ -90,7 +90,7 @@ def batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Bat
 
 
 def in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
-    """Batches of pairs one after the other, for validation."""
+    """Batches of pairs in order, for validation."""
     return data.triplets(
         pairs,
         preset.batch_size,
@@ -102,11 +102,11 @@ def in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
 
 
 def averaged_weights(train: Any, preset: presets.Preset) -> AveragedWeights | None:
-    """The averages of a preset that has some.
+    """The averaged weights, if the preset has them.
 
     Args:
         train: training split, of pairs or of domains.
-        preset: says whether, by `ema_momentum`.
+        preset: its `ema_momentum` says whether it has averages.
     """
     if preset.ema_momentum is None:
         return None
@@ -118,7 +118,7 @@ def averaged_weights(train: Any, preset: presets.Preset) -> AveragedWeights | No
 
 
 def examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
-    """Sources from all over a split, which show many products; of pairs, their targets too."""
+    """Sources from all over a split, so that they show many products; for pairs, targets too."""
     rows = _spread(len(part.sources), min(count, len(part.sources)))
     persons = data.to_float(part.sources[rows])
     if not preset.paired:
@@ -129,5 +129,5 @@ def examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndar
 
 
 def _spread(length: int, count: int) -> np.ndarray:
-    """So many of the rows from 0 to `length`, evenly."""
+    """That many rows, evenly spaced from 0 to `length`."""
     return np.linspace(0, length - 1, count).astype(int)

@@ -1,4 +1,4 @@
-"""What `evaluation` is made of: converting and measuring in batches, and a table of scores."""
+"""Parts of `evaluation`: converting and measuring in batches, and a table of scores."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from keras_pixdt.data.images import to_float
 from keras_pixdt.metrics import kid_fid, retrieval, uncertainty
 
 _KID_LARGEST_SUBSET = 1000  # as Binkowski et al. 2018
-# Below it the subsets, of half the images each, say nothing.
+# With fewer images the subsets, of half the images each, say nothing.
 _KID_FEWEST_IMAGES = 20
 
 Convert = Callable[[np.ndarray], np.ndarray]
-Measure = tuple[Any, ...]  # a function, and the names of the arrays of a batch that it takes
+Measure = tuple[Any, ...]  # a function, and the names of the batch's arrays that it takes
 
 
 class Scores:
@@ -30,19 +30,19 @@ class Scores:
         self._groups = groups
 
     def put(self, name: str, value: Any, error: float | None = None) -> None:
-        """A score, which was perhaps not defined before."""
+        """Sets a score, which may have been undefined before."""
         self.values[name] = value
         self.notes.pop(name, None)
         if error is not None:
             self.errors[name] = error
 
     def mean(self, name: str, values: np.ndarray) -> None:
-        """The mean of a score of each image, those of one group being alike."""
+        """Sets the mean of a score over images; images of one group are alike."""
         error = uncertainty.standard_error(values, self._groups)
         self.put(name, float(values.mean(dtype=np.float64)), error)
 
     def undefined(self, names: Iterable[str], reason: str) -> None:
-        """Scores that are None, for a reason."""
+        """Sets scores to None, with a reason."""
         names = list(names)
         self.values |= dict.fromkeys(names)
         self.notes |= dict.fromkeys(names, reason)
@@ -73,12 +73,12 @@ class Scores:
             self.undefined([f"fid{kind}"], f"{needed}, there are {images}")
 
     def result(self, **more: Any) -> dict[str, Any]:
-        """Scores, `standard_errors`, and what is given."""
+        """The scores, their `standard_errors`, and the given values."""
         return self.values | {"standard_errors": self.errors, **more}
 
 
 def check(sets: Mapping[str, Any], split: str, batch_size: int) -> None:
-    """Refuses a split that is not there, and batches without images."""
+    """Refuses a missing split, and batches without images."""
     if split not in sets:
         raise ValueError(f"`split` must be one of {sorted(sets)}. Received: {split!r}")
     if batch_size < 1:
@@ -86,11 +86,11 @@ def check(sets: Mapping[str, Any], split: str, batch_size: int) -> None:
 
 
 def features_of(embedder: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """What maps images to the vectors by which an embedder compares sets."""
+    """The function from images to the vectors with which an embedder compares sets."""
     model = getattr(embedder, "features", None) or embedder
 
     def features(images: np.ndarray) -> np.ndarray:
-        # The cubic kernel of KID lets single outliers decide unless the lengths are equal.
+        # Unless the lengths are equal, single outliers dominate KID's cubic kernel.
         vectors = retrieval.unit_vectors(model.predict_on_batch(images))
         return vectors * np.sqrt(np.float32(vectors.shape[1]))
 
@@ -104,10 +104,10 @@ def measured(
     batch_size: int,
     measures: Mapping[str, Measure],
 ) -> dict[str, np.ndarray]:
-    """Converts images in batches, and measures each batch; the results of each measure end to end.
+    """Converts images in batches and measures each batch; concatenates each measure's results.
 
-    `read` returns, for a slice of the rows up to `count`, the images "source" and what else is
-    measured, by name. The images that `convert` makes of them are called "converted".
+    For a slice of the rows up to `count`, `read` returns the images "source" and other arrays to
+    measure, by name. The images that `convert` makes of them are called "converted".
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for start in range(0, count, batch_size):
@@ -120,7 +120,7 @@ def measured(
 
 
 def in_batches(function: Convert, sets: list[np.ndarray], batch_size: int) -> np.ndarray:
-    """Applies a function of float images to sets of uint8 images; their results end to end."""
+    """Applies a function of float images to sets of uint8 images; concatenates the results."""
     return np.concatenate(
         [
             function(to_float(images[start : start + batch_size]))
@@ -131,7 +131,7 @@ def in_batches(function: Convert, sets: list[np.ndarray], batch_size: int) -> np
 
 
 def _converted(convert: Convert, sources: np.ndarray, start: int) -> np.ndarray:
-    """The images that `convert` returns, once they are what it promises."""
+    """Checks the images that `convert` returns, and returns them."""
     converted = ops.convert_to_numpy(convert(sources)).astype(np.float32)
     if converted.shape != sources.shape:
         raise ValueError(

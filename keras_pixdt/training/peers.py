@@ -1,8 +1,8 @@
-"""Workers of one run, who keep connections to each other beside those of the runtime.
+"""Workers of one run, which keep their own connections to each other beside the runtime's.
 
-This is what neither TensorFlow nor JAX does by itself: to say which workers could not be reached
-at the start, to compare a value between all of them, to say within moments which one was lost, and
-to end a process that would wait for it for ever. All of it is sockets: no backend is imported.
+Neither TensorFlow nor JAX does these things by itself: report which workers could not be reached at
+the start, compare a value between all of them, report within moments which one was lost, and end a
+process that would wait for it forever. This module uses only sockets and imports no backend.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from concurrent import futures
 
 from absl import logging
 
-_LAST_WORDS_S = 20.0  # for the main thread to end by itself after a worker was lost
+_LAST_WORDS_S = 20.0  # time for the main thread to end by itself after a worker was lost
 
 TF_CONFIG_EXAMPLE = json.dumps(
     {
@@ -32,7 +32,7 @@ TF_CONFIG_EXAMPLE = json.dumps(
 
 
 class WorkerLostError(RuntimeError):
-    """Another worker of a multi-worker run has ended or cannot be reached any more."""
+    """Another worker of a multi-worker run has ended or can no longer be reached."""
 
 
 def cluster(tf_config: str | None) -> tuple[list[str], int]:
@@ -68,14 +68,14 @@ def cluster(tf_config: str | None) -> tuple[list[str], int]:
 
 
 class Peers:
-    """Connections to all other workers: to meet, to agree, and to notice who is lost.
+    """Connections to all other workers, to meet, to agree on values, and to notice who is lost.
 
-    Each pair of workers has one. A worker that ends says goodbye; a connection that closes
-    without tells that its process was killed, or failed.
+    Each pair of workers has a connection. A worker that ends says goodbye; if a connection closes
+    without a goodbye, its process was killed or failed.
 
     Args:
-        addresses: host:port of all workers. Only while they meet, each listens on its own: later
-            the runtime does.
+        addresses: host:port of all workers. Each worker listens on its own address only while they
+            meet; later the runtime uses it.
         worker: this worker's index.
         timeout_s: how long to wait for the others.
 
@@ -161,9 +161,9 @@ class Peers:
         return f"worker {peer} ({self.addresses[peer]})"
 
     def check_equal(self, value: int, what: str) -> None:
-        """What `Distribution.agree` does."""
+        """See `Distribution.agree`."""
         for connection in self._connections.values():
-            with contextlib.suppress(OSError):  # the listening thread finds out as well
+            with contextlib.suppress(OSError):  # the listening thread notices as well
                 connection.sendall(f"{value}\n".encode())
         values = {self.worker: value}
         for peer, answers in self._answers.items():
@@ -193,7 +193,7 @@ class Peers:
             _end_process()
 
     def lost(self, wait_s: float) -> str:
-        """What to tell if a worker is lost; empty if none is."""
+        """The message if a worker is lost; empty if none is."""
         return self._message(self._lost) if self._any_lost.wait(wait_s) else ""
 
     def _message(self, lost: Sequence[int]) -> str:
@@ -212,7 +212,7 @@ class Peers:
 
     def _at_exit(self) -> None:
         if self._lost:
-            _end_process()  # the runtime would wait for the lost worker to shut down with it
+            _end_process()  # the runtime would wait to shut down together with the lost worker
         if getattr(sys, "last_value", None) is None and not self._left:  # no uncaught exception
             for connection in self._connections.values():
                 with contextlib.suppress(OSError):
@@ -221,7 +221,7 @@ class Peers:
 
 
 def _read_line(connection: socket.socket) -> str:
-    """A line without its end; empty where the connection was closed."""
+    """A line without its line end; empty if the connection was closed."""
     line = b""
     with contextlib.suppress(OSError):
         while not line.endswith(b"\n"):
@@ -233,7 +233,7 @@ def _read_line(connection: socket.socket) -> str:
 
 
 def _keep_alive(connection: socket.socket) -> None:
-    """Notices within half a minute that a machine is gone, where the system lets us ask for it."""
+    """Makes a lost machine noticed within half a minute, if the system supports it."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):

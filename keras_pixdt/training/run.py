@@ -1,4 +1,4 @@
-"""A run: a preset trained on a data set, in a folder that holds all that belongs to it.
+"""A run: a preset trained on a data set, in a folder that holds everything about it.
 
 | in the folder | |
 | --- | --- |
@@ -16,9 +16,9 @@
 | `source_classifier.keras` | the classifier that this f was taken from |
 | `judge.keras` | the classifier that `evaluate` judges converted images by |
 
-Which images a Domain Transfer Network's run takes for what (Taigman et al. 2017, Sec. 5.1). Nothing
-else learns from what the judge learns from; the paper's judge knows the training images of MNIST,
-and G the test images:
+A Domain Transfer Network's run uses its images as follows (Taigman et al. 2017, Sec. 5.1). Nothing
+else learns from the judge's images. (In the paper, the judge learns from the training images of
+MNIST, and G from the test images.)
 
 | | |
 | --- | --- |
@@ -27,14 +27,15 @@ and G the test images:
 | the judge | the second domain's images of all splits but "train", with their labels |
 | what is judged | the first domain's images of the split that is scored, converted |
 
-With `reverse` the two domains change places but for f, which is still of the first. A
-`target_classifier.keras` of an earlier version learned from the images that G had learned from; it
-is not taken.
+With `reverse` the two domains change places, except that f still belongs to the first. A
+`target_classifier.keras` from an earlier version learned from the same images as G, so it is
+ignored.
 
-The best model is chosen on the validation split. There is none where the data have no such split
-(Kwon et al.'s 90/10), and for presets that learn from two domains without pairs. With stages, only
-the epochs of the last one are compared. Grids show images of the validation split, else of the
-training split; without pairs, source, converted, and what is converted back.
+The best model is chosen on the validation split. There is no best model if the data have no such
+split (Kwon et al.'s 90/10), or if the preset learns from two domains without pairs. With stages,
+only epochs of the last stage are compared. Grids show images of the validation split or, without
+one, of the training split. Without pairs they show the source, the converted image, and the image
+converted back.
 """
 
 from __future__ import annotations
@@ -67,18 +68,18 @@ from keras_pixdt.training.trainer import SOURCE_CLASSIFIER, Trainer, completed
 
 _CONVERTED_FOR_SEARCH = 2000  # training photos
 _CONVERT_BATCH = 128
-# 16, 32, 64 and 64 filters. With it, the `dynamic` file of a half-width PixelDTGAN has less than
-# 10 MB, and that of a quarter-width one less than 3.
+# 16, 32, 64 and 64 filters. With these, the `dynamic` file of a half-width PixelDTGAN has less than
+# 10 MB, and a quarter-width one less than 3 MB.
 _SEARCH_WIDTH = 2 / 3
 JUDGE = "judge.keras"
 CLASSIFIER_SEED = 0
 _JUDGE_STEPS = 200  # however few images the other splits have
-EMBEDDER_SEED = 0  # the same for all runs, so that their scores compare
+EMBEDDER_SEED = 0  # the same for all runs, so that their scores can be compared
 
 
 @dataclasses.dataclass
 class Run:
-    """A trained model with the data that it was trained on.
+    """A trained model, and the data that it was trained on.
 
     Attributes:
         workdir: the run's folder.
@@ -97,7 +98,7 @@ class Run:
     _splits: dict[str, PairSet] | dict[str, DomainSet] | None = None
 
     def splits(self) -> dict[str, PairSet] | dict[str, DomainSet]:
-        """What the run's data are, by split; read once."""
+        """The run's data by split; read once."""
         if self._splits is None:
             self._splits = inputs.load(self.preset, self.data)
         return self._splits
@@ -106,7 +107,7 @@ class Run:
         """The run's pairs by split.
 
         Raises:
-            ValueError: its data have none.
+            ValueError: its data have no pairs.
         """
         pairs = {k: v for k, v in self.splits().items() if isinstance(v, PairSet)}
         if not pairs:
@@ -116,7 +117,7 @@ class Run:
         return pairs
 
     def domains(self) -> dict[str, DomainSet]:
-        """The run's images by split, first those that are converted."""
+        """The run's images by split; the domain that is converted comes first."""
         return inputs.domains(self.splits(), self.preset)
 
     def _has_pairs(self) -> bool:
@@ -129,14 +130,14 @@ class Run:
 
         Args:
             source: (n, size, size, 3), float32 in [-1, 1], of the first domain.
-            reverse: whether to go the way back: from images of the second domain to the first.
-                (The preset's field `reverse` says which domain is the first.)
+            reverse: whether to convert back, from images of the second domain to the first. (The
+                preset's field `reverse` says which domain is the first.)
 
         Returns:
             Images of the other domain, of the same shape and range.
 
         Raises:
-            ValueError: `reverse`, and the model has no way back.
+            ValueError: `reverse` is set, but the model cannot convert back.
         """
         if reverse:
             back = reverse_network(self.model)(source, training=False)
@@ -144,16 +145,16 @@ class Run:
         return np.asarray(self.model.predict_on_batch(source))
 
     def reconstruct(self, source: np.ndarray) -> np.ndarray:
-        """Converts images and converts them back, where the model has a way back."""
+        """Converts images and converts them back, if the model can."""
         return keras.ops.convert_to_numpy(self.model.reconstruct(source))
 
     def embedder(self, kind: str = "trained") -> keras.Model:
-        """The embedder that images are compared with.
+        """The embedder for comparing images.
 
         Args:
-            kind: "trained", on the run's training targets (products), once; "search", see
-                `search_embedder`, which knows how this run draws and so flatters it beside others;
-                or "densenet121", where its weights are present.
+            kind: "trained", which is trained once on the run's training targets (products);
+                "search", see `search_embedder`, which has learned how this run draws and so favours
+                it over others; or "densenet121", if its weights are present.
         """
         if kind not in EMBEDDERS:
             raise ValueError(f"`kind` must be one of {EMBEDDERS}. Received: {kind!r}")
@@ -170,14 +171,13 @@ class Run:
         return atomic.load_or_train(self.workdir / "embedder.keras", trained)
 
     def search_embedder(self) -> keras.Model:
-        """The embedder that products are searched with.
+        """The embedder for searching products.
 
-        It is trained once, on the training products and on what the run's model draws of some of
-        the training photos. Where nothing draws products of photos that are known to show them, in
-        a run without pairs and in one in reverse, it is `embedder()`: trained on the training
-        images of the second domain only.
+        It is trained once, on the training products and on the model's drawings of some of the
+        training photos. A run without pairs or in reverse has no drawings of known products, so
+        there it is `embedder()`, trained only on the training images of the second domain.
         """
-        path = self.workdir / "search_embedder.keras"  # where it is there, the data may be gone
+        path = self.workdir / "search_embedder.keras"  # if it exists, the data may be gone
         if not path.exists() and (self.preset.reverse or not self._has_pairs()):
             return self.embedder()
         return atomic.load_or_train(path, self._train_search_embedder)
@@ -200,10 +200,10 @@ class Run:
         )
 
     def upscaler(self, factor: int = 2) -> keras.Model:
-        """The network that enlarges what the model draws, trained once on the training targets.
+        """The network that enlarges the model's images, trained once on the training targets.
 
-        It takes images of the model's `drawn_size`, as `drawing` gives them: what has been enlarged
-        before has no more detail, and would be sharpened as if it had.
+        It takes images of the model's `drawn_size`, as `drawing` gives them. Images that were
+        already enlarged have no more detail, but would be sharpened as if they had.
 
         Args:
             factor: how many times larger images become.
@@ -232,19 +232,18 @@ class Run:
         convert: Callable[[np.ndarray], np.ndarray] | None = None,
         reverse: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> dict[str, Any]:
-        """The scores of the run; `keras_pixdt.training.evaluation` defines them.
+        """The scores of the run; see `keras_pixdt.training.evaluation` for their definitions.
 
         Args:
             split: which split to score.
-            gallery: where products are searched, "split" or "all"; of pairs only.
+            gallery: where products are searched, "split" or "all"; only for pairs.
             embedder: see `embedder`.
-            convert: what is scored instead of the run's `convert`, such as a file that was
-                exported from it.
-            reverse: the same for the way back. With `convert` alone, what is converted there and
-                back is not scored.
+            convert: function to score instead of the run's `convert`, such as an exported file.
+            reverse: the same for converting back. With `convert` alone, images converted there and
+                back are not scored.
 
         Raises:
-            ValueError: an argument is not one of the choices.
+            ValueError: an argument is not an allowed choice.
         """
         converts = convert or self.convert
         domains = self.domains()
@@ -289,9 +288,9 @@ class Run:
     def _classifiers(
         self, domains: Mapping[str, DomainSet]
     ) -> tuple[keras.Model, keras.Model | None] | None:
-        """What judges converted images by their labels, and what f was taken from, if it is there.
+        """The judge of converted images by their labels, and f's classifier, if there is one.
 
-        Only for a run with f, whose two domains have the same classes.
+        Only for a run with f whose two domains have the same classes.
         """
         training = self.preset.function_training()
         target, source = domains["train"].target_labels, domains["train"].source_labels
@@ -346,9 +345,9 @@ def train(
 ) -> Run:
     """Trains a preset on a data set and keeps everything in a folder.
 
-    The folder of an interrupted run continues it: with the same options it ends as if it had not
-    been interrupted, bit for bit on a CPU, unless `minutes` is its length. Devices, `best` and
-    `save_every` may change in between.
+    If the folder holds an interrupted run, the run continues. With the same options it ends as if
+    it had not been interrupted, bit for bit on a CPU, unless its length is given in `minutes`.
+    Devices, `best` and `save_every` may change in between.
 
     Args:
         preset: a preset or its name.
@@ -356,17 +355,20 @@ def train(
             without pairs take these as two domains, persons and products; or, with `target_data`
             or `edges` among the `data_options`, the first domain of
             `keras_pixdt.data.load_domains`, or its photos.
-        workdir: the run's folder. All workers of a distributed run must see it; the first writes.
+        workdir: the run's folder. All workers of a distributed run must see it; the first one
+            writes.
         data_options: further options of `keras_pixdt.data.load_pairs`; or `target_data`, the
             second domain, or `edges`, with further options of `keras_pixdt.data.load_domains`.
-        splits: what these two name, if it has been read already.
-        minutes: time limit, over which the preset's phases are stretched.
+        splits: the data of these two, if already read.
+        minutes: time limit; the preset's phases are stretched over it.
         epochs: number of epochs instead of the preset's; its phases are stretched.
         seed: of weights, batches and random draws.
         distribution: the devices, from `training.devices.start`; by default one.
-        best: the score that decides on `checkpoints/best.keras`: val_rmse (the default), val_ssim
-            or val_c_ssim. Data without a validation split and presets without pairs have none.
-        save_every: batches between two checkpoints within an epoch, besides those at its end.
+        best: the score that selects `checkpoints/best.keras`: val_rmse (the default), val_ssim or
+            val_c_ssim. Data without a validation split and presets without pairs have no best
+            model.
+        save_every: batches between two checkpoints within an epoch, in addition to those at its
+            end.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
@@ -400,12 +402,13 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
 
     Args:
         workdir: the folder.
-        checkpoint: which model: "final", of a finished run, or "best", which an interrupted one
-            has as well.
+        checkpoint: which model: "final", from a finished run, or "best", which an interrupted run
+            has too.
 
     Raises:
-        FileNotFoundError: there is none, or its training has not ended.
-        ValueError: `checkpoint` is none of the two, or the run is of a version with other options.
+        FileNotFoundError: there is no run, or its training has not ended.
+        ValueError: `checkpoint` is neither of the two, or the run is from a version with other
+            options.
     """
     workdir = pathlib.Path(workdir)
     if checkpoint not in CHECKPOINTS:

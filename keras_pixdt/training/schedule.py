@@ -1,4 +1,4 @@
-"""Where a run stands, and what the phases of its preset say about that."""
+"""The progress of a run, and its preset's settings at each point."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import keras
 from keras_pixdt.data.batches import Batches
 from keras_pixdt.presets import Preset
 
-_SMALLEST_SHARE = 1e-3  # of a phase, where the clock says how much of it is over
+_SMALLEST_SHARE = 1e-3  # of a phase, if the clock says how much of it is over
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
-        epoch: the epoch that is trained, counted from 0.
-        batch: batches of it that are done.
-        batch_size: of it, once it has begun.
-        means: behind the mean losses of the epoch, the numbers that they are made of.
-        minutes: time that training has taken.
+        epoch: the current epoch, counted from 0.
+        batch: number of its finished batches.
+        batch_size: its batch size, once it has begun.
+        means: the numbers from which the epoch's mean losses are computed.
+        minutes: training time so far.
         best: name and value of the best score so far.
         history: the logs of the finished epochs.
     """
@@ -40,13 +40,14 @@ class Progress:
 class Schedule(keras.callbacks.Callback):
     """Follows a preset's phases: learning rate, batch size, and the model's own stages.
 
-    Before each step it sets the rate of all players, and tells a model that has a method
-    `on_phase(index, progress)` the phase's index and the share of it that is over once the step is
-    done, above 0 and at most 1. A phase begins within an epoch too, so that a short run leaves none
-    out that is as long as a step. An epoch has batches of one size, the smallest of the phases that
-    it touches. With a time limit it is not known how long a step will take: the share is the one
-    that is over before it, the size that of the phase in which the epoch begins, and training ends
-    with the first batch that begins when the time is over.
+    Before each step it sets the learning rate of all players. If the model has a method
+    `on_phase(index, progress)`, it passes the phase's index and the share of it that will be over
+    after the step, above 0 and at most 1. A phase can begin within an epoch, so that a short run
+    does not skip any phase that is at least one step long. All batches of an epoch have the same
+    size, the smallest of the phases that it touches. With a time limit it is not known how long a
+    step will take. Then the share is the one over before the step, the size is that of the phase in
+    which the epoch begins, and training ends with the first batch that begins after the time is
+    over.
 
     Example:
         ```python
@@ -57,11 +58,12 @@ class Schedule(keras.callbacks.Callback):
 
     Args:
         preset: gives the phases, which are stretched over the run.
-        batches: what `fit` trains on, made with all sizes of the phases; its epoch is set too.
+        batches: the batches for `fit`, made with all sizes of the phases; the schedule sets their
+            epoch.
         epochs: length of the run; None with `minutes`.
-        minutes: length of the run in time, which starts with the second batch: the first one
+        minutes: length of the run in time, counted from the second batch, because the first one
             traces and compiles.
-        progress: where an interrupted run stands; kept up to date. By default, at the start.
+        progress: progress of an interrupted run, which is kept up to date; by default, the start.
 
     Raises:
         ValueError: not exactly one of `epochs` and `minutes`, or they are not positive.
@@ -86,7 +88,7 @@ class Schedule(keras.callbacks.Callback):
         self._rate: float | None = None
         self._steps = 1  # of the current epoch
         self._first_batch = self.progress.batch
-        if self._first_batch:  # `fit` asks how many there are before it begins the epoch
+        if self._first_batch:  # `fit` asks for the number before it begins the epoch
             batches.start_epoch(self.progress.epoch, self.progress.batch_size, self._first_batch)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -131,7 +133,7 @@ class Schedule(keras.callbacks.Callback):
         return self._preset.batch_sizes[index]
 
     def _follow(self) -> None:
-        """Sets what the phases say about the step that comes."""
+        """Applies the phase's settings to the next step."""
         preset = self._preset
         index, over = preset.phase_at(self._share())
         rate = preset.phases[index].learning_rate
@@ -142,7 +144,7 @@ class Schedule(keras.callbacks.Callback):
         if self._minutes is None:
             assert self._epochs is not None
             over += preset.epochs / (self._epochs * self._steps * preset.phases[index].epochs)
-        # With a time limit, a share of 0 would leave what fades in without a gradient.
+        # With a time limit, a share of 0 would give the fading block no gradient.
         self._model.on_phase(index, min(max(over, _SMALLEST_SHARE), 1.0))
 
 

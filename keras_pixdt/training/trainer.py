@@ -1,4 +1,4 @@
-"""What `run.train` does: checks its options, builds a model, fits it, fills the run's folder."""
+"""The work of `run.train`: checks options, builds and fits a model, fills the run's folder."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _ENDLESS = 1_000_000  # epochs
 
 @dataclasses.dataclass(kw_only=True)
 class Trainer:
-    """One training with its options, which `run.train` describes; they are checked first.
+    """One training with its options, which are checked first; see `run.train`.
 
     Attributes:
         data: options of `inputs.load`, with absolute paths.
         started: the devices; None starts one.
-        progress: where an interrupted training in the same folder stands; else the start.
+        progress: progress of an interrupted training in the same folder; otherwise the start.
     """
 
     preset: presets.Preset
@@ -58,7 +58,7 @@ class Trainer:
     progress: Progress = dataclasses.field(init=False)
 
     def __post_init__(self, started: devices.Distribution | None) -> None:
-        """Checks the options, as far as that needs no data, and finds the devices."""
+        """Checks the options as far as possible without data, and finds the devices."""
         preset, minutes = self.preset, self.minutes
         if self.epochs is None and minutes is None:
             self.epochs = preset.epochs
@@ -88,7 +88,7 @@ class Trainer:
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: str | int,
     ) -> AdversarialModel:
-        """Trains on what `inputs.load` gives, and fills the folder, but for what `Run` trains."""
+        """Trains on the data from `inputs.load`; fills the folder, except for what `Run` trains."""
         preset, progress, distribution = self.preset, self.progress, self.distribution
         parts: dict[str, Any] = splits if preset.paired else inputs.domains(splits, preset)
         train, held_out = parts["train"], parts.get("validation")
@@ -107,7 +107,7 @@ class Trainer:
         schedule = Schedule(
             preset, batches, epochs=self.epochs, minutes=self.minutes, progress=progress
         )
-        # Reads from all workers' variables need all to save.
+        # Saving reads variables from all workers, so all of them must save.
         own = contextlib.nullcontext(self.workdir)
         with own if distribution.is_chief else tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
@@ -147,7 +147,7 @@ class Trainer:
         return model
 
     def _choose_best(self, parts: Mapping[str, Any]) -> None:
-        """Sets the score of the best model: never one of the test split, which it would choose."""
+        """Sets the score of the best model, which never comes from the test split."""
         if self.preset.paired and "validation" in parts:
             self.best = self.best or "val_rmse"
         elif self.best is not None:
@@ -158,7 +158,7 @@ class Trainer:
             )
 
     def _with_function(self, train: DomainSet) -> presets.Preset:
-        """The preset with an f, if its model takes one, which is trained where none is given."""
+        """The preset with an f, if its model takes one; trains f if none is given."""
         preset, path = self.preset, self.workdir / FUNCTION
         options = preset.function_training()
         if options is None or preset.options()["function"] is not None:
@@ -188,7 +188,7 @@ class Trainer:
         )
         self.workdir.mkdir(parents=True, exist_ok=True)
         atomic.save_model(self.workdir / SOURCE_CLASSIFIER, trained)
-        # f last: a run that was interrupted before it has none.
+        # f last, so that a run interrupted before this has no f.
         atomic.save_model(self.workdir / FUNCTION, trained.get_layer("f"))
 
     def _resume(self, model: AdversarialModel) -> None:
@@ -213,7 +213,7 @@ class Trainer:
         return self.progress.epoch if over else _ENDLESS
 
     def _options(self) -> dict[str, Any]:
-        """What decides on the result, as `run.json` has it."""
+        """The options that determine the result, as in `run.json`."""
         options = {"preset": self.preset.options(), "data": self.data}
         return options | {"seed": self.seed, "epochs": self.epochs, "minutes": self.minutes}
 
@@ -256,9 +256,9 @@ def check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
 
 
 def completed(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset's fields as a run kept them, with those that its version did not have.
+    """A preset's fields as a run saved them, plus fields that its version did not have.
 
-    Their defaults are what that version did; its row may have another value by now.
+    The defaults of those match that version's behaviour; its row may have another value by now.
     """
     known = dataclasses.fields(presets.get(kept["name"]))
     defaults = {f.name: f.default for f in known if f.default is not dataclasses.MISSING}
@@ -266,7 +266,7 @@ def completed(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
-    """All that decides on the result of a run, in one level."""
+    """Everything that determines the result of a run, flattened to one level."""
     fields = {**options["preset"], **options["data"]}
     fields["preset"] = fields.pop("name")
     fields["data_seed"] = options["data"].get("seed")

@@ -18,7 +18,7 @@ from keras_pixdt.data.readers.lookbook import ATTRIBUTES, LookBook
 
 @dataclasses.dataclass
 class LookBookConfig(tfds.core.BuilderConfig):
-    """Which images, at which size, split how.
+    """Which images to use, their size, and how to split them.
 
     Attributes:
         image_size: side of the square images in pixels.
@@ -81,7 +81,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "no files."
     )
 
-    # `tfds build lookbook` builds what is listed here: only what needs no manual data.
+    # `tfds build lookbook` builds the configs listed here: only those that need no manual data.
     BUILDER_CONFIGS = [_rendered(64)]
     _OTHER_CONFIGS = [
         _rendered(256),
@@ -91,12 +91,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     @tfds.core.utils.classproperty
     @classmethod
     def builder_configs(cls) -> dict[str, LookBookConfig]:
-        """The configs by name, with those that `tfds build lookbook` leaves out."""
+        """The configs by name, including those that `tfds build lookbook` leaves out."""
         return {config.name: config for config in (*cls.BUILDER_CONFIGS, *cls._OTHER_CONFIGS)}
 
     def _info(self) -> tfds.core.DatasetInfo:
         size = self.builder_config.image_size
-        # PNG is exact, and small enough at 64 px; at 256 px it is three times the size of JPEG.
+        # PNG is lossless and small enough at 64 px; at 256 px it is three times the size of JPEG.
         image = tfds.features.Image(
             shape=(size, size, 3), encoding_format="png" if size <= 64 else "jpeg"
         )
@@ -124,11 +124,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if config.num_products:
             book = data.render_lookbook(config.num_products, config.image_size, config.seed)
         else:
-            # Read in place: TFDS would cache an archive by its name, and return the first one's
-            # data for a second archive of that name.
+            # Read in place, because TFDS would cache an archive by its name and return the first
+            # archive's data for a second one with the same name.
             book = data.read_lookbook(dl_manager.manual_dir, config.image_size, config.resize)
         masks = data.split_groups(book.pairs.group_id, config.splits)
-        resize = None if config.num_products else config.resize  # of drawings any is right
+        resize = None if config.num_products else config.resize  # drawings accept either
         self.info.metadata.update({**_metadata(book, masks), "resize": resize})
         return {
             split: self._generate_examples(book, np.flatnonzero(mask))
@@ -150,7 +150,7 @@ def _product_examples(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     pairs = book.pairs
     attributes = pairs.attributes[product] if pairs.attributes else {}
-    # Encoded once, although every example of the product repeats it.
+    # Encoded only once, although every example of the product repeats it.
     target = _encode(pairs.targets[product])
     for source in sources:
         product_id, source_id = int(pairs.product_id[product]), int(book.source_id[source])
@@ -178,7 +178,7 @@ def _encode(image: np.ndarray) -> bytes:
 
 
 def _metadata(book: LookBook, masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What was read, what was left out and why; TFDS stores it as JSON beside the data."""
+    """Describes what was read or left out, and why; TFDS stores it as JSON beside the data."""
     return {
         "pairs": len(book.pairs),
         "products": len(book.pairs.targets),

@@ -1,1 +1,1 @@
-"""Readers of data sets, one file for each layout: they return what has not been split yet."""
+"""Readers of data sets, one file per layout; they return data that is not split yet."""

@@ -1,4 +1,4 @@
-"""The images of one domain before they are split: what the readers of domains return."""
+"""The images of one domain before they are split, as the readers of domains return them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from keras_pixdt.data import duplicates, images
 from keras_pixdt.data.files import File, Skipped, decode_all
 from keras_pixdt.data.pairs import Labels, allocate, take_rows
 
-ALL = "all"  # key of the images of a domain that has no splits of its own
+ALL = "all"  # key for the images of a domain without its own splits
 TFDS_NAMES = "tfds:NAME for a set with labels, or tfds:NAME:ATTRIBUTE=1"
 FIX = f"Pass a folder or an archive of images, an .npz file, {TFDS_NAMES}."
 
 
 class Domain(NamedTuple):
-    """All images of a domain before they are split, or those of one of its own splits."""
+    """All images of a domain before they are split, or the images of one of its own splits."""
 
     images: np.ndarray
     shapes: np.ndarray  # int (n, 2), proportional to the heights and widths inside the bars
     labels: Labels | None
-    signatures: list[duplicates.Signature]  # empty in own splits
+    signatures: list[duplicates.Signature]  # empty if the domain has its own splits
 
 
 def decode_domain(
@@ -35,10 +35,10 @@ def decode_domain(
     labels: Labels | None = None,
     cut: Callable[[str, np.ndarray], np.ndarray] = lambda name, image: image,
 ) -> Domain:
-    """Decodes the images of a domain, `most` at most, and makes them square.
+    """Decodes at most `most` images of a domain and makes them square.
 
-    `labels` has one for each image of `found`; `cut` takes the part of an image that is wanted,
-    see `crops.cutter`. `files.decode_all` has the other arguments.
+    `labels` has one label for each image of `found`; `cut` crops an image, see `crops.cutter`. See
+    `files.decode_all` for the other arguments.
     """
     pixels = allocate((most, image_size, image_size, 3))
     shapes = np.empty((most, 2), np.int64)

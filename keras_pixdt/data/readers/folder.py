@@ -1,4 +1,4 @@
-"""Reads a domain from a folder or an archive of images of any names; folders can be labels."""
+"""Reads a domain from a folder or archive of images with any names; folders can be labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_folder(
 ) -> Domain:
     """Reads all images of a folder with its subfolders, or of an archive.
 
-    `load_domains` has the arguments.
+    See `load_domains` for the arguments.
     """
     with open_files(pathlib.Path(path), is_image, "images", FIX) as files:
         skipped = Skipped()
@@ -37,7 +37,7 @@ def read_folder(
 
 
 def _labels(names: list[str]) -> Labels | None:
-    """The first folder of each file, if each is in one, and there are several."""
+    """The top-level folder of each file, if every file is in one and there are several."""
     parts = [pathlib.PurePosixPath(name).parts for name in names]
     classes, index = np.unique([first for first, *_ in parts], return_inverse=True)
     if len(classes) < 2 or any(len(part) < 2 for part in parts):

@@ -1,4 +1,4 @@
-"""Reads LookBook: a folder or an archive of files that say which photo shows which product.
+"""Reads LookBook: a folder or archive whose file names say which photo shows which product.
 
 `PID000012_CLEAN0_IID000034.jpg` is a person who wears product 12, `CLEAN1` the product itself
 (Yoo et al. 2016). A `products.json` beside them, a list of `{"pid": 12, "category": "dress"}`,
@@ -66,9 +66,9 @@ def read_lookbook(
 ) -> LookBook:
     """Reads all pairs of a folder or an archive.
 
-    A folder is searched with its subfolders; one that holds a single archive and no LookBook
-    names is the same as that archive. Images are decoded by one thread per core.
-    What cannot be used is left out, counted, and logged with its name.
+    A folder is searched with its subfolders. A folder with a single archive and no LookBook names
+    is treated like that archive. Images are decoded with one thread per core. Files that cannot be
+    used are left out, counted, and logged by name.
 
     Args:
         path: a folder, or a zip or tar archive (also gzip, bzip2 or xz).
@@ -76,7 +76,7 @@ def read_lookbook(
         resize: how they are made square, "letterbox" or "stretch"; see `images.resize`.
 
     Returns:
-        The pairs, grouped by `duplicates`, with what was skipped.
+        The pairs, grouped by `duplicates`, and the skipped files.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -115,7 +115,7 @@ def _is_named(name: str) -> bool:
 
 
 def _index(names: Iterable[str], skipped: Skipped) -> list[_File]:
-    """The files of whole products by name: ids ascending, the product image before the persons."""
+    """Files of complete products by name: ids ascending, the product image before the persons."""
     found: dict[tuple[int, bool, int], _File] = {}
     targets: set[int] = set()
     for name in names:
@@ -185,7 +185,7 @@ def _decode(
     skipped: Skipped,
     path: str,
 ) -> LookBook:
-    row: dict[_File, int] = {}  # of each file among the targets or among the sources
+    row: dict[_File, int] = {}  # each file's row among the targets or sources
     count = {False: 0, True: 0}
     for file in listed:
         row[file] = count[file.is_target]

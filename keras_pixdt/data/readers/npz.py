@@ -11,13 +11,13 @@ import numpy as np
 from keras_pixdt.data.pairs import Labels
 from keras_pixdt.data.readers.domain import FIX, Domain, squares
 
-_MOST_CLASSES = 100_000  # labels beyond are identifiers, or damaged
+_MOST_CLASSES = 100_000  # larger labels are identifiers, or damaged
 
 
 def read_npz(path: str, image_size: int) -> dict[str, Domain]:
     """Reads the training and the test images of an `.npz` file, with their labels.
 
-    `load_domains` has the arguments.
+    See `load_domains` for the arguments.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file at {path}. {FIX}")
@@ -78,7 +78,7 @@ def _npz_array(path: str, key: str) -> np.ndarray:
             found = file.files
             if key in found:
                 return file[key]
-    # What NumPy raises for pickled objects, and archives for a damaged member.
+    # NumPy raises these for pickled objects, and archives for a damaged member.
     except (ValueError, OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"`{key}` in {path} cannot be read: {error}. Copy or write the file again, by "

@@ -1,4 +1,4 @@
-"""Reads what TFDS has prepared: pairs of `tfds_lookbook`, and domains of any set."""
+"""Reads sets that TFDS has prepared: pairs of `tfds_lookbook`, and domains of any set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TFDS = "tfds:"
 
 
 def _open(name: str, data_dir: str | os.PathLike[str] | None, command: str) -> Any:
-    """The builder of a set that `command` has prepared."""
+    """The builder of a set that `command` prepared."""
     import tensorflow_datasets as tfds
 
     try:
@@ -40,18 +40,18 @@ def _open(name: str, data_dir: str | os.PathLike[str] | None, command: str) -> A
 def read_pairs(
     name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> dict[str, PairSet]:
-    """Reads the splits of a set of `tfds_lookbook`; `load_pairs` has the arguments."""
+    """Reads the splits of a set of `tfds_lookbook`; see `load_pairs` for the arguments."""
     builder = _open(name, data_dir, f"tfds build {name} --imports tfds_lookbook")
     _check_resize(builder, resize)
-    # TFDS lists them by the alphabet.
+    # TFDS lists them alphabetically.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
     return {split: _read_pairs(builder, split, image_size, resize) for split in splits}
 
 
 def _check_resize(builder, resize: str) -> None:
-    """Refuses a set whose images were made square in the other way."""
-    # What was built before there were two ways does not say: it was letterboxed. Drawings are
-    # square, whatever is asked for.
+    """Refuses a set whose images were made square the other way."""
+    # Sets built before there were two ways do not say; they were letterboxed. Drawings are always
+    # square.
     prepared = (builder.info.metadata or {}).get("resize", images.RESIZES[0])
     if prepared in (None, resize) or (builder.info.config_name or "").startswith("rendered"):
         return
@@ -66,7 +66,7 @@ def _check_resize(builder, resize: str) -> None:
 def _read_pairs(builder, split: str, image_size: int, resize: str) -> PairSet:
     import tensorflow_datasets as tfds
 
-    # Every example repeats its product image: it is decoded once per product.
+    # Every example repeats its product image, so it is decoded only once per product.
     examples = builder.as_dataset(split=split, decoders={"target": tfds.decode.SkipDecoding()})
     sources = allocate((builder.info.splits[split].num_examples, image_size, image_size, 3))
     targets, product_id, group_id, attributes = [], [], [], []
@@ -97,9 +97,9 @@ def _read_pairs(builder, split: str, image_size: int, resize: str) -> PairSet:
 def read_domain(
     name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> dict[str, Domain]:
-    """Reads the splits of a set with labels, or under `ALL` the images with an attribute.
+    """Reads the splits of a set with labels, or the images with an attribute, under `ALL`.
 
-    `load_domains` has the arguments.
+    See `load_domains` for the arguments.
     """
     dataset = name[len(TFDS) :]
     if dataset and ":" not in dataset and "=" not in dataset:
@@ -155,7 +155,7 @@ def _read_split(builder, part: str, image_size: int, resize: str) -> Domain:
             yield example["image"]
 
     pixels, shapes = squares(pictures(), len(index), image_size, resize)
-    if unlabelled := int((index < 0).sum()):  # -1 is how TFDS says so
+    if unlabelled := int((index < 0).sum()):  # TFDS marks a missing label with -1
         raise ValueError(
             f"{builder.info.full_name} must have a label for each image. In its split {part!r}, "
             f"{unlabelled} of {len(index)} have none."
@@ -168,7 +168,7 @@ def _read_split(builder, part: str, image_size: int, resize: str) -> Domain:
 def _read_attribute(
     name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> Domain:
-    """The images of all splits of a TFDS set that have an attribute, or do not have it."""
+    """The images of all splits of a TFDS set that have, or lack, an attribute."""
     dataset, _, condition = name[len(TFDS) :].rpartition(":")
     attribute, _, value = condition.partition("=")
     if not dataset or value not in ("0", "1"):

@@ -1,4 +1,4 @@
-"""Cars, chairs and heads, drawn from around them: shaded 3-D objects from a seed.
+"""Cars, chairs and heads, drawn from all sides: shaded 3-D objects from a seed.
 
 They stand in for the renderings of Kim et al. 2017, Sec. 3.2.1 and 3.2.3, whose objects vary in
 azimuth: 3-D cars (Fidler et al. 2012), faces (Paysan et al. 2009) and chairs (Aubry et al. 2014).

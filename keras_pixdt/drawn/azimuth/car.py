@@ -23,9 +23,9 @@ _LAMP = (0.97, 0.96, 0.86)
 _REAR_LAMP = (0.75, 0.05, 0.05)
 _PLATE = (0.93, 0.93, 0.88)
 
-# Of each body: length, width, height of the belt (below the windows) and of the roof, m, and
-# where along its length, from -0.5 (rear) to 0.5 (front), the cabin ends and begins: at the belt
-# and at the roof behind, at the roof and at the belt in front.
+# For each body: length, width, height of the belt (below the windows) and of the roof, in m, and
+# the ends of the cabin along its length, from -0.5 (rear) to 0.5 (front): rear end at the belt and
+# at the roof, front end at the roof and at the belt.
 _BODIES = {
     "sedan": ((4.3, 4.8), (1.70, 1.85), (0.88, 0.98), (1.36, 1.48), (-0.38, -0.21, 0.02, 0.20)),
     "hatchback": ((3.6, 4.1), (1.62, 1.78), (0.90, 1.00), (1.42, 1.56), (-0.48, -0.36, 0.07, 0.24)),

@@ -1,7 +1,7 @@
-"""Views as generators may leave them: on other grounds, in other colours, noisy, blurred.
+"""Views as generators may draw them: on other backgrounds, in other colours, noisy, blurred.
 
-Views are drawn on white; what a generator makes of them is not. A network that judges translations
-must not mistake a gray ground or a blur for another azimuth, so it is trained on `distort`ed views
+Views are drawn on white, but a generator's images are not. A network that judges translations must
+not mistake a gray background or a blur for another azimuth, so it is trained on `distort`ed views
 and tested on each of `DISTORTIONS`. NumPy only.
 """
 
@@ -17,14 +17,14 @@ _GRAY = 225 / 255  # the grounds of models that are not yet trained well
 
 
 def distort(views: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Distorts each view at random: its ground, colours, sharpness, place, and noise of all kinds.
+    """Distorts each view at random: background, colours, sharpness, place, and noise of all kinds.
 
     Args:
         views: uint8 (count, size, size, 4), RGB on white and coverage; see `render_views`.
         rng: what is drawn from.
 
     Returns:
-        float32 (count, size, size, 3) in [-1, 1]; what looked to one side still does.
+        float32 (count, size, size, 3) in [-1, 1]; objects still look to the same side.
 
     Raises:
         ValueError: if `views` have no coverage.
@@ -73,7 +73,7 @@ def _check(views: np.ndarray) -> None:
 
 
 def _parts(views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the objects give to the pixels, and which share of a pixel they cover; in [0, 1]."""
+    """The objects' part of each pixel, and the share of the pixel that they cover; in [0, 1]."""
     scaled = views.astype(np.float32) / 255
     cover = scaled[..., 3:]
     return np.maximum(scaled[..., :3] - (1 - cover), 0), cover

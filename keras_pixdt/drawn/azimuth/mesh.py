@@ -1,4 +1,4 @@
-"""Closed surfaces of coloured triangles, from which objects are put together."""
+"""Closed surfaces of coloured triangles, from which objects are assembled."""
 
 from __future__ import annotations
 

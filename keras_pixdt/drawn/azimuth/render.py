@@ -1,4 +1,4 @@
-"""Pictures of an object from around it: projection, shading, a z-buffer."""
+"""Pictures of an object from all sides: projection, shading, a z-buffer."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def sample_model(kind: str, index: int, seed: int = 0) -> Model:
         seed: seed of the set; the same index is another object under another seed.
 
     Returns:
-        The object, which depends on nothing but the arguments.
+        The object, which depends only on the arguments.
 
     Raises:
         ValueError: if `kind` is none of these, or `index` is negative.
@@ -190,7 +190,7 @@ def _rasterize(
 
 
 def _ranges(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `sum(counts)` elements, whose it is, and which of that one's it is."""
+    """For each of `sum(counts)` elements, its owner's index, and its index within the owner."""
     owner = np.repeat(np.arange(len(counts)), counts)
     before = np.cumsum(counts) - counts
     return owner, np.arange(len(owner)) - before[owner]
@@ -205,7 +205,7 @@ def render_views(
     processes: int | None = None,
     coverage: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the first objects of a set from around them.
+    """Draws the first objects of a set from all sides.
 
     Args:
         kind: "car", "chair" or "head".

@@ -1,11 +1,11 @@
 """A procedural LookBook: products and persons who wear them, drawn from a seed.
 
-It stands in for LookBook where that is not available: the same garment is drawn flat on white
-and on persons of many looks, poses and places. Pillow and NumPy only.
+It stands in for LookBook if that is not available: the same garment is drawn flat on white, and on
+persons with many looks, poses and places. Pillow and NumPy only.
 
 Differs from the paper of Yoo et al., whose data set it stands in for:
-- The paper has LookBook: 75,016 photos of models who wear 9,732 tops (Sec. 5.1). `--data` takes it;
-  where it is not available, 1,600 products of more kinds than tops are drawn, within minutes.
+- The paper has LookBook: 75,016 photos of models who wear 9,732 tops (Sec. 5.1). `--data` takes it.
+  If it is not available, 1,600 products, not only tops, are drawn within minutes.
 
 Example:
     ```python

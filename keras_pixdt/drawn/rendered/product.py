@@ -1,4 +1,4 @@
-"""What a rendered product is: its category, cut, fabric and colours, which its id decides."""
+"""A rendered product: its id determines its category, cut, fabric and colours."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def sample_product(product_id: int, seed: int = 0) -> Product:
         seed: seed of the set; the same id is another product under another seed.
 
     Returns:
-        The product, which depends on nothing but the two arguments.
+        The product, which depends only on the two arguments.
 
     Raises:
         ValueError: if `product_id` is negative.

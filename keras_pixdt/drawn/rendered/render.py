@@ -80,7 +80,7 @@ def draw_person(product: Product, view: int, image_size: int = 64) -> np.ndarray
         image_size: height and width in pixels, 32 to 512.
 
     Returns:
-        uint8 (image_size, image_size, 3), which depends on nothing but the arguments.
+        uint8 (image_size, image_size, 3), which depends only on the arguments.
 
     Raises:
         ValueError: if `view` is negative or `image_size` is outside its range.

@@ -1,4 +1,4 @@
-"""Where a person stands: backgrounds with textures and scenes, and the light of the photo."""
+"""The place where a person stands: backgrounds, scenes, and the light of the photo."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Sheet:
         self.mask_draw.polygon(self.at(points), fill=fill)
 
     def area(self, points: Sequence[Point], color: Color) -> None:
-        """Colours an area, as far as it is of the piece."""
+        """Colours the part of an area that lies on the piece."""
         self.draw.polygon(self.at(points), fill=color)
 
     def patch(self, points: Sequence[Point], color: Color, line: Color | None = None) -> None:
