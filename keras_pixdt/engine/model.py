@@ -417,7 +417,7 @@ def reverse_network(model: keras.Model) -> keras.Model:
     if network is None:
         raise ValueError(
             "Only a model with a network for the way back, its `reverse_converter`, converts back. "
-            f"This {type(model).__name__} has none; a DiscoGAN has one, unless its "
+            f"This {type(model).__name__} has none. A DiscoGAN has one, unless its "
             "`reconstruction_weight` is 0."
         )
     return network
