@@ -429,7 +429,7 @@ def test_export_writes_the_variants_that_were_asked_for(small_run, tmp_path):
 def test_a_run_without_a_way_back_has_none_to_export(small_run, tmp_path, caplog):
     arguments = ["export", "--workdir", str(small_run), "--out", str(tmp_path / "out")]
     assert commands.main([*arguments, "--reverse"]) == 1
-    assert "This PixelDTGAN has none. A DiscoGAN has one, unless its `reconstruction_weight`" in caplog.text
+    assert "This PixelDTGAN has none. A DiscoGAN has one, unless" in caplog.text
     assert not (tmp_path / "out").exists()
 
 
