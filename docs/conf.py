@@ -15,7 +15,7 @@ html_copy_source = False
 
 # The reference: every module but those that only commands use.
 autoapi_dirs = ["../keras_pixdt", "../export", "../tfds_lookbook"]
-_COMMANDS = "cli convert demo drawn registered report reproduce serve study".split()
+_COMMANDS = "commands convert demo drawn registered report reproduce serve study".split()
 autoapi_ignore = [f"*/keras_pixdt/{name}{end}" for name in _COMMANDS for end in (".py", "/*")]
 autoapi_ignore += ["*/_[!_]*.py", "*/node_modules/*"]
 autoapi_root = "api"
