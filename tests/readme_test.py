@@ -353,7 +353,7 @@ def test_two_lines_for_any_device(tmp_path):
     code = "".join(f"    {line}\n" for line in code.splitlines())
     script = tmp_path / "script.py"
     script.write_text(
-        f'if __name__ == "__main__":\n{code}    print(devices.replicas, model.compute_dtype)'
+        f'if __name__ == "__main__":\n{code}    print(distribution.replicas, model.compute_dtype)'
     )
     assert "1 bfloat16" in run_script([script], tmp_path)
 
