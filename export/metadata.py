@@ -29,18 +29,18 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers.table import Table
 
+from export import joining
+from export.joining import MODEL_IDENTIFIER
 from export.runtime import CARD, EMBED, EMBEDDING, IMAGE, REVERSE
 
 BUFFER = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
-MODEL_IDENTIFIER = b"TFL3"
 LABELS = "labels.txt"
 LICENCE = (
     "The weights: as the owner of the training data allows. "
     "The code that made them: keras_pixdt, Apache-2.0."
 )
 _PARSER = "1.0.0"  # version of the schema: no field here is newer
-_MINIMUM_RUNTIME = b"min_runtime_version"
 # Values of the schema's enumerations and unions.
 _FEATURES, _PICTURE = 1, 2  # ContentProperties
 _RGB = 1  # ColorSpaceType
@@ -91,21 +91,9 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
         The file. The same arguments give the same bytes.
 
     Raises:
-        ValueError: a part has more than one subgraph (it branches or loops).
+        ValueError: a part has more than one subgraph (it branches or loops) or signature.
     """
-    model, *others = (
-        schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytes(part), 0)) for part in parts
-    )
-    for part in (model, *others):
-        if len(part.subgraphs) != 1:
-            raise ValueError(
-                "each part must have one subgraph, without branches and loops. "
-                f"Received: {len(part.subgraphs)}"
-            )
-        _normalize(part)
-    for other in others:
-        _append(model, other)
-
+    model = joining.join(parts)
     # Everything that has no field in the schema.
     facts = {
         "variant": variant,
@@ -124,96 +112,7 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     builder.Finish(_write(builder, fields), file_identifier=IDENTIFIER)
     model.metadata.append(schema.MetadataT(name=BUFFER, buffer=len(model.buffers)))
     model.buffers.append(schema.BufferT(data=np.frombuffer(builder.Output(), np.uint8)))
-    return _with_files(_pack(model), files)
-
-
-def _normalize(part: schema.ModelT) -> None:
-    """Orders and names tensors and buffers by their position in the graph.
-
-    Keras numbers layers by how many were made before, and TensorFlow's converter orders constants
-    by names derived from these, so the same weights would give different bytes in another process.
-    The converter's note on the conversion is dropped, because it contains a hash of those bytes.
-    """
-    (graph,), (signature,) = part.subgraphs, part.signatureDefs
-    met = [*graph.inputs]
-    for operator in graph.operators:
-        met += [*operator.inputs, *operator.outputs]
-    met += range(len(graph.tensors))
-    order = list(dict.fromkeys(int(index) for index in met if index >= 0))  # -1: left out
-    places = {index: place for place, index in enumerate(order)} | {-1: -1}
-    graph.tensors = [graph.tensors[index] for index in order]
-    for holder in (graph, *graph.operators):
-        holder.inputs = [places[int(index)] for index in holder.inputs]
-        holder.outputs = [places[int(index)] for index in holder.outputs]
-    for entry in (*signature.inputs, *signature.outputs):
-        entry.tensorIndex = places[entry.tensorIndex]
-
-    part.metadata = [entry for entry in part.metadata if entry.name == _MINIMUM_RUNTIME]
-    holders = (*graph.tensors, *part.metadata)
-    order = list(dict.fromkeys([0, *(holder.buffer for holder in holders)]))
-    part.buffers = [part.buffers[index] for index in order]
-    for holder in holders:
-        holder.buffer = order.index(holder.buffer)
-
-    graph.name = signature.signatureKey
-    for index, tensor in enumerate(graph.tensors):
-        tensor.name = f"{signature.signatureKey.decode()}/{index}"
-
-
-def _append(model: schema.ModelT, other: schema.ModelT) -> None:
-    """Adds the subgraph, signature, operations and weights of another model."""
-    codes, buffers, graphs = map(len, (model.operatorCodes, model.buffers, model.subgraphs))
-    for graph in other.subgraphs:
-        for tensor in graph.tensors:
-            if tensor.buffer:  # buffer 0 belongs to all tensors without a value
-                tensor.buffer += buffers
-        for operator in graph.operators:
-            operator.opcodeIndex += codes
-    for signature in other.signatureDefs:
-        signature.subgraphIndex += graphs
-    own, needed = _minimum_runtime(model), _minimum_runtime(other)
-    if own and needed:
-        own.data = max(own.data, needed.data, key=_version)
-    model.operatorCodes += other.operatorCodes
-    model.buffers += other.buffers
-    model.subgraphs += other.subgraphs
-    model.signatureDefs += other.signatureDefs
-
-
-def _minimum_runtime(model: schema.ModelT) -> schema.BufferT | None:
-    entries = [m.buffer for m in model.metadata if m.name == _MINIMUM_RUNTIME]
-    return model.buffers[entries[0]] if entries else None
-
-
-def _version(data: np.ndarray) -> tuple[int, ...]:
-    return tuple(map(int, data.tobytes().rstrip(b"\0").split(b".")))
-
-
-class _AlignedBuffer(schema.BufferT):
-    """A buffer that begins at a multiple of 16, as the schema of the models demands.
-
-    The packer of `ai_edge_litert` does not do this, and kernels read weights in place.
-    """
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802, the packer calls it
-        data = b"" if self.data is None else self.data.tobytes()
-        if data:
-            builder.StartVector(1, len(data), 16)
-            builder.head -= len(data)
-            builder.Bytes[builder.head : builder.head + len(data)] = data
-            vector = builder.EndVector()
-        schema.BufferStart(builder)
-        if data:
-            schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
-
-
-def _pack(model: schema.ModelT) -> bytes:
-    model.buffers = [_AlignedBuffer(data=buffer.data) for buffer in model.buffers]
-    weights = sum(buffer.data.nbytes for buffer in model.buffers if buffer.data is not None)
-    builder = flatbuffers.Builder(weights + (1 << 20))  # growing would copy everything again
-    builder.Finish(model.Pack(builder), file_identifier=MODEL_IDENTIFIER)
-    return bytes(builder.Output())
+    return _with_files(joining.pack(model), files)
 
 
 def _with_files(content: bytes, files: Mapping[str, str]) -> bytes:

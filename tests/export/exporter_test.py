@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema  # noqa: E402
 from ai_edge_litert.interpreter import Interpreter  # noqa: E402
 
 import export  # noqa: E402
-from export import conversion, exporter, metadata, performance, verification  # noqa: E402
+from export import conversion, exporter, joining, performance, verification  # noqa: E402
 from export.verification import Reference  # noqa: E402
 from keras_pixdt.data.images import to_float, to_uint8  # noqa: E402
 from tests.export.samples import (  # noqa: E402
@@ -417,7 +417,7 @@ def test_refuses_what_phones_lack(exported, tmp_path):
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         change(model)
         path = tmp_path / "changed.tflite"
-        path.write_bytes(metadata._pack(model))
+        path.write_bytes(joining.pack(model))
         return path
 
     def free_batch(model):

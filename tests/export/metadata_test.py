@@ -1,3 +1,4 @@
+import functools
 import importlib.metadata
 import io
 import json
@@ -18,7 +19,7 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("export needs KERAS_BACKEND=tensorflow", allow_module_level=True)
 
 import export  # noqa: E402
-from export import metadata  # noqa: E402
+from export import conversion, metadata  # noqa: E402
 from tests.export.samples import CARD  # noqa: E402
 
 
@@ -187,7 +188,7 @@ def test_how_the_converter_orders_constants_does_not_show():
     model = schema.ModelT.InitFromPackedBuf(part, 0)
     (graph,) = model.subgraphs
 
-    # Every tensor and buffer in the place of the one before, and another note on the conversion.
+    # Every tensor and buffer moves by one place, and the note on the conversion is another.
     tensors, buffers = len(graph.tensors), len(model.buffers) - 1  # the first is no tensor's
     graph.tensors = graph.tensors[1:] + graph.tensors[:1]
     for holder in (graph, *graph.operators):
@@ -213,6 +214,41 @@ def test_how_the_converter_orders_constants_does_not_show():
     photo = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
     (drawn,) = interpreter.get_signature_runner()(image=photo).values()
     np.testing.assert_allclose(drawn, network(photo), atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["float32", "dynamic", "float16"])
+def test_the_names_of_parallel_branches_do_not_show(variant, tmp_path):
+    def part(*numbers):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((8, 8, 3), name="image")
+        first, second = (
+            keras.layers.Conv2D(4, 3, activation="relu", name=f"conv_{number}")(image)
+            for number in numbers
+        )
+        network = keras.Model(image, keras.layers.Concatenate()([first, second]), name="two")
+        folder = tmp_path / "_".join(map(str, numbers))
+        functions = {"convert": functools.partial(conversion.convert_floats, network)}
+        conversion.write_saved_model(functions, 8, "float32", folder)
+        return bytes(conversion.to_tflite(folder, "convert", variant))
+
+    def described(content):
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        (graph,) = model.subgraphs
+        convolutions = [o for o in graph.operators if len(o.inputs) == 3]
+        weights = [model.buffers[graph.tensors[o.inputs[1]].buffer].data for o in convolutions]
+        held = [w.tobytes() for w in weights if w is not None]
+        return held, {m.name for m in model.metadata}
+
+    about = {"name": "converter", "variant": variant, "card": CARD}
+    nine, ten = part(9, 10), part(10, 11)
+    content = metadata.assemble([nine], **about)
+    assert content == metadata.assemble([ten], **about)
+    # TensorFlow's order by names differs: 10 is before 9.
+    if variant != "float16":  # whose weights stand behind operators that make them float32
+        assert described(nine)[0] == described(ten)[0][::-1]
+    noted = described(nine)[1] - {b"CONVERSION_METADATA"}
+    assert described(content)[1] == noted | {b"TFLITE_METADATA"}
+    assert (b"reduced_precision_support" in noted) == (variant == "float16")
 
 
 def test_reading_needs_no_training_framework(exported):
