@@ -409,7 +409,7 @@ def test_converting_back_needs_a_model_with_a_way_back(command, monkeypatch, tmp
     for model in (PixelDTGAN(image_size=16, width=1 / 32), standard):
         assert command(model, "--reverse") == (1, {})
         assert f"This {type(model).__name__} has none. A DiscoGAN has one" in caplog.text
-    assert "but for the standard GAN" in caplog.text
+    assert "unless its `reconstruction_weight` is 0" in caplog.text
     assert command(FakeDiscoGAN(), "--reverse", "--super-resolution", "2") == (1, {})
     assert "Leave one of the two out" in caplog.text
 
