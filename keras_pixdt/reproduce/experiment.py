@@ -144,6 +144,7 @@ def train_unpaired(
     *,
     epochs: int,
     seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> keras.Model:
     """Trains a model of two domains without pairs, without a folder of a run.
@@ -153,6 +154,7 @@ def train_unpaired(
         domains: the images.
         epochs: how long.
         seed: of weights and batches.
+        callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
     Returns:
@@ -165,16 +167,18 @@ def train_unpaired(
     batches = data.unpaired(domains, preset.batch_sizes, seed)
     model = preset.model(seed)
     model.compile(preset.optimizers(model.players))
-    callbacks = [Schedule(preset, batches, epochs=epochs), StopOnDivergence()]
     averages = averaged_weights(domains, preset)
-    if averages is not None:
-        callbacks.append(averages)
     model.fit(
         batches,
         epochs=epochs,
         verbose=verbose,
         shuffle=False,  # `batches` does, by `seed`
-        callbacks=callbacks,
+        callbacks=[
+            Schedule(preset, batches, epochs=epochs),
+            StopOnDivergence(),
+            *([averages] if averages else []),
+            *callbacks,
+        ],
     )
     return model
 
