@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
+from keras_pixdt.choices import RESIZES
 from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
-from keras_pixdt.data.images import RESIZES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_pixdt import presets
+from keras_pixdt.choices import EMBEDDERS, GALLERIES
 from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
-from keras_pixdt.training.choices import EMBEDDERS, GALLERIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

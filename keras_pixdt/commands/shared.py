@@ -8,7 +8,7 @@ import sys
 import tempfile
 from typing import Any
 
-from keras_pixdt.training.choices import CHECKPOINTS
+from keras_pixdt.choices import CHECKPOINTS
 
 
 def add_command(commands: Any, name: str, doc: str | None) -> argparse.ArgumentParser:

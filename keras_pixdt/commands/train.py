@@ -13,9 +13,8 @@ from typing import Any
 from absl import logging
 
 from keras_pixdt import presets
+from keras_pixdt.choices import PRECISIONS, SCHEMES, SCORES, STRATEGIES
 from keras_pixdt.commands.shared import import_keras
-from keras_pixdt.data.splits import SCHEMES
-from keras_pixdt.training.choices import PRECISIONS, SCORES, STRATEGIES
 
 _PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum")
 _DATA_OPTIONS = (
