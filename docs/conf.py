@@ -24,7 +24,7 @@ autoapi_options = ["members", "show-module-summary"]
 # Names of packages that import their modules when they are first used are found in the modules.
 suppress_warnings = ["autoapi.python_import_resolution"]
 
-# Docstrings are Markdown, so far as they have markup at all: `code`, and blocks between ```.
+# The markup of docstrings is Markdown: `code`, and blocks between ```.
 default_role = "literal"
 napoleon_use_ivar = True
 _FENCE = re.compile(r"( *)```(\w*)")

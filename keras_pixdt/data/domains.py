@@ -110,7 +110,7 @@ def load_domains(
         )
     if edges and target_crop is not None:
         raise ValueError(
-            "`target_crop` is of a second domain: with edges=True give `crop`, for the photos. "
+            "`target_crop` is for a second domain: with edges=True give `crop`, for the photos. "
             f"Received: {os.fspath(target_crop)}"
         )
     names = [os.fspath(path) for path in (source, target) if path is not None]
