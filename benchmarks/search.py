@@ -2,7 +2,8 @@
 
     python benchmarks/search.py --output runs/benchmarks/search.json
 
-Vectors are drawn in families, like garments: a hundred products around each direction. Queries are
+Vectors are drawn in families, like garments: a hundred products around each direction. They are in
+random order, or those of 20 kinds of families, one kind after the other ("sorted"). Queries are
 slightly rotated products. Each contender answers one query at a time, with the ten nearest; the
 contenders take turns, and the table has their medians. Memory is the peak of a process that opens
 the index and answers three queries with one contender only; it counts the mapped file (Linux only;
@@ -14,6 +15,7 @@ share of the ten nearest that it finds (recall).
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import statistics
 import tempfile
@@ -29,6 +31,7 @@ from keras_pixdt.search.index_file import Blobs, Rows, Settings
 
 TOP = 10
 FAMILY = 100
+KINDS = 20
 CONTENDERS = ("ours", "argpartition", "argsort", "faiss flat", "approximate")
 
 Search = Callable[[np.ndarray], np.ndarray]
@@ -43,10 +46,15 @@ def turned(vectors: np.ndarray, rng: np.random.Generator, amount: float) -> np.n
     return unit(vectors + amount / np.sqrt(vectors.shape[1], dtype=np.float32) * noise)
 
 
-def write_index(path: pathlib.Path, count: int, dimensions: int) -> None:
+def write_index(path: pathlib.Path, count: int, dimensions: int, by_kind: bool) -> None:
     rng = np.random.default_rng(0)
     families = unit(rng.standard_normal((max(1, count // FAMILY), dimensions), dtype=np.float32))
-    vectors = turned(families[rng.integers(0, len(families), count)], rng, 0.6)
+    family = rng.integers(0, len(families), count)
+    if by_kind:
+        kinds = unit(rng.standard_normal((KINDS, dimensions), dtype=np.float32))
+        families = turned(kinds[np.arange(len(families)) * KINDS // len(families)], rng, 0.8)
+        family.sort()
+    vectors = turned(families[family], rng, 0.6)
     rows = Rows(
         vectors,
         np.zeros((count, 32), np.uint8),
@@ -94,7 +102,7 @@ def peak_memory(path: pathlib.Path, name: str) -> int:
 
 
 def measure(
-    count: int, dimensions: int, queries: int, names: list[str], memory: bool
+    count: int, dimensions: int, queries: int, names: list[str], memory: bool, by_kind: bool
 ) -> dict[str, Any]:
     """Searches one catalogue with all contenders in turns.
 
@@ -104,13 +112,14 @@ def measure(
         queries: how many each contender answers.
         names: the contenders.
         memory: whether peak memory is measured as well.
+        by_kind: whether the catalogue is sorted by kind.
 
     Returns:
         Milliseconds of opening, and of each contender per query; its recall and memory.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "products.index")
-        write_index(path, count, dimensions)
+        write_index(path, count, dimensions, by_kind)
         opening = [_common.seconds(lambda: ProductIndex.open(path)) for _ in range(5)]
         index = ProductIndex.open(path)
         start = time.perf_counter()
@@ -131,6 +140,7 @@ def measure(
                 right[name] += len(best.intersection(rows.tolist()))
         results: dict[str, Any] = {
             "products": count,
+            "sorted": by_kind,
             "file_bytes": path.stat().st_size,
             "open_ms": 1e3 * statistics.median(opening),
             "prepare_s": prepared,
@@ -167,12 +177,18 @@ def main() -> None:
     parser.add_argument("--no-memory", action="store_true", help="do not start processes for it")
     options = parser.parse_args()
     results = []
-    for count in options.products:
+    for count, by_kind in itertools.product(options.products, (False, True)):
         result = measure(
-            count, options.dimensions, options.queries, options.contenders, not options.no_memory
+            count,
+            options.dimensions,
+            options.queries,
+            options.contenders,
+            not options.no_memory,
+            by_kind,
         )
         results.append(result)
-        print(f"{count:,} products: opened in {result['open_ms']:.1f} ms")
+        order = ", sorted" if by_kind else ""
+        print(f"{count:,} products{order}: opened in {result['open_ms']:.1f} ms")
         print(f"{'':18}{'ms/query':>10}{'slowest':>10}{'recall':>8}{'MB':>8}")
         for name, row in result["contenders"].items():
             memory = f"{row['peak_bytes'] / 1e6:8,.0f}" if "peak_bytes" in row else ""

@@ -13,7 +13,7 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown", ".myst": "markdo
 html_theme = "furo"
 html_copy_source = False
 
-# The reference: every module but those that only commands use.
+# The reference leaves out modules that only commands use, and `drawn`, the sets of drawn images.
 autoapi_dirs = ["../keras_pixdt", "../export", "../tfds_lookbook"]
 _COMMANDS = "commands convert demo drawn registered report reproduce serve study".split()
 autoapi_ignore = [f"*/keras_pixdt/{name}{end}" for name in _COMMANDS for end in (".py", "/*")]
@@ -24,7 +24,7 @@ autoapi_options = ["members", "show-module-summary"]
 # Names of packages that import their modules when they are first used are found in the modules.
 suppress_warnings = ["autoapi.python_import_resolution"]
 
-# Docstrings are Markdown, so far as they have markup at all: `code`, and blocks between ```.
+# The markup of docstrings is Markdown: `code`, and blocks between ```.
 default_role = "literal"
 napoleon_use_ivar = True
 _FENCE = re.compile(r"( *)```(\w*)")

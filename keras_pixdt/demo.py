@@ -105,7 +105,7 @@ def build_dataset(data_dir: pathlib.Path, num_products: int | None = None) -> st
     if num_products is not None:
         config = dataclasses.replace(
             builder_class.builder_configs[CONFIG],
-            name=f"{CONFIG}_{num_products}",  # TFDS wants a name of its own for it
+            name=f"{CONFIG}_{num_products}",  # TFDS keeps one set for each name
             num_products=num_products,
         )
     builder = builder_class(config=config, data_dir=str(data_dir))
@@ -215,8 +215,8 @@ def _write_report(
         f"pixdt convert photo.jpg --model {workdir}/export/{_smallest(exported)} --out products"
     )
     report.paragraph(
-        "A network that has only seen rendered persons knows little of real ones: train on "
-        "LookBook, or on any folder with its file names, for that."
+        "A network that has only seen rendered persons does poorly on photos of real ones. For "
+        "those, train on LookBook, or on any folder with its file names."
     )
     report.commands("pixdt train --data LookBook/ --preset demo --minutes 10 --workdir runs/mine")
 
@@ -233,7 +233,7 @@ def _write_report(
 
 
 def _add_pictures(report: Report, finished: run.Run) -> None:
-    """Adds what the network draws of unseen photos, and how it came to."""
+    """Adds the network's drawings of unseen photos, and the curves of its training."""
     workdir, history, test = finished.workdir, finished.history(), finished.pairs()["test"]
     report.heading("Photo | drawn by the network | the product")
     rows = np.linspace(0, len(test) - 1, min(48, len(test))).astype(int)

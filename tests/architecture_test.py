@@ -11,12 +11,14 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # What each part may import of the others: parts below it. A part imports itself, except models.
+# Every part may import `choices`.
 BOTTOM = {"layers", "losses", "engine"}
 MODELS = {"models"} | BOTTOM
 MIDDLE = MODELS | {"presets", "data", "drawn", "metrics", "judges", "search"}
 TRAINING = MIDDLE | {"training", "registered", "atomic"}
 TOP = TRAINING | {"reproduce", "export", "convert", "serve", "demo", "report", "study"}
 ALLOWED = {
+    "choices": set(),
     "layers": BOTTOM,
     "losses": BOTTOM,
     "engine": {"engine", "layers"},
@@ -170,7 +172,7 @@ def test_imports_point_down():
             if target == "keras_pixdt":  # public names only from above
                 if "_lazy" not in imported.target and part not in ("commands", "demo", "examples"):
                     wrong.append(where(name, imported))
-            elif target is not None and target not in ALLOWED[part]:
+            elif target not in {None, "choices"} | ALLOWED[part]:
                 wrong.append(where(name, imported))
     assert not wrong, "\n".join(wrong)
 
@@ -237,6 +239,18 @@ def test_drawing_needs_pillow_and_numpy_only():
     assert not wrong, "\n".join(wrong)
 
 
+HEAVY = {"keras", "tensorflow", "jax", "tensorflow_datasets"}
+
+
+def loaded_by(statement):
+    """Modules that a new process has loaded after a statement."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {statement}; print(*sys.modules)"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return set(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -248,10 +262,13 @@ def test_drawing_needs_pillow_and_numpy_only():
     ],
 )
 def test_light_modules_load_neither_keras_nor_a_backend(module):
-    script = f"import sys, {module}; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    loaded = set(done.stdout.split())
+    loaded = loaded_by(f"import {module}")
     assert module in loaded
-    assert not loaded & {"keras", "tensorflow", "jax", "tensorflow_datasets"}
+    assert not loaded & HEAVY
+
+
+def test_help_loads_neither_numpy_nor_pillow():
+    """They would take as long again as all the rest of `pixdt --help`."""
+    loaded = loaded_by("from keras_pixdt import commands; commands._parser()")
+    assert "keras_pixdt.commands.train" in loaded
+    assert not loaded & {*HEAVY, "numpy", "PIL"}

@@ -307,7 +307,8 @@ def test_search_compares_all_that_is_exact_with_numpy(tmp_path):
     options = "--products 40 300 --dimensions 8 --queries 3"
     report, printed = report_of("search.py", options, tmp_path)
     results = report["results"]
-    assert [result["products"] for result in results] == [40, 300]
+    cases = [(result["products"], result["sorted"]) for result in results]
+    assert cases == [(40, False), (40, True), (300, False), (300, True)]
     for result in results:
         assert result["open_ms"] > 0
         assert {"ours", "argpartition", "argsort"} <= set(result["contenders"])

@@ -417,7 +417,7 @@ def test_an_index_of_a_stretched_run_is_searched_by_stretched_photos(
         [result["score"] for result in found], np.sort(similarity)[::-1], atol=1e-4
     )
     assert commands.main(["search", *common, "--resize", "stretch"]) == 1
-    assert "--resize is what a .keras file as --model takes" in caplog.text
+    assert "--resize is for a .keras file as --model" in caplog.text
 
 
 def test_export_writes_the_variants_that_were_asked_for(small_run, tmp_path):

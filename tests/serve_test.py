@@ -131,7 +131,7 @@ def bare(folder, tmp_path, monkeypatch):
 
 
 def put_npm(directory, monkeypatch, script):
-    """Puts a script in the place of npm."""
+    """Replaces npm by a script."""
     (directory / "bin").mkdir()
     npm = directory / "bin" / "npm"
     npm.write_text(f"#!/bin/sh\n{script}\n")

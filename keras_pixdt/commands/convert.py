@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
+from keras_pixdt.choices import RESIZES
 from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
-from keras_pixdt.data.images import RESIZES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--super-resolution",
         type=int,
         choices=(2, 3, 4),
-        help="draw product images so many times larger than the model draws them (64 px for "
-        "taigman2017-faces), by a network that is trained, once, on the training products of the "
-        "run: about a minute",
+        help="enlarge what the model draws (64 px for taigman2017-faces) this many times, by a "
+        "network that is trained once, in about a minute, on the training products of the run",
     )
     add(
         "--best-of-folder",
         action="store_true",
-        help="take each folder for one person, and write only the product image that looks most "
+        help="treat each folder as one person, and write only the product image that looks most "
         "like its photo to the function f of the model (Taigman et al. 2017, Eq. 8)",
     )
 
@@ -60,8 +59,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, **model: Any) -> None:
     parser.add_argument(
         "--resize",
         choices=RESIZES,
-        help="how photos are made square for a .keras file, which does not say it: their aspect "
-        "kept, on white (default), or not; a run and a .tflite file know",
+        help="how photos are made square for a .keras file: letterbox (default) keeps their aspect "
+        "and fills up with white, stretch does not. A run and a .tflite file say it themselves",
     )
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_pixdt import presets
+from keras_pixdt.choices import EMBEDDERS, GALLERIES
 from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
-from keras_pixdt.training.choices import EMBEDDERS, GALLERIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=EMBEDDERS,
         default="trained",
         help="what images are compared with: a network trained on the training products "
-        "(default), the one that `pixdt search` takes, which the images that this run draws "
-        "trained too, or DenseNet121 where its weights are present",
+        "(default), the one that `pixdt search` takes, which is also trained on images that this "
+        "run draws, or DenseNet121 where its weights are present",
     )
-    add("--model", help="a .tflite file that was exported from the run, to score in its place")
+    add("--model", help="a .tflite file that was exported from the run, to score instead of it")
     add("--json", action="store_true", help="print JSON instead of a table")
 
 

@@ -12,12 +12,10 @@ from keras_pixdt.commands.shared import add_embedder_argument, open_embedder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add = parser.add_argument
-    add(
-        "catalogue", help="folder or archive of product photos, or tfds:NAME, of which the products"
-    )
+    add("catalogue", help="folder or archive of product photos, or tfds:NAME for its products")
     add_embedder_argument(parser)
     add("--out", required=True, help="file of the index")
-    add("--split", help="of TFDS data, the split (default: all)")
+    add("--split", help="split of TFDS data (default: all)")
     add("--data-dir", help="where TFDS sets were prepared")
 
 

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         }
     elif arguments.resize is not None:
         raise ValueError(
-            "--resize is what a .keras file as --model takes; the photo itself is resized as the "
+            "--resize is for a .keras file as --model; the photo itself is resized as the "
             f"products of the index were. Leave it out. Received: {arguments.resize}"
         )
     found = catalogue.search_photo(

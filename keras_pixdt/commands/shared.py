@@ -8,7 +8,7 @@ import sys
 import tempfile
 from typing import Any
 
-from keras_pixdt.training.choices import CHECKPOINTS
+from keras_pixdt.choices import CHECKPOINTS
 
 
 def add_command(commands: Any, name: str, doc: str | None) -> argparse.ArgumentParser:
@@ -41,8 +41,8 @@ def add_embedder_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedder",
         required=True,
-        help="what images are compared by: a .keras file, or the folder of a run, on whose "
-        "training products, and its drawings of them, one is trained, once",
+        help="what images are compared by: a .keras file, or the folder of a run. For a run, "
+        "one is trained once, on its training products and its drawings of them",
     )
 
 

@@ -13,9 +13,8 @@ from typing import Any
 from absl import logging
 
 from keras_pixdt import presets
+from keras_pixdt.choices import PRECISIONS, SCHEMES, SCORES, STRATEGIES
 from keras_pixdt.commands.shared import import_keras
-from keras_pixdt.data.splits import SCHEMES
-from keras_pixdt.training.choices import PRECISIONS, SCORES, STRATEGIES
 
 _PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum")
 _DATA_OPTIONS = (
@@ -89,18 +88,18 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--crop",
         metavar="FILE",
-        help="of two domains, take parts of the first one's images: a JSON object from an image's "
+        help="take parts of the first domain's images: a JSON object from an image's "
         "path within the folder or archive, or the end of it, to [left, top, right, bottom] in px "
         "of the upright image; images that it does not name are taken whole",
     )
-    add("--target-crop", metavar="FILE", help="the same of the second domain")
+    add("--target-crop", metavar="FILE", help="the same for the second domain")
     add(
         "--splits",
         choices=tuple(SCHEMES),
         help="90/5/5 (default) or 90/10 of the products; TFDS data is split by its config",
     )
     add("--data-dir", help="where TFDS data was prepared")
-    add("--products", type=int, help="of rendered: number of products")
+    add("--products", type=int, help="number of products of the rendered set")
 
 
 def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,7 +138,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     if arguments.function is not None:
         if "function" not in preset.options():
             raise ValueError(
-                f"--function is of presets with an f, and {preset.name!r} has none. Leave it out."
+                f"--function is for presets with an f, and {preset.name!r} has none. Leave it out."
             )
         changed["function"] = os.path.abspath(arguments.function)
     preset = dataclasses.replace(preset, **changed)

@@ -35,6 +35,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
+from keras_pixdt.choices import SCHEMES
 from keras_pixdt.data import duplicates
 from keras_pixdt.data.edges import edges_of
 from keras_pixdt.data.pairs import DomainSet, Labels, take_rows
@@ -42,7 +43,7 @@ from keras_pixdt.data.readers.domain import ALL, Domain
 from keras_pixdt.data.readers.folder import read_folder
 from keras_pixdt.data.readers.npz import read_npz
 from keras_pixdt.data.readers.tfds import TFDS, read_domain
-from keras_pixdt.data.splits import SCHEMES, split_groups
+from keras_pixdt.data.splits import split_groups
 
 _SCHEME = "yoo2016"  # 90/5/5
 _SCHEME_BESIDE_OWN = "kwon2019"  # 90/10, for a domain whose partner has train and test splits
@@ -109,7 +110,7 @@ def load_domains(
         )
     if edges and target_crop is not None:
         raise ValueError(
-            "`target_crop` is of a second domain: with edges=True give `crop`, for the photos. "
+            "`target_crop` is for a second domain: with edges=True give `crop`, for the photos. "
             f"Received: {os.fspath(target_crop)}"
         )
     names = [os.fspath(path) for path in (source, target) if path is not None]

@@ -14,8 +14,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+from keras_pixdt.choices import RESIZES
+
 WHITE = 255
-RESIZES = ("letterbox", "stretch")
 
 
 class ImageError(ValueError):

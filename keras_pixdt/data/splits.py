@@ -13,16 +13,10 @@ Differs from the paper of Kwon et al., whose split is not published:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 
 import numpy as np
 
-SCHEMES: Mapping[str, Mapping[str, float]] = {
-    # Yoo et al. 2016, section 5: 90% of the products, and 5% each.
-    "yoo2016": {"train": 0.9, "validation": 0.05, "test": 0.05},
-    # Kwon et al. 2019: 90% and 10%, with no validation split.
-    "kwon2019": {"train": 0.9, "test": 0.1},
-}
+from keras_pixdt.choices import SCHEMES
 
 _SALT = "lookbook"
 

@@ -15,7 +15,8 @@ import numpy as np
 from absl import logging
 from keras import layers, ops
 
-from keras_pixdt.data.images import RESIZES, to_float
+from keras_pixdt.choices import RESIZES
+from keras_pixdt.data.images import to_float
 from keras_pixdt.judges import fitting
 
 # Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of

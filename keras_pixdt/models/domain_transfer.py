@@ -182,7 +182,7 @@ class DomainTransferNetwork(AdversarialModel):
         if not adversarial and not alpha and not beta:
             raise ValueError(
                 "Without a discriminator G needs `alpha` or `beta` above 0: nothing else says "
-                "what it shall draw. Received: adversarial=False, alpha=0, beta=0"
+                "what it should draw. Received: adversarial=False, alpha=0, beta=0"
             )
         if converter_objective == "saturating" and (ternary or not adversarial):
             raise ValueError(

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-# Sec. 4.3.2: the network 9-1-5. Filter size and, but for the last layer, number of filters.
+# Sec. 4.3.2: the network 9-1-5. Filter size and, except in the last layer, number of filters.
 LAYERS = (("patch_extraction", 9, 64), ("mapping", 1, 32), ("reconstruction", 5, 3))
 BORDER_PX = 6  # what the filters take off each side
 MIN_PX = 3  # twice as large, it can be mirrored by the border

@@ -9,6 +9,8 @@ import pkgutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
+from keras_pixdt.choices import RESIZES
+
 if TYPE_CHECKING:
     import keras
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 
 _TOLERANCE = 1e-6  # epochs by which a phase may begin early, because shares are rounded
-RESIZES = ("letterbox", "stretch")  # as in `keras_pixdt.data.images`, which presets do not import
 
 
 class Phase(NamedTuple):

@@ -289,14 +289,18 @@ def yardsticks(pair: tuple[str, str], errors: Mapping[str, Mapping[str, float]])
     told = (
         f"{source.capitalize()} to {target}: translations with the right azimuths have an RMSE of "
         f"{own[0]:.1f} to {own[1]:.1f} degrees by the regressors' own errors (at worst: {worst}), "
-        f"so that leads up to {least_lead(*own):.1f} say nothing. Those that all look ahead have "
-        f"{_rms(inputs):.0f} and no spread; drawn objects have a spread of {_rms(outputs):.0f}."
+        f"so that leads up to {least_lead(*own):.1f} say nothing. Translations that all look "
+        f"ahead have {_rms(inputs):.0f} and no spread; drawn objects have a spread of "
+        f"{_rms(outputs):.0f}."
     )
     stretch = outputs.max() / inputs.max()
     if stretch == 1:
         return told
     stretched = _rms(stretch * inputs - inputs)
-    return f"{told} Those that stretch the range of one kind to the other's have {stretched:.1f}."
+    return (
+        f"{told} Translations that stretch the range of one kind to the other's have "
+        f"{stretched:.1f}."
+    )
 
 
 def _describe(relation: Relation) -> str:

@@ -58,11 +58,11 @@ class Cache:
     @contextlib.contextmanager
     def reading(self, only: bool = True) -> Iterator[None]:
         """Context in which nothing is trained, if `only`: what is missing raises `NotKept`."""
-        self._only_reads = only
+        before, self._only_reads = self._only_reads, only
         try:
             yield
         finally:
-            self._only_reads = False
+            self._only_reads = before
 
     def missing(self, name: str) -> None:
         """Called before making something that is missing.

@@ -27,8 +27,7 @@ from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 
 DTN = "taigman2017"
 DRAWN_NOTE = (
-    "Digits of both domains are drawn: figures to report are those of real ones "
-    "(`--data`, `--target-data`)."
+    "Digits of both domains are drawn. Report figures of real ones (`--data`, `--target-data`)."
 )
 
 # The paper has only the widths of 1 and the sizes of `paper`. `drawn` has the sizes of s, of the

@@ -59,8 +59,8 @@ RMSE = Score("rmse", "RMSE of azimuths, degrees", "lower", ".1f")
 CORRELATION = Score("abs_correlation", "Absolute correlation", "higher", ".3f")
 SPREAD = Score("spread", "Spread of azimuths, degrees", "higher", ".1f")
 NOTES = (
-    "Objects are drawn, not the paper's renderings. RMSE is that to the same or to the mirrored "
-    "angles, whichever is nearer, as in Fig. 5.",
+    "Objects are drawn; they are not the paper's renderings. RMSE is measured to the same or to "
+    "the mirrored angles, whichever are nearer, as in Fig. 5.",
 )
 _SEED = 0  # of objects and regressors: the same for all rows
 
@@ -261,7 +261,7 @@ def _shown(errors: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _claims(pairs: Iterable[Pair], errors: Mapping[str, Mapping[str, float]]) -> list[Claim]:
-    """That DiscoGAN is better, by more than the regressors themselves may err."""
+    """Claims that DiscoGAN is better, by more than the regressors' own errors."""
     claims = []
     for pair in pairs:
         least = azimuths.least_lead(*azimuths.own_errors(pair, errors))

@@ -92,7 +92,7 @@ def table1(
             for name, (title, paper) in _BASELINES.items()
         ],
         _CLAIMS1,
-        notes=("Rows in brackets are of classifiers: f's, and the judge.",),
+        notes=("Rows in brackets show classifiers: f's, and the judge.",),
         seeds=seeds,
     )
     result.add(experiment.baselines())

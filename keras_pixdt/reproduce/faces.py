@@ -76,7 +76,7 @@ class _Folder:
         self._files = stack.enter_context(
             files.open_files(pathlib.Path(path), files.is_image, "images", fix)
         )
-        self.names: dict[str, list[str]] = {}  # by what they are without folders and ending
+        self.names: dict[str, list[str]] = {}  # by names without folders and endings
         for name in self._files.images(skipped):
             self.names.setdefault(pathlib.PurePosixPath(name).stem, []).append(name)
         if not self.names:
@@ -341,7 +341,7 @@ def run_workdir(
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     data.write_image(folder / f"{NAME}.png", picture)
-    shown = "The photo, what was drawn of it if anything, G(x), and the nearest of the gallery"
+    shown = "The photo, the drawing of it if there is one, G(x), and the nearest of the gallery"
     result.pictures[f"{NAME}.png"] = shown
     result.write(folder)
     return result

@@ -36,7 +36,7 @@ BUDGETS = {
 }
 GARMENTS_NOTE = (
     "A stand-in for faces: garments on persons (x, x' and distractors), converted to products. "
-    "Nothing was drawn by people, and the paper's figures are of other images and another gallery."
+    "People drew nothing here. The paper measured other images, with another gallery."
 )
 
 

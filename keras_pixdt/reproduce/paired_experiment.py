@@ -29,7 +29,7 @@ from keras_pixdt.training.run import Run
 
 Convert = Callable[[np.ndarray], np.ndarray]
 
-# Validation, a picture and a checkpoint come with each epoch: so many at most, about.
+# Roughly the most epochs of a run. Each costs a validation, a picture and a checkpoint.
 _EPOCHS = 24
 _SEED = 0  # of what scores: the same for all rows
 

@@ -75,10 +75,10 @@ CLAIMS = (
     Claim("reconstruction", "standard", COLLISIONS.key),
 )
 NOTES = (
-    "A mode of B is covered where a mode of A sends it one sample in 20 or more, a collision where "
-    "several do; stray are samples at no mode.",
-    "One to one: all ten modes covered without a collision, in which share of the measurements of "
-    "the second half of the training.",
+    "A mode of B is covered if a mode of A sends one sample in 20 or more there. It is a collision "
+    "if several modes of A do. Stray samples are at no mode.",
+    "A measurement is one to one if all ten modes are covered without a collision. The column has "
+    "the share of such measurements in the second half of the training.",
 )
 
 

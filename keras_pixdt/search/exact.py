@@ -12,7 +12,7 @@ from keras_pixdt.search.embedding import check_unit
 Queries: TypeAlias = "np.ndarray | Sequence[float] | Sequence[Sequence[float]]"
 
 _BLOCK = 4096  # rows compared at once
-_MAX_SIMILARITIES = 1 << 24  # held at once: 64 MiB
+_MAX_SIMILARITIES = 1 << 24  # held at once: 64 MiB, or one query's
 # OpenBLAS uses threads for matrix products with more than `_UNTHREADED` multiplications, and these
 # spin while they wait. On a machine that also does something else, a product can then take 25 times
 # as long. From `_THREADED` on, the wait is short compared with the product, and threads save a
@@ -64,7 +64,7 @@ def nearest(
     count, dimensions = vectors.shape
     rows = np.empty((len(checked), k), np.int64)
     scores = np.empty((len(checked), k), np.float32)
-    group = max(1, count // (16 * k))
+    groups = min(count, 16 * k)
     # Twice the rounding errors of a sum of d products in float32, for both sums compared: within
     # this margin, exact sums decide the order.
     slack = np.float32(2 * (dimensions + 2) * np.finfo(np.float32).eps)
@@ -74,9 +74,11 @@ def nearest(
             if not np.isfinite(similarity.sum()):
                 _refuse_damaged(vectors, name)
             # Each of k groups of rows has a row as near as the k-th of the groups' nearest rows. So
-            # that row is a cheap bound on the k-th of all rows.
-            best = np.maximum.reduceat(similarity, np.arange(0, count, group))
-            bound = np.partition(best, len(best) - k)[len(best) - k]
+            # that row is a cheap bound on the k-th of all rows. A group takes every `groups`-th,
+            # so that near rows are in different groups even if the catalogue is sorted by kind. The
+            # last rows are left out if there is not one for each group.
+            best = similarity[: count - count % groups].reshape(-1, groups).max(axis=0)
+            bound = np.partition(best, groups - k)[groups - k]
             candidates = np.flatnonzero(similarity >= bound - slack)
             rows[i], scores[i] = rank(vectors, checked[i], candidates, k)
     return (rows[0], scores[0]) if np.ndim(queries) == 1 else (rows, scores)

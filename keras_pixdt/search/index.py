@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from keras_pixdt.choices import RESIZES
 from keras_pixdt.data.files import IMAGE_SUFFIXES, Skipped, is_image, open_files
-from keras_pixdt.data.images import RESIZES
 from keras_pixdt.search import embedding, exact, index_file, ingest
 from keras_pixdt.search.approximate import ApproximateSearch
 from keras_pixdt.search.embedding import embed, fingerprint

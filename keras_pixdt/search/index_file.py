@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from keras_pixdt.atomic import replacing
-from keras_pixdt.data.images import RESIZES
+from keras_pixdt.choices import RESIZES
 
 FORMAT = "keras_pixdt.index"
 VERSION = "1"

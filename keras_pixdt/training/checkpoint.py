@@ -20,8 +20,8 @@ import keras
 from absl import logging
 
 from keras_pixdt.atomic import replacing, write_json
+from keras_pixdt.choices import SCORES
 from keras_pixdt.training.callbacks import AveragedWeights, check_finite
-from keras_pixdt.training.choices import SCORES
 from keras_pixdt.training.schedule import Progress
 
 _PROGRESS = "progress.json"

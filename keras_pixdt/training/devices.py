@@ -34,9 +34,9 @@ from typing import Any
 import keras
 from absl import logging
 
+from keras_pixdt.choices import PRECISIONS, STRATEGIES
 from keras_pixdt.data.batches import Batches
 from keras_pixdt.engine.replicas import check_batch_size
-from keras_pixdt.training.choices import PRECISIONS, STRATEGIES
 from keras_pixdt.training.peers import Peers, WorkerLostError, cluster
 
 WORKER_TIMEOUT_S = 300.0  # schedulers start the tasks of a job minutes apart

@@ -45,12 +45,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_pixdt.choices import GALLERIES
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.judges import attributes
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
-from keras_pixdt.training.choices import GALLERIES
 from keras_pixdt.training.measures import (
     Convert,
     Measure,

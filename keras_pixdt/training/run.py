@@ -55,6 +55,7 @@ from absl import logging
 
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import atomic, presets, search
+from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
@@ -62,7 +63,6 @@ from keras_pixdt.judges import classifier, upscaler
 from keras_pixdt.training import evaluation, inputs
 from keras_pixdt.training.callbacks import has_reconstruction
 from keras_pixdt.training.checkpoint import best_path
-from keras_pixdt.training.choices import CHECKPOINTS, EMBEDDERS
 from keras_pixdt.training.devices import Distribution
 from keras_pixdt.training.trainer import SOURCE_CLASSIFIER, Trainer, completed
 

@@ -112,7 +112,7 @@ def test_crops_that_fit_no_image_are_refused(tmp_path):
         data.load_domains(a, b, 16, crop=crops)
     with pytest.raises(ValueError, match="box of 'photo 050.png'.*24 px wide and 32 px high"):
         data.load_domains(a, b, 16, target_crop=crops)
-    with pytest.raises(ValueError, match="`target_crop` is of a second domain.*Received: .*json"):
+    with pytest.raises(ValueError, match="`target_crop` is for a second domain.*Received: .*json"):
         data.load_domains(a, edges=True, image_size=16, target_crop=crops)
     for name in ("digits.npz", "tfds:svhn_cropped"):
         with pytest.raises(ValueError, match=f"folder or an archive, and {name} is neither"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_pixdt.choices import RESIZES
 from keras_pixdt.data import images
 
 
@@ -104,7 +105,7 @@ def test_letterbox_keeps_an_image_of_the_right_size_and_a_thin_one():
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4)])
-@pytest.mark.parametrize("how", images.RESIZES)
+@pytest.mark.parametrize("how", RESIZES)
 def test_resize_refuses_what_is_not_rgb(shape, how):
     with pytest.raises(ValueError, match=r"uint8 of shape \(height, width, 3\)"):
         images.resize(np.zeros(shape, np.uint8), 8, how)

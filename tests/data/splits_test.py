@@ -3,12 +3,13 @@ import hashlib
 import numpy as np
 import pytest
 
+from keras_pixdt.choices import SCHEMES
 from keras_pixdt.data import splits
 
 
 def test_splits_cover_all_products_once_in_the_given_shares():
     group_id = np.arange(20_000)
-    for scheme, shares in splits.SCHEMES.items():
+    for scheme, shares in SCHEMES.items():
         masks = splits.split_groups(group_id, scheme)
         assert list(masks) == list(shares)
         np.testing.assert_array_equal(sum(mask.astype(int) for mask in masks.values()), 1)

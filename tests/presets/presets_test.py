@@ -7,7 +7,6 @@ import keras
 import pytest
 
 from keras_pixdt import presets
-from keras_pixdt.data import images
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.presets import Phase
 from keras_pixdt.presets.pixel_dtgan import PixelDTGANPreset
@@ -192,10 +191,6 @@ def test_bad_fields_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=f"Preset 'yoo2016': `{field}` must") as error:
         dataclasses.replace(presets.get("yoo2016"), **{field: value})
     assert f"Received: {value!r}" in str(error.value)
-
-
-def test_resizes_are_those_of_the_images():
-    assert presets.preset.RESIZES == images.RESIZES
 
 
 def test_presets_cannot_be_changed():

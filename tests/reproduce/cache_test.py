@@ -50,6 +50,16 @@ def test_what_was_not_finished_is_trained_again(tmp_path, monkeypatch):
     assert value_of(kept.model("net", lambda: (model_of(2.0), {}))) == 2
 
 
+def test_reading_ends_as_it_began(tmp_path):
+    kept = Cache(tmp_path)
+    with kept.reading():
+        with kept.reading(only=False):
+            kept.missing("net")
+        with pytest.raises(cache.NotKept):
+            kept.missing("net")
+    kept.missing("net")
+
+
 def test_fingerprints_see_values_shapes_and_types():
     a = np.arange(6, dtype=np.uint8)
     found = {

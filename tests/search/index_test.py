@@ -444,6 +444,22 @@ def test_ties_are_broken_by_the_row():
     assert len(set(scores.tolist())) == 1
 
 
+def test_few_rows_of_a_catalogue_that_is_sorted_by_kind_are_ranked(monkeypatch):
+    kinds = np.repeat(random_vectors(20, 16), 500, axis=0)
+    vectors = unit(kinds + 0.3 * random_vectors(len(kinds), 16, seed=1))
+    rank, ranked = exact.rank, []
+
+    def counted(vectors, query, candidates, k):
+        ranked.append(len(candidates))
+        return rank(vectors, query, candidates, k)
+
+    monkeypatch.setattr(exact, "rank", counted)
+    query = vectors[700]
+    rows, _ = index_of(vectors).nearest(query, 10)
+    np.testing.assert_array_equal(rows, brute_force(vectors, query, 10)[0])
+    assert ranked[0] < 20  # of 500 of its kind
+
+
 def test_more_results_than_products_are_all_products():
     ids, scores = index_of(random_vectors(3)).search(random_vectors(2), 10)
     assert scores.shape == (2, 3)

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import serve
-from keras_pixdt.data.images import RESIZES, letterbox, read_image, resize
+from keras_pixdt.choices import RESIZES
+from keras_pixdt.data.images import letterbox, read_image, resize
 from keras_pixdt.search import ProductIndex
 from tests.browser import AXE, MARKS, NEEDS_PACKAGES, PHONE
 from tests.search.catalogues import index_of, random_vectors, unit

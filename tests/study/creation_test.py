@@ -17,7 +17,7 @@ DATA = {"data": "LookBook", "splits": None}
 
 
 class Inverts:
-    """In the place of a model."""
+    """A stand-in for a model."""
 
     def predict_on_batch(self, source):
         return -source

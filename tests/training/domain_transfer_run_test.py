@@ -263,7 +263,7 @@ def test_faces_train_an_f_of_their_size_first(tmp_path):
 def test_f_of_presets_without_is_refused(caplog):
     arguments = ["train", "--preset", "demo", "--function", "f.keras", "--workdir", "x"]
     assert commands.main(arguments) == 1
-    assert "--function is of presets with an f, and 'demo' has none" in caplog.text
+    assert "--function is for presets with an f, and 'demo' has none" in caplog.text
 
 
 def test_pairs_are_labelled_by_category(small_lookbook, tmp_path):

@@ -242,7 +242,7 @@ def test_inception_compares_one_image_of_each_product_with_all_products(splits):
 
 
 class Reddish:
-    """In the place of a classifier: sees a `bright` thing where there is red, and always `dots`."""
+    """A stand-in for a classifier: sees a `bright` thing where there is red, and always `dots`."""
 
     classes = {"category": ("dark", "bright"), "pattern": ("plain", "dots")}
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from keras_pixdt.choices import RESIZES, SCHEMES
 from keras_pixdt.data import images
 from keras_pixdt.data.files import File, Skipped
 from keras_pixdt.data.pairs import Labels, PairSet, allocate
 from keras_pixdt.data.readers.domain import ALL, TFDS_NAMES, Domain, decode_domain, squares
 from keras_pixdt.data.readers.lookbook import ATTRIBUTES
-from keras_pixdt.data.splits import SCHEMES
 
 TFDS = "tfds:"
 
@@ -52,7 +52,7 @@ def _check_resize(builder, resize: str) -> None:
     """Refuses a set whose images were made square the other way."""
     # Sets built before there were two ways do not say; they were letterboxed. Drawings are always
     # square.
-    prepared = (builder.info.metadata or {}).get("resize", images.RESIZES[0])
+    prepared = (builder.info.metadata or {}).get("resize", RESIZES[0])
     if prepared in (None, resize) or (builder.info.config_name or "").startswith("rendered"):
         return
     raise ValueError(

@@ -50,7 +50,7 @@ def loft(rings: np.ndarray, color: Color) -> Mesh:
         color: RGB in [0, 1], (3,), or (rings, points, 3) of each point.
 
     Returns:
-        The surface; its shading is smooth but for edges.
+        The surface; its shading is smooth except at edges.
     """
     count, points = rings.shape[:2]
     vertices = np.concatenate([rings.reshape(-1, 3), rings[[0, -1]].mean(axis=1)])

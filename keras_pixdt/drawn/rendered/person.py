@@ -105,7 +105,7 @@ class Person:
         pose = rng.choices(tuple(_POSES), [weight for *_, weight in _POSES.values()])[0]
         first, second, _ = _POSES[pose]
         arms = [(a + rng.uniform(-5, 5), b + rng.uniform(-7, 7)) for a, b in (first, second)]
-        if rng.random() < 0.5:  # the mirror image, but for the print on the chest
+        if rng.random() < 0.5:  # the mirror image, except for the print on the chest
             arms.reverse()
         skin = vary(rng, rng.choice(_SKINS), 6)
         far = [

@@ -1,0 +1,18 @@
+"""Choices for options, which the command line lists without loading NumPy, Pillow or Keras."""
+
+from collections.abc import Mapping
+
+RESIZES = ("letterbox", "stretch")
+SCHEMES: Mapping[str, Mapping[str, float]] = {
+    # Yoo et al. 2016, section 5: 90% of the products, and 5% each.
+    "yoo2016": {"train": 0.9, "validation": 0.05, "test": 0.05},
+    # Kwon et al. 2019: 90% and 10%, with no validation split.
+    "kwon2019": {"train": 0.9, "test": 0.1},
+}
+STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+# Validation score -> whether less is better.
+SCORES = {"val_rmse": True, "val_ssim": False, "val_c_ssim": False}
+CHECKPOINTS = ("final", "best")
+EMBEDDERS = ("trained", "search", "densenet121")
+GALLERIES = ("split", "all")
