@@ -31,6 +31,15 @@ def fixed_seed():
         sys.modules["keras"].utils.set_random_seed(0)
 
 
+@pytest.fixture
+def eager():
+    """Nothing is compiled; see `tests.samples.eagerly`."""
+    from tests.samples import eagerly
+
+    with eagerly():
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real photographs, which stands beside the repository."""

@@ -1,7 +1,10 @@
-"""What several tests use: images and batches in the form that models take, narrow embedders."""
+"""What several tests use: images and batches for models, narrow embedders, runs cut short."""
 
 import contextlib
+import shutil
+import warnings
 
+import keras
 import numpy as np
 import pytest
 
@@ -17,6 +20,44 @@ def batch_of(count=6, seed=0, keys=("source", "target", "irrelevant")):
     return {key: images(count, seed=10 * seed + i) for i, key in enumerate(keys)}
 
 
+class Snapshot(keras.callbacks.Callback):
+    """Copies a run's folder within an epoch: what is there if a machine goes down then.
+
+    The run itself goes on, and is what a run that continues the copy is compared with. An
+    interrupted run of its own would be a third training, with functions to compile again.
+    """
+
+    def __init__(self, workdir, copy, epoch, batch):
+        super().__init__()
+        self.workdir, self.copy, self.place = workdir, copy, (epoch, batch)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.epoch, batch) == self.place:
+            shutil.copytree(self.workdir, self.copy)
+
+
+@contextlib.contextmanager
+def eagerly():
+    """Context in which Keras compiles nothing: tracing a function takes as long as many steps.
+
+    For tests whose subject is not the training, of few steps. What is compiled is tested with the
+    models.
+    """
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*run_functions_eagerly.*tf.data")
+            yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
 @contextlib.contextmanager
 def narrow_embedders():
     """Context in which runs train embedders that take a second, and know little."""
@@ -24,7 +65,8 @@ def narrow_embedders():
         train = search.train_embedder
 
         def narrow(*images, **options):
-            return train(*images, **{**options, "width": 1 / 8, "steps": 10})
+            with eagerly():
+                return train(*images, **{**options, "width": 1 / 8, "steps": 3})
 
         patch.setattr(search, "train_embedder", narrow)
         yield

@@ -14,7 +14,7 @@ import pytest
 from keras_pixdt.training import checkpoint, run
 from keras_pixdt.training.callbacks import PlayerDivergedError
 from keras_pixdt.training.schedule import Progress
-from tests.samples import batch_of
+from tests.samples import Snapshot, batch_of
 from tests.training import killed_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -46,6 +46,18 @@ def assert_same_state(path, other):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
+def assert_same_run(workdir, whole):
+    """The same weights, history and grids; nothing is left of what was cut short."""
+    for name in ("model.keras", "checkpoints/best.keras"):
+        assert_same_state(workdir / name, whole / name)
+    history = (workdir / "history.json").read_text()
+    assert history == (whole / "history.json").read_text()
+    assert {len(values) for values in json.loads(history).values()} == {4}
+    for path in (whole / "grids").iterdir():
+        assert (workdir / "grids" / path.name).read_bytes() == path.read_bytes()
+    assert not list(workdir.rglob("unfinished_*"))
+
+
 # Killed runs
 
 
@@ -58,39 +70,40 @@ def killed(folder, workdir, dtype, *where):
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-# 303 pairs: 18 batches of 16 in the first two epochs, 9 of 32 in the last two.
-KILLS = {
-    # Within the first epoch; with a save half written, in an epoch that was itself resumed within;
-    # once the last save is done, so that nothing is left to train.
-    "float32": [("batch", 0, 11), ("half", 3), ("replaced", 12)],
-    "mixed_bfloat16": [("batch", 2, 6)],
-}
+# 303 pairs: 18 batches of 16 in the first two epochs, 9 of 32 in the last two. Killed within the
+# first epoch; with a save half written, in an epoch that was itself resumed within; once the last
+# save is done, so that nothing is left to train.
+KILLS = [("batch", 0, 11), ("half", 3), ("replaced", 12)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", KILLS)
-def test_a_run_that_is_killed_ends_as_if_it_had_not_been(dtype, small_lookbook, tmp_path):
-    killed_run.train(str(small_lookbook), tmp_path / "whole", dtype)
+def test_a_run_that_is_killed_ends_as_if_it_had_not_been(small_lookbook, tmp_path):
+    killed_run.train(str(small_lookbook), tmp_path / "whole", "float32")
     workdir = tmp_path / "killed"
     stands = []
-    for where in KILLS[dtype]:
-        killed(small_lookbook, workdir, dtype, *where)
+    for where in KILLS:
+        killed(small_lookbook, workdir, "float32", *where)
         assert not (workdir / "model.keras").exists()
         progress = checkpoint.read_progress(checkpoint.last_path(workdir))
         stands.append((progress.epoch, progress.batch))
         if where[0] == "half":
             assert (workdir / "checkpoints" / "unfinished_last.keras").exists()
-    killed_run.train(str(small_lookbook), workdir, dtype)
+    killed_run.train(str(small_lookbook), workdir, "float32")
+    assert stands == [(0, 8), (0, 16), (4, 0)]
+    assert_same_run(workdir, tmp_path / "whole")
 
-    assert stands == ([(0, 8), (0, 16), (4, 0)] if dtype == "float32" else [(2, 4)])
-    for name in ("model.keras", "checkpoints/best.keras"):
-        assert_same_state(workdir / name, tmp_path / "whole" / name)
-    history = (workdir / "history.json").read_text()
-    assert history == (tmp_path / "whole" / "history.json").read_text()
-    assert {len(values) for values in json.loads(history).values()} == {4}
-    for path in (tmp_path / "whole" / "grids").iterdir():
-        assert (workdir / "grids" / path.name).read_bytes() == path.read_bytes()
-    assert not list(workdir.rglob("unfinished_*"))
+
+@pytest.mark.slow
+def test_a_run_in_mixed_precision_goes_on_as_if_it_had_not_ended(small_lookbook, tmp_path):
+    """From what is on the disk within the second phase. How a process dies is tested above."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    snapshot = Snapshot(whole, cut, epoch=2, batch=6)
+    killed_run.train(str(small_lookbook), whole, "mixed_bfloat16", [snapshot])
+    progress = checkpoint.read_progress(checkpoint.last_path(cut))
+    assert (progress.epoch, progress.batch) == (2, 4)
+    assert not (cut / "model.keras").exists()
+    killed_run.train(str(small_lookbook), cut, "mixed_bfloat16")
+    assert_same_run(cut, whole)
 
 
 # The file
