@@ -18,7 +18,8 @@ TINY = Budget(
 
 
 @pytest.fixture
-def tiny(monkeypatch):
+def tiny(eager, monkeypatch):
+    """A table of few steps."""
     monkeypatch.setitem(discogan.BUDGETS, "smoke", TINY)
 
 

@@ -105,7 +105,8 @@ def test_the_picture_shows_field_modes_and_samples():
 
 
 @pytest.fixture
-def tiny(monkeypatch):
+def tiny(eager, monkeypatch):
+    """A table of few steps."""
     for name, value in {"UNITS": 8, "BATCH_SIZE": 16, "MEASURED_EVERY": 4, "PANEL_PX": 24}.items():
         monkeypatch.setattr(points, name, value)
 

@@ -34,6 +34,19 @@ class Interrupt(keras.callbacks.Callback):
         raise Interrupted
 
 
+class Initial(keras.callbacks.Callback):
+    """Keeps the converter's weights before the first step, and ends a run there if it is told."""
+
+    def __init__(self, stop=False):
+        super().__init__()
+        self.stop = stop
+
+    def on_train_begin(self, logs=None):
+        self.weights = self.model.converter.get_weights()
+        if self.stop:
+            raise Interrupted
+
+
 def train(folder, workdir, *, preset=PRESET, **options):
     options = {"epochs": EPOCHS, "verbose": 0, "seed": 3, **options}
     return run.train(preset, str(folder), workdir, **options)
@@ -81,10 +94,12 @@ class Unread:
         raise AssertionError("the test split was read")
 
 
+@pytest.mark.usefixtures("eager")
 def test_training_never_looks_at_the_test_split(finished, small_lookbook, tmp_path):
     """Without a validation split nothing is chosen, and the grid is of training photos."""
     splits = {"train": finished.pairs()["train"], "test": Unread()}
-    own = train(small_lookbook, tmp_path / "own", splits=splits, epochs=1)
+    few_steps = dataclasses.replace(PRESET, batch_size=100)
+    own = train(small_lookbook, tmp_path / "own", preset=few_steps, splits=splits, epochs=1)
     assert not (own.workdir / "checkpoints" / "best.keras").exists()
     assert not [name for name in own.history() if name.startswith("val_")]
     assert (own.workdir / "grids" / "epoch_001.png").exists()
@@ -269,13 +284,13 @@ def test_phases_and_resuming(backend, replicas, small_lookbook, tmp_path):
 
 
 def test_seed_alone_decides_the_weights(finished, small_lookbook, tmp_path):
-    again = train(small_lookbook, tmp_path / "again")
+    initial, other = Initial(), Initial(stop=True)
+    again = train(small_lookbook, tmp_path / "again", callbacks=[initial])
     assert_equal_weights(again.model, finished.model)
     assert again.history() == finished.history()
-    other = train(small_lookbook, tmp_path / "other", seed=again.seed + 1, epochs=1)
-    assert not np.array_equal(
-        other.model.converter.get_weights()[0], again.model.converter.get_weights()[0]
-    )
+    with pytest.raises(Interrupted):
+        train(small_lookbook, tmp_path / "other", seed=again.seed + 1, callbacks=[other])
+    assert not np.array_equal(other.weights[0], initial.weights[0])
 
 
 def test_interrupted_run_continues_where_it_was(finished, small_lookbook, tmp_path, caplog):
@@ -314,6 +329,7 @@ def test_interrupted_run_continues_where_it_was(finished, small_lookbook, tmp_pa
     assert resumed.history() == finished.history()
 
 
+@pytest.mark.usefixtures("eager")
 def test_time_limit_ends_a_run_within_an_epoch(small_lookbook, tmp_path):
     limited = train(small_lookbook, tmp_path, epochs=None, minutes=1e-6)
     # The clock starts with the second batch, so that tracing does not count.
@@ -322,8 +338,9 @@ def test_time_limit_ends_a_run_within_an_epoch(small_lookbook, tmp_path):
     assert run.load_run(tmp_path).preset == PRESET
 
 
+@pytest.mark.usefixtures("eager")
 def test_product_to_human_exchanges_the_images(small_lookbook, tmp_path):
-    reverse = dataclasses.replace(PRESET, reverse=True)
+    reverse = dataclasses.replace(PRESET, reverse=True, batch_size=100)
     result = run.train(reverse, str(small_lookbook), tmp_path, epochs=1, verbose=0)
     scores = result.evaluate("validation")
     pairs = result.pairs()["validation"]
