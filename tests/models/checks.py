@@ -62,21 +62,6 @@ def run_python(code, *arguments, cwd=ROOT, **environment):
     return answer.stdout
 
 
-# What the scripts for JAX begin with: a folder and the arguments of a model come in.
-JAX_START = """
-import json, sys
-for name in ("tensorflow", "tensorflow_datasets"):
-    sys.modules[name] = None  # as if it were not installed
-
-import keras
-import numpy as np
-from tests.samples import batch_of
-
-folder, arguments = sys.argv[1], json.loads(sys.argv[2])
-keras.utils.set_random_seed(0)
-"""
-
-
 def run_on_jax(code, *arguments, **environment):
     """The same on the JAX backend, for a few steps: compiling would take longer than they do."""
     jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
@@ -104,38 +89,3 @@ def assert_steps_equal_those_on_jax(folder, batch):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=a.path)
     np.testing.assert_allclose(after(batch["source"]), found["drawn"], atol=1e-4)
     return after, found
-
-
-REPLICAS = """
-import importlib
-import sys
-
-import numpy as np
-import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-tests = importlib.import_module(sys.argv[1])
-
-weights, found = None, []
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    with strategy.scope():
-        model = tests.replicated()
-    weights = weights or model.get_weights()
-    model.set_weights(weights)
-    losses = tests.fit_replicated(model)
-    found.append([*model.get_weights(), *map(np.array, losses)])
-for one, two in zip(*found, strict=True):
-    np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-6)
-assert sum(np.abs(a - b).max() > 1e-5 for a, b in zip(weights, found[1])) > len(weights) / 2
-"""
-
-
-def assert_replicas_equal_one_device(tests):
-    """Two replicas end with the losses and weights of one device.
-
-    Args:
-        tests: name of the module of tests; its `replicated()` returns a compiled model, its
-            `fit_replicated(model)` trains it and returns its losses.
-    """
-    run_python(REPLICAS, tests)

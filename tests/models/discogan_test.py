@@ -1,5 +1,3 @@
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -479,7 +477,11 @@ def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
     assert mixed.discriminator.output.dtype == "float32"
 
 
+# Two replicas and JAX: backends_test.py
+
+
 def replicated():
+    """What statistics, gradients and weight decay are of; the last batch is shared as 2 and 1."""
     model = DiscoGAN(**TINY, weight_decay=0.3)
     model.compile(keras.optimizers.SGD(0.05))
     return model
@@ -490,12 +492,7 @@ def fit_replicated(model):
     return fitted.history.values()
 
 
-@pytest.mark.slow
-def test_two_replicas_take_the_steps_of_one():
-    """Statistics, gradients and weight decay, with a last batch of 3 that they share as 2 and 1."""
-    checks.assert_replicas_equal_one_device(__name__)
-
-
+JAX_ARGUMENTS = {**TINY, "weight_decay": 0.3}
 JAX = """
 from keras_pixdt.models.discogan import DiscoGAN
 batch = batch_of(8, keys=("source", "target"))
@@ -510,10 +507,8 @@ np.savez(f"{folder}/drawn.npz", drawn=model.predict(batch["source"], verbose=0),
 """
 
 
-@pytest.mark.slow
-def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
-    checks.run_on_jax(checks.JAX_START + JAX, tmp_path, json.dumps({**TINY, "weight_decay": 0.3}))
-    checks.assert_steps_equal_those_on_jax(tmp_path, batch_of(8))
+def compare_with_jax(folder, monkeypatch):
+    checks.assert_steps_equal_those_on_jax(folder, batch_of(8))
 
 
 # Errors

@@ -963,7 +963,11 @@ def test_mixed_precision_moves_all_weights_as_float32_does(dtype, width):
     assert mixed.discriminator.output.dtype == "float32"
 
 
+# Two replicas and JAX: backends_test.py
+
+
 def replicated():
+    """What statistics and gradients are of; the last batch is shared as 2 and 1."""
     model = DomainTransferNetwork(plain_function(), **TINY, gamma=1e-3)
     for network in networks_of(model):
         uneven(network)
@@ -976,12 +980,7 @@ def fit_replicated(model):
     return fitted.history.values()
 
 
-@pytest.mark.slow
-def test_two_replicas_take_the_steps_of_one():
-    """Statistics and gradients, with a last batch of 3 that they share as 2 and 1."""
-    checks.assert_replicas_equal_one_device(__name__)
-
-
+JAX_ARGUMENTS = {**TINY, "gamma": 1e-3}
 JAX = """
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
 from keras_pixdt.models.domain_transfer_networks import build_function
@@ -1004,11 +1003,9 @@ np.savez(
 """
 
 
-@pytest.mark.slow
-def test_steps_on_jax_are_those_on_tensorflow(tmp_path):
-    checks.run_on_jax(checks.JAX_START + JAX, tmp_path, json.dumps({**TINY, "gamma": 1e-3}))
+def compare_with_jax(folder, monkeypatch):
     batch = batch_of(8)
-    after, found = checks.assert_steps_equal_those_on_jax(tmp_path, batch)
+    after, found = checks.assert_steps_equal_those_on_jax(folder, batch)
     np.testing.assert_allclose(after.constancy(batch["source"]), found["constancy"], rtol=1e-3)
     np.testing.assert_allclose(after.basis(), found["basis"], atol=1e-4)
 

@@ -1,5 +1,3 @@
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -507,7 +505,11 @@ def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
     assert mixed.discriminator.output.dtype == "float32"
 
 
+# Two replicas and JAX: backends_test.py
+
+
 def replicated():
+    """What noise, statistics and gradients are of; the last batch is shared as 2 and 1."""
     model = Pix2Pix(**TINY, seed=0)
     model.compile(keras.optimizers.SGD(0.05))
     return model
@@ -518,12 +520,7 @@ def fit_replicated(model):
     return fitted.history.values()
 
 
-@pytest.mark.slow
-def test_two_replicas_take_the_steps_of_one():
-    """Noise, statistics and gradients, with a last batch of 3 that they share as 2 and 1."""
-    checks.assert_replicas_equal_one_device(__name__)
-
-
+JAX_ARGUMENTS = {**TINY, "seed": 0}
 JAX = """
 from keras_pixdt.models.pix2pix import Pix2Pix
 batch = batch_of(8, keys=("source", "target"))
@@ -548,11 +545,10 @@ np.savez(
 """
 
 
-@pytest.mark.slow
-def test_trains_on_jax_and_draws_the_same_on_tensorflow(tmp_path):
-    checks.run_on_jax(checks.JAX_START + JAX, tmp_path, json.dumps({**TINY, "seed": 0}))
-    drawn = np.load(tmp_path / "drawn.npz")
-    model = keras.models.load_model(tmp_path / "model.keras")
+def compare_with_jax(folder, monkeypatch):
+    """It trains with noise of its own there, and draws the same here."""
+    drawn = np.load(folder / "drawn.npz")
+    model = keras.models.load_model(folder / "model.keras")
     source = batch_of(8)["source"]
     np.testing.assert_allclose(model(source, training=False), drawn["noisy"], atol=1e-4)
     plain = model.plain_converter()

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 
@@ -908,7 +907,11 @@ def test_float16_overflow_of_one_player_leaves_the_others_learning():
     assert len(set(scales.values())) == 1
 
 
+# Two replicas and JAX: backends_test.py
+
+
 def replicated():
+    """The selection is that of the whole batch, and so are BatchNorm's statistics."""
     model = PixelDTGAN(**TINY, **PRINTED, seed=0)
     model.compile(keras.optimizers.SGD(0.05))
     return model
@@ -918,12 +921,7 @@ def fit_replicated(model):
     return list(model.fit(batch_of(14), batch_size=8, shuffle=False, verbose=0).history.values())
 
 
-@pytest.mark.slow
-def test_two_replicas_take_the_printed_steps_of_one():
-    """The selection is that of the whole batch, and so are BatchNorm's statistics."""
-    checks.assert_replicas_equal_one_device(__name__)
-
-
+JAX_ARGUMENTS = {**TINY, **PRINTED}
 JAX = """
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 # Backends draw different random numbers: drawn here too, but replaced by a pixel of the target.
@@ -941,16 +939,15 @@ np.savez(f"{folder}/drawn.npz", drawn=model.predict(batch["source"], verbose=0),
 """
 
 
-@pytest.mark.slow
-def test_printed_steps_on_jax_are_those_on_tensorflow(tmp_path, monkeypatch):
-    checks.run_on_jax(checks.JAX_START + JAX, tmp_path, json.dumps({**TINY, **PRINTED}))
+def compare_with_jax(folder, monkeypatch):
+    """The printed step."""
     batch = batch_of(8)
     places = np.floor(3 * (batch["target"][:, 0, 0, 0] + 1) / 2.001)
     assert set(places) == {0, 1, 2}  # all kinds
     monkeypatch.setattr(
         PixelDTGAN, "draw", lambda self, sample, like: (like[:, 0, 0, :1] + 1) / 2.001
     )
-    checks.assert_steps_equal_those_on_jax(tmp_path, batch)
+    checks.assert_steps_equal_those_on_jax(folder, batch)
 
 
 # Errors
