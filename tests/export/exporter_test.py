@@ -36,6 +36,7 @@ FILES = [
     "saved_model",
 ]
 VARIANTS = ["float32", "float16", "dynamic", "int8"]
+BOTH_WAYS = ["float32", "int8"]
 
 
 def tiny(layer=None, size=16):
@@ -591,7 +592,10 @@ def test_load_tflite_needs_no_training_framework(exported):
 
 @pytest.fixture(scope="module")
 def both_ways(tmp_path_factory):
-    """Two generators, an export of both in all variants, with an embedder, and its report."""
+    """Two generators, an export of both with an embedder, and its report.
+
+    Of the two variants that differ most: what joins the ways into one file is the same for all.
+    """
     from keras_pixdt.search import ProductEmbedder
 
     there, back = discogan_converters()
@@ -600,7 +604,7 @@ def both_ways(tmp_path_factory):
         there,
         directory,
         images=photos(5, 32),
-        variants=VARIANTS,
+        variants=BOTH_WAYS,
         embedder=ProductEmbedder(image_size=32, width=0.25, dimensions=8, seed=3),
         representative=photos(8, 32, seed=3),
         reverse_converter=back,
@@ -611,7 +615,7 @@ def both_ways(tmp_path_factory):
     return there, back, directory, report
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", BOTH_WAYS)
 def test_a_file_with_the_way_back_draws_what_each_network_draws(both_ways, variant):
     there, back, directory, report = both_ways
     path = directory / f"converter_{variant}.tflite"
@@ -625,7 +629,7 @@ def test_a_file_with_the_way_back_draws_what_each_network_draws(both_ways, varia
     for network, convert in ((there, model), (back, model.reverse)):
         expected = to_uint8(network.predict(to_float(images), verbose=0)).astype(int)
         difference = np.abs(convert(images) - expected)
-        if variant in ("float32", "float16"):
+        if variant == "float32":
             assert difference.max() <= 1 and np.mean(difference > 0) < 0.02  # ties of the rounding
         assert difference.mean() < 5
         drawn.append(expected)
@@ -666,22 +670,22 @@ def test_the_report_tells_of_both_ways(both_ways):
         files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
         assert weights < sum(p.stat().st_size for p in files) < weights + alone / 2 + 500_000
     lines = export.format_report(report).splitlines()
-    assert [line.split("  ")[0] for line in lines[1:9]] == [
-        name for variant in VARIANTS for name in (variant, f"{variant}, reverse")
+    assert [line.split("  ")[0] for line in lines[1:5]] == [
+        name for variant in BOTH_WAYS for name in (variant, f"{variant}, reverse")
     ]
 
 
 def test_convert_and_embed_are_the_same_bytes_beside_the_way_back(both_ways, tmp_path):
     """What is drawn, and how the graphs are numbered, does not depend on what stands beside."""
     there, _, directory, _ = both_ways
-    export.export_converter(there, tmp_path, images=photos(2, 32), variants=["dynamic"])
+    export.export_converter(there, tmp_path, images=photos(2, 32), variants=["float32"])
     images = photos(2, 32, seed=4)
     alone, beside = (
-        export.load_tflite(folder / "converter_dynamic.tflite") for folder in (tmp_path, directory)
+        export.load_tflite(folder / "converter_float32.tflite") for folder in (tmp_path, directory)
     )
     np.testing.assert_array_equal(alone(images), beside(images))
     assert not alone.reversible and "reverse" not in alone.interpreter.get_signature_list()
-    with pytest.raises(ValueError, match="dynamic.tflite' has no signature 'reverse'.*--reverse"):
+    with pytest.raises(ValueError, match="float32.tflite' has no signature 'reverse'.*--reverse"):
         alone.reverse(images)
 
 
