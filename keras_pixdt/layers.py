@@ -199,3 +199,117 @@ class FadeIn(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments; Keras' own refuses a policy as `dtype`."""
         return super().get_config()
+
+
+# Sampling images where a flow points
+
+
+def _rows(values: Any, index: Any) -> Any:
+    """`ops.take(values, index, axis=0)` of an index without negative numbers."""
+    # Keras would add the length to negative ones: three more operations, which break a TFLite graph
+    # into parts.
+    return tf.gather(values, index) if _BACKEND == "tensorflow" else ops.take(values, index, axis=0)
+
+
+def warp(images: Any, flow: Any) -> Any:
+    """Samples images bilinearly at the points of a flow (Jaderberg et al. 2015, Eq. 5).
+
+    Points beyond the border take the value at the border.
+
+    Args:
+        images: (batch, height, width, channels).
+        flow: (batch, rows, columns, 2), x to the right and y down, in [-1, 1] from the outer edge
+            of the first pixel to the outer edge of the last.
+
+    Returns:
+        (batch, rows, columns, channels), of the images' dtype. It is differentiable with respect
+        to both; where a point crosses the centre of a pixel, the slope with respect to the flow
+        jumps.
+    """
+    height, width, channels = images.shape[1:]
+    rows, columns = flow.shape[1:3]
+    # float32 in any case: half precision cannot tell the pixels of a large photo apart.
+    x, y = ops.split(ops.cast(flow, "float32"), 2, axis=-1)
+    x = ops.clip((x + 1.0) * (width / 2) - 0.5, 0.0, width - 1.0)
+    y = ops.clip((y + 1.0) * (height / 2) - 0.5, 0.0, height - 1.0)
+    # The last pixel but one at most, so that there is one to the right and one below.
+    left = ops.clip(ops.floor(x), 0.0, max(width - 2.0, 0.0))
+    top = ops.clip(ops.floor(y), 0.0, max(height - 2.0, 0.0))
+    right_share, low_share = (ops.cast(share, images.dtype) for share in (x - left, y - top))
+    first = ops.reshape(ops.arange(ops.shape(images)[0]) * (height * width), (-1, 1, 1, 1))
+    corner = first + ops.cast(top, "int32") * width + ops.cast(left, "int32")
+    pixels = ops.reshape(images, (-1, channels))
+
+    def at(down: int, along: int) -> Any:
+        place = ops.reshape(corner + (down * width + along), (-1,))
+        return ops.reshape(_rows(pixels, place), (-1, rows, columns, channels))
+
+    below, beside = int(height > 1), int(width > 1)
+    upper = at(0, 0) * (1 - right_share) + at(0, beside) * right_share
+    lower = at(below, 0) * (1 - right_share) + at(below, beside) * right_share
+    return upper * (1 - low_share) + lower * low_share
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class Warp(keras.layers.Layer):
+    """See `warp`.
+
+    Call arguments:
+        inputs: images and flow.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)  # the flow stays float32
+
+    def call(self, inputs: list[Any]) -> Any:
+        """Samples the images at the points of the flow."""
+        return warp(*inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns the flow's rows and columns, and the images' channels."""
+        images, flow = input_shape
+        return (*flow[:-1], images[-1])
+
+    def compute_output_spec(self, inputs: list[Any]) -> Any:
+        """Returns the shape, and the dtype of the images."""
+        shape = self.compute_output_shape([x.shape for x in inputs])
+        return keras.KerasTensor(shape, dtype=inputs[0].dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments; Keras' own refuses a policy as `dtype`."""
+        return super().get_config()
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class AffineFlow(keras.layers.Layer):
+    """The flow of an affine map: where the pixels of a square image come from.
+
+    Args:
+        size: side of the flow.
+        **kwargs: `name`. The flow is float32 in any case.
+
+    Call arguments:
+        inputs: (batch, 6): a, b, c, d, e, f take a point (x, y) of the image, in [-1, 1], to
+            (a x + b y + c, d x + e y + f).
+    """
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.size = size
+
+    def call(self, inputs: Any) -> Any:
+        """Returns (batch, size, size, 2)."""
+        centers = (np.arange(self.size, dtype="float32") + 0.5) * (2 / self.size) - 1
+        x, y = np.meshgrid(centers, centers)
+        points = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(1, -1, 3)
+        matrix = ops.reshape(ops.cast(inputs, "float32"), (-1, 2, 3))
+        moved = ops.matmul(ops.convert_to_tensor(points), ops.transpose(matrix, (0, 2, 1)))
+        return ops.reshape(moved, (-1, self.size, self.size, 2))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns the shape of the flow."""
+        return (input_shape[0], self.size, self.size, 2)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "size": self.size}

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
+from scipy import ndimage
 
 from keras_pixdt.engine import replicas
-from keras_pixdt.layers import BatchNormalization, Dropout
+from keras_pixdt.layers import AffineFlow, BatchNormalization, Dropout, Warp, warp
 
 OPTIONS = {"momentum": 0.9, "epsilon": 1e-5}
 
@@ -180,3 +181,76 @@ def test_dropout_config_round_trip():
 def test_dropout_refuses_rates_out_of_range(rate):
     with pytest.raises(ValueError, match=rf"`rate` must be in \[0, 1\)\. Received: {rate}"):
         Dropout(rate)
+
+
+# Warp
+
+
+def corners(*points):
+    """A flow of one row."""
+    return np.array(points, "float32")[None, None]
+
+
+FOUR = np.array([[1.0, 2.0], [3.0, 5.0]], "float32")[None, ..., None]  # (1, 2, 2, 1)
+
+
+def test_warp_is_bilinear_between_the_middles_of_pixels():
+    # Of two pixels, the middles are at -0.5 and 0.5.
+    flow = corners((-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0, 0), (-0.25, 0.5))
+    found = np.asarray(warp(FOUR, flow)).ravel()
+    np.testing.assert_allclose(found, [1, 2, 3, 5, 11 / 4, 3 + 2 / 4], rtol=1e-6)
+
+
+def test_warp_takes_the_border_beyond_it():
+    flow = corners((-9, -9), (9, -0.5), (-1, 1), (9, 9), (0, -9))
+    found = np.asarray(warp(FOUR, flow)).ravel()
+    np.testing.assert_allclose(found, [1, 2, 3, 5, 1.5], rtol=1e-6)
+    one = np.full((1, 1, 1, 2), 7.0, "float32")
+    np.testing.assert_array_equal(warp(one, flow), np.full((1, 1, 5, 2), 7.0))
+
+
+def test_gradients_of_warp():
+    images, flow = tf.constant(FOUR), tf.constant(corners((-0.25, 0.0), (9.0, 0.25)))
+    with tf.GradientTape() as tape:
+        tape.watch([images, flow])
+        total = tf.reduce_sum(warp(images, flow) * [[[[1.0], [10.0]]]])
+    to_images, to_flow = tape.gradient(total, [images, flow])
+    # The first point is a quarter of the way to the right and half of it down; the second is beyond
+    # the right edge, and three quarters of the way down.
+    expected = [[3 / 8, 1 / 8 + 10 / 4], [3 / 8, 1 / 8 + 10 * 3 / 4]]
+    np.testing.assert_allclose(to_images[0, ..., 0], expected, rtol=1e-6)
+    # A pixel is 1 wide in flow: across (3/4 of) the slopes 1 and 2, halved; down 2 and 3.
+    np.testing.assert_allclose(to_flow[0, 0, 0], [1.5, 2 * 3 / 4 + 3 / 4], rtol=1e-6)
+    np.testing.assert_allclose(to_flow[0, 0, 1], [0, 30], rtol=1e-6)
+
+
+def test_warp_equals_scipys_interpolation():
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(3, 7, 5, 2)).astype("float32")
+    flow = rng.uniform(-1.3, 1.3, (3, 4, 6, 2)).astype("float32")
+    x, y = (flow[..., 0] + 1) * 5 / 2 - 0.5, (flow[..., 1] + 1) * 7 / 2 - 0.5
+    expected = [
+        [ndimage.map_coordinates(image[..., c], [v, u], order=1, mode="nearest") for c in range(2)]
+        for image, u, v in zip(images, x, y, strict=True)
+    ]
+    found = Warp()([images, flow])
+    np.testing.assert_allclose(found, np.moveaxis(expected, 1, -1), atol=1e-5)
+
+
+def test_warp_keeps_the_flow_in_float32():
+    images = np.zeros((1, 256, 256, 1), "float32")
+    images[0, 0, 200:] = 1.0
+    flow = corners((200.5 / 128 - 1, -1), (199.5 / 128 - 1, -1))  # bfloat16 has them as one
+    found = Warp(dtype="mixed_bfloat16")([tf.cast(images, "bfloat16"), flow])
+    assert found.dtype == tf.bfloat16
+    np.testing.assert_array_equal(tf.cast(found, tf.float32)[0, 0, :, 0], [1, 0])
+
+
+def test_the_flow_of_an_affine_map():
+    found = AffineFlow(2)(np.array([[0.5, 0.0, 0.25, 1.0, 2.0, 0.0]], "float32"))
+    # (x, y) -> (x / 2 + 1 / 4, x + 2 y) of the middles of four pixels
+    expected = [[[0, -1.5], [0.5, -0.5]], [[0, 0.5], [0.5, 1.5]]]
+    np.testing.assert_allclose(found, [expected], rtol=1e-6)
+    still = AffineFlow(8)(np.array([[1.0, 0, 0, 0, 1, 0]], "float32"))
+    images = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(warp(images, still), images, atol=1e-6)
