@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -24,8 +25,10 @@ from keras_pixdt.drawn.rendered.shapes import (
 from keras_pixdt.drawn.rendered.sheet import Piece, folded
 from keras_pixdt.drawn.rendered.sleeve import UPPER_ARM, arm, draw_sleeve
 
+_Number = TypeVar("_Number", float, np.ndarray)
 
-class _Figure:
+
+class Figure:
     """A body on a canvas: where its points are, and what is drawn on it so far."""
 
     def __init__(self, product: Product, person: Person, size: int):
@@ -54,13 +57,27 @@ class _Figure:
         x = u * (self.right if u > 0 else self.left) + self._shift(v)
         return self.free(x, v)
 
-    def free(self, x: float, y: float) -> Point:
+    def at_many(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns where points of the garment lie on the canvas, as `at` does for one."""
+        side = np.where(u > 0, self.right, self.left)
+        x = u * side + self.offset + self.person.sway * np.clip(v, 0, 3) / 3
+        return self.free(x, v)
+
+    def free(self, x: _Number, y: _Number) -> tuple[_Number, _Number]:
         """Returns where a point of the figure that does not turn with the torso lies."""
         x, y = x * self.scale, (y - 2.5) * self.scale
         return (
             self.pivot[0] + x * self.cos - y * self.sin,
             self.pivot[1] + x * self.sin + y * self.cos,
         )
+
+    def joints(self, side: int) -> tuple[Point, Point, Point]:
+        """Returns shoulder, elbow and wrist on the canvas: 1 at the picture's right, or -1."""
+        upper, fore = self.person.arms[0 if side < 0 else 1]
+        shoulder = self.at(side * garment.SHOULDER[0] * 1.02, garment.SHOULDER[1])
+        shorten = 0.84 if self.person.crossed else 1.0
+        lean = self.person.lean * side
+        return shoulder, *arm(shoulder, side, upper - lean, fore - lean, self.scale, shorten)
 
     def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns which points (u, v) of the garment lie at pixels of the canvas."""
@@ -71,6 +88,7 @@ class _Figure:
         return np.where(side > 0, side / self.right, side / self.left), v
 
     def area(self, points: Sequence[Point], color: Color) -> None:
+        """Colours an area, given in points of the garment."""
         self.draw.polygon([self.at(u, v) for u, v in points], fill=color)
 
     def line(
@@ -136,7 +154,7 @@ class _Figure:
         self.canvas.alpha_composite(laid, (x0, y0))
 
 
-def _draw_legs(figure: _Figure) -> None:
+def _draw_legs(figure: Figure) -> None:
     person, product = figure.person, figure.product
     skin, cloth = person.skin, person.legs
     kind = "none" if product.category == "dress" else person.legwear
@@ -168,7 +186,7 @@ def _draw_legs(figure: _Figure) -> None:
         figure.line([figure.at(0, 2.5), figure.at(0, 3.4)], fabric.shade(cloth, 0.7), 0.06)
 
 
-def _draw_torso_skin(figure: _Figure) -> None:
+def _draw_torso_skin(figure: Figure) -> None:
     person = figure.person
     skin = person.skin
     figure.area(
@@ -191,7 +209,7 @@ def _draw_torso_skin(figure: _Figure) -> None:
         figure.line(seam, fabric.shade(inner, 0.85), 0.04)
 
 
-def _draw_hair_behind(figure: _Figure) -> None:
+def _draw_hair_behind(figure: Figure) -> None:
     person = figure.person
     hair = fabric.shade(person.hair, 0.85)
     style = person.hair_style
@@ -213,7 +231,7 @@ def _draw_hair_behind(figure: _Figure) -> None:
         figure.oval(0, -0.72, 0.24, 0.22, hair)
 
 
-def _draw_head(figure: _Figure) -> None:
+def _draw_head(figure: Figure) -> None:
     person = figure.person
     skin, hair, style = person.skin, person.hair, person.hair_style
     look = 0.16 * person.turn  # which way the face looks
@@ -265,7 +283,7 @@ def _draw_head(figure: _Figure) -> None:
             figure.draw.ellipse(box, lens, (30, 30, 34), line)
 
 
-def _draw_hair_before(figure: _Figure) -> None:
+def _draw_hair_before(figure: Figure) -> None:
     """Long hair falls over the shoulders, in front of the garment."""
     person = figure.person
     if person.hair_style != "long":
@@ -284,13 +302,9 @@ def _draw_hair_before(figure: _Figure) -> None:
             figure.line(shine, fabric.mix(person.hair, (255, 255, 255), 0.14), 0.05)
 
 
-def _draw_arm(figure: _Figure, pieces: garment.Sheets, side: int) -> None:
+def _draw_arm(figure: Figure, pieces: garment.Sheets, side: int) -> None:
     person = figure.person
-    upper, fore = person.arms[0 if side < 0 else 1]
-    shoulder = figure.at(side * garment.SHOULDER[0] * 1.02, garment.SHOULDER[1])
-    shorten = 0.84 if person.crossed else 1.0
-    lean = person.lean * side
-    elbow, wrist = arm(shoulder, side, upper - lean, fore - lean, figure.scale, shorten)
+    shoulder, elbow, wrist = figure.joints(side)
     skin, sleeve = person.skin, pieces.sleeve
     if sleeve is None or sleeve.length < UPPER_ARM + 0.5:
         figure.limb((shoulder, elbow, wrist), (0.25, 0.2, 0.14), skin)
@@ -304,7 +318,7 @@ def _draw_arm(figure: _Figure, pieces: garment.Sheets, side: int) -> None:
         draw_sleeve(figure.canvas, sleeve, shoulder, elbow, wrist, figure.scale)
 
 
-def _draw_extras(figure: _Figure) -> None:
+def _draw_extras(figure: Figure) -> None:
     person = figure.person
     color, dark = person.extra, fabric.shade(person.extra, 0.7)
     side = person.front
@@ -329,7 +343,7 @@ def _draw_extras(figure: _Figure) -> None:
 def draw_figure(product: Product, person: Person, size: int) -> Image.Image:
     """Draws a person on a canvas of `size` pixels a side: RGBA, transparent around the figure."""
     pieces = garment.sheets(product, size / 5.0)
-    figure = _Figure(product, person, size)
+    figure = Figure(product, person, size)
     before, behind = [-person.front, person.front], []
     # The arm of the side that turns away is partly behind the body.
     if abs(person.turn) > 0.5 and not person.crossed and all(b > -20 for _, b in person.arms):
@@ -340,7 +354,7 @@ def draw_figure(product: Product, person: Person, size: int) -> Image.Image:
     _draw_hair_behind(figure)
     if pieces.back is not None:
         # A hood hangs down behind the neck.
-        figure.lay(pieces.back, stretch=0.55 if product.category == "hoodie" else 1.0)
+        figure.lay(pieces.back, stretch=back_stretch(product))
     _draw_legs(figure)
     _draw_torso_skin(figure)
     # The front has the folds and the light of this view.
@@ -353,10 +367,20 @@ def draw_figure(product: Product, person: Person, size: int) -> Image.Image:
     return figure.canvas
 
 
+def back_stretch(product: Product) -> float:
+    """Returns the factor on v of what lies behind the neck: a hood hangs down."""
+    return 0.55 if product.category == "hoodie" else 1.0
+
+
+def person_of(product: Product, view: int) -> tuple[Person, random.Random]:
+    """Returns the person on photo number `view`, and the generator for the rest of the photo."""
+    rng = random.Random(f"view/{product.seed}/{product.product_id}/{view}")
+    return Person.sample(product, rng), rng
+
+
 def draw(product: Product, view: int, image_size: int) -> np.ndarray:
     """Draws photo number `view` of a person who wears the product: uint8 (size, size, 3)."""
-    rng = random.Random(f"view/{product.seed}/{product.product_id}/{view}")
-    person = Person.sample(product, rng)
+    person, rng = person_of(product, view)
     behind = scene.background(rng, image_size)
     light = scene.Light.sample(rng)
     factor = garment.supersampling(image_size)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from keras_pixdt.drawn.rendered import fabric
@@ -21,6 +22,7 @@ from keras_pixdt.drawn.rendered.sheet import Piece, Sheet
 from keras_pixdt.drawn.rendered.sleeve import Sleeve, arm, draw_sleeve, sleeve_of
 
 SHOULDER = (0.82, 0.55)
+SIDES = (-1, 1)  # of a body, or of the product: at the picture's left and right
 
 
 class Sheets(NamedTuple):
@@ -253,44 +255,76 @@ def supersampling(image_size: int) -> int:
     return 4 if image_size <= 80 else 3 if image_size <= 160 else 2
 
 
+class Flat(NamedTuple):
+    """How a product lies in its own picture.
+
+    Attributes:
+        product: what lies there.
+        side: side of the picture, pixels.
+        scale: pixels per unit.
+        center: the pixel where the point (0, 0) lies.
+        arms: angles of upper arm and forearm, degrees.
+    """
+
+    product: Product
+    side: int
+    scale: float
+    center: Point
+    arms: tuple[float, float]
+
+    @classmethod
+    def of(cls, product: Product, side: int) -> Flat:
+        """Fits a product into a picture."""
+        upper, fore = (40.0, 40.0) if product.sleeve == "short" else (22.0, 16.0)
+        half_width, top, low = max(product.hem, 1.0), -0.2, product.length + 0.1
+        if product.sleeve != "none":
+            end_u, end_v = arm(SHOULDER, 1, upper, fore, 1.0)[product.sleeve == "long"]
+            half_width, low = max(half_width, end_u + 0.28), max(low, end_v + 0.1)
+        if product.category == "hoodie":
+            top = -0.88
+        elif product.neckline == "turtle":
+            top = -0.42
+        scale = 0.92 * side / max(2 * half_width, low - top)
+        center = side / 2, side / 2 - scale * (low + top) / 2
+        return cls(product, side, scale, center, (upper, fore))
+
+    def joints(self, sign: int) -> tuple[Point, Point, Point]:
+        """Returns shoulder, elbow and wrist of a sleeve: 1 at the picture's right, or -1."""
+        shoulder = (
+            self.center[0] + sign * SHOULDER[0] * self.scale,
+            self.center[1] + SHOULDER[1] * self.scale,
+        )
+        return shoulder, *arm(shoulder, sign, *self.arms, self.scale)
+
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns which points (u, v) of front and back lie at pixels of the picture."""
+        return (x - self.center[0]) / self.scale, (y - self.center[1]) / self.scale
+
+    def lay(self, piece: Piece) -> Image.Image:
+        """Returns a piece as it lies in the picture: RGBA."""
+        ratio = piece.pixels / self.scale
+        return piece.image.transform(
+            (self.side, self.side),
+            Image.Transform.AFFINE,
+            (
+                ratio, 0, -piece.u * piece.pixels - self.center[0] * ratio,
+                0, ratio, -piece.v * piece.pixels - self.center[1] * ratio,
+            ),
+            Image.Resampling.BILINEAR,
+        )  # fmt: skip
+
+
 def draw_flat(product: Product, image_size: int) -> Image.Image:
     """Draws the product alone, lying flat on white: RGB, `image_size` on each side."""
     factor = supersampling(image_size)
     side = image_size * factor
     pieces = sheets(product, side / 5.0)
-    upper, fore = (40.0, 40.0) if product.sleeve == "short" else (22.0, 16.0)
-    half_width, top, low = max(product.hem, 1.0), -0.2, product.length + 0.1
-    if product.sleeve != "none":
-        end_u, end_v = arm(SHOULDER, 1, upper, fore, 1.0)[product.sleeve == "long"]
-        half_width, low = max(half_width, end_u + 0.28), max(low, end_v + 0.1)
-    if product.category == "hoodie":
-        top = -0.88
-    elif product.neckline == "turtle":
-        top = -0.42
-    scale = 0.92 * side / max(2 * half_width, low - top)
-    center_u, center_v = side / 2, side / 2 - scale * (low + top) / 2
+    flat = Flat.of(product, side)
     canvas = Image.new("RGBA", (side, side), (255, 255, 255, 255))
-
-    def lay(piece: Piece) -> None:
-        ratio = piece.pixels / scale
-        laid = piece.image.transform(
-            canvas.size,
-            Image.Transform.AFFINE,
-            (
-                ratio, 0, -piece.u * piece.pixels - center_u * ratio,
-                0, ratio, -piece.v * piece.pixels - center_v * ratio,
-            ),
-            Image.Resampling.BILINEAR,
-        )  # fmt: skip
-        canvas.alpha_composite(laid)
-
     if pieces.back is not None:
-        lay(pieces.back)
-    for sign in (-1, 1):
-        if pieces.sleeve is None:
-            break
-        shoulder = (center_u + sign * SHOULDER[0] * scale, center_v + SHOULDER[1] * scale)
-        elbow, wrist = arm(shoulder, sign, upper, fore, scale)
-        draw_sleeve(canvas, pieces.sleeve, shoulder, elbow, wrist, scale)
-    lay(pieces.front)
+        canvas.alpha_composite(flat.lay(pieces.back))
+    if pieces.sleeve is not None:
+        for sign in SIDES:
+            draw_sleeve(canvas, pieces.sleeve, *flat.joints(sign), flat.scale)
+    canvas.alpha_composite(flat.lay(pieces.front))
     return canvas.convert("RGB").reduce(factor)

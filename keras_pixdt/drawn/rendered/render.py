@@ -9,12 +9,13 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from keras_pixdt.drawn.processes import drawing_pool
-from keras_pixdt.drawn.rendered import figure, garment
+from keras_pixdt.drawn.rendered import figure, garment, truth
 from keras_pixdt.drawn.rendered.product import Product, num_views, sample_product
 
 MIN_SIZE, MAX_SIZE = 32, 512
@@ -33,19 +34,31 @@ class RenderedProduct:
     Attributes:
         product: what is shown.
         target: uint8 (size, size, 3): the product alone on white.
-        sources: uint8 (views, size, size, 3): persons who wear it.
+        sources: uint8 (views, photo size, photo size, 3): persons who wear it.
+        mask: uint8 (size, size): where `target` shows the product, see `truth.draw_mask`; None if
+            it was not asked for.
+        flows: float16 (views, rows, rows, 2): where its points lie in `sources`, see `truth.flow`;
+            None if they were not asked for.
     """
 
     product: Product
     target: np.ndarray
     sources: np.ndarray
+    mask: np.ndarray | None = None
+    flows: np.ndarray | None = None
 
 
-def _check_size(image_size: int) -> None:
-    if not MIN_SIZE <= image_size <= MAX_SIZE:
+class _Options(NamedTuple):
+    image_size: int
+    photo_size: int
+    seed: int
+    truth: bool
+
+
+def _check_size(size: int, name: str = "image_size") -> None:
+    if not MIN_SIZE <= size <= MAX_SIZE:
         raise ValueError(
-            f"`image_size` must be from {MIN_SIZE} to {MAX_SIZE} pixels. "
-            f"Received: image_size={image_size}"
+            f"`{name}` must be from {MIN_SIZE} to {MAX_SIZE} pixels. Received: {name}={size}"
         )
 
 
@@ -95,14 +108,19 @@ def draw_person(product: Product, view: int, image_size: int = 64) -> np.ndarray
     return figure.draw(product, view, image_size)
 
 
-def _render_one(product_id: int, image_size: int, seed: int) -> RenderedProduct:
-    product = sample_product(product_id, seed)
-    views = [figure.draw(product, view, image_size) for view in range(num_views(product))]
-    return RenderedProduct(product, draw_product(product, image_size), np.stack(views))
+def _render_one(product_id: int, options: _Options) -> RenderedProduct:
+    product = sample_product(product_id, options.seed)
+    views = range(num_views(product))
+    sources = np.stack([figure.draw(product, view, options.photo_size) for view in views])
+    mask = flows = None
+    if options.truth:
+        mask = truth.draw_mask(product, options.image_size)
+        flows = np.stack([truth.flow(product, view) for view in views])
+    return RenderedProduct(product, draw_product(product, options.image_size), sources, mask, flows)
 
 
-def _render_chunk(first: int, stop: int, image_size: int, seed: int) -> list[RenderedProduct]:
-    return [_render_one(product_id, image_size, seed) for product_id in range(first, stop)]
+def _render_chunk(first: int, stop: int, options: _Options) -> list[RenderedProduct]:
+    return [_render_one(product_id, options) for product_id in range(first, stop)]
 
 
 def render(
@@ -112,6 +130,8 @@ def render(
     processes: int | None = None,
     *,
     first_product: int = 0,
+    photo_size: int | None = None,
+    with_truth: bool = False,
 ) -> Iterator[RenderedProduct]:
     """Draws products and the persons who wear them, in the order of their ids.
 
@@ -123,6 +143,8 @@ def render(
             it. More than one starts new Python processes, so that a script which calls this needs
             `if __name__ == "__main__":` around its main part.
         first_product: id of the first product.
+        photo_size: height and width of the persons' pictures; None takes `image_size`.
+        with_truth: whether masks and flows come with the pictures.
 
     Returns:
         Iterator over the products; only a few wait in memory at a time.
@@ -135,7 +157,9 @@ def render(
         >>> [drawn.sources.shape[1:] for drawn in render(2, image_size=64, processes=1)]
         [(64, 64, 3), (64, 64, 3)]
     """
+    options = _Options(image_size, photo_size or image_size, seed, with_truth)
     _check_size(image_size)
+    _check_size(options.photo_size, "photo_size")
     for name, value in (("num_products", num_products), ("first_product", first_product)):
         if value < 0:
             raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value}")
@@ -145,16 +169,16 @@ def render(
             f"Received: processes={processes}"
         )
     stop = first_product + num_products
-    step = max(1, _TASK_PIXELS // (9 * image_size**2))
+    step = max(1, _TASK_PIXELS // (9 * options.photo_size**2))
     bounds = [(a, min(a + step, stop)) for a in range(first_product, stop, step)]
     workers = min(processes or os.cpu_count() or 1, len(bounds))
     if workers <= 1:
-        return (_render_one(i, image_size, seed) for i in range(first_product, stop))
-    return _render_parallel(bounds, image_size, seed, workers)
+        return (_render_one(i, options) for i in range(first_product, stop))
+    return _render_parallel(bounds, options, workers)
 
 
 def _render_parallel(
-    bounds: list[tuple[int, int]], image_size: int, seed: int, workers: int
+    bounds: list[tuple[int, int]], options: _Options, workers: int
 ) -> Iterator[RenderedProduct]:
     waiting: collections.deque[concurrent.futures.Future[list[RenderedProduct]]]
     waiting = collections.deque()
@@ -162,7 +186,7 @@ def _render_parallel(
     with drawing_pool(workers) as pool:
         while True:
             while len(waiting) < workers * _QUEUE and (chunk := next(todo, None)) is not None:
-                waiting.append(pool.submit(_render_chunk, *chunk, image_size, seed))
+                waiting.append(pool.submit(_render_chunk, *chunk, options))
             if not waiting:
                 return
             yield from waiting.popleft().result()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -110,15 +112,49 @@ def _affine(
     )  # fmt: skip
 
 
-def draw_sleeve(
-    canvas: Image.Image, sleeve: Sleeve, shoulder: Point, elbow: Point, wrist: Point, scale: float
-) -> None:
-    """Draws a sleeve along an arm: its joints in pixels of the canvas, `scale` pixels per unit."""
+class Part(NamedTuple):
+    """The upper arm or the forearm of a sleeve as it lies on a canvas.
+
+    Attributes:
+        origin: the joint where it begins, in pixels of the canvas.
+        towards: unit vector along it.
+        along: where on the sleeve it begins.
+        stretch: pixels of the canvas per unit along it.
+        scale: pixels of the canvas per unit across it.
+        corner: the pixel of the canvas where `mask` begins.
+        mask: L, where it is seen.
+    """
+
+    origin: Point
+    towards: Point
+    along: float
+    stretch: float
+    scale: float
+    corner: tuple[int, int]
+    mask: Image.Image
+
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns which points (along, across) of the sleeve lie at pixels of the canvas."""
+        dx, dy = x - self.origin[0], y - self.origin[1]
+        a, b = self.towards
+        return self.along + (dx * a + dy * b) / self.stretch, (dy * a - dx * b) / self.scale
+
+    def at(self, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns where points of the sleeve lie on the canvas."""
+        long, wide = (along - self.along) * self.stretch, across * self.scale
+        a, b = self.towards
+        return self.origin[0] + long * a - wide * b, self.origin[1] + long * b + wide * a
+
+
+def sleeve_parts(
+    sleeve: Sleeve, shoulder: Point, elbow: Point, wrist: Point, scale: float
+) -> Iterator[Part]:
+    """Yields how a sleeve lies on an arm: its joints in pixels, `scale` pixels per unit."""
     top, middle, end = sleeve.widths
-    parts = [(shoulder, elbow, 0.0, UPPER_ARM, top, middle)]
+    bones = [(shoulder, elbow, 0.0, UPPER_ARM, top, middle)]
     if sleeve.length > UPPER_ARM:
-        parts.append((elbow, wrist, UPPER_ARM, FOREARM, middle, end))
-    for start, stop, along, full, width_start, width_stop in parts:
+        bones.append((elbow, wrist, UPPER_ARM, FOREARM, middle, end))
+    for start, stop, along, full, width_start, width_stop in bones:
         length, towards = direction(start, stop)
         share = min(1.0, (sleeve.length - along) / full)
         finish = between(start, stop, share)
@@ -132,17 +168,26 @@ def draw_sleeve(
         draw = ImageDraw.Draw(mask)
         bar = tapered(start, finish, towards, (a, b))
         draw.polygon([(x - x0, y - y0) for x, y in bar], fill=255)
-        origin = start[0] - x0, start[1] - y0
-        draw.ellipse(around(origin, a), fill=255)
+        draw.ellipse(around((start[0] - x0, start[1] - y0), a), fill=255)
         if share == 1.0 and sleeve.length > UPPER_ARM and along == 0.0:  # round at the elbow
             draw.ellipse(around((finish[0] - x0, finish[1] - y0), b), fill=255)
+        yield Part(start, towards, along, length / full, scale, (x0, y0), mask)
+
+
+def draw_sleeve(
+    canvas: Image.Image, sleeve: Sleeve, shoulder: Point, elbow: Point, wrist: Point, scale: float
+) -> None:
+    """Draws a sleeve along an arm: its joints in pixels of the canvas, `scale` pixels per unit."""
+    for part in sleeve_parts(sleeve, shoulder, elbow, wrist, scale):
+        x0, y0 = part.corner
+        origin = part.origin[0] - x0, part.origin[1] - y0
         texture = sleeve.image.transform(
-            mask.size,
+            part.mask.size,
             Image.Transform.AFFINE,
-            _affine(origin, towards, along, length / full, scale, sleeve.pixels),
+            _affine(origin, part.towards, part.along, part.stretch, scale, sleeve.pixels),
             Image.Resampling.BILINEAR,
         )
-        canvas.paste(texture, (x0, y0), mask)
+        canvas.paste(texture, part.corner, part.mask)
 
 
 def arm(
