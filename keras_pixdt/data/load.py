@@ -26,6 +26,8 @@ def load_pairs(
     num_products: int = NUM_PRODUCTS,
     data_dir: str | None = None,
     resize: str = "letterbox",
+    photo_size: int | None = None,
+    truth: bool = False,
 ) -> dict[str, PairSet]:
     """Loads the pairs of a data set and splits them by product.
 
@@ -43,6 +45,9 @@ def load_pairs(
         resize: how images of other shapes are made square: "letterbox" keeps their aspect and fills
             up with white, "stretch" does not. TFDS data were made square when they were built, so
             it must match their config.
+        photo_size: side of the person images in pixels; None takes `image_size`.
+        truth: whether to add the masks and flows of drawn products (see `PairSet`). Pairs from
+            files have none; TFDS data have them if their config does.
 
     Returns:
         Split name -> pairs. Splits share no product and no duplicate of one. Skipped files are
@@ -67,12 +72,14 @@ def load_pairs(
                 f"{name} was split when it was built. Leave `splits` out, and choose the config "
                 f"by its splits (pairs64, pairs64_kwon2019). Received: splits={splits!r}"
             )
-        loaded = read_pairs(name[len(TFDS) :], image_size, resize, data_dir)
+        loaded = read_pairs(
+            name[len(TFDS) :], image_size, resize, data_dir, photo_size=photo_size, truth=truth
+        )
     else:
         if name == "rendered":
-            book = render_lookbook(num_products, image_size, seed)
+            book = render_lookbook(num_products, image_size, seed, photo_size, truth)
         else:
-            book = lookbook.read_lookbook(name, image_size, resize)
+            book = lookbook.read_lookbook(name, image_size, resize, photo_size)
         loaded = {
             split: book.pairs.select(mask)
             for split, mask in split_groups(book.pairs.group_id, splits or "yoo2016").items()
@@ -84,13 +91,21 @@ def load_pairs(
     return loaded
 
 
-def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbook.LookBook:
+def render_lookbook(
+    num_products: int,
+    image_size: int,
+    seed: int = 0,
+    photo_size: int | None = None,
+    truth: bool = False,
+) -> lookbook.LookBook:
     """Draws the procedural LookBook, on all cores.
 
     Args:
         num_products: how many products; each has 8 person images on average.
         image_size: side of the images in pixels.
         seed: selects the products.
+        photo_size: side of the person images in pixels; None takes `image_size`.
+        truth: whether the pairs have masks and flows.
     """
     from keras_pixdt.drawn import rendered
 
@@ -99,11 +114,15 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
     views = [
         rendered.num_views(rendered.sample_product(index, seed)) for index in range(num_products)
     ]
-    sources = allocate((sum(views), image_size, image_size, 3))
+    side = photo_size or image_size
+    sources = allocate((sum(views), side, side, 3))
     targets = allocate((num_products, image_size, image_size, 3))
     product_id, attributes, target_signatures, source_signatures = [], [], [], []
+    masks: list[np.ndarray] = []
+    flows: list[np.ndarray] = []
     start = 0
-    for row, drawn in enumerate(rendered.render(num_products, image_size, seed)):
+    every = rendered.render(num_products, image_size, seed, photo_size=photo_size, with_truth=truth)
+    for row, drawn in enumerate(every):
         targets[row] = drawn.target
         sources[start : start + len(drawn.sources)] = drawn.sources
         start += len(drawn.sources)
@@ -111,6 +130,9 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
         attributes.append(drawn.product.attributes())
         target_signatures.append(duplicates.signature(drawn.target))
         source_signatures += [duplicates.signature(source) for source in drawn.sources]
+        if drawn.mask is not None and drawn.flows is not None:
+            masks.append(drawn.mask)
+            flows.append(drawn.flows)
     target_index = np.repeat(np.arange(num_products), views)
     ids = np.array(product_id, np.int64)
     pairs = PairSet(
@@ -124,6 +146,8 @@ def render_lookbook(num_products: int, image_size: int, seed: int = 0) -> lookbo
             ids,
         ),
         attributes=tuple(attributes),
+        masks=np.stack(masks) if truth else None,
+        flows=np.concatenate(flows) if truth else None,
     )
     # A product's image and then its persons, numbered consecutively like LookBook's IIDs.
     source_id = np.arange(len(sources)) + target_index + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def take_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def check_images(sources: np.ndarray, targets: np.ndarray) -> None:
-    """Checks that two sets of images are square, uint8 RGB and of the same size.
+    """Checks that two sets of images are square and uint8 RGB.
 
     Raises:
         ValueError: if they are not.
@@ -47,11 +48,6 @@ def check_images(sources: np.ndarray, targets: np.ndarray) -> None:
                 f"`{name}` must be uint8 of shape (count, size, size, 3); resize() makes "
                 f"images square. Received: {images.dtype} of shape {images.shape}"
             )
-    if sources.shape[1:] != targets.shape[1:]:
-        raise ValueError(
-            "`sources` and `targets` must have one image size. "
-            f"Received shapes: {sources.shape} and {targets.shape}"
-        )
 
 
 def _check_rows(name: str, index: np.ndarray, count: int, of: str) -> None:
@@ -60,6 +56,15 @@ def _check_rows(name: str, index: np.ndarray, count: int, of: str) -> None:
             f"`{name}` must be in [0, {count}), the rows of `{of}`. "
             f"Received values from {index.min()} to {index.max()}"
         )
+
+
+def _has_shape(array: np.ndarray, dtype: Any, shape: tuple[int | None, ...]) -> bool:
+    """Whether an array has a dtype and a shape, in which None is any length."""
+    return (
+        array.dtype == dtype
+        and array.ndim == len(shape)
+        and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +107,7 @@ class DomainSet:
     Images are uint8 RGB in memory or in a `np.memmap`.
 
     Attributes:
-        sources: uint8 `(n, size, size, 3)`, images of the first domain.
+        sources: uint8 `(n, photo_size, photo_size, 3)`, images of the first domain.
         targets: uint8 `(m, size, size, 3)`, images of the second domain.
         source_labels: labels of the first domain's `n` images, if they are known.
         target_labels: labels of the second domain's `m` images, if they are known.
@@ -157,13 +162,18 @@ class PairSet:
     `np.memmap`.
 
     Attributes:
-        sources: uint8 `(n, size, size, 3)`, the person images.
+        sources: uint8 `(n, photo_size, photo_size, 3)`, the person images.
         targets: uint8 `(m, size, size, 3)`, one product image per product.
         target_index: int64 `(n,)`, the row of `targets` that belongs to each source.
         product_id: int64 `(m,)`, unique.
         group_id: int64 `(m,)`, equal for products that are duplicates of one another.
         attributes: one mapping per product (`category`, `pattern`, `color`, as far as known), or
             empty.
+        masks: uint8 `(m, size, size)`, where each target shows its product, from 0 to 255; None if
+            this is not known.
+        flows: float16 `(n, rows, rows, 2)`, where the points of the target lie in each source, as
+            `keras_pixdt.layers.warp` takes it, NaN where the target shows its ground; None if this
+            is not known.
 
     Raises:
         ValueError: if the arrays do not fit together.
@@ -175,6 +185,8 @@ class PairSet:
     product_id: np.ndarray
     group_id: np.ndarray
     attributes: tuple[Mapping[str, str], ...] = ()
+    masks: np.ndarray | None = None
+    flows: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Checks that the arrays fit together."""
@@ -200,11 +212,26 @@ class PairSet:
                 f"`attributes` must be empty or one mapping per product ({products}). "
                 f"Received: {len(self.attributes)}"
             )
+        known = {
+            "masks": (self.masks, np.uint8, self.targets.shape[:3]),
+            "flows": (self.flows, np.float16, (len(self.sources), None, None, 2)),
+        }
+        for name, (array, dtype, shape) in known.items():
+            if array is not None and not _has_shape(array, dtype, shape):
+                raise ValueError(
+                    f"`{name}` must be None or {np.dtype(dtype)} of shape {shape}. "
+                    f"Received: {array.dtype} of shape {array.shape}"
+                )
 
     @property
     def image_size(self) -> int:
-        """Side of the images in pixels."""
+        """Side of the targets in pixels."""
         return self.targets.shape[1]
+
+    @property
+    def photo_size(self) -> int:
+        """Side of the sources in pixels."""
+        return self.sources.shape[1]
 
     def __len__(self) -> int:
         """The number of pairs, which is the number of person images."""
@@ -260,4 +287,6 @@ class PairSet:
             product_id=self.product_id[rows],
             group_id=self.group_id[rows],
             attributes=tuple(self.attributes[row] for row in rows) if self.attributes else (),
+            masks=None if self.masks is None else self.masks[rows],
+            flows=None if self.flows is None else self.flows[kept],
         )

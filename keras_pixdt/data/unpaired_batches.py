@@ -38,7 +38,7 @@ class Unpaired(Batches):
 
     Raises:
         ValueError: if the larger domain has fewer images than one whole batch, or less than one
-            pass.
+            pass, or if the domains' images differ in size.
 
     Example:
     ```python
@@ -64,6 +64,11 @@ class Unpaired(Batches):
             len(domains), "images of the larger domain", batch_size, seed,
             shuffle, drop_remainder, reverse, mirror, passes,
         )  # fmt: skip
+        if domains.sources.shape[1:] != domains.targets.shape[1:]:
+            raise ValueError(
+                "`sources` and `targets` of `domains` must have one image size. "
+                f"Received shapes: {domains.sources.shape} and {domains.targets.shape}"
+            )
         self.domains = domains
         ordered = domains.exchanged() if reverse else domains
         self._images = {"source": ordered.sources, "target": ordered.targets}

@@ -6,6 +6,7 @@ import pytest
 
 from keras_pixdt import data
 from keras_pixdt.drawn import rendered
+from keras_pixdt.drawn.rendered import truth
 
 
 def check_splits(loaded: dict[str, data.PairSet]) -> None:
@@ -82,3 +83,24 @@ def test_street_photos(shared_data):
         assert all(item["category"] for item in pairs.attributes)
         # A product is a garment cut out on white: its corners are; a person's are not.
         assert (pairs.targets[:, 0, 0] > 250).mean() > 0.95
+
+
+def test_photos_larger_than_drawings(tmp_path):
+    drawn = data.load_pairs("rendered", 32, seed=5, num_products=6, photo_size=64, truth=True)
+    plain = data.load_pairs("rendered", 32, seed=5, num_products=6)
+    for split, pairs in drawn.items():
+        assert (pairs.photo_size, pairs.image_size) == (64, 32)
+        np.testing.assert_array_equal(pairs.targets, plain[split].targets)
+        assert plain[split].masks is None and plain[split].flows is None
+        for row, product_id in enumerate(pairs.product_id.tolist()):
+            product = rendered.sample_product(product_id, 5)
+            np.testing.assert_array_equal(pairs.masks[row], truth.draw_mask(product, 32))
+            views = np.flatnonzero(pairs.target_index == row)
+            photo = rendered.draw_person(product, 1, 64)
+            np.testing.assert_array_equal(pairs.sources[views[1]], photo)
+            np.testing.assert_array_equal(pairs.flows[views[1]], truth.flow(product, 1))
+    rendered.write_lookbook(tmp_path, 6, 64, 5, processes=1)
+    folder = data.load_pairs(tmp_path, 32, photo_size=48, truth=True)
+    for split, pairs in folder.items():
+        assert pairs.sources.shape == (len(drawn[split]), 48, 48, 3)
+        assert pairs.targets.shape[1:] == (32, 32, 3) and pairs.masks is None

@@ -129,7 +129,7 @@ def test_errors_name_the_argument_and_the_fix():
     with pytest.raises(ValueError, match="`sources` must be uint8.*float32"):
         data.DomainSet(domains.sources.astype(np.float32), domains.targets)
     with pytest.raises(ValueError, match="one image size"):
-        data.DomainSet(np.zeros((2, 4, 4, 3), np.uint8), domains.targets)
+        data.unpaired(data.DomainSet(np.zeros((20, 4, 4, 3), np.uint8), domains.targets), 4)
 
 
 def test_pairs_can_be_used_without_their_pairing():

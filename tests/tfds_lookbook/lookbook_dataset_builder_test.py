@@ -56,6 +56,8 @@ def test_only_what_needs_no_manual_data_is_built_by_default():
     assert set(tfds_lookbook.Builder.builder_configs) == {
         "rendered64",
         "rendered256",
+        "rendered64_flow",
+        "pairs64_photo256",
         "pairs64",
         "pairs256",
         "pairs64_kwon2019",
@@ -223,3 +225,29 @@ def test_duplicates_do_not_straddle_splits(tmp_path):
     loaded = data.load_pairs("tfds:lookbook/pairs64", data_dir=tmp_path / "tfds")
     holders = [split for split, pairs in loaded.items() if set(pairs.product_id) & set(range(6))]
     assert len(holders) == 1
+
+
+def test_larger_photos_and_truth_come_back_as_they_were(tmp_path):
+    small = {"image_size": 32, "photo_size": 64, "num_products": 6, "seed": 5, "truth": True}
+    prepare(tfds_lookbook.LookBookConfig(name="rendered32_flow", **small), tmp_path)
+    options = {"photo_size": 64, "truth": True}
+    loaded = data.load_pairs(
+        "tfds:lookbook/rendered32_flow", 32, data_dir=tmp_path / "tfds", **options
+    )
+    drawn = data.load_pairs("rendered", 32, seed=5, num_products=6, **options)
+    for split, pairs in loaded.items():
+        expected = drawn[split]
+        # TFDS shuffles: by product, and its photos by their flows, which no two share.
+        order = np.argsort(pairs.product_id)
+        np.testing.assert_array_equal(pairs.targets[order], expected.targets)
+        np.testing.assert_array_equal(pairs.masks[order], expected.masks)
+        row_of = {flow.tobytes(): row for row, flow in enumerate(expected.flows)}
+        rows = [row_of[flow.tobytes()] for flow in pairs.flows]
+        assert sorted(rows) == list(range(len(expected)))
+        np.testing.assert_array_equal(pairs.sources, expected.sources[rows])
+        products = expected.product_id[expected.target_index[rows]]
+        np.testing.assert_array_equal(pairs.product_id[pairs.target_index], products)
+    without = data.load_pairs(
+        "tfds:lookbook/rendered32_flow", 32, data_dir=tmp_path / "tfds", photo_size=64
+    )
+    assert all(pairs.masks is None and pairs.flows is None for pairs in without.values())

@@ -28,6 +28,9 @@ class LookBookConfig(tfds.core.BuilderConfig):
         seed: which products are drawn.
         resize: how files are made square: `"letterbox"` keeps their aspect and fills up with white,
             `"stretch"` does not. Drawings are square.
+        photo_size: side of the person images in pixels; 0 takes `image_size`.
+        truth: whether examples of drawings have `mask`, where the product image shows the product,
+            and `flow`, where its points lie in the photo (see `keras_pixdt.data.PairSet`).
     """
 
     image_size: int = 64
@@ -35,6 +38,8 @@ class LookBookConfig(tfds.core.BuilderConfig):
     num_products: int = 0
     seed: int = 0
     resize: str = "letterbox"
+    photo_size: int = 0
+    truth: bool = False
 
 
 def _rendered(image_size: int) -> LookBookConfig:
@@ -43,6 +48,32 @@ def _rendered(image_size: int) -> LookBookConfig:
         description=f"Drawn by `keras_pixdt.drawn.rendered`, {image_size} px; needs no files.",
         image_size=image_size,
         num_products=1600,
+    )
+
+
+def _rendered_flow(image_size: int, photo_size: int) -> LookBookConfig:
+    return LookBookConfig(
+        name=f"rendered{image_size}_flow",
+        description=(
+            f"Drawn by `keras_pixdt.drawn.rendered`: products of {image_size} px, photos of "
+            f"{photo_size} px, with masks and flows; needs no files."
+        ),
+        image_size=image_size,
+        num_products=1600,
+        photo_size=photo_size,
+        truth=True,
+    )
+
+
+def _pairs_photo(image_size: int, photo_size: int) -> LookBookConfig:
+    return LookBookConfig(
+        name=f"pairs{image_size}_photo{photo_size}",
+        description=(
+            f"LookBook's own files from `--manual_dir`: products of {image_size} px, photos of "
+            f"{photo_size} px, splits yoo2016."
+        ),
+        image_size=image_size,
+        photo_size=photo_size,
     )
 
 
@@ -85,6 +116,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [_rendered(64)]
     _OTHER_CONFIGS = [
         _rendered(256),
+        _rendered_flow(64, 128),
+        _pairs_photo(64, 256),
         *(pairs(size) for pairs in (_pairs, _pairs_kwon2019) for size in (64, 256)),
     ]
 
@@ -95,21 +128,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {config.name: config for config in (*cls.BUILDER_CONFIGS, *cls._OTHER_CONFIGS)}
 
     def _info(self) -> tfds.core.DatasetInfo:
-        size = self.builder_config.image_size
-        # PNG is lossless and small enough at 64 px; at 256 px it is three times the size of JPEG.
-        image = tfds.features.Image(
-            shape=(size, size, 3), encoding_format="png" if size <= 64 else "jpeg"
-        )
+        config = self.builder_config
+        truth = {
+            "mask": tfds.features.Image(
+                shape=(config.image_size, config.image_size, 1), encoding_format="png"
+            ),
+            "flow": tfds.features.Tensor(shape=(None, None, 2), dtype=np.float16, encoding="zlib"),
+        }
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "source": image,
-                    "target": image,
+                    "source": _image(config.photo_size or config.image_size),
+                    "target": _image(config.image_size),
                     "product_id": np.int64,
                     "source_id": np.int64,
                     "target_id": np.int64,
                     "group_id": np.int64,
                     **{name: tfds.features.Text() for name in ATTRIBUTES},
+                    **(truth if config.truth else {}),
                 }
             ),
             homepage="https://arxiv.org/abs/1603.07442",
@@ -121,12 +157,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
         config = self.builder_config
+        photo_size = config.photo_size or None
         if config.num_products:
-            book = data.render_lookbook(config.num_products, config.image_size, config.seed)
+            book = data.render_lookbook(
+                config.num_products, config.image_size, config.seed, photo_size, config.truth
+            )
         else:
             # Read in place, because TFDS would cache an archive by its name and return the first
             # archive's data for a second one with the same name.
-            book = data.read_lookbook(dl_manager.manual_dir, config.image_size, config.resize)
+            book = data.read_lookbook(
+                dl_manager.manual_dir, config.image_size, config.resize, photo_size
+            )
         masks = data.split_groups(book.pairs.group_id, config.splits)
         resize = None if config.num_products else config.resize  # drawings accept either
         self.info.metadata.update({**_metadata(book, masks), "resize": resize})
@@ -152,8 +193,12 @@ def _product_examples(
     attributes = pairs.attributes[product] if pairs.attributes else {}
     # Encoded only once, although every example of the product repeats it.
     target = _encode(pairs.targets[product])
+    mask = None if pairs.masks is None else _encode(pairs.masks[product], "PNG")
     for source in sources:
         product_id, source_id = int(pairs.product_id[product]), int(book.source_id[source])
+        truth = {}
+        if mask is not None and pairs.flows is not None:
+            truth = {"mask": io.BytesIO(mask), "flow": pairs.flows[source]}
         yield (
             f"PID{product_id:06d}_IID{source_id:06d}",
             {
@@ -164,16 +209,23 @@ def _product_examples(
                 "target_id": int(book.target_id[product]),
                 "group_id": int(pairs.group_id[product]),
                 **{name: attributes.get(name, "") for name in ATTRIBUTES},
+                **truth,
             },
         )
 
 
-def _encode(image: np.ndarray) -> bytes:
+def _format(size: int) -> str:
+    # PNG is lossless and small enough at 64 px; at 256 px it is three times the size of JPEG.
+    return "PNG" if size <= 64 else "JPEG"
+
+
+def _image(size: int) -> tfds.features.Image:
+    return tfds.features.Image(shape=(size, size, 3), encoding_format=_format(size).lower())
+
+
+def _encode(image: np.ndarray, encoding: str | None = None) -> bytes:
     file = io.BytesIO()
-    if len(image) <= 64:
-        Image.fromarray(image).save(file, "PNG")
-    else:
-        Image.fromarray(image).save(file, "JPEG", quality=95)
+    Image.fromarray(image).save(file, encoding or _format(len(image)), quality=95)
     return file.getvalue()
 
 

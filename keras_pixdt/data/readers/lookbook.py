@@ -62,7 +62,10 @@ class _File:
 
 
 def read_lookbook(
-    path: str | os.PathLike[str], image_size: int, resize: str = "letterbox"
+    path: str | os.PathLike[str],
+    image_size: int,
+    resize: str = "letterbox",
+    photo_size: int | None = None,
 ) -> LookBook:
     """Reads all pairs of a folder or an archive.
 
@@ -74,6 +77,7 @@ def read_lookbook(
         path: a folder, or a zip or tar archive (also gzip, bzip2 or xz).
         image_size: side of the images in pixels.
         resize: how they are made square, "letterbox" or "stretch"; see `images.resize`.
+        photo_size: side of the person images in pixels; None takes `image_size`.
 
     Returns:
         The pairs, grouped by `duplicates`, and the skipped files.
@@ -97,12 +101,13 @@ def read_lookbook(
                 f"{str(skipped) or 'none'}"
             )
         attributes = _read_attributes(files)
-        book = _decode(files, listed, attributes, image_size, resize, skipped, str(path))
+        sizes = {True: image_size, False: photo_size or image_size}
+        book = _decode(files, listed, attributes, sizes, resize, skipped, str(path))
     skipped.log(str(path))
-    sizes = np.unique(book.pairs.group_id, return_counts=True)[1]
+    groups = np.unique(book.pairs.group_id, return_counts=True)[1]
     logging.info(
         "%s: %d products in %d groups without duplicates, the largest of %d",
-        path, sizes.sum(), len(sizes), sizes.max(),
+        path, groups.sum(), len(groups), groups.max(),
     )  # fmt: skip
     return book
 
@@ -180,21 +185,22 @@ def _decode(
     files: Files,
     listed: list[_File],
     attributes: Mapping[int, Mapping[str, str]],
-    image_size: int,
+    sizes: Mapping[bool, int],
     resize: str,
     skipped: Skipped,
     path: str,
 ) -> LookBook:
+    """Decodes the files; `sizes` are those of targets (True) and of sources."""
     row: dict[_File, int] = {}  # each file's row among the targets or sources
     count = {False: 0, True: 0}
     for file in listed:
         row[file] = count[file.is_target]
         count[file.is_target] += 1
-    images_of = {kind: allocate((count[kind], image_size, image_size, 3)) for kind in count}
+    images_of = {kind: allocate((count[kind], size, size, 3)) for kind, size in sizes.items()}
 
     def use(index: int, name: str, image: np.ndarray) -> None:
         file = listed[index]
-        images_of[file.is_target][row[file]] = images.resize(image, image_size, resize)
+        images_of[file.is_target][row[file]] = images.resize(image, sizes[file.is_target], resize)
 
     found = ((file.name, functools.partial(files.read, file.name)) for file in listed)
     decoded = decode_all(found, use, path, skipped)

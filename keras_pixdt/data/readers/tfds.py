@@ -38,14 +38,21 @@ def _open(name: str, data_dir: str | os.PathLike[str] | None, command: str) -> A
 
 
 def read_pairs(
-    name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
+    name: str,
+    image_size: int,
+    resize: str,
+    data_dir: str | os.PathLike[str] | None,
+    *,
+    photo_size: int | None = None,
+    truth: bool = False,
 ) -> dict[str, PairSet]:
     """Reads the splits of a set of `tfds_lookbook`; see `load_pairs` for the arguments."""
     builder = _open(name, data_dir, f"tfds build {name} --imports tfds_lookbook")
     _check_resize(builder, resize)
     # TFDS lists them alphabetically.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
-    return {split: _read_pairs(builder, split, image_size, resize) for split in splits}
+    sizes = image_size, photo_size or image_size
+    return {split: _read_pairs(builder, split, *sizes, resize, truth) for split in splits}
 
 
 def _check_resize(builder, resize: str) -> None:
@@ -63,13 +70,19 @@ def _check_resize(builder, resize: str) -> None:
     )
 
 
-def _read_pairs(builder, split: str, image_size: int, resize: str) -> PairSet:
+def _read_pairs(
+    builder, split: str, image_size: int, photo_size: int, resize: str, truth: bool
+) -> PairSet:
     import tensorflow_datasets as tfds
 
     # Every example repeats its product image, so it is decoded only once per product.
-    examples = builder.as_dataset(split=split, decoders={"target": tfds.decode.SkipDecoding()})
-    sources = allocate((builder.info.splits[split].num_examples, image_size, image_size, 3))
-    targets, product_id, group_id, attributes = [], [], [], []
+    skip = {"target": tfds.decode.SkipDecoding()}
+    truth = truth and "flow" in builder.info.features
+    if truth:
+        skip["mask"] = tfds.decode.SkipDecoding()
+    examples = builder.as_dataset(split=split, decoders=skip)
+    sources = allocate((builder.info.splits[split].num_examples, photo_size, photo_size, 3))
+    targets, product_id, group_id, attributes, masks, flows = [], [], [], [], [], []
     row_of: dict[int, int] = {}
     target_index = np.empty(len(sources), np.int64)
     for index, example in enumerate(tfds.as_numpy(examples)):
@@ -82,8 +95,13 @@ def _read_pairs(builder, split: str, image_size: int, resize: str) -> PairSet:
                 {key: example[key].decode() for key in ATTRIBUTES if example.get(key)}
             )
             targets.append(images.resize(images.read_image(example["target"]), image_size, resize))
+            if truth:
+                mask = images.read_image(example["mask"])
+                masks.append(images.resize(mask, image_size, resize)[..., 0])
         target_index[index] = row_of[product]
-        sources[index] = images.resize(example["source"], image_size, resize)
+        sources[index] = images.resize(example["source"], photo_size, resize)
+        if truth:
+            flows.append(example["flow"])
     return PairSet(
         sources=sources,
         targets=np.stack(targets),
@@ -91,6 +109,8 @@ def _read_pairs(builder, split: str, image_size: int, resize: str) -> PairSet:
         product_id=np.array(product_id, np.int64),
         group_id=np.array(group_id, np.int64),
         attributes=tuple(attributes) if any(attributes) else (),
+        masks=np.stack(masks) if masks else None,
+        flows=np.stack(flows) if flows else None,
     )
 
 
