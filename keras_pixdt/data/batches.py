@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_pixdt.data import images
+from keras_pixdt.data import augment, images
 from keras_pixdt.data.pairs import PairSet
 
 if TYPE_CHECKING:
@@ -134,11 +134,16 @@ class Batches(keras.utils.PyDataset):
         return np.concatenate(orders)[: self.num_examples]
 
     @staticmethod
-    def _to_float(pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
-        """Images in [-1, 1], some of them flipped left to right; changes `pixels` in place."""
+    def _flip(pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
+        """Flips some images left to right, in place."""
         if flipped is not None:
             pixels[flipped] = pixels[flipped, :, ::-1]
-        return images.to_float(pixels)
+        return pixels
+
+    @classmethod
+    def _to_float(cls, pixels: np.ndarray, flipped: np.ndarray | None) -> np.ndarray:
+        """Images in [-1, 1], some of them flipped left to right; changes `pixels` in place."""
+        return images.to_float(cls._flip(pixels, flipped))
 
     @property
     def epoch(self) -> int:
@@ -289,8 +294,16 @@ class Triplets(Batches):
     | `irrelevant` | the same shape, drawn uniformly from the product images of all other groups |
     | `product_id` | int64 `(batch,)` of the source |
 
-    An irrelevant image never shows the same product or a duplicate of it. Order, irrelevant images
-    and mirroring depend only on `(seed, epoch)`. See `Batches` for how `fit` iterates over them.
+    With `truth`, and where the pairs know it, there are also:
+
+    | key | |
+    | --- | --- |
+    | `mask` | float32 `(batch, size, size, 1)` in [0, 1], where `target` shows the product |
+    | `flow` | float32 `(batch, rows, rows, 2)`, where its points lie in `source`; else NaN |
+
+    An irrelevant image never shows the same product or a duplicate of it. Order, irrelevant images,
+    mirroring and augmentation depend only on `(seed, epoch)`. See `Batches` for how `fit` iterates
+    over them.
 
     Args:
         pairs: the pairs of one split.
@@ -305,10 +318,14 @@ class Triplets(Batches):
         mirror: whether to flip half of the triplets left to right, all three images of each.
         passes: how often an epoch goes through the pairs. With few pairs, several passes save time,
             because scores, pictures and checkpoints come between epochs.
+        augment: whether to zoom and shift photos and to change the colours of photo and product
+            image alike, see `keras_pixdt.data.augment`.
+        truth: whether batches have the masks and flows of the pairs.
 
     Raises:
         ValueError: if there are no pairs, fewer than one whole batch, less than one pass, or if
-            irrelevant images are wanted and all products belong to one group.
+            irrelevant images are wanted and all products belong to one group; or if `augment` is
+            wanted together with irrelevant images or `reverse`, or `truth` with `reverse`.
 
     Example:
     ```python
@@ -329,14 +346,25 @@ class Triplets(Batches):
         reverse: bool = False,
         mirror: bool = False,
         passes: int = 1,
+        augment: bool = False,
+        truth: bool = False,
     ) -> None:
         if not len(pairs):
             raise ValueError("`pairs` has no pairs: there is nothing to draw batches from.")
         super().__init__(
             len(pairs), "pairs", batch_size, seed, shuffle, drop_remainder, reverse, mirror, passes
         )
+        if augment and (reverse or irrelevant):
+            raise ValueError(
+                "`augment` changes photo and product image alike: pass irrelevant=False, "
+                f"reverse=False. Received: irrelevant={irrelevant}, reverse={reverse}"
+            )
+        if truth and reverse:
+            raise ValueError("`truth` is known of products, not of persons: pass reverse=False.")
         self.pairs = pairs
         self.irrelevant = irrelevant
+        self.augment = augment
+        self.truth = truth
         self._source_group = pairs.group_id[pairs.target_index]
         candidate_group = self._source_group if reverse else pairs.group_id
         # Candidates sorted by group: each group is one interval, which a draw skips.
@@ -362,6 +390,8 @@ class Triplets(Batches):
             draws["irrelevant"] = np.concatenate([self._draw_irrelevant(rng)[p] for p in passes])
         if self.mirror:
             draws["flipped"] = rng.random(self.num_examples) < 0.5
+        if self.augment:
+            draws["change"] = augment.draw(rng, self.num_examples)
         return draws
 
     def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
@@ -371,18 +401,33 @@ class Triplets(Batches):
         return self._candidates[position]
 
     def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        target_rows = self.pairs.target_index[draws["pair"]]
-        persons = self.pairs.sources[draws["pair"]]
-        products = self.pairs.targets[target_rows]
+        pairs, rows = self.pairs, draws["pair"]
+        target_rows = pairs.target_index[rows]
+        persons, products = pairs.sources[rows], pairs.targets[target_rows]
+        flows = pairs.flows[rows] if self.truth and pairs.flows is not None else None
+        for i, row in enumerate(draws.get("change", ())):
+            change = augment.Change.of(row)
+            persons[i] = augment.recolour(augment.move(persons[i], change), change)
+            products[i] = augment.recolour(products[i], change)
+            if flows is not None:
+                flows[i] = augment.move_flow(flows[i], change)
         batch = {"source": persons, "target": products}
         if self.reverse:
             batch = {"source": products, "target": persons}
         if self.irrelevant:
-            candidates = self.pairs.sources if self.reverse else self.pairs.targets
+            candidates = pairs.sources if self.reverse else pairs.targets
             batch["irrelevant"] = candidates[draws["irrelevant"]]
         flipped = draws.get("flipped")
         batch = {key: self._to_float(pixels, flipped) for key, pixels in batch.items()}
-        batch["product_id"] = self.pairs.product_id[target_rows]
+        if self.truth and pairs.masks is not None:
+            masks = self._flip(pairs.masks[target_rows], flipped)
+            batch["mask"] = masks[..., None] * np.float32(1 / 255)
+        if flows is not None:
+            flows = self._flip(flows.astype(np.float32), flipped)
+            if flipped is not None:
+                flows[flipped, ..., 0] *= -1  # what was at the left of the photo is at its right
+            batch["flow"] = flows
+        batch["product_id"] = pairs.product_id[target_rows]
         return batch
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data
+from keras_pixdt.data import augment
 from keras_pixdt.data.pairs import PairSet
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -321,3 +322,101 @@ def test_fit_sees_the_same_batches_with_jax_where_tensorflow_is_not_imported():
     assert result.returncode == 0, result.stderr
     seen = json.loads(result.stdout.splitlines()[-1])
     np.testing.assert_allclose(seen, batches_drawn_directly(), atol=0.2)
+
+
+# Truth and augmentation
+
+
+def known_pairs(products=6, views=4, photo=8, size=4, rows=2) -> PairSet:
+    """Random pictures; each mask and flow says whose it is."""
+    rng = np.random.default_rng(0)
+    count = products * views
+    flows = np.broadcast_to(np.arange(count)[:, None, None, None] / 100, (count, rows, rows, 2))
+    flows = flows.astype(np.float16)
+    flows[:, 0, 0] = np.nan
+    return PairSet(
+        sources=rng.integers(0, 256, (count, photo, photo, 3), np.uint8),
+        targets=rng.integers(0, 256, (products, size, size, 3), np.uint8),
+        target_index=np.repeat(np.arange(products), views),
+        product_id=np.arange(products),
+        group_id=np.arange(products),
+        masks=np.repeat(np.arange(products, dtype=np.uint8), size * size).reshape(-1, size, size),
+        flows=flows,
+    )
+
+
+def test_photos_may_be_larger_and_truth_comes_with_its_pair():
+    pairs = known_pairs()
+    assert (pairs.photo_size, pairs.image_size) == (8, 4)
+    dataset = data.triplets(pairs, 5, irrelevant=False, drop_remainder=False, truth=True)
+    for batch in dataset:
+        count = len(batch["source"])
+        assert {key: (value.shape, value.dtype) for key, value in batch.items()} == {
+            "source": ((count, 8, 8, 3), np.float32),
+            "target": ((count, 4, 4, 3), np.float32),
+            "mask": ((count, 4, 4, 1), np.float32),
+            "flow": ((count, 2, 2, 2), np.float32),
+            "product_id": ((count,), np.int64),
+        }
+        np.testing.assert_allclose(batch["mask"][:, 0, 0, 0], batch["product_id"] / 255, rtol=1e-6)
+        assert np.isnan(batch["flow"][:, 0, 0]).all()
+        index = np.rint(batch["flow"][:, 1, 1, 0] * 100).astype(int)
+        np.testing.assert_array_equal(batch["source"], data.to_float(pairs.sources[index]))
+    assert "flow" not in data.triplets(pairs, 5, irrelevant=False)[0]
+    unknown = PairSet(**{**vars(pairs), "masks": None, "flows": None})
+    assert {"mask", "flow"}.isdisjoint(data.triplets(unknown, 5, irrelevant=False, truth=True)[0])
+    some = pairs.select(np.array([4, 1]))
+    np.testing.assert_array_equal(some.masks[:, 0, 0], [4, 1])
+    np.testing.assert_array_equal(some.flows, pairs.flows[[4, 5, 6, 7, 16, 17, 18, 19]])
+
+
+def test_a_flipped_pair_has_flipped_truth():
+    pairs = known_pairs()
+    plain = data.triplets(pairs, 24, shuffle=False, irrelevant=False, truth=True)[0]
+    mirrored = data.triplets(pairs, 24, shuffle=False, irrelevant=False, truth=True, mirror=True)[0]
+    flipped = (mirrored["target"] != plain["target"]).any(axis=(1, 2, 3))
+    assert 4 < flipped.sum() < 20
+    for key in ("source", "target", "mask", "flow"):
+        expected = plain[key].copy()
+        expected[flipped] = expected[flipped, :, ::-1]
+        if key == "flow":
+            expected[flipped, ..., 0] *= -1
+        np.testing.assert_array_equal(mirrored[key], expected, err_msg=key)
+
+
+def test_augmented_pairs_are_changed_as_drawn():
+    pairs = known_pairs()
+    options = {"shuffle": False, "irrelevant": False, "truth": True}
+    first, again = (data.triplets(pairs, 8, seed=3, augment=True, **options) for _ in range(2))
+    batch = first[1]
+    rows = augment.draw(np.random.default_rng((3, 0)), 24)[8:16]
+    for i, row in enumerate(rows):
+        change, source = augment.Change.of(row), 8 + i
+        photo = augment.recolour(augment.move(pairs.sources[source], change), change)
+        product = augment.recolour(pairs.targets[source // 4], change)
+        np.testing.assert_array_equal(batch["source"][i], data.to_float(photo))
+        np.testing.assert_array_equal(batch["target"][i], data.to_float(product))
+        moved = augment.move_flow(pairs.flows[source], change)
+        np.testing.assert_allclose(batch["flow"][i], moved, atol=1e-3)
+    masks = batch["mask"][:, 0, 0, 0] * 255
+    np.testing.assert_allclose(masks, pairs.target_index[8:16], rtol=1e-6)
+    for key, value in again[1].items():
+        np.testing.assert_array_equal(value, batch[key])
+    first.on_epoch_end()
+    assert (first[1]["source"] != batch["source"]).any()
+    # The data themselves stay.
+    np.testing.assert_array_equal(pairs.sources, known_pairs().sources)
+    np.testing.assert_array_equal(pairs.flows, known_pairs().flows)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"augment": True}, "pass irrelevant=False, reverse=False.*irrelevant=True"),
+        ({"augment": True, "irrelevant": False, "reverse": True}, "Received.*reverse=True"),
+        ({"truth": True, "reverse": True}, "known of products.*reverse=False"),
+    ],
+)
+def test_what_augmentation_and_truth_need(options, message):
+    with pytest.raises(ValueError, match=message):
+        data.triplets(known_pairs(), 4, **options)
