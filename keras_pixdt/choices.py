@@ -1,4 +1,4 @@
-"""Choices for options, which the command line lists without loading NumPy, Pillow or Keras."""
+"""Choices that the command line and exported files need without loading NumPy, Pillow or Keras."""
 
 from collections.abc import Mapping
 
@@ -16,3 +16,16 @@ SCORES = {"val_rmse": True, "val_ssim": False, "val_c_ssim": False}
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 GALLERIES = ("split", "all")
+MOST_PHOTO_PX = 2048
+
+
+def photo_side(read: int, size: int) -> int:
+    """Side in px of the square photo whose pixels a product image is drawn from.
+
+    A garment is at least a quarter of a photo wide, so that more would hardly be seen.
+
+    Args:
+        read: side of the photos that the model reads, px.
+        size: side of the product image, px.
+    """
+    return max(read, min(4 * size, MOST_PHOTO_PX))

@@ -180,6 +180,7 @@ def test_imports_point_down():
 def test_models_import_no_other_paper():
     shared = ("common", "image_filters")
     allowed = {
+        "keras_pixdt.models.appearance_flow": "keras_pixdt.models.appearance_flow_networks",
         "keras_pixdt.models.residual_pixel_dtgan": "keras_pixdt.models.pixel_dtgan",
         "keras_pixdt.models.domain_transfer": "keras_pixdt.models.domain_transfer_networks",
         "keras_pixdt.models.point_discogan": "keras_pixdt.models.discogan",

@@ -58,6 +58,41 @@ def eagerly():
         tf.config.run_functions_eagerly(before)
 
 
+def smooth(pictures):
+    """Without the steps between pixels, at which slopes of moved pixels jump."""
+    for axis in (1, 2, 1, 2):
+        pictures = sum(np.roll(pictures, shift, axis) for shift in range(-2, 3)) / 5
+    return np.clip(4 * pictures, -1, 1).astype("float32")
+
+
+def flow_batch(count=6, seed=0, truth=True, photo=32, size=16):
+    """A batch for `AppearanceFlow`."""
+    rng = np.random.default_rng(seed)
+    batch = {
+        "source": smooth(images(count, photo, seed)),
+        "target": smooth(images(count, size, seed + 9)),
+    }
+    if truth:
+        flow = rng.uniform(-0.9, 0.9, (count, 8, 8, 2)).astype("float32")
+        flow[:, :3] = np.nan
+        mask = rng.uniform(0, 1, (count, size, size, 1)).astype("float32")
+        batch |= {"mask": mask, "flow": flow}
+    return batch
+
+
+def uneven(model, seed=0):
+    """Gives every weight a value at which it has an effect; those that start from 0 too."""
+    rng = np.random.default_rng(seed)
+    for variable in model.parts.weights:
+        drawn = rng.normal(0, 0.1, variable.shape)
+        if variable.path.endswith(("gamma", "moving_variance")):
+            drawn = np.abs(drawn) + 0.5
+        elif variable.path.endswith("affine/bias"):
+            drawn += [1, 0, 0, 0, 1, 0]
+        variable.assign(drawn)
+    return model
+
+
 @contextlib.contextmanager
 def narrow_embedders():
     """Context in which runs train embedders that take a second, and know little."""

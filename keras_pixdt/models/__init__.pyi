@@ -7,6 +7,7 @@ from keras_pixdt.models.pix2pix import Pix2Pix as Pix2Pix
 from keras_pixdt.models.discogan import DiscoGAN as DiscoGAN
 from keras_pixdt.models.point_discogan import PointDiscoGAN as PointDiscoGAN
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork as DomainTransferNetwork
+from keras_pixdt.models.appearance_flow import AppearanceFlow as AppearanceFlow
 
 from keras_pixdt.engine.model import AdversarialModel as AdversarialModel
 from keras_pixdt.engine.optimizers import PlayerOptimizers as PlayerOptimizers

@@ -85,7 +85,7 @@ folder, arguments = sys.argv[1], json.loads(sys.argv[2])
 keras.utils.set_random_seed(0)
 """
 
-STEPS = ["discogan", "domain_transfer", "pix2pix", "pixel_dtgan"]
+STEPS = ["appearance_flow", "discogan", "domain_transfer", "pix2pix", "pixel_dtgan"]
 MODELS = [*STEPS, "rough_to_detail"]
 
 

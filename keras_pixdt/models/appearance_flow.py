@@ -1,0 +1,340 @@
+"""A converter that moves the photo's own pixels, from none of the five papers.
+
+The papers squeeze the photo through a code and paint the product image from it. A code keeps a
+garment's colour, not its pattern. This network finds where in the photo each pixel of the product
+image comes from, its appearance flow (Zhou et al., "View Synthesis by Appearance Flow", ECCV 2016),
+and copies it from there. It paints only what the photo does not show. Flows that are refined from
+coarse to fine, for try-on, are those of ClothFlow (Han et al., ICCV 2019) and PF-AFN (Ge et al.,
+CVPR 2021), whose penalty on bending is used here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_pixdt.choices import photo_side
+from keras_pixdt.engine.model import AdversarialModel, Tensor, train_pass
+from keras_pixdt.losses import (
+    binary_cross_entropy,
+    fake_loss,
+    mean_absolute_error,
+    real_loss,
+)
+from keras_pixdt.models.appearance_flow_networks import (
+    Parts,
+    as_bytes,
+    build_discriminator,
+    build_parts,
+    draw_enlarged,
+)
+from keras_pixdt.models.common import check_image_size, check_weights, check_widths
+
+MAX_PHOTO_FACTOR = 16
+WHITE_FROM = 0.96  # in [-1, 1]: a pixel of the product image with a darker channel is garment
+
+# Terms of the objective
+
+
+def _pooled(x: Tensor, factor: int) -> Tensor:
+    """Means of squares of `factor` pixels."""
+    return ops.average_pool(x, (factor, factor), (factor, factor)) if factor > 1 else x
+
+
+def garment_mask(target: Tensor) -> Tensor:
+    """1 where a product image on white shows the garment, else 0.
+
+    Args:
+        target: (batch, size, size, 3) in [-1, 1].
+
+    Returns:
+        float32 (batch, size, size, 1). White parts of a garment are missing.
+    """
+    return ops.cast(ops.min(target, axis=-1, keepdims=True) < WHITE_FROM, "float32")
+
+
+def masked_error(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    """Mean of |x - y| inside a mask, of each sample; mean over samples.
+
+    Each sample has a mean of its own, so that the result does not depend on which samples a device
+    has.
+
+    Args:
+        x: (batch, size, size, channels).
+        y: the same shape.
+        mask: (batch, size, size, 1), weights in [0, 1].
+
+    Returns:
+        A scalar. A sample whose mask is empty counts as 0.
+    """
+    weights = ops.sum(mask, axis=(1, 2, 3)) * x.shape[-1]
+    errors = ops.sum(mask * ops.abs(x - y), axis=(1, 2, 3))
+    return ops.mean(errors / ops.maximum(weights, 1.0))
+
+
+def bending(flow: Tensor) -> Tensor:
+    """Mean absolute second difference of a flow, along rows and columns (Ge et al. 2021, Eq. 1).
+
+    An affine flow has none: stretching costs nothing, bending does. The paper has the generalized
+    Charbonnier loss where this has the absolute value.
+
+    Args:
+        flow: (batch, rows, columns, 2).
+
+    Returns:
+        A scalar.
+    """
+
+    def second(x: Tensor) -> Tensor:
+        first = x[:, 1:] - x[:, :-1]
+        return ops.mean(ops.abs(first[:, 1:] - first[:, :-1]))
+
+    return second(flow) + second(ops.transpose(flow, (0, 2, 1, 3)))
+
+
+def flow_error(flow: Tensor, truth: Tensor) -> Tensor:
+    """Mean of |flow - truth| where the truth is known, of each sample; mean over samples.
+
+    Args:
+        flow: (batch, size, size, 2).
+        truth: (batch, rows, rows, 2) with `size` a multiple of `rows`; NaN where it is unknown.
+
+    Returns:
+        A scalar.
+    """
+    pool = flow.shape[1] // truth.shape[1]
+    known = ops.logical_not(ops.isnan(truth))
+    mask = ops.cast(known[..., :1], "float32")
+    return masked_error(_pooled(flow, pool), ops.where(known, truth, 0.0), mask)
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class AppearanceFlow(AdversarialModel):
+    """Draws product images from the photo's own pixels.
+
+    `AppearanceFlow(64, photo_size=256)` reads photos of 256 px and draws 64 px: a garment is a
+    fifth of a photo wide, and a pattern needs its pixels. The flow is smooth, so it can be enlarged
+    and applied to a photo of any size (`draw_at`).
+
+    Batches for `fit` are dicts of float32: `source` (batch, photo_size, photo_size, 3) and `target`
+    (batch, image_size, image_size, 3) in [-1, 1]. They may have `mask` (batch, image_size,
+    image_size, 1) in [0, 1], where the target shows the garment, which is otherwise taken from its
+    white ground; and `flow` (batch, rows, rows, 2), where the points of the target lie in the
+    source, NaN where this is unknown (see `keras_pixdt.layers.warp`). `predict` takes such dicts or
+    photos.
+
+    Args:
+        image_size: side of the drawings in px, a power of two from 16.
+        width: factor on all numbers of filters.
+        photo_size: side of the photos in px: `image_size` times a power of two, up to
+            `MAX_PHOTO_FACTOR`; None takes `image_size`.
+        discriminator_width: factor on the discriminator's filters; None takes `width`.
+        l1_weight: weight of the mean absolute error of the drawing.
+        mask_weight: weight of the cross entropy of the mask.
+        warp_weight: weight of the mean absolute error of the moved photo inside the mask.
+        bending_weight: weight of the flow's bending.
+        flow_weight: weight of the flow's error, where batches know the true flow.
+        gan_weight: weight of the adversarial term; if 0, no discriminator is built.
+        gan_phase: the phase of a `Schedule`, from 0, from which that term counts. The discriminator
+            learns from the start. Without a schedule the term always counts.
+        moves: whether pixels are moved. False leaves a network that only paints, to compare with.
+        warped_skips: whether the encoder's maps are moved too. False is to compare with.
+        **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
+
+    Raises:
+        ValueError: a size, width or weight is out of range, or all weights are 0.
+
+    Example:
+        ```python
+        model = AppearanceFlow(64, photo_size=256)
+        model.compile(keras.optimizers.Adam(1e-3))
+        model.fit(train, epochs=10)
+        product = model.predict(photos)
+        ```
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        width: float = 1.0,
+        *,
+        photo_size: int | None = None,
+        discriminator_width: float | None = None,
+        l1_weight: float = 10.0,
+        mask_weight: float = 1.0,
+        warp_weight: float = 3.0,
+        bending_weight: float = 20.0,
+        flow_weight: float = 20.0,
+        gan_weight: float = 0.0,
+        gan_phase: int = 0,
+        moves: bool = True,
+        warped_skips: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_image_size(image_size, 16, "each strided layer halves the image down to 4x4")
+        read = image_size if photo_size is None else photo_size
+        check_image_size(
+            read,
+            image_size,
+            "photos are `image_size` times a power of two, so that one layer reads them",
+            "photo_size",
+        )
+        if read > MAX_PHOTO_FACTOR * image_size:
+            raise ValueError(
+                f"`photo_size` must be at most {MAX_PHOTO_FACTOR} times `image_size`. "
+                f"Received: {photo_size} and {image_size}"
+            )
+        narrowed = check_widths(width, discriminator_width)
+        check_weights(
+            l1_weight=l1_weight,
+            mask_weight=mask_weight,
+            warp_weight=warp_weight,
+            bending_weight=bending_weight,
+            flow_weight=flow_weight,
+            gan_weight=gan_weight,
+        )
+        self.image_size = image_size
+        self.width = width
+        self.photo_size = photo_size
+        self.discriminator_width = discriminator_width
+        self.l1_weight = l1_weight
+        self.mask_weight = mask_weight
+        self.warp_weight = warp_weight
+        self.bending_weight = bending_weight
+        self.flow_weight = flow_weight
+        self.gan_weight = gan_weight
+        self.gan_phase = gan_phase
+        self.moves = moves
+        self.warped_skips = warped_skips
+
+        policy = self.dtype_policy
+        # A weight, so that a phase may change it without tracing the step again.
+        self.gan_share = self.add_weight((), "ones", "float32", trainable=False, name="gan_share")
+        self._gan_share = 1.0
+        players = {}
+        if gan_weight:
+            self.discriminator = build_discriminator(image_size, narrowed, policy)
+            players["discriminator"] = ["discriminator"]
+        self.parts = build_parts(
+            read, image_size, width, policy, moves=moves, warped_skips=warped_skips
+        )
+        drawn = Parts.of(self.parts.output).compose()
+        self.converter = keras.Model(self.parts.input, drawn, name="converter")
+        players["converter"] = ["parts"]
+        self.set_players(players)
+
+    def converter_passes(
+        self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
+    ) -> list[Tensor]:
+        """The pass of the network that finds the parts: the only one with statistics."""
+        return [run(self.parts, batch["source"])]
+
+    def on_phase(self, index: int, progress: float) -> None:
+        """Lets the adversarial term count from the phase `gan_phase` on; `Schedule` calls it."""
+        share = float(index >= self.gan_phase)
+        if share != self._gan_share:
+            self._attach_state()
+            self.gan_share.assign(share)
+            self._gan_share = share
+
+    def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One step on the discriminator, then one on the converter, as in `Pix2Pix`."""
+        losses = {}
+        forward = self.forward("converter", lambda: self.parts(batch["source"], training=True))
+        photo = self._reduced(batch["source"])
+
+        if self.gan_weight:
+            drawn = ops.stop_gradient(Parts.of(forward.outputs).compose())
+            losses["discriminator"] = self.minimize(
+                "discriminator",
+                lambda: self.discriminator_loss(photo, batch["target"], drawn),
+            )
+
+        losses["converter"] = self.minimize(
+            "converter",
+            lambda maps: self.converter_loss(photo, batch, Parts.of(maps)),
+            through=forward,
+        )
+        return losses
+
+    def discriminator_loss(self, photo: Tensor, target: Tensor, drawn: Tensor) -> Tensor:
+        """Cross entropy of pairs with the target and pairs with the drawing.
+
+        Args:
+            photo: (batch, image_size, image_size, 3) in [-1, 1].
+            target: the same shape.
+            drawn: the same shape.
+
+        Returns:
+            A scalar.
+        """
+        real, fake = self._verdicts(photo, target), self._verdicts(photo, drawn)
+        return 0.5 * (real_loss(real) + fake_loss(fake))
+
+    def converter_loss(self, photo: Tensor, batch: Mapping[str, Tensor], parts: Parts) -> Tensor:
+        """The weighted sum of the converter's terms.
+
+        Args:
+            photo: (batch, image_size, image_size, 3) in [-1, 1], for the discriminator.
+            batch: as for `adversarial_step`.
+            parts: what the network finds for its sources.
+
+        Returns:
+            A scalar.
+        """
+        target = batch["target"]
+        mask = batch["mask"] if "mask" in batch else garment_mask(target)
+        flow, drawn = parts.flow, parts.compose()
+        loss = self.l1_weight * mean_absolute_error(drawn, target)
+        loss += self.mask_weight * binary_cross_entropy(mask, parts.mask)
+        if self.moves:
+            loss += self.warp_weight * masked_error(parts.warped, target, mask)
+            loss += self.bending_weight * bending(flow)
+            if self.flow_weight and "flow" in batch:
+                loss += self.flow_weight * flow_error(flow, batch["flow"])
+        if self.gan_weight:
+            adversarial = real_loss(self._verdicts(photo, drawn))
+            loss += self.gan_weight * ops.convert_to_tensor(self.gan_share) * adversarial
+        return loss
+
+    def photo_side(self, size: int) -> int:
+        """Side in px of the square photos from which `draw_at` draws best at a size."""
+        return photo_side(self.parts.input_shape[1], size)
+
+    def draw_at(self, photo: Tensor, size: int) -> Tensor:
+        """Draws at any size from photos of any size.
+
+        Flow, mask, gate and paint are found at `image_size` and enlarged; the photo itself is
+        sampled where the enlarged flow points. They are found in the photo as bytes, reduced as
+        Pillow does, so that an exported file, which takes bytes, finds the same.
+
+        Args:
+            photo: (batch, side, side, 3) in [-1, 1], square.
+            size: side of the drawings, px.
+
+        Returns:
+            (batch, size, size, 3) in [-1, 1].
+
+        Raises:
+            ValueError: the model was made with `moves=False`.
+        """
+        if not self.moves:
+            raise ValueError(
+                "A model made with moves=False only paints: it has no flow to enlarge. Draw at "
+                f"{self.image_size} px. Received: size={size}"
+            )
+        read = self.parts.input_shape[1]
+        small = photo
+        for shape in ((photo.shape[1], read), (read, read)):
+            small = as_bytes(ops.image.resize(small, shape, "bilinear", antialias=True))
+        return draw_enlarged(photo, self.parts(small, training=False), size)
+
+    def _reduced(self, photo: Tensor) -> Tensor:
+        return _pooled(photo, photo.shape[1] // self.image_size)
+
+    def _verdicts(self, photo: Tensor, image: Tensor) -> Tensor:
+        return self.discriminator(ops.concatenate([photo, image], axis=-1), training=True)

@@ -1,0 +1,218 @@
+"""The networks of appearance flow: what they find in a photo, and what is drawn of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import layers, ops
+
+from keras_pixdt.engine.model import Tensor
+from keras_pixdt.layers import AffineFlow, Warp, warp
+from keras_pixdt.models.common import batch_norm, conv, doubled, scaled
+
+CODE_SIZE = 128
+LAST_FILTERS = 12
+OPEN = 2.0  # logit that the gate starts from: pixels are moved, and paint is the exception
+LEAK = 0.2
+MAP_SIZE_PX = 4  # side of the smallest map
+MOMENTUM = 0.98  # of BatchNorm: small batches
+REFINEMENT = 0.5  # of the convolutions that refine flow and mask: they start from 0 and learn fast
+
+
+class Parts(NamedTuple):
+    """What a drawing is composed of, (batch, size, size, channels) each.
+
+    Attributes:
+        flow: where each pixel comes from in the photo, 2 channels; see `keras_pixdt.layers.warp`.
+        mask: logits, 1 channel: garment or white.
+        gate: logits, 1 channel: moved pixels or paint.
+        paint: what the photo does not show, 3 channels, before the tanh.
+        warped: the moved photo, 3 channels in [-1, 1].
+    """
+
+    flow: Tensor
+    mask: Tensor
+    gate: Tensor
+    paint: Tensor
+    warped: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor) -> Parts:
+        """Takes apart the 10 channels that `build_parts` gives."""
+        return cls(*ops.split(maps, (2, 3, 4, 7), axis=-1))
+
+    def compose(self) -> Tensor:
+        """The drawing: mask x (gate x moved photo + (1 - gate) x paint) + (1 - mask) x white.
+
+        Returns:
+            (batch, size, size, 3) in [-1, 1].
+        """
+        mask, gate = ops.sigmoid(self.mask), ops.sigmoid(self.gate)
+        garment = gate * self.warped + (1.0 - gate) * ops.tanh(self.paint)
+        return mask * garment + (1.0 - mask)
+
+
+def _filters(image_size: int, width: float) -> list[int]:
+    """Filters at half of the size, a quarter, and so on, down to the smallest map."""
+    levels = (image_size // MAP_SIZE_PX).bit_length() - 1
+    return doubled(levels, width, first=24, most=128)
+
+
+def _block(x: Tensor, filters: int, name: str, dtype: Any, size_px: int = 3, **options: Any):
+    """Convolution, BatchNorm, activation."""
+    x = conv(x, filters, size_px, name, "he_normal", dtype, use_bias=False, **options)
+    x = batch_norm(x, f"{name}_bn", dtype, MOMENTUM)
+    return layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu")(x)
+
+
+def _residual(x: Tensor, filters: int, name: str, dtype: Any) -> Tensor:
+    """Two convolutions beside a shortcut (He et al. 2016)."""
+    y = _block(x, filters, f"{name}_conv1", dtype)
+    y = conv(y, filters, 3, f"{name}_conv2", "he_normal", dtype, use_bias=False)
+    y = batch_norm(y, f"{name}_conv2_bn", dtype, MOMENTUM)
+    x = layers.Add(dtype=dtype, name=f"{name}_add")([x, y])
+    return layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu")(x)
+
+
+def build_parts(
+    photo_size: int,
+    image_size: int,
+    width: float,
+    dtype: Any = None,
+    *,
+    moves: bool = True,
+    warped_skips: bool = True,
+) -> keras.Model:
+    """The network that finds flow, mask, gate and paint.
+
+    An encoder reads the photo to a code. The code gives an affine map, a first guess of the flow. A
+    decoder refines flow and mask at each size, from `MAP_SIZE_PX` to half of `image_size`. At each
+    size it sees the encoder's map moved by the flow so far, so that this map lies where the drawing
+    needs it. The last stage, at full size, sees the moved photo itself.
+
+    Args:
+        photo_size: side of the square photos, px.
+        image_size: side of the square product images, px.
+        width: factor on the numbers of filters.
+        dtype: dtype policy of the layers; the output is float32 in any case.
+        moves: whether pixels are moved. If not, all maps stay in place, and `warped` is paint.
+        warped_skips: whether the encoder's maps are moved by the flow.
+
+    Returns:
+        A functional model, (batch, photo_size, photo_size, 3) in [-1, 1] to (batch, image_size,
+        image_size, 10), float32: the channels of `Parts`, one after the other.
+    """
+    factor = photo_size // image_size
+    filters = _filters(image_size, width)
+    last = scaled(LAST_FILTERS, width)  # at full size, where a filter costs the most
+    photo = keras.Input((photo_size, photo_size, 3), name="photo")
+
+    x, maps = photo, []
+    for i, count in enumerate(filters):
+        # The first layer reads the photo in patches that are as large as four pixels drawn.
+        size_px, strides = (4 * factor, 2 * factor) if i == 0 else (3, 2)
+        x = _block(x, count, f"encoder{i + 1}", dtype, size_px, strides=strides)
+        if i:
+            x = _residual(x, count, f"encoder{i + 1}_block", dtype)
+        maps.append(x)
+    x = layers.Flatten(dtype=dtype, name="flatten")(x)
+    x = layers.Dense(
+        scaled(CODE_SIZE, width), kernel_initializer="he_normal", dtype=dtype, name="code"
+    )(x)
+    code = layers.LeakyReLU(LEAK, dtype=dtype, name="code_lrelu")(x)
+
+    # Zero at first, so that training starts from the photo as it is.
+    affine = layers.Dense(
+        6,
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+        dtype="float32",
+        name="affine",
+    )(code)
+    size = MAP_SIZE_PX
+    flow = AffineFlow(size, name=f"affine_flow{size}")(affine)
+    refined = None
+    x = layers.Dense(size**2 * filters[-1], activation="relu", dtype=dtype, name="decoder")(code)
+    x = layers.Reshape((size, size, filters[-1]), dtype=dtype, name="decoder_reshape")(x)
+    reduced = layers.AveragePooling2D(2 * factor, dtype=dtype, name="reduced")(photo)
+    for i in reversed(range(len(filters))):
+        name = f"decoder{i + 1}"
+        skips = [maps[i]] if i else [maps[i], reduced]
+        if moves and warped_skips:
+            skips = [
+                Warp(dtype=dtype, name=f"{name}_warp{k}")([skip, flow])
+                for k, skip in enumerate(skips)
+            ]
+        x = layers.Concatenate(dtype=dtype, name=f"{name}_skip")([x, *skips])
+        x = _block(x, filters[i], f"{name}_conv", dtype)
+        if i:
+            x = _residual(x, filters[i], f"{name}_block", dtype)
+        size *= 2
+        step = REFINEMENT * conv(x, 3, 3, f"{name}_step", "zeros", "float32")
+        refined = step if refined is None else refined + step
+        refined = layers.UpSampling2D(
+            2, interpolation="bilinear", dtype="float32", name=f"{name}_step_up"
+        )(refined)
+        bent, mask = ops.split(refined, (2,), axis=-1)
+        flow = AffineFlow(size, name=f"affine_flow{size}")(affine) + bent
+        x = _block(x, filters[i - 1] if i else last, f"{name}_out", dtype, 1)
+        x = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_up")(x)
+
+    if moves:
+        seen = Warp(dtype="float32", name="warped")([photo, flow])
+    else:
+        seen = layers.AveragePooling2D(factor, dtype="float32", name="seen")(photo)
+    x = layers.Concatenate(dtype=dtype, name="drawing_skip")([x, seen])
+    x = _block(x, last, "drawing", dtype)
+    drawn = conv(x, 5, 3, "mask_gate_paint", "glorot_uniform", "float32")
+    finest, gate, paint = ops.split(drawn, (1, 2), axis=-1)
+    warped = seen if moves else ops.tanh(paint)
+    maps = layers.Concatenate(dtype="float32", name="maps")(
+        [flow, mask + finest, gate + OPEN, paint, warped]
+    )
+    return keras.Model(photo, maps, name="parts")
+
+
+def draw_enlarged(photo: Tensor, maps: Tensor, size: int) -> Tensor:
+    """Draws at another size: enlarges the maps, and moves the pixels of the photo itself.
+
+    Args:
+        photo: (batch, side, side, 3) in [-1, 1], any `side`.
+        maps: what `build_parts` gives for the photo, reduced to the size that it takes.
+        size: side of the drawing, px.
+
+    Returns:
+        (batch, size, size, 3) in [-1, 1].
+    """
+    parts = Parts.of(ops.image.resize(maps, (size, size), "bilinear"))
+    return parts._replace(warped=warp(photo, parts.flow)).compose()
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Rounds values in [-1, 1] to those of bytes; halves go up, also if float32 misses them."""
+    return ops.floor((images + 1.0) * 127.5 + 0.5001) / 127.5 - 1.0
+
+
+def build_discriminator(image_size: int, width: float, dtype: Any = None) -> keras.Model:
+    """A discriminator that judges patches of a pair of photo and product image.
+
+    Args:
+        image_size: side of the square images, px.
+        width: factor on the numbers of filters.
+        dtype: dtype policy of the layers; the logits are float32 in any case.
+
+    Returns:
+        A functional model, (batch, image_size, image_size, 6) in [-1, 1], the photo and the image,
+        to logits (batch, image_size / 8, image_size / 8, 1).
+    """
+    pair = keras.Input((image_size, image_size, 6), name="pair")
+    x = pair
+    for i, count in enumerate(doubled(3, width)):
+        if i:
+            x = _block(x, count, f"conv{i + 1}", dtype, 4, strides=2)
+        else:
+            x = conv(x, count, 4, "conv1", "he_normal", dtype, strides=2)
+            x = layers.LeakyReLU(LEAK, dtype=dtype, name="conv1_lrelu")(x)
+    logits = conv(x, 1, 4, "logits", "glorot_uniform", "float32")
+    return keras.Model(pair, logits, name="discriminator")

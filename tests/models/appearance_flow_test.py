@@ -1,0 +1,407 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keras_pixdt.data.images import to_float, to_uint8
+from keras_pixdt.layers import warp
+from keras_pixdt.metrics import RootMeanSquaredError
+from keras_pixdt.models import appearance_flow
+from keras_pixdt.models.appearance_flow import (
+    AppearanceFlow,
+    Parts,
+    bending,
+    flow_error,
+    garment_mask,
+    masked_error,
+)
+from tests.models import checks
+from tests.models.checks import step, trainable, values_of
+from tests.samples import flow_batch as batch_of
+from tests.samples import images, uneven
+
+SIZE, PHOTO = 16, 32
+TINY = {"image_size": SIZE, "width": 1 / 6, "photo_size": PHOTO, "gan_weight": 0.5}
+PLAYERS = ["discriminator", "converter"]
+
+
+def compiled(optimizer=None, metrics=None, **kwargs):
+    """A tiny model with weights of seed 0, run eagerly: nothing is traced."""
+    keras.utils.set_random_seed(0)
+    model = AppearanceFlow(**{**TINY, **kwargs})
+    model.compile(optimizer or keras.optimizers.SGD(0.05), metrics=metrics, run_eagerly=True)
+    return model
+
+
+def twin_of(model):
+    twin = AppearanceFlow.from_config(model.get_config())
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def state_of(model):
+    return values_of([*model.variables, *model.optimizer.variables])
+
+
+def assert_same_state(a, b):
+    for x, y in zip(state_of(a), state_of(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-np.asarray(logits, "float64")))
+
+
+# The network
+
+
+def test_it_begins_with_the_photo_as_it_is():
+    model = compiled()
+    photo = images(3, PHOTO)
+    parts = Parts.of(model.parts(photo, training=False))
+    centers = (np.arange(SIZE) + 0.5) * 2 / SIZE - 1
+    x, y = np.meshgrid(centers, centers)
+    np.testing.assert_allclose(parts.flow, np.tile(np.stack([x, y], -1), (3, 1, 1, 1)), atol=1e-5)
+    reduced = photo.reshape(3, SIZE, 2, SIZE, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(parts.warped, reduced, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "photo_size", "filters"),
+    [(16, 32, [4, 8]), (32, 32, [4, 8, 16]), (64, 256, [4, 8, 16, 21]), (16, 256, [4, 8])],
+)
+def test_sizes(image_size, photo_size, filters):
+    model = AppearanceFlow(image_size, 1 / 6, photo_size=photo_size)
+    levels = [model.parts.get_layer(f"encoder{i + 1}").filters for i in range(len(filters))]
+    assert levels == filters
+    last = model.parts.get_layer(f"encoder{len(filters)}").output
+    assert tuple(last.shape[1:]) == (4, 4, filters[-1])
+    assert model.parts.input_shape == (None, photo_size, photo_size, 3)
+    assert model.parts.output_shape == (None, image_size, image_size, 10)
+    assert model.generated_shape() == (None, image_size, image_size, 3)
+    assert list(model.players) == ["converter"]  # no weight for a discriminator
+    drawn = np.asarray(model(images(2, photo_size)))
+    assert drawn.shape == (2, image_size, image_size, 3) and np.abs(drawn).max() <= 1 + 1e-6
+
+
+def test_the_default_photo_is_as_large_as_the_drawing():
+    assert AppearanceFlow(16, 1 / 6).parts.input_shape[1] == 16
+
+
+def test_parameters_at_full_width():
+    model = AppearanceFlow(64, photo_size=256)
+    assert 2.0e6 < trainable(model.parts) < 2.4e6
+
+
+def test_the_drawing_is_composed_of_its_parts():
+    model = uneven(compiled())
+    photo = images(3, PHOTO)
+    flow, mask, gate, paint, warped = (
+        np.asarray(x, "float64") for x in Parts.of(model.parts(photo, training=False))
+    )
+    np.testing.assert_allclose(warped, warp(photo, flow.astype("float32")), atol=1e-5)
+    garment = sigmoid(gate) * warped + (1 - sigmoid(gate)) * np.tanh(paint)
+    expected = sigmoid(mask) * garment + (1 - sigmoid(mask)) * 1.0
+    np.testing.assert_allclose(model(photo, training=False), expected, atol=1e-5)
+    assert min(x.std() for x in (flow, mask, gate, paint, warped, expected)) > 0.01
+
+
+def test_each_map_of_the_encoder_is_moved_by_the_flow_so_far():
+    model = uneven(compiled())
+    network = model.parts
+    names = ["affine_flow4", "encoder2_block_lrelu", "decoder2_warp0", "encoder1_lrelu",
+             "decoder1_warp0", "reduced", "decoder1_warp1", "affine", "decoder2_step"]  # fmt: skip
+    probe = keras.Model(network.input, [network.get_layer(n).output for n in names])
+    found = dict(zip(names, probe(images(2, PHOTO), training=False), strict=True))
+    np.testing.assert_allclose(
+        found["decoder2_warp0"], warp(found["encoder2_block_lrelu"], found["affine_flow4"]),
+        atol=1e-5,
+    )  # fmt: skip
+    matrix = np.asarray(found["affine"]).reshape(-1, 2, 3)
+    centers = (np.arange(8) + 0.5) / 4 - 1
+    x, y = np.meshgrid(centers, centers)
+    affine = np.einsum("nij,hwj->nhwi", matrix, np.stack([x, y, np.ones_like(x)], -1))
+    step = 0.5 * np.asarray(found["decoder2_step"])[..., :2]
+    flow = affine + tf.image.resize(step, (8, 8), "bilinear").numpy()
+    for skip, moved in (("encoder1_lrelu", "decoder1_warp0"), ("reduced", "decoder1_warp1")):
+        expected = warp(found[skip], flow.astype("float32"))
+        np.testing.assert_allclose(found[moved], expected, atol=1e-4)
+
+
+def test_without_moving_it_only_paints():
+    model = uneven(compiled(moves=False))
+    assert not [layer for layer in model.parts.layers if type(layer).__name__ == "Warp"]
+    parts = Parts.of(model.parts(images(2, PHOTO), training=False))
+    np.testing.assert_allclose(parts.warped, np.tanh(parts.paint), atol=1e-6)
+    with pytest.raises(ValueError, match="moves=False only paints.*at 16 px. Received: size=40"):
+        model.draw_at(images(1, PHOTO), 40)
+    still = uneven(compiled(warped_skips=False))
+    warps = [layer.name for layer in still.parts.layers if type(layer).__name__ == "Warp"]
+    assert warps == ["warped"]
+
+
+def test_drawings_of_any_size_take_the_photos_own_pixels():
+    model = uneven(compiled())
+    large = to_float(photos := to_uint8(images(2, 4 * PHOTO)))
+    small = (PHOTO, PHOTO)
+    reduced = [Image.fromarray(x).resize(small, Image.Resampling.BILINEAR) for x in photos]
+    parts = Parts.of(model.parts(to_float(np.stack(reduced)), training=False))
+    enlarged = [tf.image.resize(x, (40, 40)) for x in parts]
+    enlarged[4] = warp(large, enlarged[0])
+    expected = Parts(*enlarged).compose()
+    np.testing.assert_allclose(model.draw_at(large, 40), expected, atol=1e-5)
+
+
+# Terms of the objective
+
+
+def test_garments_are_what_is_not_white():
+    target = np.ones((1, 1, 3, 3), "float32")
+    target[0, 0, 0, 2], target[0, 0, 1] = 0.9, 0.97
+    np.testing.assert_array_equal(garment_mask(target)[0, 0, :, 0], [1, 0, 0])
+
+
+def test_error_inside_a_mask():
+    x, y = np.zeros((1, 1, 3, 2), "float32"), np.ones((1, 1, 3, 2), "float32")
+    y[0, 0, 1] = [2, -4]
+    mask = np.array([1, 0.5, 0], "float32").reshape(1, 1, 3, 1)
+    assert float(masked_error(x, y, mask)) == pytest.approx((2 + 0.5 * 6) / (2 * 1.5))
+    assert float(masked_error(x, y, 0 * mask)) == 0
+    both = [np.concatenate(pair) for pair in ((x, x), (y, y + 1), (mask, 0 * mask + 1))]
+    assert float(masked_error(*both)) == pytest.approx(((5 / 3) + (2 + 2 + 3 + 3 + 2 + 2) / 6) / 2)
+
+
+def test_bending_is_the_second_difference():
+    rows, columns = np.mgrid[:4, :5].astype("float32")
+    affine = np.stack([2 * rows - columns, 3 * columns], -1)[None]
+    assert float(bending(affine)) == pytest.approx(0, abs=1e-6)
+    bent = np.stack([rows**2, 0 * rows], -1)[None]  # 2 along one axis, in one of two channels
+    assert float(bending(bent)) == pytest.approx(1)
+    assert float(bending(np.swapaxes(bent, 1, 2))) == pytest.approx(1)
+
+
+def test_error_of_the_flow_where_it_is_known():
+    flow = np.zeros((1, 4, 4, 2), "float32")
+    flow[0, :2, 2:] = [[[0, 0], [4, 0]], [[0, 0], [0, 8]]]  # on average (1, 2)
+    truth = np.full((1, 2, 2, 2), np.nan, "float32")
+    truth[0, 0, 1] = [0.5, 1.0]
+    truth[0, 1, 0] = [0.25, 0.0]
+    expected = (0.5 + 1.0 + 0.25 + 0) / 4
+    assert float(flow_error(flow, truth)) == pytest.approx(expected)
+    x = tf.constant(flow)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        error = flow_error(x, truth)
+    assert np.isfinite(tape.gradient(error, x)).all()
+    assert float(flow_error(flow, np.full_like(truth, np.nan))) == 0
+
+
+def expected_losses(model, batch):
+    source, target = batch["source"], batch["target"].astype("float64")
+    photo = source.reshape(-1, SIZE, 2, SIZE, 2, 3).mean((2, 4))
+    parts = Parts.of(model.parts(source, training=True))
+    drawn = np.asarray(parts.compose(), "float64")
+    mask = batch.get("mask", (target.min(-1, keepdims=True) < 0.96).astype("float64"))
+    p = sigmoid(parts.mask)
+    loss = model.l1_weight * np.abs(drawn - target).mean()
+    loss -= model.mask_weight * (mask * np.log(p) + (1 - mask) * np.log(1 - p)).mean()
+    errors = (mask * np.abs(np.asarray(parts.warped) - target)).sum((1, 2, 3))
+    loss += model.warp_weight * (errors / (3 * mask.sum((1, 2, 3)))).mean()
+    flow = np.asarray(parts.flow, "float64")
+    bends = [np.abs(np.diff(flow, 2, axis)).mean() for axis in (1, 2)]
+    loss += model.bending_weight * sum(bends)
+    if "flow" in batch:
+        pooled = flow.reshape(-1, 8, 2, 8, 2, 2).mean((2, 4))
+        loss += model.flow_weight * np.nanmean(np.abs(pooled - batch["flow"]))
+
+    def verdicts(image):
+        pair = np.concatenate([photo, image], -1).astype("float32")
+        return sigmoid(model.discriminator(pair, training=True))
+
+    real, fake = verdicts(batch["target"]), verdicts(drawn)
+    loss -= model.gan_weight * np.log(fake).mean()
+    return {
+        "discriminator_loss": -(np.log(real).mean() + np.log(1 - fake).mean()) / 2,
+        "converter_loss": loss,
+    }
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_losses_are_the_weighted_terms(truth):
+    model = uneven(compiled(keras.optimizers.SGD(0.0), l1_weight=7.0, mask_weight=1.5))
+    batch = batch_of(5, truth=truth)
+    expected = expected_losses(twin_of(model), batch)
+    assert step(model, batch) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_adversarial_term_counts_from_its_phase_on():
+    batch = batch_of(5)
+    losses = {}
+    for phase in (0, 1, 2):
+        model = uneven(compiled(keras.optimizers.SGD(0.0), gan_phase=1))
+        model.on_phase(phase, 0.5)
+        losses[phase] = step(model, batch)
+    without = uneven(compiled(keras.optimizers.SGD(0.0), gan_weight=0.0))
+    assert losses[0]["converter_loss"] == pytest.approx(step(without, batch)["converter_loss"])
+    assert losses[1] == losses[2]
+    assert losses[1]["converter_loss"] > losses[0]["converter_loss"] + 0.1
+    assert losses[0]["discriminator_loss"] == losses[1]["discriminator_loss"]
+
+
+def test_each_update_moves_the_weights_of_its_player_only():
+    for player in PLAYERS:
+        model = compiled({name: keras.optimizers.SGD(0.1 * (name == player)) for name in PLAYERS})
+        before = {name: values_of(model.player_variables(name)) for name in PLAYERS}
+        step(model, batch_of())
+        for name in PLAYERS:
+            moved = [
+                not np.array_equal(a, b)
+                for a, b in zip(before[name], model.player_variables(name), strict=True)
+            ]
+            assert any(moved) == (name == player)
+
+
+def test_every_weight_learns():
+    model = uneven(compiled(keras.optimizers.SGD(0.1)))
+    before = values_of(model.trainable_variables)
+    step(model, batch_of(8))
+    for a, b in zip(before, model.trainable_variables, strict=True):
+        assert np.abs(a - b).max() > 1e-8, b.path
+
+
+def test_it_learns_where_to_look():
+    """Products are the middle of their photos: the flow is found from the pixels alone."""
+    rng = np.random.default_rng(0)
+    small = rng.uniform(-1, 0.5, (48, 4, 4, 3)).astype("float32")
+    photo = tf.image.resize(small, (PHOTO, PHOTO)).numpy()
+    batch = {"source": photo, "target": photo[:, 8:24, 8:24]}
+    model = compiled(photo_size=PHOTO, gan_weight=0.0, bending_weight=1.0)
+    model.compile(keras.optimizers.Adam(3e-3))
+    model.fit(batch, batch_size=16, epochs=25, verbose=0)
+    flow = np.asarray(Parts.of(model.parts(photo, training=True)).flow)
+    centers = ((np.arange(SIZE) + 0.5) * 2 / SIZE - 1) / 2
+    expected = np.stack(np.meshgrid(centers, centers), -1)
+    begin = np.abs(expected).mean()  # of the flow with which it begins
+    assert np.abs(flow - expected).mean() < begin / 4
+
+
+# Arguments, evaluation, saving
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 8}, "`image_size` must be a power of two from 16"),
+        ({"photo_size": 48}, "`photo_size` must be a power of two from 16.*Received: 48"),
+        ({"photo_size": 8}, "`photo_size` must be a power of two from 16.*Received: 8"),
+        ({"photo_size": 512}, "at most 16 times `image_size`. Received: 512 and 16"),
+        ({"width": 0}, "`width` must be positive"),
+        ({"warp_weight": -1.0}, "must not be negative"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        AppearanceFlow(**{**TINY, **arguments})
+
+
+def train(model, epochs, initial_epoch=0):
+    return model.fit(
+        batch_of(8, seed=4), batch_size=4, epochs=epochs, initial_epoch=initial_epoch,
+        shuffle=False, verbose=0,
+    )  # fmt: skip
+
+
+def test_evaluate_compares_targets_with_what_predict_draws():
+    model = compiled(metrics=[RootMeanSquaredError()])
+    train(model, 1)
+    batch = batch_of(5, seed=2)
+    drawn = model.predict(batch, verbose=0)
+    squared = ((drawn - batch["target"]) / 2).astype("float64") ** 2
+    expected = pytest.approx(np.sqrt(squared.mean((1, 2, 3))).mean(), rel=1e-5)
+    scores = model.evaluate(batch, batch_size=3, verbose=0, return_dict=True)
+    assert {name: float(score) for name, score in scores.items()} == {"rmse": expected}
+
+
+def test_a_saved_model_continues_bit_for_bit(tmp_path):
+    model = compiled(keras.optimizers.Adam(1e-2))
+    train(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    assert_same_state(loaded, model)
+    for continued in (model, loaded):
+        continued.run_eagerly = True
+        train(continued, epochs=2, initial_epoch=1)
+    assert_same_state(loaded, model)
+
+
+def test_config_mirrors_the_arguments():
+    arguments = {
+        "image_size": 32, "width": 1 / 6, "photo_size": 128, "discriminator_width": 1 / 32,
+        "l1_weight": 2.0, "mask_weight": 3.0, "warp_weight": 4.0, "bending_weight": 5.0,
+        "flow_weight": 6.0, "gan_weight": 0.1, "gan_phase": 1, "moves": True, "warped_skips": False,
+    }  # fmt: skip
+    config = AppearanceFlow(**arguments, name="mine", dtype="mixed_bfloat16").get_config()
+    again = AppearanceFlow.from_config(json.loads(json.dumps(config)))
+    assert {key: getattr(again, key) for key in arguments} == arguments
+    assert again.name == "mine"
+    assert again.parts.get_layer("encoder2").compute_dtype == "bfloat16"
+
+
+# Mixed precision, devices, backends
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
+    arguments = {"optimizer": keras.optimizers.SGD(0.05), "l1_weight": 1.0}
+    expected, mixed = compiled(**arguments), compiled(**arguments, dtype=dtype)
+    batch = batch_of(8)
+    checks.assert_step_moves_alike(expected, mixed, batch)
+    assert mixed.parts.get_layer("encoder2").compute_dtype == dtype.removeprefix("mixed_")
+    assert mixed.parts.get_layer("decoder1_warp0").output.dtype == dtype.removeprefix("mixed_")
+    assert mixed.parts.get_layer("affine_flow8").output.dtype == "float32"
+    assert mixed(batch["source"], training=False).dtype == "float32"
+
+
+def replicated():
+    keras.utils.set_random_seed(0)
+    model = uneven(AppearanceFlow(**TINY))
+    # Long steps would amplify the rounding of sums that are added in another order.
+    model.compile(keras.optimizers.SGD(2e-3))
+    return model
+
+
+def fit_replicated(model):
+    fitted = model.fit(batch_of(7), batch_size=4, epochs=2, shuffle=False, verbose=0)
+    return fitted.history.values()
+
+
+JAX_ARGUMENTS = TINY
+JAX = """
+from keras_pixdt.models.appearance_flow import AppearanceFlow
+from tests.samples import flow_batch, uneven
+batch = flow_batch(8)
+# Not the weights that training begins with: there points lie exactly on pixels.
+model = uneven(AppearanceFlow(**arguments))
+model.compile(keras.optimizers.SGD(2e-4))
+model.save(f"{folder}/before.keras")
+logs = model.fit(batch, batch_size=4, epochs=1, shuffle=False, verbose=0).history
+model.save(f"{folder}/after.keras")
+drawn = model.predict(batch["source"], verbose=0)
+np.savez(f"{folder}/drawn.npz", drawn=drawn, **logs)
+"""
+
+
+def compare_with_jax(folder, monkeypatch):
+    checks.assert_steps_equal_those_on_jax(folder, batch_of(8))
+
+
+def test_maps_are_read_in_the_order_in_which_they_are_written():
+    widths = [x.shape[-1] for x in Parts.of(np.zeros((1, 2, 2, 10), "float32"))]
+    assert dict(zip(Parts._fields, widths, strict=True)) == {
+        "flow": 2, "mask": 1, "gate": 1, "paint": 3, "warped": 3,
+    }  # fmt: skip
+    assert appearance_flow.build_parts(16, 16, 1 / 24).output_shape[-1] == 10
