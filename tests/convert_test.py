@@ -316,6 +316,77 @@ def test_command_enlarges_with_any_model(command):
     )
 
 
+class FakeFlow(FakeModel):
+    """Draws the mean of a photo at any size."""
+
+    def photo_side(self, size):
+        return 3 * size
+
+    def draw_at(self, photo, size):
+        assert photo.shape == (1, 3 * size, 3 * size, 3)
+        return np.full((1, size, size, 3), photo.mean(), np.float32)
+
+
+def test_command_draws_at_another_size(command):
+    status, written = command(FakeFlow(), "--size", "20")
+    assert status == 0
+    assert {name: image.shape for name, image in written.items()} == dict.fromkeys(
+        ("a.png", "b.png", "c.png"), (20, 20, 3)
+    )
+    assert written["b.png"][0, 0, 0] == 20 or written["b.png"].mean() > 20  # letterboxed on white
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--size", "0"), "--size must be at least 1 px. Received: 0"),
+        (("--size", "9", "--reverse"), "--size and --reverse do not go together"),
+        (("--size", "9", "--super-resolution", "2"), "--size and --super-resolution do not"),
+    ],
+)
+def test_sizes_that_cannot_be_drawn_are_named(command, caplog, options, message):
+    assert command(FakeFlow(), *options) == (1, {})
+    assert message in caplog.text
+
+
+def test_other_models_draw_at_one_size(command, caplog):
+    assert command(FakeModel(), "--size", "20") == (1, {})
+    assert "--size needs a model that moves the photo's own pixels" in caplog.text
+    assert "is a FakeModel" in caplog.text
+
+
+class FakeFile(FakeModel):
+    """A TFLite file that draws negatives at any size."""
+
+    image_size = SIZE
+    resize = "stretch"
+    scalable = True
+
+    def photo_side(self, size):
+        return 3 * size
+
+    def draw_at(self, photo, size):
+        assert photo.dtype == np.uint8 and photo.shape == (3 * size, 3 * size, 3)
+        return 255 - photo[:size, :size]
+
+
+def test_command_draws_at_another_size_by_an_exported_file(monkeypatch, tmp_path, caplog):
+    import export
+    from keras_pixdt import commands
+
+    photo = write_photo(tmp_path / "a.png", (30, 60, 90), size=(9, 5))
+    arguments = ["convert", str(photo), "--size", "20", "--model", "converter.tflite"]
+    arguments += ["--out", str(tmp_path / "out")]
+    monkeypatch.setattr(export, "load_tflite", lambda path: FakeFile())
+    assert commands.main(arguments) == 0
+    drawn = read(tmp_path / "out" / "a.png")
+    assert drawn.shape == (20, 20, 3) and (drawn == [225, 195, 165]).all()
+
+    monkeypatch.setattr(FakeFile, "scalable", False)
+    assert commands.main(arguments) == 1
+    assert "--size needs a file with the signature `flow`, and converter.tflite" in caplog.text
+
+
 @pytest.fixture
 def opened(monkeypatch, tmp_path):
     """Has `pixdt convert` open a model of ours as a run; returns what the command wrote."""

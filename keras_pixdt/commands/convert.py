@@ -38,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "first to the second)",
     )
     add(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="draw product images of this side from the photo's own pixels, by a model that moves "
+        "them (flow-64); without, as large as the model draws",
+    )
+    add(
         "--super-resolution",
         type=int,
         choices=(2, 3, 4),
@@ -76,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         model.image_size,
         distance=model.distance,
         resize=model.resize,
+        batch_size=1 if arguments.size else 32,
         crop=arguments.crop,
     )
     if arguments.best_of_folder:
@@ -111,6 +119,8 @@ def open_model(arguments: argparse.Namespace) -> Model:
         ValueError: the model cannot do what an option asks for.
     """
     path, factor = pathlib.Path(arguments.model), arguments.super_resolution
+    if arguments.size is not None:
+        _check_size(arguments, path)
     if factor is not None and path.is_file():
         raise ValueError(
             "--super-resolution is trained on the products of a run, which a file does not know. "
@@ -158,8 +168,39 @@ def open_model(arguments: argparse.Namespace) -> Model:
     def distance(images: Any) -> Any:
         return keras.ops.convert_to_numpy(model.constancy(to_float(images)))
 
+    if arguments.size is not None:
+        return _at_size(model, arguments.size, path, resize)
     size = getattr(model, "converter", model).input_shape[1]
     return Model(draw, size, resize, distance if arguments.best_of_folder else None)
+
+
+def _check_size(arguments: argparse.Namespace, path: pathlib.Path) -> None:
+    if arguments.size < 1:
+        raise ValueError(f"--size must be at least 1 px. Received: {arguments.size}")
+    for option in ("reverse", "super_resolution", "best_of_folder"):
+        if getattr(arguments, option):
+            raise ValueError(
+                f"--size and --{option.replace('_', '-')} do not go together: leave one out."
+            )
+
+
+def _at_size(model: Any, size: int, path: pathlib.Path, resize: str) -> Model:
+    """A model that draws at a size of its own from photos that are larger than it reads."""
+    if not hasattr(model, "draw_at"):
+        raise ValueError(
+            f"--size needs a model that moves the photo's own pixels, such as flow-64, and {path} "
+            f"is a {type(model).__name__}. Leave it out, or enlarge by --super-resolution."
+        )
+    from keras_pixdt.data import to_float, to_uint8
+
+    def draw(images: Any) -> Any:
+        import numpy as np
+
+        # One by one: photos of this size are large.
+        drawn = [model.draw_at(to_float(image[None]), size) for image in images]
+        return to_uint8(np.concatenate(drawn))
+
+    return Model(draw, model.photo_side(size), resize)
 
 
 def _open_tflite(path: pathlib.Path, arguments: argparse.Namespace) -> Model:
@@ -173,8 +214,26 @@ def _open_tflite(path: pathlib.Path, arguments: argparse.Namespace) -> Model:
             f"--reverse needs a file with the way back, and {path} has no signature `reverse`. "
             "`pixdt export --reverse` writes it, of the run of a DiscoGAN."
         )
-    draw = model.reverse if arguments.reverse else model
-    return Model(draw, model.image_size, _known_resize(arguments, model.resize))
+    resize = _known_resize(arguments, model.resize)
+    if arguments.size is not None:
+        return _tflite_at_size(model, arguments.size, path, resize)
+    return Model(model.reverse if arguments.reverse else model, model.image_size, resize)
+
+
+def _tflite_at_size(model: Any, size: int, path: pathlib.Path, resize: str) -> Model:
+    if not model.scalable:
+        raise ValueError(
+            f"--size needs a file with the signature `flow`, and {path} draws at one size. "
+            "`pixdt export` writes it, of the run of a model that moves the photo's own pixels "
+            "(flow-64)."
+        )
+
+    def draw(images: Any) -> Any:
+        import numpy as np
+
+        return np.stack([model.draw_at(image, size) for image in images])
+
+    return Model(draw, model.photo_side(size), resize)
 
 
 def _known_resize(arguments: argparse.Namespace, known: str) -> str:

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add = parser.add_argument
     add("--workdir", default="runs/demo", help="folder (default: runs/demo)")
-    add("--minutes", type=float, default=8.5, help="of training (default: %(default)s)")
+    add("--minutes", type=float, default=6.0, help="of training (default: %(default)s)")
     add("--products", type=int, help="draw another number of products than the builder's")
 
 

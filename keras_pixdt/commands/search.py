@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top", type=int, default=10, help="products (default: %(default)s)")
     add("--html", metavar="FILE", help="write a page with the pictures too")
     # Options that `open_model` reads but only `pixdt convert` has.
-    parser.set_defaults(reverse=False, super_resolution=None, best_of_folder=False)
+    parser.set_defaults(reverse=False, size=None, super_resolution=None, best_of_folder=False)
 
 
 def run(arguments: argparse.Namespace) -> None:

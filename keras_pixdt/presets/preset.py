@@ -162,6 +162,17 @@ class Preset:
         known = {name: value for name, value in values.items() if name in arguments}
         return model_class(**known, dtype=self.dtype)
 
+    def data_options(self) -> dict[str, Any]:
+        """Options of `keras_pixdt.data.load_pairs` that the model needs beyond the base's."""
+        return {}
+
+    def batch_options(self) -> dict[str, Any]:
+        """Options of the batches, of `Triplets` or `Unpaired`."""
+        options: dict[str, Any] = {"mirror": self.mirror, "passes": self.passes}
+        if self.paired:
+            options |= {"irrelevant": self.irrelevant_pairs, "reverse": self.reverse}
+        return options
+
     def function_training(self) -> dict[str, Any] | None:
         """How to train the model's f: options of `training.train_classifier`.
 

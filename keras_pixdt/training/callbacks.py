@@ -342,11 +342,16 @@ def write_grid(
 
     Args:
         path: a PNG file; its folder is made if it is missing.
-        source: (n, size, size, 3) in [-1, 1].
-        converted: the same shape.
+        source: (n, photo size, photo size, 3) in [-1, 1]; larger photos are reduced.
+        converted: (n, size, size, 3) in [-1, 1].
         target: the same shape; None leaves it out.
         columns: number of triples side by side; n is cut to a multiple of it.
     """
+    size = converted.shape[1]
+    if source.shape[1] != size:
+        source = keras.ops.convert_to_numpy(
+            keras.ops.image.resize(source, (size, size), "bilinear", antialias=True)
+        )
     shown = [source, converted] if target is None else [source, converted, target]
     columns = min(columns, len(source))
     rows = len(source) // columns

@@ -41,6 +41,7 @@ def load(
         )
     if not two:
         try:
+            options = {**preset.data_options(), **options}
             return data.load_pairs(image_size=preset.image_size, resize=preset.resize, **options)
         except ValueError as error:
             if preset.paired:
@@ -82,10 +83,9 @@ def domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, Doma
 
 def batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Batches:
     """The batches that the preset is trained on."""
-    options: dict[str, Any] = {"mirror": preset.mirror, "passes": preset.passes}
+    options = preset.batch_options()
     if isinstance(part, DomainSet):
         return data.unpaired(part, preset.batch_sizes, seed, **options)
-    options |= {"irrelevant": preset.irrelevant_pairs, "reverse": preset.reverse}
     return data.triplets(part, preset.batch_sizes, seed, **options)
 
 

@@ -107,12 +107,14 @@ def measured(
     """Converts images in batches and measures each batch; concatenates each measure's results.
 
     For a slice of the rows up to `count`, `read` returns the images "source" and other arrays to
-    measure, by name. The images that `convert` makes of them are called "converted".
+    measure, by name. The images that `convert` makes of them are called "converted". They must have
+    the shape of "target" or, if there is none, of "source".
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for start in range(0, count, batch_size):
         batch = read(slice(start, start + batch_size))
-        batch["converted"] = _converted(convert, batch["source"], start)
+        shape = batch.get("target", batch["source"]).shape
+        batch["converted"] = _converted(convert, batch["source"], shape, start)
         for name, (function, *taken) in measures.items():
             result = function(*(batch[key] for key in taken))
             found[name].append(ops.convert_to_numpy(result))
@@ -130,13 +132,15 @@ def in_batches(function: Convert, sets: list[np.ndarray], batch_size: int) -> np
     )
 
 
-def _converted(convert: Convert, sources: np.ndarray, start: int) -> np.ndarray:
+def _converted(
+    convert: Convert, sources: np.ndarray, shape: tuple[int, ...], start: int
+) -> np.ndarray:
     """Checks the images that `convert` returns, and returns them."""
     converted = ops.convert_to_numpy(convert(sources)).astype(np.float32)
-    if converted.shape != sources.shape:
+    if converted.shape != shape:
         raise ValueError(
-            f"`convert` must return images of the shape it gets, {sources.shape}. "
-            f"Received: {converted.shape}"
+            f"`convert` must return images of the shape {shape} for sources of the shape "
+            f"{sources.shape}. Received: {converted.shape}"
         )
     finite = np.isfinite(converted).all(axis=(1, 2, 3))
     if not finite.all():

@@ -56,10 +56,11 @@ from absl import logging
 import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import atomic, presets, search
 from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS
-from keras_pixdt.data.images import to_float, to_uint8
+from keras_pixdt.data.images import resize, to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
 from keras_pixdt.judges import classifier, upscaler
+from keras_pixdt.models.appearance_flow import AppearanceFlow
 from keras_pixdt.training import evaluation, inputs
 from keras_pixdt.training.callbacks import has_reconstruction
 from keras_pixdt.training.checkpoint import best_path
@@ -140,9 +141,28 @@ class Run:
             ValueError: `reverse` is set, but the model cannot convert back.
         """
         if reverse:
-            back = reverse_network(self.model)(source, training=False)
-            return keras.ops.convert_to_numpy(back)
+            return keras.ops.convert_to_numpy(reverse_network(self.model)(source, training=False))
         return np.asarray(self.model.predict_on_batch(source))
+
+    def convert_photo(self, photo: np.ndarray, size: int | None = None) -> np.ndarray:
+        """Converts one photo, uint8 RGB (height, width, 3), to uint8 (size, size, 3).
+
+        By default `size` is the side that the model draws. Another one needs a model that moves the
+        photo's own pixels (`AppearanceFlow`); it takes them from the photo, however large it is.
+
+        Raises:
+            ValueError: the model draws at one size only.
+        """
+        if size is None:
+            square = resize(photo, self.model.converter.input_shape[1], self.preset.resize)
+            return to_uint8(self.convert(to_float(square[None])))[0]
+        if not isinstance(self.model, AppearanceFlow):
+            raise ValueError(
+                f"`size` needs a model that moves the photo's own pixels, such as flow-64; "
+                f"{self.preset.name} draws {self.model.drawn_size} px. Received: {size}"
+            )
+        square = to_float(resize(photo, self.model.photo_side(size), self.preset.resize)[None])
+        return to_uint8(keras.ops.convert_to_numpy(self.model.draw_at(square, size)))[0]
 
     def reconstruct(self, source: np.ndarray) -> np.ndarray:
         """Converts images and converts them back, if the model can."""
@@ -158,10 +178,10 @@ class Run:
         """
         if kind not in EMBEDDERS:
             raise ValueError(f"`kind` must be one of {EMBEDDERS}. Received: {kind!r}")
-        if kind == "densenet121":
-            return search.densenet121_embedder()
-        if kind == "search":
-            return self.search_embedder()
+        if kind != "trained":
+            return (
+                search.densenet121_embedder() if kind == "densenet121" else self.search_embedder()
+            )
 
         def trained() -> keras.Model:
             logging.info("Training the embedder on the training targets")
@@ -235,12 +255,11 @@ class Run:
         """The scores of the run; see `keras_pixdt.training.evaluation` for their definitions.
 
         Args:
-            split: which split to score.
+            split: which one.
             gallery: where products are searched, "split" or "all"; only for pairs.
             embedder: see `embedder`.
             convert: function to score instead of the run's `convert`, such as an exported file.
-            reverse: the same for converting back. With `convert` alone, images converted there and
-                back are not scored.
+            reverse: the same for converting back, which is not scored with `convert` alone.
 
         Raises:
             ValueError: an argument is not an allowed choice.

@@ -17,6 +17,7 @@ def test_every_field_of_a_row_reaches_its_model():
     elsewhere = {field.name for field in dataclasses.fields(presets.Preset)}
     elsewhere |= {"optimizer_name", "momentum"}  # the optimizer's
     elsewhere |= {"function", "function_width", "function_plain"}  # of f, which is trained first
+    elsewhere |= {"augment", "truth"}  # of the batches
     for name in presets.names():
         preset = presets.get(name)
         model = pkgutil.resolve_name(f"keras_pixdt.models.{preset.model_class}")

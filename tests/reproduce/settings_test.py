@@ -68,6 +68,9 @@ def test_small_presets_are_compared_with_the_row_that_they_stand_for():
 def test_presets_for_small_machines_stand_for_a_row_of_a_paper():
     for name in presets.names():
         paper = presets.of_paper(name)
+        if name.startswith("flow-"):  # a model of its own
+            assert paper is presets.get(name)
+            continue
         assert not paper.reference.startswith("none")
         assert presets.of_paper(paper.name) is paper
         if not presets.get(name).reference.startswith("none") and not name.startswith("pix2pix"):

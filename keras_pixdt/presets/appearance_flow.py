@@ -1,0 +1,58 @@
+"""Appearance flow, for minutes on two cores; from none of the papers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from keras_pixdt.presets.preset import Phase, Preset
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AppearanceFlowPreset(Preset):
+    """How `AppearanceFlow` is trained; the defaults are those for drawings of 64 px.
+
+    `pixdt train --preset NAME --data LOOKBOOK` runs it. The fields that neither `Preset` nor these
+    lines describe are arguments of `AppearanceFlow`.
+
+    Attributes:
+        augment: whether photos are zoomed and shifted, and colours changed, at random; see
+            `keras_pixdt.data.augment`.
+        truth: whether masks and flows are learnt from where the data know them.
+    """
+
+    model_class: ClassVar[str] = "appearance_flow:AppearanceFlow"
+    adam: ClassVar[tuple[float, float]] = (0.5, 0.99)
+
+    reference: str = "none: photos' own pixels, moved"
+    photo_size: int = 128
+    batch_size: int = 32
+    phases: tuple[Phase, ...] = (Phase(5, 2e-3), Phase(3, 1e-3), Phase(2, 2e-4))
+    mirror: bool = True
+    augment: bool = True
+    truth: bool = True
+    ema_momentum: float | None = 0.99
+    width: float = 0.7
+    discriminator_width: float | None = 0.25
+    l1_weight: float = 10.0
+    mask_weight: float = 1.0
+    warp_weight: float = 3.0
+    bending_weight: float = 20.0
+    flow_weight: float = 20.0
+    gan_weight: float = 0.1
+    gan_phase: int = 1
+    moves: bool = True
+    warped_skips: bool = True
+
+    def data_options(self) -> dict[str, Any]:
+        """Photos are larger than drawings, and drawn products know their masks and flows."""
+        return {"photo_size": self.photo_size, "truth": self.truth}
+
+    def batch_options(self) -> dict[str, Any]:
+        """The base's, with augmentation and truth."""
+        return {**super().batch_options(), "augment": self.augment, "truth": self.truth}
+
+
+PRESETS = (AppearanceFlowPreset(name="flow-64"),)
+
+STANDS_FOR: dict[str, str] = {}

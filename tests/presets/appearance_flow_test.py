@@ -1,0 +1,43 @@
+import dataclasses
+import json
+
+import keras
+import pytest
+
+from keras_pixdt import presets
+from keras_pixdt.models.appearance_flow import AppearanceFlow
+from keras_pixdt.presets import appearance_flow
+
+PRESETS = {preset.name: preset for preset in appearance_flow.PRESETS}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_options_survive_json(name):
+    fields = json.loads(json.dumps(PRESETS[name].options()))
+    assert type(PRESETS[name])(**fields) == PRESETS[name]
+    assert presets.of_paper(name) is PRESETS[name]
+
+
+def test_a_preset_builds_its_model_and_optimizers():
+    changed = {"width": 1 / 6, "gan_weight": 0.5, "l1_weight": 3.0, "photo_size": 64}
+    preset = dataclasses.replace(PRESETS["flow-64"], image_size=16, **changed)
+    model = preset.model(seed=3)
+    assert type(model) is AppearanceFlow
+    config = model.get_config()
+    assert {key: config[key] for key in changed} == changed
+    model.compile(preset.optimizers(model.players))
+    adam = model.optimizer["converter"]
+    assert type(adam) is keras.optimizers.Adam
+    assert (adam.beta_1, adam.beta_2) == (0.5, 0.99)
+    assert adam.use_ema and not model.optimizer["discriminator"].use_ema
+
+
+def test_it_asks_for_larger_photos_and_truth_and_augments():
+    preset = dataclasses.replace(PRESETS["flow-64"], photo_size=128, truth=False)
+    assert preset.data_options() == {"photo_size": 128, "truth": False}
+    assert preset.batch_options() == {
+        "mirror": True, "passes": 1, "irrelevant": False, "reverse": False, "augment": True,
+        "truth": False,
+    }  # fmt: skip
+    assert presets.get("demo").data_options() == {}
+    assert presets.get("kim2017").batch_options() == {"mirror": False, "passes": 1}
