@@ -10,9 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from export.runtime import EMBEDDING, IMAGE
+from export.runtime import EMBEDDING, IMAGE, MAPS
 from export.verification import LEVELS_PER_UNIT, ExportError
 from keras_pixdt.data.images import to_float
+from keras_pixdt.models.appearance_flow import Parts
 
 
 def upsampled_by_xnnpack(network: keras.Model) -> keras.Model:
@@ -57,6 +58,12 @@ def convert_bytes(network: keras.Model, image: Any) -> dict[str, Any]:
 def convert_floats(network: keras.Model, image: Any) -> dict[str, Any]:
     """No scaling in the graph: quantized to 8 bits, it and the clip would posterize the image."""
     return {IMAGE: network(image, training=False)}
+
+
+def find_maps(network: keras.Model, image: Any) -> dict[str, Any]:
+    """The graph of `flow`: what drawings are composed of, before sigmoid and tanh."""
+    parts = Parts.of(network(_scale(image), training=False))
+    return {name: getattr(parts, name) for name in MAPS}
 
 
 def _scale(image: Any) -> Any:
@@ -115,7 +122,10 @@ def embed_function(embedder: keras.Model, size: int) -> Callable[[Any], dict[str
 
 
 def write_saved_model(
-    functions: Mapping[str, Callable[[Any], dict[str, Any]]], size: int, dtype: str, path: Path
+    functions: Mapping[str, Callable[[Any], dict[str, Any]]],
+    sizes: Mapping[str, int],
+    dtype: str,
+    path: Path,
 ) -> None:
     """Writes a SavedModel whose signatures take one image `(1, size, size, 3)` of a dtype."""
     import tensorflow as tf
@@ -123,8 +133,8 @@ def write_saved_model(
     # The endpoints track their variables themselves; `archive.track(network)` would store each one
     # twice.
     archive = keras.export.ExportArchive()
-    image = tf.TensorSpec((1, size, size, 3), dtype, name=IMAGE)
     for signature, function in functions.items():
+        image = tf.TensorSpec((1, sizes[signature], sizes[signature], 3), dtype, name=IMAGE)
         archive.add_endpoint(signature, function, input_signature=[image])
     archive.write_out(str(path), verbose=False)
 

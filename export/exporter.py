@@ -21,10 +21,13 @@ from absl import logging
 
 from export import conversion, metadata, performance, verification
 from export.metadata import ModelCard
-from export.runtime import EMBED, IMAGE, REVERSE, SIGNATURE
+from export.runtime import EMBED, FLOW, IMAGE, MAPS, REVERSE, SIGNATURE
+from export.table import format_report
 from export.verification import VARIANTS, ExportError, Reference
 from keras_pixdt import search
 from keras_pixdt.engine.model import reverse_network
+from keras_pixdt.layers import Warp
+from keras_pixdt.models.appearance_flow import AppearanceFlow
 
 if TYPE_CHECKING:
     from keras_pixdt.training.run import Run
@@ -38,13 +41,19 @@ DEFAULT_VARIANTS = ("float32", "dynamic")
 
 @dataclasses.dataclass(frozen=True)
 class _Direction:
-    """A signature that draws images: its network, and the data to verify the files."""
+    """A signature that draws images or gives maps: its network, and what verifies the files."""
 
     signature: str
     converter: keras.Model
     images: np.ndarray
     representative: np.ndarray | None
     embedder: keras.Model | None = None  # embeds the images that it draws
+    composed: _Direction | None = None  # draws what the maps of this one are composed to
+
+    @property
+    def drawn_size(self) -> int:
+        """Side of the images that it draws, px."""
+        return self.converter.output_shape[1]
 
     @functools.cached_property
     def network(self) -> keras.Model:
@@ -54,8 +63,16 @@ class _Direction:
     def exported(self) -> keras.Model:
         return conversion.upsampled_by_xnnpack(self.network)
 
+    @property
+    def function(self) -> Callable[[Any], dict[str, Any]]:
+        """Its graph."""
+        function = conversion.convert_bytes if self.composed is None else conversion.find_maps
+        return functools.partial(function, self.exported)
+
     @functools.cached_property
     def reference(self) -> Reference:
+        if self.composed is not None:
+            return verification.with_maps(self.composed.reference, self.network, self.images)
         return verification.compute_reference(self.network, self.images, self.embedder)
 
     def part(self, report: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +81,15 @@ class _Direction:
 
     def check(self, variants: Sequence[str], size: int) -> None:
         """Refuses a converter whose shapes do not fit `size`, px, and photos of other shapes."""
+        moves = any(isinstance(x, Warp) for x in self.converter.layers)
+        if "int8" in variants and moves:
+            raise ValueError(
+                "the variant 'int8' cannot hold a flow: in 8 bits, places in the photo are pixels "
+                f"apart. Leave it out; 'dynamic' is as small. Received: {tuple(variants)}"
+            )
+        if self.composed is not None:
+            self._check_maps(self.composed.converter, moves)
+            return
         prefix = "" if self.signature == SIGNATURE else f"{self.signature}_"
         received = self.converter.input_shape
         if None in received[1:] or received[1:] != (received[1], received[1], 3):
@@ -94,6 +120,17 @@ class _Direction:
                     f"takes them, with n at least 1. Received: {images.dtype} {images.shape}"
                 )
 
+    def _check_maps(self, converter: keras.Model, moves: bool) -> None:
+        channels = sum(MAPS.values()) + 3  # and the moved photo
+        expected = converter.input_shape, (*converter.output_shape[:-1], channels)
+        received = self.converter.input_shape, self.converter.output_shape
+        if received != expected or not moves:
+            raise ValueError(
+                "flow must be `parts` of the AppearanceFlow whose converter is exported, which "
+                f"moves pixels, from {expected[0]} to {expected[1]}. Received: from {received[0]} "
+                f"to {received[1]}{'' if moves else ', without a layer that moves pixels'}"
+            )
+
 
 def export_converter(
     converter: keras.Model,
@@ -107,6 +144,7 @@ def export_converter(
     reverse_converter: keras.Model | None = None,
     reverse_images: np.ndarray | None = None,
     reverse_representative: np.ndarray | None = None,
+    flow: keras.Model | None = None,
     card: ModelCard | None = None,
 ) -> dict[str, Any]:
     """Writes `saved_model/`, one `NAME_VARIANT.tflite` per variant, and `export.json`.
@@ -117,8 +155,8 @@ def export_converter(
     `directory` changes.
 
     Args:
-        converter: Keras model from float `(batch, size, size, 3)` in [-1, 1] to the same range,
-            with a fixed size.
+        converter: Keras model from float `(batch, size, size, 3)` in [-1, 1], with a fixed size,
+            to images of the same range, of the same or another size.
         directory: folder for the files; made if missing, other files in it stay.
         images: uint8 `(n, size, size, 3)`, RGB: the photos to verify with; all are used. Take real
             photos that the converter was not trained on. 100 are enough, and each takes up to 0.5 s
@@ -133,14 +171,15 @@ def export_converter(
             takes, with the same shapes.
         reverse_images: as `images`, of the second domain; needed with `reverse_converter`.
         reverse_representative: as `representative`, of the second domain.
+        flow: `parts` of the `AppearanceFlow` whose converter is exported, for the signature `flow`.
         card: information about the model's origin, for the metadata.
 
     Returns:
         The content of `export.json`. For each file it has the size in bytes, SHA-256, differences
         from Keras, the floor that it reaches, the share of the graph inside XNNPACK, peak memory,
         and median milliseconds per image with the ratio to Keras. It also describes the input, the
-        output, and the versions that made the files. The key `reverse`, here and in each variant,
-        holds the same for the reverse direction.
+        output, and the versions that made the files. The keys `reverse` and `flow`, here and in
+        each variant, hold the same for these signatures.
 
     Raises:
         ValueError: an argument that breaks its rule above.
@@ -158,9 +197,11 @@ def export_converter(
             )
         back = _Direction(REVERSE, reverse_converter, reverse_images, reverse_representative)
         directions.append(back)
+    if flow is not None:
+        directions.append(_Direction(FLOW, flow, images, None, composed=directions[0]))
     for direction in directions:
         direction.check(variants, size=converter.input_shape[1])
-    embed = None if embedder is None else conversion.embed_function(embedder, images.shape[1])
+    embed = embedder and conversion.embed_function(embedder, directions[0].drawn_size)
     report = _about(directions, name, card)  # runs the Keras models
     directory.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
@@ -182,6 +223,8 @@ def export_run(
     licence: str = metadata.LICENCE,
 ) -> dict[str, Any]:
     """Exports a run's converter and search embedder, verified on photos of its test split.
+
+    Files of a model that moves the photo's own pixels also get the signature `flow`.
 
     A run whose preset has `reverse` set goes from products to persons and has no embedder for its
     images. That field of the preset exchanges the domains for training, while the argument
@@ -210,6 +253,8 @@ def export_run(
             "reverse_images": _spread(domains["test"].targets, VERIFIED_PHOTOS),
             "reverse_representative": _spread(domains["train"].targets, REPRESENTATIVE_PHOTOS),
         }
+    model = run.model
+    moves = isinstance(model, AppearanceFlow) and model.moves
     labels = domains["train"].target_labels
     embedder = None if run.preset.reverse else run.search_embedder()
     card = ModelCard(
@@ -221,67 +266,16 @@ def export_run(
         resize=run.preset.resize,
     )
     return export_converter(
-        run.model.plain_converter(),
+        model.plain_converter(),
         directory,
         images=_spread(domains["test"].sources, VERIFIED_PHOTOS),
         variants=variants,
         embedder=embedder,
         representative=_spread(domains["train"].sources, REPRESENTATIVE_PHOTOS),
         **back,
+        flow=model.parts if moves else None,
         card=card,
     )
-
-
-def format_report(report: Mapping[str, Any]) -> str:
-    """A report as a table for a terminal.
-
-    Args:
-        report: the result of `export_converter`, or an `export.json`.
-
-    Returns:
-        A header, one line for each variant, another for its reverse direction if there is one, then
-        Keras.
-    """
-    rows = [
-        ["variant", "floor", "MB", "max", "mean", "PSNR", "min", "cosine", "XNNPACK", "outside"]
-        + ["1 thread", "2 threads", "memory"]
-    ]
-    for variant, whole in report["variants"].items():
-        graphs = dict(whole["xnnpack"])
-        back = graphs.pop(REVERSE, None)
-        rows.append(_row(variant, f"{whole['bytes'] / 1e6:.2f}", whole, list(graphs.values())))
-        if back is not None:
-            rows.append(_row(f"{variant}, {REVERSE}", "-", whole[REVERSE], [back]))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    lines.append(
-        f"max, mean: differences from Keras in levels of 255; PSNR in dB. Keras predict: "
-        f"{report['keras_predict_ms']:.1f} ms, in turns with the files; (x) is its ratio."
-    )
-    return "\n".join(lines)
-
-
-def _row(
-    label: str, megabytes: str, measured: Mapping[str, Any], graphs: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    outside = sorted({name for graph in graphs for name in graph["outside"]})
-    share = sum(g["inside"] for g in graphs) / sum(g["operations"] for g in graphs)
-    cosine = measured.get("embedding_cosine_min")
-    return [
-        label,
-        measured["floor"],
-        megabytes,
-        f"{measured['max_difference_levels']:.3g}",
-        f"{measured['mean_difference_levels']:.2g}",
-        f"{measured['psnr_mean_db']:.1f}",
-        f"{measured['psnr_min_db']:.1f}",
-        "-" if cosine is None else f"{cosine:.5f}",
-        f"{share:.0%}",
-        " ".join(outside) or "-",
-        f"{measured['one_thread_ms']:.1f} ms ({measured['one_thread_speedup']:.1f}x)",
-        f"{measured['two_threads_ms']:.1f} ms ({measured['two_threads_speedup']:.1f}x)",
-        f"{measured['peak_memory_mb']:.0f} MB",
-    ]
 
 
 def _make_files(
@@ -295,13 +289,15 @@ def _make_files(
     """Makes and verifies all files in `stage/made`, including the completed report."""
     made = stage / "made"
     made.mkdir()
-    name, size = report["name"], directions[0].images.shape[1]
+    name = report["name"]
+    sizes = {d.signature: d.images.shape[1] for d in directions}
+    sizes[EMBED] = directions[0].drawn_size
     functions: dict[str, Callable[[Any], dict[str, Any]]] = {}
     for d in directions:
-        functions[d.signature] = functools.partial(conversion.convert_bytes, d.exported)
-        if embed is not None:  # in second place, with or without the reverse direction
+        functions[d.signature] = d.function
+        if embed is not None:  # in second place, whatever comes after
             functions[EMBED] = embed
-    conversion.write_saved_model(functions, size, "uint8", made / SAVED_MODEL)
+    conversion.write_saved_model(functions, sizes, "uint8", made / SAVED_MODEL)
     for d in directions:
         verification.verify_saved_model(made / SAVED_MODEL, d.images, d.reference, d.signature)
     if "int8" in variants:
@@ -309,7 +305,7 @@ def _make_files(
             d.signature: functools.partial(conversion.convert_floats, d.exported)
             for d in directions
         }
-        conversion.write_saved_model(floats, size, "float32", stage / "floats")
+        conversion.write_saved_model(floats, sizes, "float32", stage / "floats")
     saved = [path for path in (made / SAVED_MODEL).rglob("*") if path.is_file()]
     packages = ("keras", "tensorflow", "ai-edge-litert")
     report |= {
@@ -349,7 +345,8 @@ def _verified(
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    parameters = sum(d.network.count_params() for d in directions)
+    drawing = [d for d in directions if d.composed is None]  # others have the same weights
+    parameters = sum(d.network.count_params() for d in drawing)
     for d in directions:
         d.part(report).update(
             verification.verify_tflite(
@@ -369,7 +366,7 @@ def _about(directions: Sequence[_Direction], name: str, card: ModelCard) -> dict
         shape = [1, *images.shape[1:]]
         return {"name": IMAGE, "dtype": "uint8", "shape": shape, "content": content}
 
-    there, *ways_back = directions
+    there, *others = directions
     embeddings = there.reference.embeddings
     report: dict[str, Any] = {
         "name": name,
@@ -379,10 +376,15 @@ def _about(directions: Sequence[_Direction], name: str, card: ModelCard) -> dict
         "embedding_dimensions": None if embeddings is None else embeddings.shape[1],
         "card": {**dataclasses.asdict(card), "categories": list(card.categories)},
     }
-    for back in ways_back:
+    for other in others:
+        if other.composed is not None:
+            shape = [1, other.drawn_size, other.drawn_size]
+            maps = {name: [*shape, channels] for name, channels in MAPS.items()}
+            report[FLOW] = {"input": report["input"], "outputs": maps}
+            continue
         report[REVERSE] = {
-            "input": about_images(back.images, "image of the second domain, RGB"),
-            "output": about_images(back.reference.levels, "image of the first domain, RGB"),
+            "input": about_images(other.images, "image of the second domain, RGB"),
+            "output": about_images(other.reference.levels, "image of the first domain, RGB"),
         }
     for d in directions:
         d.part(report).update(

@@ -1,4 +1,7 @@
-"""Joins TFLite models of one signature each, in an order that does not depend on names."""
+"""Joins TFLite models of one signature each, in an order that does not depend on names.
+
+The same weights in several models are stored once.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _CONVERSION = b"CONVERSION_METADATA"
 
 
 def join(parts: Sequence[bytes]) -> schema.ModelT:
-    """Joins models, which share nothing.
+    """Joins models, which share weights where these are the same, and nothing else.
 
     Args:
         parts: TFLite models of one subgraph and one signature.
@@ -103,11 +106,17 @@ def _order_operators(part: schema.ModelT, graph: schema.SubGraphT) -> None:
 
 def _append(model: schema.ModelT, other: schema.ModelT) -> None:
     """Adds the subgraph, signature, operations and weights of another model."""
-    codes, buffers, graphs = map(len, (model.operatorCodes, model.buffers, model.subgraphs))
+    codes, graphs = map(len, (model.operatorCodes, model.subgraphs))
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    places = {_content(model.buffers[tensor.buffer]): tensor.buffer for tensor in tensors}
+    places[b""] = 0  # of all tensors without a value
     for graph in other.subgraphs:
         for tensor in graph.tensors:
-            if tensor.buffer:  # buffer 0 belongs to all tensors without a value
-                tensor.buffer += buffers
+            content = _content(other.buffers[tensor.buffer])
+            if content not in places:
+                places[content] = len(model.buffers)
+                model.buffers.append(other.buffers[tensor.buffer])
+            tensor.buffer = places[content]
         for operator in graph.operators:
             operator.opcodeIndex += codes
     for signature in other.signatureDefs:
@@ -116,9 +125,12 @@ def _append(model: schema.ModelT, other: schema.ModelT) -> None:
     if own and needed:
         own.data = max(own.data, needed.data, key=_version)
     model.operatorCodes += other.operatorCodes
-    model.buffers += other.buffers
     model.subgraphs += other.subgraphs
     model.signatureDefs += other.signatureDefs
+
+
+def _content(buffer: schema.BufferT) -> bytes:
+    return b"" if buffer.data is None else buffer.data.tobytes()
 
 
 def _minimum_runtime(model: schema.ModelT) -> schema.BufferT | None:
@@ -137,7 +149,7 @@ class _AlignedBuffer(schema.BufferT):
     """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802, the packer calls it
-        data = b"" if self.data is None else self.data.tobytes()
+        data = _content(self)
         if data:
             builder.StartVector(1, len(data), 16)
             builder.head -= len(data)

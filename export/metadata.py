@@ -31,7 +31,7 @@ from flatbuffers.table import Table
 
 from export import joining
 from export.joining import MODEL_IDENTIFIER
-from export.runtime import CARD, EMBED, EMBEDDING, IMAGE, REVERSE
+from export.runtime import CARD, EMBED, EMBEDDING, FLOW, IMAGE, REVERSE
 
 BUFFER = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -41,6 +41,15 @@ LICENCE = (
     "The code that made them: keras_pixdt, Apache-2.0."
 )
 _PARSER = "1.0.0"  # version of the schema: no field here is newer
+# What `flow` gives. Who composes a drawing reads it here.
+_MAPS = {
+    "flow": "Where each pixel comes from in the photo: x to the right and y down, in [-1, 1] from "
+    "the outer edge of the first pixel to that of the last",
+    "mask": "Logits, garment against white. The sigmoid comes after enlarging: edges stay sharp",
+    "gate": "Logits, moved pixels against paint. The sigmoid comes after enlarging: edges stay "
+    "sharp",
+    "paint": "What the photo does not show, RGB. The tanh, to [-1, 1], comes after enlarging",
+}
 # Values of the schema's enumerations and unions.
 _FEATURES, _PICTURE = 1, 2  # ContentProperties
 _RGB = 1  # ColorSpaceType
@@ -78,8 +87,9 @@ class ModelCard:
 def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard) -> bytes:
     """Joins models with one signature each into one file, with metadata.
 
-    The parts share nothing and stay as they are. So an 8-bit converter can be joined with an
-    embedder that returns floats, which a single conversion of both could not produce.
+    The parts share weights where these are the same, and otherwise stay as they are. So an 8-bit
+    converter can be joined with an embedder that returns floats, which a single conversion of both
+    could not produce.
 
     Args:
         parts: TFLite models of one subgraph and one signature, `convert` first.
@@ -107,12 +117,18 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     if card.categories:
         files[LABELS] = "".join(f"{category}\n" for category in card.categories)
     builder = flatbuffers.Builder(4096)
-    signatures = [signature.signatureKey.decode() for signature in model.signatureDefs]
+    signatures = {s.signatureKey.decode(): _outputs(model, s) for s in model.signatureDefs}
     fields = _model_fields(name, card, signatures, files, quantized=variant == "int8")
     builder.Finish(_write(builder, fields), file_identifier=IDENTIFIER)
     model.metadata.append(schema.MetadataT(name=BUFFER, buffer=len(model.buffers)))
     model.buffers.append(schema.BufferT(data=np.frombuffer(builder.Output(), np.uint8)))
     return _with_files(joining.pack(model), files)
+
+
+def _outputs(model: schema.ModelT, signature: schema.SignatureDefT) -> list[str]:
+    """The names of a signature's outputs, in the order of its graph, which metadata have too."""
+    names = {entry.tensorIndex: entry.name.decode() for entry in signature.outputs}
+    return [names[int(index)] for index in model.subgraphs[signature.subgraphIndex].outputs]
 
 
 def _with_files(content: bytes, files: Mapping[str, str]) -> bytes:
@@ -127,9 +143,16 @@ def _with_files(content: bytes, files: Mapping[str, str]) -> bytes:
 
 
 def _model_fields(
-    name: str, card: ModelCard, signatures: Sequence[str], files: Mapping[str, str], quantized: bool
+    name: str,
+    card: ModelCard,
+    signatures: Mapping[str, Sequence[str]],
+    files: Mapping[str, str],
+    quantized: bool,
 ) -> dict[int, Any]:
-    """The table `ModelMetadata`, by field numbers of the schema, as are all tables here."""
+    """The table `ModelMetadata`, by field numbers of the schema, as are all tables here.
+
+    `signatures` has the outputs of each.
+    """
     facts = [("preset", card.preset), ("data", card.data)]
     description = (
         "Between two domains of images, both ways"
@@ -145,7 +168,10 @@ def _model_fields(
         0: name,
         1: description,
         2: importlib.metadata.version("keras-pixdt"),
-        3: [_graph_fields(s, REVERSE in signatures, quantized, card) for s in signatures],
+        3: [
+            _graph_fields(signature, outputs, REVERSE in signatures, quantized, card)
+            for signature, outputs in signatures.items()
+        ],
         5: card.licence,
         6: [{0: file, 1: about[file], 2: _DESCRIPTIONS} for file in files],
         7: _PARSER,
@@ -153,7 +179,7 @@ def _model_fields(
 
 
 def _graph_fields(
-    signature: str, both_ways: bool, quantized: bool, card: ModelCard
+    signature: str, outputs: Sequence[str], both_ways: bool, quantized: bool, card: ModelCard
 ) -> dict[int, Any]:
     """`SubGraphMetadata`: inputs and outputs."""
     source = f"Photo of a dressed person, {card.photo()}"
@@ -177,6 +203,15 @@ def _graph_fields(
                     5: {0: [1.0], 1: [-1.0]},
                 }
             ],
+        }
+    if signature == FLOW:
+        return {
+            0: FLOW,
+            1: "From a photo to the maps of which a product image of any size is composed. Enlarge "
+            "them bilinearly; sample the photo itself, however large, where the flow points; then "
+            "mask x (gate x moved photo + (1 - gate) x paint) + (1 - mask) x white.",
+            2: [_image_fields(source, quantized=False)],
+            3: [{0: name, 1: _MAPS[name], 3: {0: _FEATURES, 1: {}}} for name in outputs],
         }
     if signature == REVERSE:
         source, target = target, source

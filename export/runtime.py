@@ -1,4 +1,4 @@
-"""Runs an exported TFLite file. Only needs NumPy and ai-edge-litert."""
+"""Runs an exported TFLite file. Only needs NumPy, ai-edge-litert and, for `draw_at`, Pillow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from keras_pixdt.choices import photo_side
+
 SIGNATURE = "convert"
 EMBED = "embed"  # in files with an embedder: from an image that `convert` draws to its vector
 REVERSE = "reverse"  # in files that convert back: from `convert`'s output to its input
+FLOW = "flow"  # in files that move the photo's own pixels: what `draw_at` composes drawings of
 IMAGE = "image"  # the input of each signature
 EMBEDDING = "embedding"
-OUTPUTS = {SIGNATURE: IMAGE, EMBED: EMBEDDING, REVERSE: IMAGE}  # its output
+MAPS = {"flow": 2, "mask": 1, "gate": 1, "paint": 3}  # what FLOW gives, with its channels
+# Its outputs.
+OUTPUTS = {SIGNATURE: (IMAGE,), EMBED: (EMBEDDING,), REVERSE: (IMAGE,), FLOW: tuple(MAPS)}
 CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
 
 
@@ -24,11 +29,13 @@ class TFLiteConverter:
 
     Attributes:
         interpreter: the `ai_edge_litert` interpreter that runs the file.
-        image_size: side of the square photos that the file takes and of the images it draws, px.
+        image_size: side of the square photos that the file takes, px.
+        drawn_size: side of the images that it draws, px.
         resize: how photos of other shapes are made square for it, "letterbox" or "stretch".
         image_details: how the interpreter describes the input and the output of `convert`.
         dimensions: length of the vectors of `embed`; None for a file without an embedder.
         reversible: whether the file can convert back, with `reverse`.
+        scalable: whether the file can draw at other sizes, with `draw_at`.
     """
 
     def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
@@ -40,13 +47,13 @@ class TFLiteConverter:
             self.interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
             signatures = self.interpreter.get_signature_list()
             self._runners = {}
-            for name, output in OUTPUTS.items():
+            for name, outputs in OUTPUTS.items():
                 if name not in signatures and name != SIGNATURE:
                     continue
-                if signatures.get(name) != {"inputs": [IMAGE], "outputs": [output]}:
+                if signatures.get(name) != {"inputs": [IMAGE], "outputs": sorted(outputs)}:
                     raise ValueError(
-                        f"it must have the signature {name!r} from {IMAGE!r} to {output!r}. "
-                        f"Received: {signatures}"
+                        f"it must have the signature {name!r} from {IMAGE!r} to "
+                        f"{', '.join(map(repr, outputs))}. Received: {signatures}"
                     )
                 self._runners[name] = self.interpreter.get_signature_runner(name)
         except (RuntimeError, ValueError) as error:
@@ -58,9 +65,10 @@ class TFLiteConverter:
             convert.get_input_details()[IMAGE],
             convert.get_output_details()[IMAGE],
         )
-        self.image_size = int(self.image_details[0]["shape"][1])
+        self.image_size, self.drawn_size = (int(d["shape"][1]) for d in self.image_details)
         self.resize = _resize(self._path)
         self.reversible = REVERSE in self._runners
+        self.scalable = FLOW in self._runners
         self.dimensions = None
         if embed is not None:
             self.dimensions = int(embed.get_output_details()[EMBEDDING]["shape"][1])
@@ -73,7 +81,8 @@ class TFLiteConverter:
                 several, which run one after the other. RGB, [0, 255].
 
         Returns:
-            uint8 product images, with the leading dimension of `images`.
+            uint8 product images `(drawn_size, drawn_size, 3)`, with the leading dimension of
+            `images`.
 
         Raises:
             ValueError: another dtype or shape.
@@ -84,7 +93,7 @@ class TFLiteConverter:
         """Embeds product images, such as those that the file draws, for searching.
 
         Args:
-            images: as in a call; product images, the garment on white.
+            images: uint8 product images, the garment on white, of the size that the file draws.
 
         Returns:
             float32 `(dimensions,)`, or `(n, dimensions)`, of length 1.
@@ -103,7 +112,7 @@ class TFLiteConverter:
         """Converts images of the second domain, such as the file draws, back to the first.
 
         Args:
-            images: as in a call; images of the second domain.
+            images: uint8 images of the second domain, of the size that the file draws.
 
         Returns:
             uint8 images of the first domain, with the leading dimension of `images`.
@@ -119,22 +128,106 @@ class TFLiteConverter:
             )
         return self.run(REVERSE, images)
 
+    def photo_side(self, size: int) -> int:
+        """Side in px of the square photo that `draw_at` takes the pixels from."""
+        return photo_side(self.image_size, size)
+
+    def draw_at(self, photo: np.ndarray, size: int) -> np.ndarray:
+        """Draws a product image of any size from the photo's own pixels.
+
+        Args:
+            photo: uint8 `(height, width, 3)`, RGB, of any size. It is made square as the file says.
+            size: side of the product image, px.
+
+        Returns:
+            uint8 `(size, size, 3)`.
+
+        Raises:
+            ValueError: another dtype or shape, a size below 1, or the file cannot draw at other
+                sizes.
+        """
+        from PIL import Image
+
+        from keras_pixdt.data.images import resize, to_uint8
+
+        if not self.scalable:
+            raise ValueError(
+                f"{str(self._path)!r} has no signature {FLOW!r}, so it draws {self.drawn_size} px "
+                "only: export it of a model that moves the photo's own pixels, such as flow-64"
+            )
+        if size < 1:
+            raise ValueError(f"`size` must be at least 1 px. Received: {size}")
+        square = resize(photo, self.photo_side(size), self.resize)
+        # As `AppearanceFlow.draw_at` reduces it.
+        reduced = Image.fromarray(square).resize(
+            (self.image_size, self.image_size), Image.Resampling.BILINEAR
+        )
+        return to_uint8(compose(square, self.run(FLOW, np.asarray(reduced)), size))
+
     def run(self, signature: str, images: np.ndarray) -> np.ndarray:
-        """Runs a signature of the file, "convert", "embed" or "reverse", like its method."""
-        runner, output = self._runners[signature], OUTPUTS[signature]
+        """Runs a signature of the file, "convert", "embed" or "reverse", like its method.
+
+        With "flow", returns float32 `(side, side, 7)`, the `MAPS` one after the other, with the
+        leading dimension of `images`.
+        """
+        runner = self._runners[signature]
         images = np.asarray(images)
-        shape = (self.image_size, self.image_size, 3)
+        side = int(runner.get_input_details()[IMAGE]["shape"][1])
+        shape = (side, side, 3)
         if images.dtype != np.uint8 or images.shape[-3:] != shape or images.ndim > 4:
             raise ValueError(
                 f"images must be uint8 of shape {shape} or (n, {str(shape)[1:]}; "
                 "keras_pixdt.data.resize makes them from photos of any size. "
                 f"Received: {images.dtype} {images.shape}"
             )
-        if images.ndim == 3:
-            return runner(**{IMAGE: images[None]})[output][0]
         if not len(images):
             raise ValueError(f"images must hold at least one image. Received: {images.shape}")
-        return np.concatenate([runner(**{IMAGE: image[None]})[output] for image in images])
+        results = [runner(**{IMAGE: image[None]}) for image in images.reshape(-1, *shape)]
+        found = [np.concatenate([r[name] for name in OUTPUTS[signature]], -1) for r in results]
+        return found[0][0] if images.ndim == 3 else np.concatenate(found)
+
+
+def compose(photo: np.ndarray, maps: np.ndarray, size: int) -> np.ndarray:
+    """Composes a drawing of any size: enlarges the maps, and moves the pixels of the photo.
+
+    Mask and gate are enlarged as logits. The sigmoid comes after, which keeps their edges sharp.
+
+    Args:
+        photo: uint8 `(side, side, 3)`, any side.
+        maps: float32 `(rows, rows, 7)`, what the signature "flow" gives for the photo, reduced.
+        size: side of the drawing, px.
+
+    Returns:
+        float32 `(size, size, 3)` in [-1, 1].
+    """
+    enlarged = _enlarged(_enlarged(maps, size, axis=0), size, axis=1)
+    flow, mask, gate, paint = np.split(enlarged, np.cumsum([*MAPS.values()])[:-1], axis=-1)
+    mask, gate = (0.5 + 0.5 * np.tanh(0.5 * logits) for logits in (mask, gate))  # the sigmoid
+    garment = gate * _moved(photo, flow) + (1 - gate) * np.tanh(paint)
+    return mask * garment + (1 - mask)
+
+
+def _enlarged(maps: np.ndarray, size: int, axis: int) -> np.ndarray:
+    """Resizes an axis bilinearly, with half-pixel centres."""
+    side = maps.shape[axis]
+    place = np.clip((np.arange(size) + 0.5) * (side / size) - 0.5, 0, side - 1)
+    first = place.astype(int)
+    share = (place - first).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
+    second = np.minimum(first + 1, side - 1)
+    return maps.take(first, axis) * (1 - share) + maps.take(second, axis) * share
+
+
+def _moved(photo: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """As `keras_pixdt.layers.warp`, float32 in [-1, 1]."""
+    side = len(photo)
+    place = np.clip((flow + 1) * np.float32(side / 2) - np.float32(0.5), 0, side - 1)
+    first = place.astype(int)
+    across, down = np.split((place - first).astype(np.float32), 2, axis=-1)
+    left, top = first[..., 0], first[..., 1]
+    right, bottom = np.minimum(left + 1, side - 1), np.minimum(top + 1, side - 1)
+    upper = photo[top, left] * (1 - across) + photo[top, right] * across
+    lower = photo[bottom, left] * (1 - across) + photo[bottom, right] * across
+    return (upper * (1 - down) + lower * down) / np.float32(127.5) - 1
 
 
 def _resize(path: Path) -> str:
@@ -154,6 +247,7 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         photo = keras_pixdt.data.read_image("me.jpg")
         product = convert(keras_pixdt.data.resize(photo, convert.image_size, convert.resize))
         vector = convert.embed(product)  # if the file has an embedder
+        large = convert.draw_at(photo, 512)  # if the file moves the photo's own pixels
         photo = convert.reverse(product)  # if the file has the way back
         ```
 
@@ -163,8 +257,8 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
 
     Returns:
         A function from uint8 `(image_size, image_size, 3)`, or `(n, image_size, image_size, 3)`, to
-        uint8 of the same shape, RGB in [0, 255], with the attributes `image_size` and `resize` and
-        the methods `embed` and `reverse`.
+        uint8 of the side `drawn_size`, RGB in [0, 255], with the attributes `image_size` and
+        `resize` and the methods `embed`, `reverse` and `draw_at`.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -22,11 +22,19 @@ import numpy as np
 from absl import logging
 from ai_edge_litert import schema_py_generated as schema
 
-from export.runtime import EMBED, EMBEDDING, IMAGE, SIGNATURE, TFLiteConverter
+from export.differences import cosines_of, image_differences, map_differences
+from export.runtime import (
+    EMBED,
+    EMBEDDING,
+    IMAGE,
+    MAPS,
+    SIGNATURE,
+    TFLiteConverter,
+    compose,
+)
 from keras_pixdt.data.images import to_float
 
 LEVELS_PER_UNIT = 127.5  # [-1, 1] holds 255 levels
-_PSNR_LIMIT_DB = 200.0  # for equal images, because JSON has no infinity
 _BATCH = 16
 # TFLite adds in a different order from Keras, folds BatchNorm into weights and approximates tanh,
 # so it rounds differently. The largest of a million differences was 3.7 times Keras' own.
@@ -127,11 +135,14 @@ class Reference:
         levels: float32 (n, s, s, 3) in [0, 255], computed in float64, not rounded to bytes.
         float32_difference_levels: the largest difference of Keras' own float32 from them.
         embeddings: float32 (n, d), of the `products`; None without an embedder.
+        maps: float32 (n, s, s, 7), what the levels are composed of, for `flow`; None for the
+            others.
     """
 
     levels: np.ndarray
     float32_difference_levels: float = 0.0
     embeddings: np.ndarray | None = None
+    maps: np.ndarray | None = None
 
     @property
     def products(self) -> np.ndarray:
@@ -172,6 +183,18 @@ def compute_reference(
     if not np.isfinite(embeddings).all():
         raise ExportError("the embedder gives NaN or infinity for converted images; train it anew")
     return dataclasses.replace(reference, embeddings=embeddings)
+
+
+def with_maps(reference: Reference, network: keras.Model, images: np.ndarray) -> Reference:
+    """The reference of `flow`, from that of `convert`: both must draw the same.
+
+    Args:
+        reference: of the converter.
+        network: the float32 Keras model that finds `appearance_flow.Parts`.
+        images: the photos of the reference.
+    """
+    maps = _batched(in_precision(network, "float64"), images)[..., : sum(MAPS.values())]
+    return dataclasses.replace(reference, embeddings=None, maps=maps.astype(np.float32))
 
 
 def _batched(network: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -226,32 +249,42 @@ def verify_saved_model(
     See `verify_tflite` for the arguments.
 
     Raises:
-        ExportError: a byte is not the rounded value of an output within the float32 floor, or an
-            embedding differs.
+        ExportError: a byte is not the rounded value of an output within the float32 floor, what
+            maps are composed to differs, or an embedding differs.
     """
     import tensorflow as tf
 
     signatures = tf.saved_model.load(str(path)).signatures
     least, _ = reference.floors("float32")
 
-    def run(signature: str, images: np.ndarray, output: str) -> np.ndarray:
+    def run(signature: str, images: np.ndarray, *outputs: str) -> np.ndarray:
         rows = [signatures[signature](image=tf.constant(image[None])) for image in images]
-        return np.concatenate([row[output].numpy() for row in rows])
+        return np.concatenate([np.concatenate([r[name] for name in outputs], -1) for r in rows])
 
-    limit = 0.5 + least.max_difference_levels
-    difference = float(np.abs(run(signature, images, IMAGE) - reference.levels).max())
-    if difference > limit:
+    if reference.maps is not None:
+        levels, rounding = _composed(images, run(signature, images, *MAPS)), 0.0
+    else:
+        levels, rounding = run(signature, images, IMAGE), 0.5
+    limit = rounding + least.max_difference_levels
+    difference = float(np.abs(levels - reference.levels).max())
+    if not difference <= limit:
         raise ExportError(
             f"{_place(path, signature)} differs from Keras by {difference:.4f} levels before "
-            f"rounding; at most {limit:.4f} is allowed (half a level is the rounding)"
+            f"rounding; at most {limit:.4f} is allowed ({rounding} of it is the rounding)"
         )
     if reference.embeddings is not None:
-        cosine = _cosines(run(EMBED, reference.products, EMBEDDING), reference.embeddings).min()
+        cosine = cosines_of(run(EMBED, reference.products, EMBEDDING), reference.embeddings).min()
         if not cosine >= least.embedding_cosine:
             raise ExportError(
                 f"{path.name}: an embedding has the cosine {cosine:.6f} with that of Keras; at "
                 f"least {least.embedding_cosine} is needed"
             )
+
+
+def _composed(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """The levels of what maps are composed to, at their own size."""
+    pairs = zip(images, maps, strict=True)
+    return _levels(np.stack([compose(image, found, len(found)) for image, found in pairs]))
 
 
 def _place(path: Path, signature: str) -> str:
@@ -274,14 +307,16 @@ def verify_tflite(
         variant: a key of `VARIANTS`.
         parameter_count: how many weights the networks that draw have.
         images: uint8 (n, s, s, 3).
-        reference: the result of `compute_reference` for them and the signature's network.
-        signature: the signature that draws the images.
+        reference: the result of `compute_reference` for them and the signature's network, for
+            `flow` with `with_maps`.
+        signature: the signature that draws the images, or "flow", whose maps are composed to them.
 
     Returns:
         `max_difference_levels`, `mean_difference_levels`, `psnr_mean_db`, `psnr_min_db`
         (before rounding, except for int8), `max_difference_bytes` (after rounding), with an
-        embedder `embedding_cosine_min` and `embedding_cosine_mean`, and `floor`: "full" if the file
-        reaches the floor of a trained network of full width, else "reduced".
+        embedder `embedding_cosine_min` and `embedding_cosine_mean`, with maps
+        `max_difference_maps`, and `floor`: "full" if the file reaches the floor of a trained
+        network of full width, else "reduced".
 
     Raises:
         ExportError: the file is too small to hold the network, has a dynamic dimension or an
@@ -298,7 +333,14 @@ def verify_tflite(
     _refuse_what_phones_lack(content, path.name)
 
     model, place = TFLiteConverter(path, num_threads=2), _place(path, signature)
-    converted, levels = _draw(model, content, images, variant, signature)
+    measured: dict[str, Any] = {}
+    if reference.maps is not None:
+        maps = model.run(signature, images)
+        levels = _composed(images, maps)
+        converted = np.rint(levels)
+        measured["max_difference_maps"] = map_differences(maps, reference.maps)
+    else:
+        converted, levels = _draw(model, content, images, variant, signature)
     if not np.isfinite(levels).all():
         raise ExportError(
             f"{place} draws NaN or infinity for {_count_not_finite(levels)} of {len(images)} "
@@ -308,21 +350,12 @@ def verify_tflite(
     if np.abs(converted - levels).max() > 0.5:
         raise ExportError(f"{place}: the output is not what the network drew, rounded")
 
-    difference = np.abs(levels.astype(np.float64) - reference.levels)
-    mse = np.mean(difference**2, axis=(1, 2, 3))
-    psnr = 10 * np.log10(255.0**2 / np.maximum(mse, 255.0**2 * 10 ** (-_PSNR_LIMIT_DB / 10)))
-    measured: dict[str, Any] = {
-        "max_difference_levels": float(difference.max()),
-        "mean_difference_levels": float(difference.mean()),
-        "max_difference_bytes": int(np.abs(converted - np.rint(reference.levels)).max()),
-        "psnr_mean_db": float(psnr.mean()),
-        "psnr_min_db": float(psnr.min()),
-    }
+    measured |= image_differences(converted, levels, reference.levels)
     if reference.embeddings is not None:
         embeddings = model.embed(reference.products)
         if not np.isfinite(embeddings).all():
             raise ExportError(f"{path.name} embeds images as NaN or infinity, where Keras does not")
-        cosines = _cosines(embeddings, reference.embeddings)
+        cosines = cosines_of(embeddings, reference.embeddings)
         measured["embedding_cosine_min"] = float(cosines.min())
         measured["embedding_cosine_mean"] = float(cosines.mean())
     least, full = reference.floors(variant)
@@ -342,11 +375,6 @@ def verify_tflite(
 
 def _count_not_finite(images: np.ndarray) -> int:
     return int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
-
-
-def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    return np.sum(a * b, 1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
 
 
 def _refuse_what_phones_lack(content: bytes, name: str) -> None:
@@ -387,11 +415,12 @@ def _draw(
     graph = schema.Model.GetRootAs(content, 0).Subgraphs(index)
     # The last operation casts to bytes, which truncates; half a level was added before it.
     last = int(graph.Operators(graph.OperatorsLength() - 1).Inputs(0))
-    converted, levels = np.empty(images.shape, np.uint8), np.empty(images.shape, np.float32)
-    for row, image in enumerate(images):
-        converted[row] = model.run(signature, image)
-        levels[row] = np.clip(model.interpreter.get_tensor(last, index)[0] - 0.5, 0.0, 255.0)
-    return converted, levels
+    drawn: list[np.ndarray] = []
+    levels: list[np.ndarray] = []
+    for image in images:
+        drawn.append(model.run(signature, image))
+        levels.append(np.clip(model.interpreter.get_tensor(last, index)[0] - 0.5, 0.0, 255.0))
+    return np.stack(drawn), np.stack(levels)
 
 
 def _subgraph(content: bytes, signature: str) -> int:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import export
+from keras_pixdt.models.appearance_flow import AppearanceFlow
 from keras_pixdt.models.discogan import DiscoGAN
 from keras_pixdt.models.pixel_dtgan import build_converter
 
@@ -34,6 +35,17 @@ def discogan_converters(size=32):
     """The two generators of a narrow model, of different weights."""
     model = DiscoGAN(size, 1 / 8)
     return trained(model.converter), trained(model.reverse_converter, seed=2)
+
+
+def appearance_flow(seed=0, **options):
+    """A tiny model; its flow, mask, gate and paint all change what it draws."""
+    from tests.models.appearance_flow_test import uneven
+
+    model = uneven(AppearanceFlow(16, 1 / 6, photo_size=32, **options), seed)
+    for weight in model.parts.weights:
+        if weight.path.endswith("kernel"):
+            weight.assign(2 * weight)
+    return model
 
 
 def trained(network, seed=1):
