@@ -219,12 +219,12 @@ def _describe(model: pathlib.Path) -> _Model:
                 f"Received: from {types[0]} to {types[1]}"
             )
     (photo, product), (embedded, vector) = shapes["convert"], shapes["embed"]
-    size = photo[1]
-    if {photo, product, embedded} != {(1, size, size, 3)} or vector[:-1] != (1,):
+    squares = all(shape == (1, shape[1], shape[1], 3) for shape in (photo, product))
+    if not squares or embedded != product or vector[:-1] != (1,):
         raise ValueError(
-            f"{model} must draw an image (1, size, size, 3) from one of that size, and embed it "
-            f"to (1, d). {again} Received: 'convert' from {photo} to {product}, 'embed' from "
-            f"{embedded} to {vector}"
+            f"{model} must draw an image (1, side, side, 3) from a photo (1, size, size, 3), and "
+            f"embed it to (1, d). {again} Received: 'convert' from {photo} to {product}, 'embed' "
+            f"from {embedded} to {vector}"
         )
     card = _card_of(model)
     return _Model(

@@ -17,7 +17,7 @@ from absl import logging
 
 CLIENT = pathlib.Path(__file__).with_name("client")
 
-_SCRIPTS = ("app.js", "image.js", "index.js", "model.js", "offline.js", "sw.js")
+_SCRIPTS = ("app.js", "flow.js", "image.js", "index.js", "model.js", "offline.js", "sw.js")
 _PAGE = ("index.html", "style.css", "icon.svg", *_SCRIPTS)
 # Browsers do not resolve package names. An import map would, but it is an inline script.
 _PACKAGE_NAME, _PACKAGE_URL = b'"@litertjs/wasm-utils"', b'"./wasm-utils.js"'

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import export
 from keras_pixdt import serve
 from keras_pixdt.choices import RESIZES
 from keras_pixdt.data.images import letterbox, read_image, resize
@@ -152,6 +153,20 @@ def results(page):
     items = page.locator("#results li").all_inner_texts()
     found = [re.fullmatch(r"(\S+)\s+Score (\S+)", text).groups() for text in items]
     return [(product, float(score)) for product, score in found]
+
+
+def shown(page):
+    """The product image that the page shows, of numbers."""
+    size, pixels = in_page(
+        page,
+        """
+        const canvas = document.getElementById("product");
+        const size = canvas.width;
+        const { data } = canvas.getContext("2d").getImageData(0, 0, size, size);
+        return [size, Array.from(data)];
+        """,
+    )
+    return np.reshape(pixels, (size, size, 4))[..., :3].astype(float)
 
 
 def encoded(image, form="PNG", **options):
@@ -350,16 +365,54 @@ def test_photo_finds_what_python_finds(page, folder, form, options):
     assert np.abs([score for _, score in results(page)] - scores).max() < 2e-3
     for name in ("convert-ms", "embed-ms", "search-ms"):
         assert re.fullmatch(r"\d+\.\d ms", page.locator(f"#{name}").inner_text())
-    drawn = in_page(
+    assert np.abs(shown(page) - product).max() <= 1 + (form == "JPEG")
+
+
+@pytest.fixture(scope="module")
+def flow_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flow")
+    samples.write_flow(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("width", "height"), [(900, 1200), (300, 200)])
+@pytest.mark.parametrize("variant", ["float32", "dynamic"])
+def test_product_image_is_drawn_from_the_photos_own_pixels(
+    browser, flow_folder, variant, width, height, tmp_path
+):
+    index, model = flow_folder / "products.index", flow_folder / f"{variant}.tflite"
+    samples.write_photo(tmp_path / "photo.png", width=width, height=height)
+    content = (tmp_path / "photo.png").read_bytes()
+    with serving(index, model) as server, opened(browser, server.url) as page:
+        assert give(page, content)[1] == ""
+        drawn, found = shown(page), results(page)
+    convert, photo = export.load_tflite(model), read_image(content)
+    expected = convert.draw_at(photo, 512)
+    assert expected.std() > 20 and drawn.shape == expected.shape
+    assert np.abs(drawn - expected).max() <= 2
+    # The search itself is by the drawing of the usual size.
+    vector = convert.embed(convert(letterbox(photo, convert.image_size)))
+    ids, scores = ProductIndex.open(index).search(vector, 10)
+    assert [product for product, _ in found] == ids
+    assert np.abs([score for _, score in found] - scores).max() < 2e-3
+
+
+@pytest.mark.parametrize(("side", "size"), [(128, 32), (100, 64), (64, 64), (70, 64)])
+def test_photos_are_reduced_as_by_python(page, side, size):
+    square = np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8)
+    found = in_page(
         page,
         """
-        const canvas = document.getElementById("product");
-        const size = canvas.width;
-        return Array.from(canvas.getContext("2d").getImageData(0, 0, size, size).data);
+        const { reduce } = await import("/image.js");
+        const [data, side, size] = args;
+        return btoa(String.fromCharCode(...reduce(data, side, size)));
         """,
+        square.tobytes(),
+        side,
+        size,
     )
-    drawn = np.reshape(drawn, (samples.IMAGE_SIZE, samples.IMAGE_SIZE, 4))[..., :3]
-    assert np.abs(drawn - product.astype(float)).max() <= 1 + (form == "JPEG")
+    reduced = Image.fromarray(square).resize((size, size), Image.Resampling.BILINEAR)
+    assert base64.b64decode(found) == np.asarray(reduced).tobytes()
 
 
 # Photos that are none

@@ -15,6 +15,33 @@ def write(folder):
     write_photo(folder / "photo.jpg")
 
 
+def write_flow(folder):
+    """Writes float32.tflite and dynamic.tflite of a model that moves pixels, and products.index."""
+    import export
+    from tests.export import samples
+
+    model = samples.appearance_flow()
+    embedder = _embedder(model.drawn_size)
+    photos = samples.photos(2, model.photo_size)
+    variants = ["float32", "dynamic"]
+    export.export_converter(
+        model.converter, folder, images=photos, variants=variants, embedder=embedder,
+        flow=model.parts,
+    )  # fmt: skip
+    for variant in variants:
+        (folder / f"converter_{variant}.tflite").rename(folder / f"{variant}.tflite")
+    write_index(folder / "products.index", embedder)
+
+
+def _embedder(size):
+    import keras
+    from keras import layers
+
+    image = keras.Input((size, size, 3))
+    x = layers.Flatten()(layers.AveragePooling2D(size // 8)(image))
+    return keras.Model(image, layers.UnitNormalization()(layers.Dense(DIMENSIONS)(x)))
+
+
 def _networks():
     """A converter and an embedder with random weights, small, but of the package's operations."""
     import keras
@@ -30,9 +57,7 @@ def _networks():
     x = layers.Conv2DTranspose(3, 4, 2, "same", kernel_initializer=noise)(x)
     # The photo shines through, so that different photos find different products.
     converter = keras.Model(image, layers.Activation("tanh")(layers.Add()([x, image])))
-    x = layers.Flatten()(layers.AveragePooling2D(8)(image))
-    embedder = keras.Model(image, layers.UnitNormalization()(layers.Dense(DIMENSIONS)(x)))
-    return converter, embedder
+    return converter, _embedder(IMAGE_SIZE)
 
 
 def _write_models(folder, converter, embedder):

@@ -1,11 +1,13 @@
 // The page: from a photo to the nearest products.
 
+import { drawAt } from "./flow.js";
 import { PhotoError, readPhoto, resize } from "./image.js";
 import { IndexError, ProductIndex } from "./index.js";
 import { loadRuntime, Model, ModelError } from "./model.js";
 import { download, keep } from "./offline.js";
 
 const RESULTS = 10;
+const SHOWN_PX = 512; // side of the product image, if the model draws at other sizes
 
 const element = (id) => document.getElementById(id);
 const [status, error, progress] = ["status", "error", "progress"].map(element);
@@ -87,15 +89,19 @@ function search(file, name) {
       await say(`Reading ${name}…`);
       const { image, pixels } = await readPhoto(file, name);
       await say("Drawing the product image…");
-      const input = resize(pixels, model.imageSize, settings.model.resize);
+      const how = settings.model.resize;
+      const input = resize(pixels, model.imageSize, how);
       const [product, convertMs] = await timed(() => model.run("convert", input));
       const [vector, embedMs] = await timed(() => model.run("embed", product));
       const [found, searchMs] = await timed(() => index.search(vector, RESULTS));
+      const [large, largeMs] = await timed(() =>
+        model.scalable ? drawAt(model, pixels, SHOWN_PX, how) : product,
+      );
       shown.forEach((url) => URL.revokeObjectURL(url));
       shown = [image.src];
-      draw(image.src, product, model.imageSize);
+      draw(image.src, large, model.scalable ? SHOWN_PX : model.drawnSize);
       list(found, index);
-      element("convert-ms").textContent = milliseconds(convertMs);
+      element("convert-ms").textContent = milliseconds(convertMs + largeMs);
       element("embed-ms").textContent = milliseconds(embedMs);
       element("search-ms").textContent = milliseconds(searchMs);
       element("outcome").hidden = false;

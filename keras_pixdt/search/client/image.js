@@ -86,9 +86,9 @@ export function resize({ data, width, height }, size, how) {
   const side = (length) =>
     how === "stretch" ? size : Math.max(1, roundHalfEven(length * scale));
   const [newWidth, newHeight] = [side(width), side(height)];
-  const narrow = resized(data, 4, width, height, newWidth);
+  const narrow = resized(data, 4, width, height, newWidth, BICUBIC);
   // What was rows is columns now, so that the same again resizes the other side.
-  const small = resized(narrow, 3, height, newWidth, newHeight);
+  const small = resized(narrow, 3, height, newWidth, newHeight, BICUBIC);
   const square = new Uint8Array(size * size * 3).fill(255);
   const left = (size - newWidth) >> 1;
   const top = (size - newHeight) >> 1;
@@ -100,18 +100,29 @@ export function resize({ data, width, height }, size, how) {
 }
 
 /**
- * Resizes the rows of an image, and transposes it. Pillow's bicubic to the bit: all pixels count when
- * it shrinks, weights are whole numbers of 2^-22, and each pass rounds to bytes. (Of images that are
+ * Reduces a square bilinearly.
+ *
+ * @param {Uint8Array} square side × side × 3 bytes, RGB
+ * @returns {Uint8Array} size × size × 3 bytes
+ */
+export function reduce(square, side, size) {
+  if (side === size) return square;
+  return resized(resized(square, 3, side, side, size, BILINEAR), 3, side, size, size, BILINEAR);
+}
+
+/**
+ * Resizes the rows of an image, and transposes it. As Pillow, to the bit: all pixels count when it
+ * shrinks, weights are whole numbers of 2^-22, and each pass rounds to bytes. (Of images that are
  * more than 100 times as high as wide Pillow 12 resizes the columns first.)
  *
  * @param {Uint8Array} data height × width pixels
  * @param {number} channels of a pixel, of which the first three are taken
  * @returns {Uint8Array} newWidth × height × 3
  */
-function resized(data, channels, width, height, newWidth) {
+function resized(data, channels, width, height, newWidth, filter) {
   const result = new Uint8Array(newWidth * height * 3);
   for (let x = 0; x < newWidth; x++) {
-    const { start, weights } = bicubic(width, newWidth, x);
+    const { start, weights } = mixture(width, newWidth, x, filter);
     for (let y = 0; y < height; y++) {
       let [red, green, blue] = [1 << (BITS - 1), 1 << (BITS - 1), 1 << (BITS - 1)];
       let from = (y * width + start) * channels;
@@ -130,12 +141,12 @@ function resized(data, channels, width, height, newWidth) {
 }
 
 /** The pixels that a new pixel is made of, and the weight of each. */
-function bicubic(size, newSize, place) {
+function mixture(size, newSize, place, { reach, kernel }) {
   const scale = size / newSize;
   const stretch = Math.max(1, scale);
   const center = (place + 0.5) * scale;
-  const start = Math.max(0, Math.trunc(center - 2 * stretch + 0.5));
-  const stop = Math.min(size, Math.trunc(center + 2 * stretch + 0.5));
+  const start = Math.max(0, Math.trunc(center - reach * stretch + 0.5));
+  const stop = Math.min(size, Math.trunc(center + reach * stretch + 0.5));
   const weights = [];
   let sum = 0;
   for (let i = start; i < stop; i++) {
@@ -148,12 +159,16 @@ function bicubic(size, newSize, place) {
 }
 
 /** Keys 1981, with a = -0.5. */
-function kernel(x) {
-  x = Math.abs(x);
-  if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
-  if (x < 2) return (((x - 5) * x + 8) * x - 4) * -0.5;
-  return 0;
-}
+const BICUBIC = {
+  reach: 2,
+  kernel(x) {
+    x = Math.abs(x);
+    if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+    if (x < 2) return (((x - 5) * x + 8) * x - 4) * -0.5;
+    return 0;
+  },
+};
+const BILINEAR = { reach: 1, kernel: (x) => Math.max(0, 1 - Math.abs(x)) };
 
 function toByte(fraction) {
   return Math.max(0, Math.min(255, fraction >> BITS));

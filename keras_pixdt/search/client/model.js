@@ -31,8 +31,13 @@ export class Model {
   constructor(compiled, threads) {
     this.#compiled = compiled;
     this.threads = threads;
-    /** Side of the images in pixels. */
-    this.imageSize = compiled.signatures.convert.getInputDetails()[0].shape[1];
+    const { convert, flow } = compiled.signatures;
+    /** Side of the photos that it takes, in pixels. */
+    this.imageSize = convert.getInputDetails()[0].shape[1];
+    /** Side of the product images that it draws. */
+    this.drawnSize = convert.getOutputDetails()[0].shape[1];
+    /** Whether it draws at other sizes too, see flow.js. */
+    this.scalable = flow !== undefined;
   }
 
   /** Reads the bytes of a file. */
@@ -59,13 +64,19 @@ export class Model {
    * `embed`, from that to a unit vector. Images are size × size × 3 bytes, RGB.
    */
   async run(name, values) {
+    const [result] = Object.values(await this.outputs(name, values));
+    return result;
+  }
+
+  /** Runs a signature of one input, and resolves to what it gives by name. */
+  async outputs(name, values) {
     const signature = this.#compiled.signatures[name];
     const input = new Tensor(values, signature.getInputDetails()[0].shape);
     try {
-      const [output] = await signature.run(input);
-      const result = output.toTypedArray(); // a copy
-      output.delete();
-      return result;
+      const results = Object.entries(await signature.run({ image: input }));
+      const found = results.map(([name, output]) => [name, output.toTypedArray()]); // copies
+      results.forEach(([, output]) => output.delete());
+      return Object.fromEntries(found);
     } finally {
       input.delete();
     }
