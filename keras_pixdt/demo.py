@@ -18,12 +18,13 @@ from keras_pixdt.report import Report
 from keras_pixdt.search import catalogue
 from keras_pixdt.training import callbacks, run
 
-CONFIG = "rendered64"
+CONFIG = "rendered64_flow"
+PRESET = "flow-64"
 INDEX = "products.index"
 
 
 def run_demo(
-    workdir: str | os.PathLike[str], minutes: float = 8.5, num_products: int | None = None
+    workdir: str | os.PathLike[str], minutes: float = 6.0, num_products: int | None = None
 ) -> pathlib.Path:
     """Draws and builds the data set, trains, scores, exports, converts, indexes and reports.
 
@@ -53,7 +54,7 @@ def run_demo(
 
     logging.info("2/6 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
     finished = run.train(
-        "demo",
+        PRESET,
         f"tfds:{name}",
         workdir,
         data_options={"data_dir": str(workdir / "tfds")},
@@ -90,7 +91,7 @@ def build_dataset(data_dir: pathlib.Path, num_products: int | None = None) -> st
 
     Args:
         data_dir: where TFDS puts it.
-        num_products: products to draw; by default as many as `lookbook/rendered64` has.
+        num_products: products to draw; by default as many as `lookbook/rendered64_flow` has.
 
     Returns:
         The name under which TFDS loads it.
@@ -160,7 +161,7 @@ def _convert_samples(finished: run.Run, workdir: pathlib.Path, exported: dict[st
         product = test.product_id[test.target_index[row]]
         data.write_image(photos / f"product_{product:06d}.png", test.sources[row])
     tflite = export.load_tflite(workdir / "export" / _smallest(exported))
-    convert.convert_photos(tflite, [photos], workdir / "converted", finished.preset.image_size)
+    convert.convert_photos(tflite, [photos], workdir / "converted", tflite.image_size)
 
 
 def _write_report(
@@ -173,7 +174,7 @@ def _write_report(
     workdir, pairs = finished.workdir, finished.pairs()
     report = Report(
         "keras_pixdt: from a photo of a dressed person to the product image",
-        f"PixelDTGAN, trained for {clock.laps['train'] / 60:.1f} minutes on "
+        f"Appearance flow, trained for {clock.laps['train'] / 60:.1f} minutes on "
         f"{len(pairs['train']):,} rendered persons who wear {len(pairs['train'].targets):,} "
         f"products. All pictures and scores below are of the {len(pairs['test'].targets)} products "
         "of the test split, which training never saw.",
@@ -211,14 +212,16 @@ def _write_report(
 
     report.heading("Your own photos")
     report.commands(
-        f"pixdt convert photo.jpg --model {workdir} --out products\n"
+        f"pixdt convert photo.jpg --model {workdir} --size 512 --out products\n"
         f"pixdt convert photo.jpg --model {workdir}/export/{_smallest(exported)} --out products"
     )
     report.paragraph(
         "A network that has only seen rendered persons does poorly on photos of real ones. For "
         "those, train on LookBook, or on any folder with its file names."
     )
-    report.commands("pixdt train --data LookBook/ --preset demo --minutes 10 --workdir runs/mine")
+    report.commands(
+        "pixdt train --data LookBook/ --preset flow-64 --minutes 10 --workdir runs/mine"
+    )
 
     report.heading("Search by photo")
     report.paragraph(

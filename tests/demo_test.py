@@ -21,9 +21,9 @@ pytestmark = pytest.mark.slow
 def workdir(tmp_path_factory):
     """The whole demo on few products for a few seconds, with narrow networks."""
     workdir = tmp_path_factory.mktemp("demo")
-    narrow = dataclasses.replace(presets.get("demo"), width=1 / 16, discriminator_width=1 / 32)
+    narrow = dataclasses.replace(presets.get("flow-64"), width=1 / 8, discriminator_width=1 / 32)
     with samples.narrow_embedders(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "get", {"demo": narrow}.__getitem__)
+        patch.setattr(presets, "get", {"flow-64": narrow}.__getitem__)
         assert demo.run_demo(workdir, minutes=0.05, num_products=48) == workdir / "report.html"
     return workdir
 
@@ -54,7 +54,7 @@ def test_report_has_the_scores_the_files_and_the_commands(workdir, report):
     for name in ("converter_float32.tflite", "converter_dynamic.tflite"):
         assert name in report
         assert (workdir / "export" / name).stat().st_size > 10_000
-    assert f"pixdt convert photo.jpg --model {workdir}" in report
+    assert f"pixdt convert photo.jpg --model {workdir} --size 512" in report
     assert report.count("<svg") == 4
 
 
@@ -91,7 +91,7 @@ def test_run_was_trained_on_the_data_that_tfds_built(workdir):
 
 
 def test_what_tfds_built_trains_by_the_command_line_too(workdir, tmp_path):
-    options = ["--data", "tfds:lookbook/rendered64_48", "--data-dir", str(workdir / "tfds")]
+    options = ["--data", "tfds:lookbook/rendered64_flow_48", "--data-dir", str(workdir / "tfds")]
     size = ["--epochs", "1", "--width", "0.03125", "--batch-size", "64"]
     assert commands.main(["train", *options, *size, "--workdir", str(tmp_path / "run")]) == 0
     loaded = run.load_run(tmp_path / "run")
