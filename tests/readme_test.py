@@ -38,7 +38,8 @@ PAGES = {
         *(
             f"docs/{page}.md"
             for page in (
-                "train", "export", "search", "unpaired", "distribute", "tfds", "papers", "measured",
+                "train", "appearance-flow", "export", "search", "unpaired", "distribute", "tfds",
+                "papers", "measured",
                 "reproduce", "architecture", "deviations", "add-a-paper",
             )
         ),
@@ -148,6 +149,10 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     import keras_pixdt.serve  # noqa: F401
 
     run_with_f(folder / "runs" / "emoji", monkeypatch)
+    flow = dataclasses.replace(
+        presets.get("flow-64"), image_size=16, photo_size=32, width=1 / 12, batch_size=8
+    )
+    run.train(flow, "LookBook", folder / "runs" / "flow", epochs=1, verbose=0)
     trained = record(monkeypatch, "keras_pixdt.training.run.train")
     # It would change this process for all tests; a script below calls it.
     started = record(monkeypatch, "keras_pixdt.training.devices.start")
@@ -184,12 +189,13 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         assert_data_exists(options.pop("target_data", call["data"]))
         assert options in ({}, {"edges": True})
     assert {call["preset"].name for call in trained} == {
-        "demo", "yoo2016", "kim2017-small", "taigman2017", "taigman2017-small", "taigman2017-faces",
+        "demo", "flow-64", "yoo2016", "kim2017-small", "taigman2017", "taigman2017-small",
+        "taigman2017-faces",
     }  # fmt: skip
     assert [call["workdir"] for call in shown] == ["runs/demo"]
     assert ("mirrored", "mixed_bfloat16") in [(c["strategy"], c["precision"]) for c in started]
-    for name in ("photo.png", "beach.png"):
-        assert data.read_image(folder / "products" / name).shape == (32, 32, 3)
+    for name, size in (("photo.png", 512), ("beach.png", 32)):  # the last command drew `photo`
+        assert data.read_image(folder / "products" / name).shape == (size, size, 3)
     assert (folder / "runs/lookbook/export/converter_float32.tflite").is_file()
     assert "photo.jpg" in (folder / "results.html").read_text()
     for call in served:
