@@ -182,10 +182,11 @@ def _write_report(
     _add_pictures(report, finished)
 
     report.heading("Scores on the test split")
-    names = [k for k in scores["split"] if isinstance(scores["split"][k], int | float)]
+    every = scores["split"] | scores["all"]
+    names = [name for name, score in every.items() if isinstance(score, int | float)]
     report.table(
         ["", "test products as gallery", "all products as gallery"],
-        [[name, scores["split"][name], scores["all"].get(name, "")] for name in names],
+        [[name, *(scores[gallery].get(name, "") for gallery in scores)] for name in names],
     )
     report.paragraph(
         "RMSE is on [0, 1]; SSIM in gray and as mean of the channels (c_ssim); recall@K is the "
