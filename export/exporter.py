@@ -254,7 +254,7 @@ def export_run(
             "reverse_representative": _spread(domains["train"].targets, REPRESENTATIVE_PHOTOS),
         }
     model = run.model
-    moves = isinstance(model, AppearanceFlow) and model.moves
+    moves = isinstance(model, AppearanceFlow) and model.scalable
     labels = domains["train"].target_labels
     embedder = None if run.preset.reverse else run.search_embedder()
     card = ModelCard(

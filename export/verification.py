@@ -4,7 +4,8 @@ Differences are measured in levels: the network's output in [-1, 1], scaled to 0
 is rounded to bytes. So rounding neither hides nor adds a difference, and one level is one step of
 an 8-bit channel. (`int8` draws bytes, so there the rounding is included.)
 
-The reference is the Keras model computed in float64, without the rounding of float32. Keras' own
+The reference is the Keras model computed in float64, without the rounding of float32 (except for
+flows, which Keras' layers keep in float32). Keras' own
 difference from it in float32 is measured too, because no float32 file can do better: fifty
 BatchNorms of a barely trained network turn one part in ten million into a hundredth of a level, in
 Keras and in TFLite.

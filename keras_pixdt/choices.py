@@ -22,7 +22,8 @@ MOST_PHOTO_PX = 2048
 def photo_side(read: int, size: int) -> int:
     """Side in px of the square photo whose pixels a product image is drawn from.
 
-    A garment is at least a quarter of a photo wide, so that more would hardly be seen.
+    Four times the product image, since a garment is often a quarter of a photo wide. Larger photos
+    are reduced to this side first.
 
     Args:
         read: side of the photos that the model reads, px.

@@ -319,6 +319,8 @@ def test_command_enlarges_with_any_model(command):
 class FakeFlow(FakeModel):
     """Draws the mean of a photo at any size."""
 
+    scalable = True
+
     def photo_side(self, size):
         return 3 * size
 

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         model.image_size,
         distance=model.distance,
         resize=model.resize,
-        batch_size=1 if arguments.size else 32,
+        batch_size=1 if arguments.size else 32,  # photos are large then
         crop=arguments.crop,
     )
     if arguments.best_of_folder:
@@ -120,7 +120,7 @@ def open_model(arguments: argparse.Namespace) -> Model:
     """
     path, factor = pathlib.Path(arguments.model), arguments.super_resolution
     if arguments.size is not None:
-        _check_size(arguments, path)
+        _check_size(arguments)
     if factor is not None and path.is_file():
         raise ValueError(
             "--super-resolution is trained on the products of a run, which a file does not know. "
@@ -174,7 +174,7 @@ def open_model(arguments: argparse.Namespace) -> Model:
     return Model(draw, size, resize, distance if arguments.best_of_folder else None)
 
 
-def _check_size(arguments: argparse.Namespace, path: pathlib.Path) -> None:
+def _check_size(arguments: argparse.Namespace) -> None:
     if arguments.size < 1:
         raise ValueError(f"--size must be at least 1 px. Received: {arguments.size}")
     for option in ("reverse", "super_resolution", "best_of_folder"):
@@ -186,19 +186,18 @@ def _check_size(arguments: argparse.Namespace, path: pathlib.Path) -> None:
 
 def _at_size(model: Any, size: int, path: pathlib.Path, resize: str) -> Model:
     """A model that draws at a size of its own from photos that are larger than it reads."""
-    if not hasattr(model, "draw_at"):
+    if not getattr(model, "scalable", False):
         raise ValueError(
             f"--size needs a model that moves the photo's own pixels, such as flow-64, and {path} "
-            f"is a {type(model).__name__}. Leave it out, or enlarge by --super-resolution."
+            f"is a {type(model).__name__} that does not. Leave it out, or enlarge the images of a "
+            "run by --super-resolution."
         )
     from keras_pixdt.data import to_float, to_uint8
 
     def draw(images: Any) -> Any:
-        import numpy as np
+        import keras
 
-        # One by one: photos of this size are large.
-        drawn = [model.draw_at(to_float(image[None]), size) for image in images]
-        return to_uint8(np.concatenate(drawn))
+        return to_uint8(keras.ops.convert_to_numpy(model.draw_at(to_float(images), size)))
 
     return Model(draw, model.photo_side(size), resize)
 

@@ -289,9 +289,9 @@ class Triplets(Batches):
 
     | key | |
     | --- | --- |
-    | `source` | float32 `(batch, size, size, 3)` in [-1, 1], the person |
-    | `target` | the same shape, the product image that belongs to it |
-    | `irrelevant` | the same shape, drawn uniformly from the product images of all other groups |
+    | `source` | float32 `(batch, photo_size, photo_size, 3)` in [-1, 1], the person |
+    | `target` | float32 `(batch, size, size, 3)` in [-1, 1], the product image that belongs to it |
+    | `irrelevant` | the same, drawn uniformly from the product images of all other groups |
     | `product_id` | int64 `(batch,)` of the source |
 
     With `truth`, and where the pairs know it, there are also:

@@ -110,13 +110,13 @@ class AdversarialModel(Step):
         """Target images of source images.
 
         Args:
-            inputs: source images, (batch, size, size, 3) in [-1, 1], or a batch that holds them
+            inputs: source images, (batch, side, side, 3) in [-1, 1], or a batch that holds them
                 under "source".
             training: whether layers behave as in training: BatchNorm uses the batch's statistics,
                 and noise, if the model has any, is drawn anew.
 
         Returns:
-            The converted images, float32, of the same shape and range.
+            The converted images, float32 (batch, `drawn_size`, `drawn_size`, 3) in [-1, 1].
         """
         return self.converter(source_of(inputs), training=training)
 
@@ -177,6 +177,11 @@ class AdversarialModel(Step):
     def drawn_size(self) -> int:
         """Side in px of the images that `drawing` draws."""
         return self.generated_shape()[1]  # type: ignore[return-value]
+
+    @property
+    def scalable(self) -> bool:
+        """Whether the model draws at any size, by `draw_at`."""
+        return False
 
     def drawing(self) -> keras.Model:
         """The model that converts images, at the size it draws, before any mere enlargement.

@@ -1,11 +1,11 @@
-"""A converter that moves the photo's own pixels, from none of the five papers.
+"""A converter that moves the photo's own pixels, from none of the papers.
 
-The papers squeeze the photo through a code and paint the product image from it. A code keeps a
-garment's colour, not its pattern. This network finds where in the photo each pixel of the product
-image comes from, its appearance flow (Zhou et al., "View Synthesis by Appearance Flow", ECCV 2016),
-and copies it from there. It paints only what the photo does not show. Flows that are refined from
-coarse to fine, for try-on, are those of ClothFlow (Han et al., ICCV 2019) and PF-AFN (Ge et al.,
-CVPR 2021), whose penalty on bending is used here too.
+PixelDTGAN and its successors squeeze the photo through a code and paint the product image from it.
+A code keeps a garment's colour, not its pattern. This network finds where in the photo each pixel
+of the product image comes from, its appearance flow (Zhou et al., "View Synthesis by Appearance
+Flow", ECCV 2016), and copies it from there. It paints only what the photo does not show. Flows that
+are refined from coarse to fine, for try-on, are those of ClothFlow (Han et al., ICCV 2019) and
+PF-AFN (Ge et al., CVPR 2021), whose penalty on bending is used here too.
 """
 
 from __future__ import annotations
@@ -104,8 +104,16 @@ def flow_error(flow: Tensor, truth: Tensor) -> Tensor:
 
     Returns:
         A scalar.
+
+    Raises:
+        ValueError: `size` is not a multiple of `rows`.
     """
-    pool = flow.shape[1] // truth.shape[1]
+    pool, rest = divmod(flow.shape[1], truth.shape[1])
+    if not pool or rest:
+        raise ValueError(
+            "`flow` of a batch must have rows of which `image_size` is a multiple. Received: "
+            f"{truth.shape[1]} rows and image_size={flow.shape[1]}"
+        )
     known = ops.logical_not(ops.isnan(truth))
     mask = ops.cast(known[..., :1], "float32")
     return masked_error(_pooled(flow, pool), ops.where(known, truth, 0.0), mask)
@@ -115,9 +123,9 @@ def flow_error(flow: Tensor, truth: Tensor) -> Tensor:
 class AppearanceFlow(AdversarialModel):
     """Draws product images from the photo's own pixels.
 
-    `AppearanceFlow(64, photo_size=256)` reads photos of 256 px and draws 64 px: a garment is a
-    fifth of a photo wide, and a pattern needs its pixels. The flow is smooth, so it can be enlarged
-    and applied to a photo of any size (`draw_at`).
+    `AppearanceFlow(64, photo_size=256)` reads photos of 256 px and draws 64 px: a garment is only a
+    part of a photo, and a pattern needs its pixels. The flow is smooth, so it can be enlarged and
+    applied to a photo of any size (`draw_at`).
 
     Batches for `fit` are dicts of float32: `source` (batch, photo_size, photo_size, 3) and `target`
     (batch, image_size, image_size, 3) in [-1, 1]. They may have `mask` (batch, image_size,
@@ -301,6 +309,11 @@ class AppearanceFlow(AdversarialModel):
             loss += self.gan_weight * ops.convert_to_tensor(self.gan_share) * adversarial
         return loss
 
+    @property
+    def scalable(self) -> bool:
+        """Whether it moves pixels, so that `draw_at` can."""
+        return self.moves
+
     def photo_side(self, size: int) -> int:
         """Side in px of the square photos from which `draw_at` draws best at a size."""
         return photo_side(self.parts.input_shape[1], size)
@@ -320,8 +333,10 @@ class AppearanceFlow(AdversarialModel):
             (batch, size, size, 3) in [-1, 1].
 
         Raises:
-            ValueError: the model was made with `moves=False`.
+            ValueError: `size` is below 1, or the model was made with `moves=False`.
         """
+        if size < 1:
+            raise ValueError(f"`size` must be at least 1 px. Received: {size}")
         if not self.moves:
             raise ValueError(
                 "A model made with moves=False only paints: it has no flow to enlarge. Draw at "

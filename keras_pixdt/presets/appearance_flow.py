@@ -44,6 +44,15 @@ class AppearanceFlowPreset(Preset):
     moves: bool = True
     warped_skips: bool = True
 
+    def __post_init__(self) -> None:
+        """Checks what the model's constructor cannot."""
+        super().__post_init__()
+        for field in ("reverse", "irrelevant_pairs"):
+            if getattr(self, field):
+                self._refuse(field, "must be false: the network draws a product from its photo")
+        if self.gan_weight and not 0 <= self.gan_phase < len(self.phases):
+            self._refuse("gan_phase", f"must be one of the {len(self.phases)} phases, from 0")
+
     def data_options(self) -> dict[str, Any]:
         """Photos are larger than drawings, and drawn products know their masks and flows."""
         return {"photo_size": self.photo_size, "truth": self.truth}

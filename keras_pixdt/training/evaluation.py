@@ -90,8 +90,8 @@ def evaluate(
         >>> scores["recall@10"], scores["chance_recall@10"]
 
     Args:
-        convert: maps photos, float32 `(b, size, size, 3)` in [-1, 1], to images of the same
-            shape and range. The last batch may be smaller.
+        convert: maps photos, float32 `(b, photo_size, photo_size, 3)` in [-1, 1], to images of the
+            targets' size and the same range. The last batch may be smaller.
         pair_sets: the splits; only `split` is scored, the others just add product images.
         split: which split to score.
         gallery: the product images to search: those of the `"split"`, as in Kwon et al. 2019, or of

@@ -60,7 +60,6 @@ from keras_pixdt.data.images import resize, to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
 from keras_pixdt.judges import classifier, upscaler
-from keras_pixdt.models.appearance_flow import AppearanceFlow
 from keras_pixdt.training import evaluation, inputs
 from keras_pixdt.training.callbacks import has_reconstruction
 from keras_pixdt.training.checkpoint import best_path
@@ -135,7 +134,7 @@ class Run:
                 preset's field `reverse` says which domain is the first.)
 
         Returns:
-            Images of the other domain, of the same shape and range.
+            Images of the other domain, in the same range; of the size that the model draws.
 
         Raises:
             ValueError: `reverse` is set, but the model cannot convert back.
@@ -148,15 +147,15 @@ class Run:
         """Converts one photo, uint8 RGB (height, width, 3), to uint8 (size, size, 3).
 
         By default `size` is the side that the model draws. Another one needs a model that moves the
-        photo's own pixels (`AppearanceFlow`); it takes them from the photo, however large it is.
+        photo's own pixels (`AppearanceFlow`), of which it takes four times `size`, 2,048 at most.
 
         Raises:
             ValueError: the model draws at one size only.
         """
-        if size is None:
+        if size is None or (size == self.model.drawn_size and not self.model.scalable):
             square = resize(photo, self.model.converter.input_shape[1], self.preset.resize)
             return to_uint8(self.convert(to_float(square[None])))[0]
-        if not isinstance(self.model, AppearanceFlow):
+        if not self.model.scalable:
             raise ValueError(
                 f"`size` needs a model that moves the photo's own pixels, such as flow-64; "
                 f"{self.preset.name} draws {self.model.drawn_size} px. Received: {size}"

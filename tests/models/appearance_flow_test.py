@@ -87,6 +87,11 @@ def test_sizes(image_size, photo_size, filters):
     assert drawn.shape == (2, image_size, image_size, 3) and np.abs(drawn).max() <= 1 + 1e-6
 
 
+def test_sizes_below_1_are_refused():
+    with pytest.raises(ValueError, match="`size` must be at least 1 px. Received: 0"):
+        compiled().draw_at(images(1, PHOTO), 0)
+
+
 def test_the_default_photo_is_as_large_as_the_drawing():
     assert AppearanceFlow(16, 1 / 6).parts.input_shape[1] == 16
 
@@ -197,6 +202,8 @@ def test_error_of_the_flow_where_it_is_known():
         error = flow_error(x, truth)
     assert np.isfinite(tape.gradient(error, x)).all()
     assert float(flow_error(flow, np.full_like(truth, np.nan))) == 0
+    with pytest.raises(ValueError, match="a multiple. Received: 8 rows and image_size=4"):
+        flow_error(flow, np.zeros((1, 8, 8, 2), "float32"))
 
 
 def expected_losses(model, batch):

@@ -32,6 +32,20 @@ def test_a_preset_builds_its_model_and_optimizers():
     assert adam.use_ema and not model.optimizer["discriminator"].use_ema
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reverse": True}, "'flow-64': `reverse` must be false.*Received: True"),
+        ({"irrelevant_pairs": True}, "`irrelevant_pairs` must be false"),
+        ({"phases": ((9, 1e-3),)}, "`gan_phase` must be one of the 1 phases, from 0. Received: 1"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(PRESETS["flow-64"], **change)
+    assert dataclasses.replace(PRESETS["flow-64"], phases=((9, 1e-3),), gan_weight=0.0)
+
+
 def test_it_asks_for_larger_photos_and_truth_and_augments():
     preset = dataclasses.replace(PRESETS["flow-64"], photo_size=128, truth=False)
     assert preset.data_options() == {"photo_size": 128, "truth": False}

@@ -385,6 +385,7 @@ def test_product_image_is_drawn_from_the_photos_own_pixels(
     content = (tmp_path / "photo.png").read_bytes()
     with serving(index, model) as server, opened(browser, server.url) as page:
         assert give(page, content)[1] == ""
+        page.wait_for_function("document.getElementById('product').width === 512")
         drawn, found = shown(page), results(page)
     convert, photo = export.load_tflite(model), read_image(content)
     expected = convert.draw_at(photo, 512)

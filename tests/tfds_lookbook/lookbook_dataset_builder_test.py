@@ -247,6 +247,10 @@ def test_larger_photos_and_truth_come_back_as_they_were(tmp_path):
         np.testing.assert_array_equal(pairs.sources, expected.sources[rows])
         products = expected.product_id[expected.target_index[rows]]
         np.testing.assert_array_equal(pairs.product_id[pairs.target_index], products)
+    with pytest.raises(ValueError, match="`photo_size` must be at most 64.*Received: 128"):
+        data.load_pairs(
+            "tfds:lookbook/rendered32_flow", 32, data_dir=tmp_path / "tfds", photo_size=128
+        )
     without = data.load_pairs(
         "tfds:lookbook/rendered32_flow", 32, data_dir=tmp_path / "tfds", photo_size=64
     )

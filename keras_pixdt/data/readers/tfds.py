@@ -49,6 +49,14 @@ def read_pairs(
     """Reads the splits of a set of `tfds_lookbook`; see `load_pairs` for the arguments."""
     builder = _open(name, data_dir, f"tfds build {name} --imports tfds_lookbook")
     _check_resize(builder, resize)
+    stored = builder.info.features["source"].shape[0]
+    if photo_size is not None and photo_size > stored:
+        raise ValueError(
+            f"`photo_size` must be at most {stored} for {TFDS}{builder.info.full_name}, whose "
+            f"photos have {stored} px. Received: {photo_size}. Take a set with larger photos "
+            f"(rendered64_flow, pairs64_photo256), or smaller ones (pixdt train --set "
+            f"photo_size={stored})."
+        )
     # TFDS lists them alphabetically.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
     sizes = image_size, photo_size or image_size

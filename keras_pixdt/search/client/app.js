@@ -94,14 +94,11 @@ function search(file, name) {
       const [product, convertMs] = await timed(() => model.run("convert", input));
       const [vector, embedMs] = await timed(() => model.run("embed", product));
       const [found, searchMs] = await timed(() => index.search(vector, RESULTS));
-      const [large, largeMs] = await timed(() =>
-        model.scalable ? drawAt(model, pixels, SHOWN_PX, how) : product,
-      );
       shown.forEach((url) => URL.revokeObjectURL(url));
       shown = [image.src];
-      draw(image.src, large, model.scalable ? SHOWN_PX : model.drawnSize);
+      draw(image.src, product, model.drawnSize);
       list(found, index);
-      element("convert-ms").textContent = milliseconds(convertMs + largeMs);
+      element("convert-ms").textContent = milliseconds(convertMs);
       element("embed-ms").textContent = milliseconds(embedMs);
       element("search-ms").textContent = milliseconds(searchMs);
       element("outcome").hidden = false;
@@ -109,11 +106,22 @@ function search(file, name) {
       status.textContent =
         `The ${found.length} nearest of ${counted(index.size)}. ` +
         `First: ${index.id(row)}, score ${score.toFixed(3)}.`;
+      if (model.scalable) await enlarge(image.src, model, pixels, how);
     } catch (reason) {
       status.textContent = "";
       show(reason);
     }
   });
+}
+
+/** Draws the product image larger. The search is done: a failure costs nothing but the size. */
+async function enlarge(photo, model, pixels, how) {
+  await new Promise((resolve) => setTimeout(resolve)); // lets the browser show what was found
+  try {
+    draw(photo, await drawAt(model, pixels, SHOWN_PX, how), SHOWN_PX);
+  } catch (reason) {
+    console.error(reason);
+  }
 }
 
 /** Writes the status, and lets the browser show it before it is busy. */
