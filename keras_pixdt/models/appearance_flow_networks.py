@@ -75,6 +75,25 @@ def _residual(x: Tensor, filters: int, name: str, dtype: Any) -> Tensor:
     return layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu")(x)
 
 
+def _encode(
+    photo: Tensor, filters: list[int], factor: int, width: float, dtype: Any
+) -> tuple[list[Tensor], Tensor]:
+    """Reads a photo to a map of each size, the largest first, and to a code."""
+    x, maps = photo, []
+    for i, count in enumerate(filters):
+        # The first layer reads the photo in patches that are as large as four pixels drawn.
+        size_px, strides = (4 * factor, 2 * factor) if i == 0 else (3, 2)
+        x = _block(x, count, f"encoder{i + 1}", dtype, size_px, strides=strides)
+        if i:
+            x = _residual(x, count, f"encoder{i + 1}_block", dtype)
+        maps.append(x)
+    x = layers.Flatten(dtype=dtype, name="flatten")(x)
+    x = layers.Dense(
+        scaled(CODE_SIZE, width), kernel_initializer="he_normal", dtype=dtype, name="code"
+    )(x)
+    return maps, layers.LeakyReLU(LEAK, dtype=dtype, name="code_lrelu")(x)
+
+
 def build_parts(
     photo_size: int,
     image_size: int,
@@ -108,19 +127,7 @@ def build_parts(
     last = scaled(LAST_FILTERS, width)  # at full size, where a filter costs the most
     photo = keras.Input((photo_size, photo_size, 3), name="photo")
 
-    x, maps = photo, []
-    for i, count in enumerate(filters):
-        # The first layer reads the photo in patches that are as large as four pixels drawn.
-        size_px, strides = (4 * factor, 2 * factor) if i == 0 else (3, 2)
-        x = _block(x, count, f"encoder{i + 1}", dtype, size_px, strides=strides)
-        if i:
-            x = _residual(x, count, f"encoder{i + 1}_block", dtype)
-        maps.append(x)
-    x = layers.Flatten(dtype=dtype, name="flatten")(x)
-    x = layers.Dense(
-        scaled(CODE_SIZE, width), kernel_initializer="he_normal", dtype=dtype, name="code"
-    )(x)
-    code = layers.LeakyReLU(LEAK, dtype=dtype, name="code_lrelu")(x)
+    maps, code = _encode(photo, filters, factor, width, dtype)
 
     # Zero at first, so that training starts from the photo as it is.
     affine = layers.Dense(
