@@ -19,7 +19,7 @@ from keras_pixdt.models.appearance_flow import (
     masked_error,
 )
 from tests.models import checks
-from tests.models.checks import step, trainable, values_of
+from tests.models.checks import assert_same_state, step, trainable, values_of
 from tests.samples import flow_batch as batch_of
 from tests.samples import images, uneven
 
@@ -40,15 +40,6 @@ def twin_of(model):
     twin = AppearanceFlow.from_config(model.get_config())
     twin.set_weights(model.get_weights())
     return twin
-
-
-def state_of(model):
-    return values_of([*model.variables, *model.optimizer.variables])
-
-
-def assert_same_state(a, b):
-    for x, y in zip(state_of(a), state_of(b), strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 def sigmoid(logits):

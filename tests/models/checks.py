@@ -23,6 +23,16 @@ def values_of(variables):
     return [np.asarray(v).copy() for v in variables]
 
 
+def state_of(model):
+    """Everything that a resumed run needs: weights, statistics, optimizers, random states."""
+    return values_of([*model.variables, *model.optimizer.variables])
+
+
+def assert_same_state(a, b):
+    for x, y in zip(state_of(a), state_of(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
 def trainable(part):
     """Trainable parameters of a network, or of a list of its layers."""
     return sum(

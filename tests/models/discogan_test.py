@@ -8,7 +8,7 @@ from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.discogan import DiscoGAN, build_converter, build_discriminator
 from keras_pixdt.models.point_discogan import PointDiscoGAN, build_mlp
 from tests.models import checks
-from tests.models.checks import step, trainable, values_of
+from tests.models.checks import assert_same_state, step, trainable, values_of
 from tests.models.pix2pix_test import numpy_strided, numpy_transposed
 from tests.samples import batch_of as full_batch_of
 from tests.samples import images
@@ -51,15 +51,6 @@ def twin_of(model):
     twin = type(model).from_config(model.get_config())
     twin.set_weights(model.get_weights())
     return twin
-
-
-def assert_same_state(a, b):
-    for x, y in zip(
-        values_of([*a.variables, *a.optimizer.variables]),
-        values_of([*b.variables, *b.optimizer.variables]),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(x, y)
 
 
 # Networks: Sec. 2.2, with the numbers of the authors' code

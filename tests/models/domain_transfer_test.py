@@ -18,7 +18,7 @@ from keras_pixdt.models.domain_transfer_networks import (
     build_generator,
 )
 from tests.models import checks
-from tests.models.checks import step, trainable, values_of
+from tests.models.checks import assert_same_state, step, trainable, values_of
 from tests.models.pix2pix_test import numpy_strided, numpy_transposed
 from tests.samples import batch_of as full_batch_of
 from tests.samples import images
@@ -111,15 +111,6 @@ def twin_of(model):
     twin = DomainTransferNetwork.from_config(model.get_config())
     twin.set_weights(model.get_weights())
     return twin
-
-
-def assert_same_state(a, b):
-    for x, y in zip(
-        values_of([*a.variables, *a.optimizer.variables]),
-        values_of([*b.variables, *b.optimizer.variables]),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(x, y)
 
 
 # Networks: Sec. 5.1 for digits, 5.2 for faces

@@ -8,7 +8,7 @@ from keras_pixdt.layers import Dropout
 from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.pix2pix import Pix2Pix, build_converter, build_discriminator
 from tests.models import checks
-from tests.models.checks import step, trainable, values_of
+from tests.models.checks import assert_same_state, step, trainable, values_of
 from tests.samples import batch_of as full_batch_of
 from tests.samples import images
 
@@ -34,16 +34,6 @@ def twin_of(model):
     twin = Pix2Pix.from_config(model.get_config())
     twin.set_weights(model.get_weights())
     return twin
-
-
-def state_of(model):
-    """Everything that a resumed run needs: weights, statistics, optimizers, random states."""
-    return values_of([*model.variables, *model.optimizer.variables])
-
-
-def assert_same_state(a, b):
-    for x, y in zip(state_of(a), state_of(b), strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 def noise_of(network):

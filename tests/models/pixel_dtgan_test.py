@@ -12,7 +12,7 @@ from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN, Selection
 from tests.models import checks
-from tests.models.checks import step, trainable, values_of
+from tests.models.checks import assert_same_state, state_of, step, trainable, values_of
 from tests.samples import batch_of, images
 
 SIZE = 16
@@ -27,16 +27,6 @@ def compiled(optimizer=None, metrics=None, **kwargs):
     optimizer = optimizer or keras.optimizers.SGD(0.05, momentum=0.5)
     model.compile(optimizer, metrics=metrics, run_eagerly=True)
     return model
-
-
-def state_of(model):
-    """Everything that a resumed run needs: weights, statistics, optimizers."""
-    return values_of([*model.variables, *model.optimizer.variables])
-
-
-def assert_same_state(a, b):
-    for x, y in zip(state_of(a), state_of(b), strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 # Networks. Table 1, as it prints them: layer, number of filters, filter size w x h x ch, whether

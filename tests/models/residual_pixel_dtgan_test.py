@@ -14,7 +14,7 @@ from keras_pixdt.models.residual_pixel_dtgan import (
     discriminator_loss,
 )
 from tests.models import checks
-from tests.models.checks import step, trainable, values_of
+from tests.models.checks import state_of, step, trainable, values_of
 
 SIZE = 32
 TINY = {"image_size": SIZE, "width": 1 / 32}
@@ -45,10 +45,6 @@ def moved_alike(a, b, before):
     moved = np.abs(a - before).max()
     rounding = 4 * np.finfo(before.dtype).eps * np.abs(before).max()
     return moved > 10 * rounding and np.abs(a - b).max() < 1e-3 * moved + rounding
-
-
-def state_of(model):
-    return values_of([*model.variables, *model.optimizer.variables])
 
 
 # Networks. He et al. 2016, Table 1: (stage, side of its map at 64 px without max pooling, blocks,
