@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def workdir(tmp_path_factory):
     """The whole demo on few products for a few seconds, with narrow networks."""
     workdir = tmp_path_factory.mktemp("demo")
-    narrow = dataclasses.replace(presets.get("flow-64"), width=1 / 8, discriminator_width=1 / 32)
+    narrow = dataclasses.replace(presets.get("flow-64"), width=1 / 32, discriminator_width=1 / 32, start=None)
     with samples.narrow_embedders(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(presets, "get", {"flow-64": narrow}.__getitem__)
         assert demo.run_demo(workdir, minutes=0.05, num_products=48) == workdir / "report.html"

@@ -150,7 +150,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
 
     run_with_f(folder / "runs" / "emoji", monkeypatch)
     flow = dataclasses.replace(
-        presets.get("flow-64"), image_size=16, photo_size=32, width=1 / 12, batch_size=8
+        presets.get("flow-64"), image_size=16, photo_size=32, width=1 / 64, batch_size=8, start=None
     )
     run.train(flow, "LookBook", folder / "runs" / "flow", epochs=1, verbose=0)
     trained = record(monkeypatch, "keras_pixdt.training.run.train")

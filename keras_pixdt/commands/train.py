@@ -125,6 +125,13 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
         "trained first, on the labels of the first domain",
     )
     add("--precision", choices=PRECISIONS, help="default: the preset's")
+    add(
+        "--from",
+        dest="start",
+        metavar="RUN",
+        help="start from the weights of a run's folder or a .keras file; rendered: from the network "
+        "that the package brings; none: from new ones; default: the preset's",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int | None:
@@ -141,6 +148,8 @@ def run(arguments: argparse.Namespace) -> int | None:
                 f"--function is for presets with an f, and {preset.name!r} has none. Leave it out."
             )
         changed["function"] = os.path.abspath(arguments.function)
+    if arguments.start is not None:
+        changed["start"] = _start(arguments.start)
     preset = dataclasses.replace(preset, **changed)
     distribution = devices.start(
         arguments.strategy,
@@ -167,6 +176,12 @@ def run(arguments: argparse.Namespace) -> int | None:
         return 1
     logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
     return None
+
+
+def _start(given: str) -> str | None:
+    if given == "none":
+        return None
+    return given if given == "rendered" else os.path.abspath(given)
 
 
 def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:

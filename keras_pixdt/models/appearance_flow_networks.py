@@ -11,11 +11,11 @@ from keras_pixdt.engine.model import Tensor
 from keras_pixdt.layers import AffineFlow, Warp, warp
 from keras_pixdt.models.common import batch_norm, conv, doubled, scaled
 
-CODE_SIZE = 128
-LAST_FILTERS = 12
+CODE_SIZE = 256
+CORE_PX = 64  # drawings of this size and larger ones share all stages up to it
+SMALLEST_PX = 4  # side of the smallest map
 OPEN = 2.0  # logit that the gate starts from: pixels are moved, and paint is the exception
 LEAK = 0.2
-MAP_SIZE_PX = 4  # side of the smallest map
 MOMENTUM = 0.98  # of BatchNorm: small batches
 REFINEMENT = 0.5  # of the convolutions that refine flow and mask: they start from 0 and learn fast
 
@@ -48,15 +48,26 @@ class Parts(NamedTuple):
         Returns:
             (batch, size, size, 3) in [-1, 1].
         """
-        mask, gate = ops.sigmoid(self.mask), ops.sigmoid(self.gate)
-        garment = gate * self.warped + (1.0 - gate) * ops.tanh(self.paint)
-        return mask * garment + (1.0 - mask)
+        return composed(self.garment(), ops.sigmoid(self.mask))
+
+    def garment(self) -> Tensor:
+        """What the mask cuts out: gate x moved photo + (1 - gate) x paint.
+
+        Returns:
+            (batch, size, size, 3) in [-1, 1].
+        """
+        gate = ops.sigmoid(self.gate)
+        return gate * self.warped + (1.0 - gate) * ops.tanh(self.paint)
 
 
-def _filters(image_size: int, width: float) -> list[int]:
-    """Filters at half of the size, a quarter, and so on, down to the smallest map."""
-    levels = (image_size // MAP_SIZE_PX).bit_length() - 1
-    return doubled(levels, width, first=24, most=128)
+def composed(garment: Tensor, mask: Tensor) -> Tensor:
+    """A garment on white: mask x garment + (1 - mask) x 1."""
+    return mask * garment + (1.0 - mask)
+
+
+def _filters(size: int, width: float) -> int:
+    """Filters of maps of a size: the number depends on it alone, so that networks can share."""
+    return scaled(max(16, 1024 // size), width)
 
 
 def _block(x: Tensor, filters: int, name: str, dtype: Any, size_px: int = 3, **options: Any):
@@ -75,18 +86,39 @@ def _residual(x: Tensor, filters: int, name: str, dtype: Any) -> Tensor:
     return layers.LeakyReLU(LEAK, dtype=dtype, name=f"{name}_lrelu")(x)
 
 
+def _pooled(x: Tensor, size: int, name: str, dtype: Any) -> Tensor:
+    """Means of squares of pixels."""
+    factor = x.shape[1] // size
+    return layers.AveragePooling2D(factor, dtype=dtype, name=name)(x) if factor > 1 else x
+
+
+def _read(photo: Tensor, size: int, width: float, dtype: Any) -> Tensor:
+    """A map of the photo, of which it sees four pixels, or all that there are, for one of its."""
+    photo = _pooled(photo, min(photo.shape[1], 4 * size), f"photo{4 * size}", dtype)
+    factor = photo.shape[1] // size
+    options = {"size_px": 2 * factor, "strides": factor}
+    return _block(photo, _filters(size, width), f"encoder{size}", dtype, **options)
+
+
 def _encode(
-    photo: Tensor, filters: list[int], factor: int, width: float, dtype: Any
-) -> tuple[list[Tensor], Tensor]:
-    """Reads a photo to a map of each size, the largest first, and to a code."""
-    x, maps = photo, []
-    for i, count in enumerate(filters):
-        # The first layer reads the photo in patches that are as large as four pixels drawn.
-        size_px, strides = (4 * factor, 2 * factor) if i == 0 else (3, 2)
-        x = _block(x, count, f"encoder{i + 1}", dtype, size_px, strides=strides)
-        if i:
-            x = _residual(x, count, f"encoder{i + 1}_block", dtype)
-        maps.append(x)
+    photo: Tensor, image_size: int, width: float, dtype: Any
+) -> tuple[dict[int, Tensor], Tensor]:
+    """Reads a photo to a map of each size, and to a code.
+
+    Maps of half of `CORE_PX` and larger ones read the photo itself, each on its own, and smaller
+    ones the map before. So a network for larger drawings does in all smaller maps what a network
+    for smaller ones does.
+    """
+    size, maps = image_size // 2, {}
+    maps[size] = _read(photo, size, width, dtype)
+    while size > CORE_PX // 2:
+        size //= 2
+        maps[size] = _read(photo, size, width, dtype)
+    x = maps[size]
+    while size > SMALLEST_PX:
+        size //= 2
+        x = _block(x, _filters(size, width), f"encoder{size}", dtype, strides=2)
+        x = maps[size] = _residual(x, _filters(size, width), f"encoder{size}_block", dtype)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     x = layers.Dense(
         scaled(CODE_SIZE, width), kernel_initializer="he_normal", dtype=dtype, name="code"
@@ -106,9 +138,13 @@ def build_parts(
     """The network that finds flow, mask, gate and paint.
 
     An encoder reads the photo to a code. The code gives an affine map, a first guess of the flow. A
-    decoder refines flow and mask at each size, from `MAP_SIZE_PX` to half of `image_size`. At each
+    decoder refines flow and mask at each size, from `SMALLEST_PX` to half of `image_size`. At each
     size it sees the encoder's map moved by the flow so far, so that this map lies where the drawing
     needs it. The last stage, at full size, sees the moved photo itself.
+
+    Layers are named after the size of their maps. In networks of one width, for drawings of
+    `CORE_PX` or more from photos of at least twice as much, layers of one name have weights of one
+    shape.
 
     Args:
         photo_size: side of the square photos, px.
@@ -122,12 +158,8 @@ def build_parts(
         A functional model, (batch, photo_size, photo_size, 3) in [-1, 1] to (batch, image_size,
         image_size, 10), float32: the channels of `Parts`, one after the other.
     """
-    factor = photo_size // image_size
-    filters = _filters(image_size, width)
-    last = scaled(LAST_FILTERS, width)  # at full size, where a filter costs the most
     photo = keras.Input((photo_size, photo_size, 3), name="photo")
-
-    maps, code = _encode(photo, filters, factor, width, dtype)
+    maps, code = _encode(photo, image_size, width, dtype)
 
     # Zero at first, so that training starts from the photo as it is.
     affine = layers.Dense(
@@ -137,41 +169,42 @@ def build_parts(
         dtype="float32",
         name="affine",
     )(code)
-    size = MAP_SIZE_PX
+    size, filters = SMALLEST_PX, _filters(SMALLEST_PX, width)
     flow = AffineFlow(size, name=f"affine_flow{size}")(affine)
     refined = None
-    x = layers.Dense(size**2 * filters[-1], activation="relu", dtype=dtype, name="decoder")(code)
-    x = layers.Reshape((size, size, filters[-1]), dtype=dtype, name="decoder_reshape")(x)
-    reduced = layers.AveragePooling2D(2 * factor, dtype=dtype, name="reduced")(photo)
-    for i in reversed(range(len(filters))):
-        name = f"decoder{i + 1}"
-        skips = [maps[i]] if i else [maps[i], reduced]
+    x = layers.Dense(size**2 * filters, activation="relu", dtype=dtype, name="decoder")(code)
+    x = layers.Reshape((size, size, filters), dtype=dtype, name="decoder_reshape")(x)
+    while size < image_size:
+        name, skips = f"decoder{size}", [maps[size]]
+        fine = size >= min(image_size, CORE_PX) // 2
+        if fine:
+            skips.append(_pooled(photo, size, f"reduced{size}", dtype))
         if moves and warped_skips:
             skips = [
                 Warp(dtype=dtype, name=f"{name}_warp{k}")([skip, flow])
                 for k, skip in enumerate(skips)
             ]
         x = layers.Concatenate(dtype=dtype, name=f"{name}_skip")([x, *skips])
-        x = _block(x, filters[i], f"{name}_conv", dtype)
-        if i:
-            x = _residual(x, filters[i], f"{name}_block", dtype)
-        size *= 2
+        x = _block(x, _filters(size, width), f"{name}_conv", dtype)
+        if not fine:
+            x = _residual(x, _filters(size, width), f"{name}_block", dtype)
         step = REFINEMENT * conv(x, 3, 3, f"{name}_step", "zeros", "float32")
         refined = step if refined is None else refined + step
+        size *= 2
         refined = layers.UpSampling2D(
             2, interpolation="bilinear", dtype="float32", name=f"{name}_step_up"
         )(refined)
         bent, mask = ops.split(refined, (2,), axis=-1)
         flow = AffineFlow(size, name=f"affine_flow{size}")(affine) + bent
-        x = _block(x, filters[i - 1] if i else last, f"{name}_out", dtype, 1)
+        x = _block(x, _filters(size, width), f"{name}_out", dtype, 1)
         x = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_up")(x)
 
     if moves:
         seen = Warp(dtype="float32", name="warped")([photo, flow])
     else:
-        seen = layers.AveragePooling2D(factor, dtype="float32", name="seen")(photo)
+        seen = _pooled(photo, image_size, "seen", "float32")
     x = layers.Concatenate(dtype=dtype, name="drawing_skip")([x, seen])
-    x = _block(x, last, "drawing", dtype)
+    x = _block(x, _filters(size, width), "drawing", dtype)
     drawn = conv(x, 5, 3, "mask_gate_paint", "glorot_uniform", "float32")
     finest, gate, paint = ops.split(drawn, (1, 2), axis=-1)
     warped = seen if moves else ops.tanh(paint)

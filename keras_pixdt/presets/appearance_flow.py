@@ -32,10 +32,11 @@ class AppearanceFlowPreset(Preset):
     augment: bool = True
     truth: bool = True
     ema_momentum: float | None = 0.99
-    width: float = 0.7
+    width: float = 0.5
     discriminator_width: float | None = 0.25
     l1_weight: float = 10.0
-    mask_weight: float = 1.0
+    garment_weight: float = 3.0
+    mask_weight: float = 2.0
     warp_weight: float = 3.0
     bending_weight: float = 20.0
     flow_weight: float = 20.0
@@ -62,6 +63,11 @@ class AppearanceFlowPreset(Preset):
         return {**super().batch_options(), "augment": self.augment, "truth": self.truth}
 
 
-PRESETS = (AppearanceFlowPreset(name="flow-64"),)
+PRESETS = tuple(
+    AppearanceFlowPreset(
+        name=f"flow-{size}", image_size=size, photo_size=photo_size, start="rendered"
+    )
+    for size, photo_size in ((64, 128), (128, 256), (256, 256))
+)
 
 STANDS_FOR: dict[str, str] = {}

@@ -57,6 +57,8 @@ class Preset:
         ema_momentum: share that the average of the converter's weights keeps at each update.
             Validation, pictures and the trained model then use the averages. None means no
             averages.
+        start: whose weights the training starts from, see `keras_pixdt.training.start`: "rendered",
+            a run's folder or a `.keras` file. None means new weights.
         model_class: "module:name" of the model's class in `keras_pixdt.models`. Like the next two,
             it is a class attribute, not a field.
         adam: beta_1 and beta_2 of the optimizer.
@@ -79,6 +81,7 @@ class Preset:
     irrelevant_pairs: bool = False
     dtype: str = "float32"
     ema_momentum: float | None = None
+    start: str | None = None
     model_class: ClassVar[str]
     adam: ClassVar[tuple[float, float]] = (0.5, 0.999)
     paired: ClassVar[bool] = True

@@ -20,7 +20,7 @@ from keras_pixdt import atomic, metrics, presets
 from keras_pixdt.data.pairs import DomainSet
 from keras_pixdt.engine.model import AdversarialModel
 from keras_pixdt.judges import classifier
-from keras_pixdt.training import checkpoint, devices, inputs
+from keras_pixdt.training import checkpoint, devices, inputs, start
 from keras_pixdt.training.callbacks import (
     EpochsForTensorBoard,
     ImageGrid,
@@ -115,7 +115,7 @@ class Trainer:
             saver = checkpoint.Checkpoint(
                 folder, progress, best=self.best, save_every=self.save_every, averages=averages
             )
-            self._resume(model)
+            self._begin(model)
             for directory in (folder, folder / "checkpoints"):
                 directory.mkdir(parents=True, exist_ok=True)
                 atomic.remove_unfinished(directory)
@@ -191,10 +191,13 @@ class Trainer:
         # f last, so that a run interrupted before this has no f.
         atomic.save_model(self.workdir / FUNCTION, trained.get_layer("f"))
 
-    def _resume(self, model: AdversarialModel) -> None:
-        """Continues from the last checkpoint, if there is one."""
+    def _begin(self, model: AdversarialModel) -> None:
+        """Continues from the last checkpoint, or starts from the preset's `start`."""
         last = checkpoint.last_path(self.workdir)
-        if last.exists():
+        if not last.exists():
+            if self.preset.start is not None:
+                start.load(model, self.preset.start)
+        else:
             checkpoint.load(model, last)
             logging.info(
                 "Continuing %s from epoch %d, batch %d",

@@ -41,7 +41,7 @@ def appearance_flow(seed=0, **options):
     """A tiny model; its flow, mask, gate and paint all change what it draws."""
     from tests.models.appearance_flow_test import uneven
 
-    model = uneven(AppearanceFlow(16, 1 / 6, photo_size=32, **options), seed)
+    model = uneven(AppearanceFlow(16, 1 / 32, photo_size=32, **options), seed)
     for weight in model.parts.weights:
         if weight.path.endswith("kernel"):
             weight.assign(2 * weight)

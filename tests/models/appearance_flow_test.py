@@ -24,7 +24,10 @@ from tests.samples import flow_batch as batch_of
 from tests.samples import images, uneven
 
 SIZE, PHOTO = 16, 32
-TINY = {"image_size": SIZE, "width": 1 / 6, "photo_size": PHOTO, "gan_weight": 0.5}
+TINY = {
+    "image_size": SIZE, "width": 1 / 32, "photo_size": PHOTO, "discriminator_width": 1 / 8,
+    "gan_weight": 0.5,
+}  # fmt: skip
 PLAYERS = ["discriminator", "converter"]
 
 
@@ -62,14 +65,19 @@ def test_it_begins_with_the_photo_as_it_is():
 
 @pytest.mark.parametrize(
     ("image_size", "photo_size", "filters"),
-    [(16, 32, [4, 8]), (32, 32, [4, 8, 16]), (64, 256, [4, 8, 16, 21]), (16, 256, [4, 8])],
+    [
+        (16, 32, {8: 4, 4: 8}),
+        (32, 32, {16: 2, 8: 4, 4: 8}),
+        (64, 256, {32: 1, 16: 2, 8: 4, 4: 8}),
+        (256, 256, {128: 1, 64: 1, 32: 1, 16: 2, 8: 4, 4: 8}),
+        (16, 256, {8: 4, 4: 8}),
+    ],
 )
 def test_sizes(image_size, photo_size, filters):
-    model = AppearanceFlow(image_size, 1 / 6, photo_size=photo_size)
-    levels = [model.parts.get_layer(f"encoder{i + 1}").filters for i in range(len(filters))]
-    assert levels == filters
-    last = model.parts.get_layer(f"encoder{len(filters)}").output
-    assert tuple(last.shape[1:]) == (4, 4, filters[-1])
+    model = AppearanceFlow(image_size, 1 / 32, photo_size=photo_size)
+    found = {size: model.parts.get_layer(f"encoder{size}") for size in filters}
+    assert {size: layer.filters for size, layer in found.items()} == filters
+    assert {size: layer.output.shape[1] for size, layer in found.items()} == {s: s for s in filters}
     assert model.parts.input_shape == (None, photo_size, photo_size, 3)
     assert model.parts.output_shape == (None, image_size, image_size, 10)
     assert model.generated_shape() == (None, image_size, image_size, 3)
@@ -78,13 +86,33 @@ def test_sizes(image_size, photo_size, filters):
     assert drawn.shape == (2, image_size, image_size, 3) and np.abs(drawn).max() <= 1 + 1e-6
 
 
+def test_a_network_for_larger_drawings_finds_the_same_in_all_smaller_maps():
+    small = uneven(AppearanceFlow(64, 1 / 32, photo_size=128)).parts
+    large = AppearanceFlow(128, 1 / 32, photo_size=256).parts
+    known = {weight.path: weight for weight in small.weights}
+    shared = [weight for weight in large.weights if weight.path in known]
+    assert len(shared) == len(known)
+    for weight in shared:
+        weight.assign(known[weight.path])
+    photo = images(2, 256)
+    reduced = photo.reshape(2, 128, 2, 128, 2, 3).mean((2, 4))
+    names = ["code_lrelu", "decoder32_out_lrelu", "decoder32_step_up"]
+    found = [
+        keras.Model(network.input, [network.get_layer(name).output for name in names])(x)
+        for network, x in ((small, reduced), (large, photo))
+    ]
+    for a, b in zip(*found, strict=True):
+        assert np.std(a) > 1e-5
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 def test_sizes_below_1_are_refused():
     with pytest.raises(ValueError, match="`size` must be at least 1 px. Received: 0"):
         compiled().draw_at(images(1, PHOTO), 0)
 
 
 def test_the_default_photo_is_as_large_as_the_drawing():
-    assert AppearanceFlow(16, 1 / 6).parts.input_shape[1] == 16
+    assert AppearanceFlow(16, 1 / 32).parts.input_shape[1] == 16
 
 
 def test_parameters_at_full_width():
@@ -108,21 +136,21 @@ def test_the_drawing_is_composed_of_its_parts():
 def test_each_map_of_the_encoder_is_moved_by_the_flow_so_far():
     model = uneven(compiled())
     network = model.parts
-    names = ["affine_flow4", "encoder2_block_lrelu", "decoder2_warp0", "encoder1_lrelu",
-             "decoder1_warp0", "reduced", "decoder1_warp1", "affine", "decoder2_step"]  # fmt: skip
+    names = ["affine_flow4", "encoder4_block_lrelu", "decoder4_warp0", "encoder8_lrelu",
+             "decoder8_warp0", "reduced8", "decoder8_warp1", "affine", "decoder4_step"]  # fmt: skip
     probe = keras.Model(network.input, [network.get_layer(n).output for n in names])
     found = dict(zip(names, probe(images(2, PHOTO), training=False), strict=True))
     np.testing.assert_allclose(
-        found["decoder2_warp0"], warp(found["encoder2_block_lrelu"], found["affine_flow4"]),
+        found["decoder4_warp0"], warp(found["encoder4_block_lrelu"], found["affine_flow4"]),
         atol=1e-5,
     )  # fmt: skip
     matrix = np.asarray(found["affine"]).reshape(-1, 2, 3)
     centers = (np.arange(8) + 0.5) / 4 - 1
     x, y = np.meshgrid(centers, centers)
     affine = np.einsum("nij,hwj->nhwi", matrix, np.stack([x, y, np.ones_like(x)], -1))
-    step = 0.5 * np.asarray(found["decoder2_step"])[..., :2]
+    step = 0.5 * np.asarray(found["decoder4_step"])[..., :2]
     flow = affine + tf.image.resize(step, (8, 8), "bilinear").numpy()
-    for skip, moved in (("encoder1_lrelu", "decoder1_warp0"), ("reduced", "decoder1_warp1")):
+    for skip, moved in (("encoder8_lrelu", "decoder8_warp0"), ("reduced8", "decoder8_warp1")):
         expected = warp(found[skip], flow.astype("float32"))
         np.testing.assert_allclose(found[moved], expected, atol=1e-4)
 
@@ -202,12 +230,15 @@ def expected_losses(model, batch):
     photo = source.reshape(-1, SIZE, 2, SIZE, 2, 3).mean((2, 4))
     parts = Parts.of(model.parts(source, training=True))
     drawn = np.asarray(parts.compose(), "float64")
+    gate = sigmoid(parts.gate)
+    garment = gate * np.asarray(parts.warped) + (1 - gate) * np.tanh(np.asarray(parts.paint))
     mask = batch.get("mask", (target.min(-1, keepdims=True) < 0.96).astype("float64"))
     p = sigmoid(parts.mask)
     loss = model.l1_weight * np.abs(drawn - target).mean()
     loss -= model.mask_weight * (mask * np.log(p) + (1 - mask) * np.log(1 - p)).mean()
-    errors = (mask * np.abs(np.asarray(parts.warped) - target)).sum((1, 2, 3))
-    loss += model.warp_weight * (errors / (3 * mask.sum((1, 2, 3)))).mean()
+    for weight, image in ((model.garment_weight, garment), (model.warp_weight, parts.warped)):
+        errors = (mask * np.abs(np.asarray(image) - target)).sum((1, 2, 3))
+        loss += weight * (errors / (3 * mask.sum((1, 2, 3)))).mean()
     flow = np.asarray(parts.flow, "float64")
     bends = [np.abs(np.diff(flow, 2, axis)).mean() for axis in (1, 2)]
     loss += model.bending_weight * sum(bends)
@@ -225,6 +256,22 @@ def expected_losses(model, batch):
         "discriminator_loss": -(np.log(real).mean() + np.log(1 - fake).mean()) / 2,
         "converter_loss": loss,
     }
+
+
+def test_the_mask_learns_from_the_drawing_and_the_garment_does_not():
+    only = dict.fromkeys(
+        ("garment_weight", "mask_weight", "warp_weight", "bending_weight", "flow_weight",
+         "gan_weight"), 0.0,
+    )  # fmt: skip
+    model = uneven(compiled(keras.optimizers.SGD(0.1), **only))
+    head, network = model.parts.get_layer("mask_gate_paint"), model.parts
+    steps = [network.get_layer(f"decoder{size}_step") for size in (4, 8)]
+    before = [np.array(layer.kernel) for layer in (head, *steps)]
+    step(model, batch_of())
+    moved = [np.abs(a - layer.kernel) for a, layer in zip(before, (head, *steps), strict=True)]
+    assert moved[0][..., 0].max() > 1e-7  # mask
+    assert moved[0][..., 1:].max() == 0  # gate, paint
+    assert all(x[..., :2].max() == 0 and x[..., 2].max() > 1e-7 for x in moved[1:])  # flow, mask
 
 
 @pytest.mark.parametrize("truth", [True, False])
@@ -338,15 +385,15 @@ def test_a_saved_model_continues_bit_for_bit(tmp_path):
 
 def test_config_mirrors_the_arguments():
     arguments = {
-        "image_size": 32, "width": 1 / 6, "photo_size": 128, "discriminator_width": 1 / 32,
-        "l1_weight": 2.0, "mask_weight": 3.0, "warp_weight": 4.0, "bending_weight": 5.0,
+        "image_size": 32, "width": 1 / 32, "photo_size": 128, "discriminator_width": 1 / 16,
+        "l1_weight": 2.0, "garment_weight": 7.0, "mask_weight": 3.0, "warp_weight": 4.0, "bending_weight": 5.0,
         "flow_weight": 6.0, "gan_weight": 0.1, "gan_phase": 1, "moves": True, "warped_skips": False,
     }  # fmt: skip
     config = AppearanceFlow(**arguments, name="mine", dtype="mixed_bfloat16").get_config()
     again = AppearanceFlow.from_config(json.loads(json.dumps(config)))
     assert {key: getattr(again, key) for key in arguments} == arguments
     assert again.name == "mine"
-    assert again.parts.get_layer("encoder2").compute_dtype == "bfloat16"
+    assert again.parts.get_layer("encoder8").compute_dtype == "bfloat16"
 
 
 # Mixed precision, devices, backends
@@ -358,8 +405,8 @@ def test_mixed_precision_moves_all_weights_as_float32_does(dtype):
     expected, mixed = compiled(**arguments), compiled(**arguments, dtype=dtype)
     batch = batch_of(8)
     checks.assert_step_moves_alike(expected, mixed, batch)
-    assert mixed.parts.get_layer("encoder2").compute_dtype == dtype.removeprefix("mixed_")
-    assert mixed.parts.get_layer("decoder1_warp0").output.dtype == dtype.removeprefix("mixed_")
+    assert mixed.parts.get_layer("encoder8").compute_dtype == dtype.removeprefix("mixed_")
+    assert mixed.parts.get_layer("decoder8_warp0").output.dtype == dtype.removeprefix("mixed_")
     assert mixed.parts.get_layer("affine_flow8").output.dtype == "float32"
     assert mixed(batch["source"], training=False).dtype == "float32"
 
@@ -402,4 +449,4 @@ def test_maps_are_read_in_the_order_in_which_they_are_written():
     assert dict(zip(Parts._fields, widths, strict=True)) == {
         "flow": 2, "mask": 1, "gate": 1, "paint": 3, "warped": 3,
     }  # fmt: skip
-    assert appearance_flow.build_parts(16, 16, 1 / 24).output_shape[-1] == 10
+    assert appearance_flow.build_parts(16, 16, 1 / 64).output_shape[-1] == 10

@@ -19,7 +19,7 @@ def test_options_survive_json(name):
 
 
 def test_a_preset_builds_its_model_and_optimizers():
-    changed = {"width": 1 / 6, "gan_weight": 0.5, "l1_weight": 3.0, "photo_size": 64}
+    changed = {"width": 1 / 32, "gan_weight": 0.5, "l1_weight": 3.0, "photo_size": 64}
     preset = dataclasses.replace(PRESETS["flow-64"], image_size=16, **changed)
     model = preset.model(seed=3)
     assert type(model) is AppearanceFlow
