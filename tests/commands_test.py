@@ -103,7 +103,9 @@ def test_wrong_arguments_show_the_usage(arguments, capsys, tmp_path, monkeypatch
 
 
 def train(data, workdir, *more):
-    return commands.main(["train", "--data", str(data), "--workdir", str(workdir), *more])
+    """Trains PixelDTGAN, unless `more` has another preset."""
+    arguments = ["--data", str(data), "--workdir", str(workdir), "--preset", "demo"]
+    return commands.main(["train", *arguments, *more])
 
 
 def test_unknown_preset_is_answered_with_all_of_them(small_lookbook, tmp_path, caplog):
@@ -146,7 +148,15 @@ def test_options_reach_the_training(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "train", train)
     arguments = "--strategy mirrored --precision mixed_bfloat16 --replicas 2 --worker-timeout 9"
     more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3 --set selection=sample width=0.5"
-    command = ["train", "--workdir", str(tmp_path), *arguments.split(), *more.split()]
+    command = [
+        "train",
+        "--preset",
+        "demo",
+        "--workdir",
+        str(tmp_path),
+        *arguments.split(),
+        *more.split(),
+    ]
     assert commands.main(command) == 1  # a lost worker is told in one line
     assert given["start"] == ("mirrored", "mixed_bfloat16", {"replicas": 2, "worker_timeout_s": 9})
     preset, options = given["train"]
@@ -154,6 +164,32 @@ def test_options_reach_the_training(monkeypatch, tmp_path):
     assert (preset.selection, preset.width) == ("sample", 0.5)
     assert (options["save_every"], options["best"], options["epochs"]) == (50, "val_ssim", 3)
     assert options["distribution"] == "devices"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        ("", "rendered"),
+        ("--from none", None),
+        ("--from rendered", "rendered"),
+        ("--from run", "{folder}/run"),
+        ("--preset demo", None),
+        ("--preset demo --from a/model.keras", "{folder}/a/model.keras"),
+    ],
+)
+def test_where_a_training_starts_from(arguments, start, monkeypatch, tmp_path):
+    from keras_pixdt.training import devices, run
+
+    given = []
+
+    def train(preset, *_, **__):
+        given.append(preset.start)
+        raise devices.WorkerLostError("enough")
+
+    monkeypatch.setattr(run, "train", train)
+    monkeypatch.chdir(tmp_path)
+    commands.main(["train", "--workdir", "w", *arguments.split()])
+    assert given == [start and start.format(folder=tmp_path)]
 
 
 def test_missing_folder_is_named(tmp_path, caplog):

@@ -68,6 +68,7 @@ def small_run(small_lookbook, tmp_path_factory):
 
     workdir = tmp_path_factory.mktemp("runs") / "small"
     arguments = ["train", "--data", str(small_lookbook), "--workdir", str(workdir)]
+    arguments += ["--preset", "demo"]
     arguments += ["--image-size", "32", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
     assert commands.main(arguments) == 0
     with samples.narrow_embedders():

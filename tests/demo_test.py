@@ -21,7 +21,9 @@ pytestmark = pytest.mark.slow
 def workdir(tmp_path_factory):
     """The whole demo on few products for a few seconds, with narrow networks."""
     workdir = tmp_path_factory.mktemp("demo")
-    narrow = dataclasses.replace(presets.get("flow-64"), width=1 / 32, discriminator_width=1 / 32, start=None)
+    narrow = dataclasses.replace(
+        presets.get("flow-64"), width=1 / 32, discriminator_width=1 / 32, start=None
+    )
     with samples.narrow_embedders(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(presets, "get", {"flow-64": narrow}.__getitem__)
         assert demo.run_demo(workdir, minutes=0.05, num_products=48) == workdir / "report.html"
@@ -93,7 +95,12 @@ def test_run_was_trained_on_the_data_that_tfds_built(workdir):
 def test_what_tfds_built_trains_by_the_command_line_too(workdir, tmp_path):
     options = ["--data", "tfds:lookbook/rendered64_flow_48", "--data-dir", str(workdir / "tfds")]
     size = ["--epochs", "1", "--width", "0.03125", "--batch-size", "64"]
-    assert commands.main(["train", *options, *size, "--workdir", str(tmp_path / "run")]) == 0
+    assert (
+        commands.main(
+            ["train", "--preset", "demo", *options, *size, "--workdir", str(tmp_path / "run")]
+        )
+        == 0
+    )
     loaded = run.load_run(tmp_path / "run")
     assert sum(len(pairs.targets) for pairs in loaded.pairs().values()) == 48
 

@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     _add_data_arguments(parser)
     add = parser.add_argument
-    add("--preset", default="demo", help=f"one of {', '.join(presets.names())}")
+    add(
+        "--preset",
+        default="flow-64",
+        help=f"one of {', '.join(presets.names())} (default: %(default)s)",
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="time limit; default: the preset's epochs")
     length.add_argument("--epochs", type=int, help="epochs instead of the preset's")
@@ -129,7 +133,7 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="RUN",
-        help="start from the weights of a run's folder or a .keras file; rendered: from the network "
+        help="start from the weights of a run's folder or a .keras file; rendered: the network "
         "that the package brings; none: from new ones; default: the preset's",
     )
 

@@ -7,6 +7,7 @@ from keras_pixdt.metrics.pixel import SSIM as SSIM
 from keras_pixdt.metrics.pixel import ColorSSIM as ColorSSIM
 from keras_pixdt.metrics.pixel import RootMeanSquaredError as RootMeanSquaredError
 from keras_pixdt.metrics.pixel import color_ssim as color_ssim
+from keras_pixdt.metrics.pixel import mask_iou as mask_iou
 from keras_pixdt.metrics.pixel import rmse as rmse
 from keras_pixdt.metrics.pixel import ssim as ssim
 from keras_pixdt.metrics.retrieval import median_rank as median_rank

@@ -68,6 +68,32 @@ def rmse(a, b):
     return ops.sqrt(ops.mean(ops.square(a - b), axis=(1, 2, 3))) / 2.0
 
 
+def mask_iou(a, b):
+    """Intersection over union of each pair of masks, cut at 0.5.
+
+    Args:
+        a: masks `(batch, height, width, 1)` in [0, 1].
+        b: masks of the same shape.
+
+    Returns:
+        float32 `(batch,)`, from 0 to 1 (equal); 1 where both are empty.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
+    if tuple(a.shape) != tuple(b.shape):
+        raise ValueError(
+            f"Masks are compared at one size. Received: {tuple(a.shape)} and {tuple(b.shape)}."
+        )
+    a, b = a > 0.5, b > 0.5
+    both, either = (
+        ops.sum(ops.cast(x, "float32"), axis=(1, 2, 3))
+        for x in (ops.logical_and(a, b), ops.logical_or(a, b))
+    )
+    return ops.where(either > 0, both / ops.maximum(either, 1.0), 1.0)
+
+
 def ssim(a, b):
     """Structural similarity of each image pair in grayscale.
 

@@ -89,7 +89,6 @@ def bending(flow: Tensor) -> Tensor:
     Returns:
         A scalar.
     """
-
     rows, columns = (_second_differences(size) for size in flow.shape[1:3])
     maps = ops.transpose(flow, (0, 3, 1, 2))
     down = ops.matmul(rows, maps)
@@ -183,7 +182,7 @@ class AppearanceFlow(AdversarialModel):
         discriminator_width: float | None = None,
         l1_weight: float = 10.0,
         garment_weight: float = 3.0,
-        mask_weight: float = 2.0,
+        mask_weight: float = 5.0,
         warp_weight: float = 3.0,
         bending_weight: float = 20.0,
         flow_weight: float = 20.0,
@@ -322,7 +321,7 @@ class AppearanceFlow(AdversarialModel):
             if self.flow_weight and "flow" in batch:
                 loss += self.flow_weight * flow_error(flow, batch["flow"])
         if self.gan_weight:
-            adversarial = real_loss(self._verdicts(photo, composed(garment, cut)))
+            adversarial = real_loss(self._verdicts(photo, parts.compose()))
             loss += self.gan_weight * ops.convert_to_tensor(self.gan_share) * adversarial
         return loss
 
@@ -330,6 +329,17 @@ class AppearanceFlow(AdversarialModel):
     def scalable(self) -> bool:
         """Whether it moves pixels, so that `draw_at` can."""
         return self.moves
+
+    def find_masks(self, photo: Tensor) -> Tensor:
+        """Where the drawings have the garment.
+
+        Args:
+            photo: (batch, photo_size, photo_size, 3) in [-1, 1].
+
+        Returns:
+            (batch, image_size, image_size, 1) in [0, 1].
+        """
+        return ops.sigmoid(Parts.of(self.parts(photo, training=False)).mask)
 
     def photo_side(self, size: int) -> int:
         """Side in px of the square photos from which `draw_at` draws best at a size."""

@@ -4,6 +4,8 @@
 defined is None, with the reason in `notes`:
 
 - `rmse`, `ssim`, `c_ssim`: means over the photos (see `metrics.pixel`).
+- With `find_masks`: `mask_iou`, the mean intersection over union of the masks that it finds in the
+  photos and the products' own (see `PairSet.masks`), or what is not white in their images.
 - `recall@1`, `@5`, `@10`, `@20`, `@60`: share of photos whose product is among the first k, for
   each k smaller than the gallery. Ties count against the converter.
 - `median_rank`, `gallery_size`, and `chance_recall@10`, which a random order would reach.
@@ -44,6 +46,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_pixdt.choices import GALLERIES
 from keras_pixdt.data.images import to_float, to_uint8
@@ -51,6 +54,7 @@ from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.judges import attributes
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
+from keras_pixdt.models.appearance_flow import garment_mask
 from keras_pixdt.training.measures import (
     Convert,
     Measure,
@@ -77,6 +81,7 @@ def evaluate(
     embedder: keras.Model | None = None,
     inception: keras.Model | None = None,
     attribute_classifier: attributes.AttributeClassifier | None = None,
+    find_masks: Convert | None = None,
     reverse: bool = False,
     batch_size: int = 128,
     seed: int = 0,
@@ -103,6 +108,8 @@ def evaluate(
             distributions are then compared by these too.
         attribute_classifier: the result of `train_attribute_classifier` on training products only;
             it judges what converted images show.
+        find_masks: maps photos as `convert` gets them to masks of the products' size, float32
+            `(b, size, size, 1)` in [0, 1].
         reverse: whether `convert` goes from the product to the person (Yoo et al. 2016, Fig. 6).
             Its results are compared with each photo of the product, and only the pixel scores are
             defined.
@@ -127,6 +134,8 @@ def evaluate(
     scores, seen = photos.scores, photos.measure(convert, embedder, inception, attribute_classifier)
     for name in _PIXEL_SCORES:
         scores.mean(name, seen[name])
+    if find_masks is not None:
+        photos.compare_masks(find_masks)
     photos.search(embedder, seen, seed)
     if inception is not None:
         fake, real = (
@@ -170,6 +179,17 @@ class _Photos:
         # Photos of one product give similar images, which would count as a lack of variety.
         self.one_each = np.unique(self._truth, return_index=True)[1]
         self.scores = Scores(self._truth)
+
+    def compare_masks(self, find_masks: Convert) -> None:
+        """Scores masks."""
+        pairs = self.pairs
+        found = in_batches(find_masks, [pairs.sources], self._batch_size)
+        if pairs.masks is not None:
+            masks = pairs.masks[..., None] / np.float32(255)
+        else:
+            masks = ops.convert_to_numpy(garment_mask(to_float(pairs.targets)))
+        iou = pixel.mask_iou(found, masks[pairs.target_index])
+        self.scores.mean("mask_iou", ops.convert_to_numpy(iou))
 
     def measure(
         self,

@@ -157,3 +157,13 @@ def test_images_that_cannot_be_compared_are_refused(function):
         function(np.zeros((16, 16, 3)), np.zeros((16, 16, 3)))
     with pytest.raises(ValueError, match="one shape"):
         function(np.zeros((2, 16, 16, 3)), np.zeros((1, 16, 16, 3)))
+
+
+def test_overlap_of_masks():
+    a, b = np.zeros((3, 2, 2, 1), "float32"), np.zeros((3, 2, 2, 1), "float32")
+    a[0, 0], b[0, :, 0] = 0.6, 1.0  # one pixel of three
+    a[1, 1, 1] = 0.5  # not more than half: no pixel
+    a[2], b[2] = 0.9, 0.7
+    np.testing.assert_allclose(pixel.mask_iou(a, b), [1 / 3, 1, 1])
+    with pytest.raises(ValueError, match=r"at one size. Received: \(3, 2, 2, 1\) and"):
+        pixel.mask_iou(a, b[:2])

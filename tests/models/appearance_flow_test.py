@@ -258,20 +258,26 @@ def expected_losses(model, batch):
     }
 
 
-def test_the_mask_learns_from_the_drawing_and_the_garment_does_not():
-    only = dict.fromkeys(
-        ("garment_weight", "mask_weight", "warp_weight", "bending_weight", "flow_weight",
-         "gan_weight"), 0.0,
-    )  # fmt: skip
-    model = uneven(compiled(keras.optimizers.SGD(0.1), **only))
-    head, network = model.parts.get_layer("mask_gate_paint"), model.parts
-    steps = [network.get_layer(f"decoder{size}_step") for size in (4, 8)]
+@pytest.mark.parametrize(
+    ("term", "learning"), [("l1_weight", [0]), ("gan_weight", [0, 1, 2, 3, 4])]
+)
+def test_what_learns_from_the_drawing(term, learning):
+    """Of mask, gate and paint: the mask from its error, all from the discriminator."""
+    terms = ("l1_weight", "garment_weight", "mask_weight", "warp_weight", "bending_weight",
+             "flow_weight", "gan_weight")  # fmt: skip
+    model = uneven(compiled(keras.optimizers.SGD(0.1), **{**dict.fromkeys(terms, 0.0), term: 10.0}))
+    network = model.parts
+    head, *steps = (
+        network.get_layer(name) for name in ("mask_gate_paint", "decoder4_step", "decoder8_step")
+    )
     before = [np.array(layer.kernel) for layer in (head, *steps)]
     step(model, batch_of())
     moved = [np.abs(a - layer.kernel) for a, layer in zip(before, (head, *steps), strict=True)]
-    assert moved[0][..., 0].max() > 1e-7  # mask
-    assert moved[0][..., 1:].max() == 0  # gate, paint
-    assert all(x[..., :2].max() == 0 and x[..., 2].max() > 1e-7 for x in moved[1:])  # flow, mask
+    assert [i for i in range(5) if moved[0][..., i].max() > 1e-7] == learning
+    for refined in moved[1:]:  # flow, mask
+        assert (refined[..., :2].max() > 1e-7) == (len(learning) > 1) and refined[
+            ..., 2
+        ].max() > 1e-7
 
 
 @pytest.mark.parametrize("truth", [True, False])
@@ -386,7 +392,8 @@ def test_a_saved_model_continues_bit_for_bit(tmp_path):
 def test_config_mirrors_the_arguments():
     arguments = {
         "image_size": 32, "width": 1 / 32, "photo_size": 128, "discriminator_width": 1 / 16,
-        "l1_weight": 2.0, "garment_weight": 7.0, "mask_weight": 3.0, "warp_weight": 4.0, "bending_weight": 5.0,
+        "l1_weight": 2.0, "garment_weight": 7.0, "mask_weight": 3.0, "warp_weight": 4.0,
+        "bending_weight": 5.0,
         "flow_weight": 6.0, "gan_weight": 0.1, "gan_phase": 1, "moves": True, "warped_skips": False,
     }  # fmt: skip
     config = AppearanceFlow(**arguments, name="mine", dtype="mixed_bfloat16").get_config()

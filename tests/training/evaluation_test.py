@@ -211,6 +211,22 @@ def test_without_embedder_only_pixels_are_scored(splits):
     assert set(scores) == set(evaluate(invert, splits, embedder=Colors()))
 
 
+def test_masks_that_are_found_are_compared_with_the_products(splits):
+    def everywhere(photos):
+        return np.ones((len(photos), SIZE, SIZE, 1), "float32")
+
+    assert "mask_iou" not in evaluate(invert, splits)
+    masks = np.zeros((24, SIZE, SIZE), np.uint8)
+    masks[:, : SIZE // 4] = 255
+    known = {"test": dataclasses.replace(splits["test"], masks=masks)}
+    assert evaluate(invert, known, find_masks=everywhere)["mask_iou"] == pytest.approx(0.25)
+    splits["test"].targets.setflags(write=True)
+    splits["test"].targets[:12, :, : SIZE // 2] = 255  # white ground, beside other colours
+    scores = evaluate(invert, splits, find_masks=everywhere, batch_size=5)
+    assert scores["mask_iou"] == pytest.approx(0.75)
+    assert scores["standard_errors"]["mask_iou"] > 0
+
+
 def test_recall_at_60_where_the_gallery_is_larger(splits):
     pairs = {"test": pair_set(70, photos=1)}
     assert evaluate(invert, pairs, embedder=Colors())["recall@60"] == 1.0

@@ -34,7 +34,9 @@ def test_all_that_was_learnt_is_taken_over(tmp_path):
 @pytest.mark.parametrize("name", ["demo", "kim2017", "kwon2019-64", "pix2pix-64", "flow-64"])
 def test_weights_of_all_models_have_names_of_their_own(name):
     built = dataclasses.replace(presets.get(name), width=1 / 64).model(seed=0)
-    networks = {id(getattr(built, n)): getattr(built, n) for own in built.players.values() for n in own}
+    networks = {
+        id(getattr(built, n)): getattr(built, n) for own in built.players.values() for n in own
+    }
     count = sum(len(learnt(network)) for network in networks.values())
     assert len(start._weights(built)) == count
 

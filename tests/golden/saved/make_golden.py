@@ -95,7 +95,16 @@ def write_run(photos: np.ndarray) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         rendered.write_lookbook(pathlib.Path("lookbook"), 20, image_size=32, processes=1)
-        arguments = ["train", "--data", "lookbook", "--workdir", "run", *OPTIONS]
+        arguments = [
+            "train",
+            "--preset",
+            "demo",
+            "--data",
+            "lookbook",
+            "--workdir",
+            "run",
+            *OPTIONS,
+        ]
         assert commands.main(arguments) == 0
         run = keras_pixdt.load_run("run")
         with narrow_embedders():
