@@ -2,9 +2,11 @@
 
     python benchmarks/device.py --output runs/benchmarks/device.json
     python benchmarks/device.py --image-sizes 256 --widths 0.25
+    python benchmarks/device.py --model appearance_flow --widths 0.5
 
 The network is PixelDTGAN's converter, whose filters double with the side of the image, so a quarter
-of its width at 256 px is as much as its full width at 64.
+of its width at 256 px is as much as its full width at 64; or that of AppearanceFlow, which reads
+photos of twice the size.
 
 | contender | |
 | --- | --- |
@@ -12,6 +14,7 @@ of its width at 256 px is as much as its full width at 64.
 | torch | the same network in PyTorch, eager (`torch_pixel_dtgan.py`); extra `bench` |
 | onnx | that network in ONNX Runtime; extra `bench`, `pip install onnx onnxruntime` |
 | float32, float16, dynamic, int8 | the TFLite files of `export_converter`, by `load_tflite` |
+| dynamic_512 | AppearanceFlow: from a photo of 1,000 x 750 px to a drawing of 512 px |
 
 All convert one image at a time, uint8 in and out for the files, floats for the others. Each has its
 own process, and they run in turns (A B C A B C ...), so that other work on the machine slows all of
@@ -23,28 +26,57 @@ differences from Keras would mean nothing and are not reported.
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import pathlib
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import _common
 
+MODELS = ("pixel_dtgan", "appearance_flow")
 VARIANTS = ("float32", "float16", "dynamic", "int8")
 NEEDS = {"keras": ("keras",), "torch": ("torch",), "onnx": ("torch", "onnx", "onnxruntime")}
 VERIFIED_IMAGES = 2
 CALLS = 5  # of a turn
+LARGE = "dynamic_512"
+# What a model cannot be measured as: 8 bits cannot hold a flow, and the other draws at one size.
+WITHOUT = {"pixel_dtgan": (LARGE,), "appearance_flow": ("onnx", "int8")}
 
 
-def _network(image_size: int, width: float) -> Any:
-    import keras
+class Network(NamedTuple):
+    """What is measured.
 
-    from keras_pixdt.models import pixel_dtgan
+    Attributes:
+        model: one of `MODELS`.
+        image_size: side of what it draws, px.
+        width: factor on its numbers of filters.
+    """
 
-    keras.utils.set_random_seed(0)
-    return pixel_dtgan.build_converter(image_size, width)
+    model: str
+    image_size: int
+    width: float
+
+    @property
+    def photo_size(self) -> int:
+        """Side of its photos, px."""
+        return self.image_size * (1 if self.model == "pixel_dtgan" else 2)
+
+    def build(self) -> tuple[Any, Any]:
+        """The converter, and what finds its flow, if it has one."""
+        import keras
+
+        from keras_pixdt.models import appearance_flow, pixel_dtgan
+
+        keras.utils.set_random_seed(0)
+        if self.model == "pixel_dtgan":
+            return pixel_dtgan.build_converter(self.image_size, self.width), None
+        model = appearance_flow.AppearanceFlow(
+            self.image_size, self.width, photo_size=self.photo_size
+        )
+        return model.converter, model.parts
 
 
 def _photos(count: int, image_size: int) -> Any:
@@ -53,34 +85,34 @@ def _photos(count: int, image_size: int) -> Any:
     return np.random.default_rng(0).integers(0, 256, (count, image_size, image_size, 3), "uint8")
 
 
-def _keras(folder: pathlib.Path, image_size: int, width: float, threads: int) -> Callable:
+def _keras(folder: pathlib.Path, measured: Network, threads: int) -> Callable:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     from keras_pixdt.data import to_float
 
-    network = _network(image_size, width)
-    photo = to_float(_photos(1, image_size))
+    network, _ = measured.build()
+    photo = to_float(_photos(1, measured.photo_size))
     return lambda: network.predict(photo, verbose=0)
 
 
-def _torch_network(image_size: int, width: float) -> tuple[Any, Any]:
+def _torch_network(measured: Network) -> tuple[Any, Any]:
     import torch
-    import torch_pixel_dtgan
 
     torch.manual_seed(0)
-    network = torch_pixel_dtgan.Converter(image_size, width).eval()
-    photo = torch.rand(1, 3, image_size, image_size) * 2 - 1
+    module = importlib.import_module(f"torch_{measured.model}")
+    network = module.Converter(measured.image_size, measured.width).eval()
+    photo = torch.rand(1, 3, measured.photo_size, measured.photo_size) * 2 - 1
     memory = torch.channels_last
     return network.to(memory_format=memory), photo.to(memory_format=memory)
 
 
-def _torch(folder: pathlib.Path, image_size: int, width: float, threads: int) -> Callable:
+def _torch(folder: pathlib.Path, measured: Network, threads: int) -> Callable:
     import torch
 
     torch.set_num_threads(threads)
-    network, photo = _torch_network(image_size, width)
+    network, photo = _torch_network(measured)
 
     def run() -> None:
         with torch.inference_mode():
@@ -89,11 +121,11 @@ def _torch(folder: pathlib.Path, image_size: int, width: float, threads: int) ->
     return run
 
 
-def _onnx(folder: pathlib.Path, image_size: int, width: float, threads: int) -> Callable:
+def _onnx(folder: pathlib.Path, measured: Network, threads: int) -> Callable:
     import onnxruntime
     import torch
 
-    network, photo = _torch_network(image_size, width)
+    network, photo = _torch_network(measured)
     path = folder / "converter.onnx"
     if not path.exists():
         torch.onnx.export(network, (photo,), str(path), input_names=["image"], dynamo=False)
@@ -103,20 +135,26 @@ def _onnx(folder: pathlib.Path, image_size: int, width: float, threads: int) -> 
     return functools.partial(session.run, None, {"image": photo.contiguous().numpy()})
 
 
-def _tflite(
-    variant: str, folder: pathlib.Path, image_size: int, width: float, threads: int
-) -> Callable:
+def _tflite(variant: str, folder: pathlib.Path, measured: Network, threads: int) -> Callable:
     import export
 
     convert = export.load_tflite(folder / f"converter_{variant}.tflite", threads)
-    return functools.partial(convert, _photos(1, image_size)[0])
+    return functools.partial(convert, _photos(1, measured.photo_size)[0])
 
 
-CONTENDERS: dict[str, Callable[[pathlib.Path, int, float, int], Callable]] = {
+def _large(folder: pathlib.Path, measured: Network, threads: int) -> Callable:
+    import export
+
+    convert = export.load_tflite(folder / "converter_dynamic.tflite", threads)
+    return functools.partial(convert.draw_at, _photos(1, 1000)[0, :, :750], 512)
+
+
+CONTENDERS: dict[str, Callable[[pathlib.Path, Network, int], Callable]] = {
     "keras": _keras,
     "torch": _torch,
     "onnx": _onnx,
     **{variant: functools.partial(_tflite, variant) for variant in VARIANTS},
+    LARGE: _large,
 }
 
 
@@ -138,7 +176,7 @@ def missing(kind: str) -> list[str]:
 
 
 def measure(
-    image_size: int, width: float, kinds: Sequence[str], threads: Sequence[int], rounds: int
+    measured: Network, kinds: Sequence[str], threads: Sequence[int], rounds: int
 ) -> dict[str, Any]:
     """Exports a network and runs all contenders in turns.
 
@@ -148,13 +186,14 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        contenders: dict[str, Any] = {kind: {"threads": {}} for kind in kinds}
-        variants = [kind for kind in kinds if kind in VARIANTS]
+        kinds = [kind for kind in kinds if kind not in WITHOUT[measured.model]]
+        variants = [v for v in VARIANTS if v in kinds or (v == "dynamic" and LARGE in kinds)]
         if variants:
             # In its own process too, because TensorFlow keeps the memory it has taken.
-            _common.apart(_export, folder, image_size, width, variants)
+            _common.apart(_export, folder, measured, variants)
+        contenders: dict[str, Any] = {kind: {"threads": {}} for kind in kinds}
         for count in threads:
-            arguments = (folder, image_size, width, count)
+            arguments = (folder, measured, count)
             with _common.processes(Worker, kinds, *arguments) as processes:
                 asks = {kind: functools.partial(p.ask, "turn") for kind, p in processes.items()}
                 turns = _common.in_turns(asks, rounds)
@@ -168,25 +207,22 @@ def measure(
         for kind in kinds:
             path = folder / files.get(kind, "none")
             contenders[kind]["bytes"] = path.stat().st_size if path.exists() else None
-    return {"image_size": image_size, "width": width, "contenders": contenders}
+    return {**measured._asdict(), "contenders": contenders}
 
 
-def _export(folder: pathlib.Path, image_size: int, width: float, variants: Sequence[str]) -> None:
+def _export(folder: pathlib.Path, measured: Network, variants: Sequence[str]) -> None:
     import export
 
-    photos = _photos(VERIFIED_IMAGES, image_size)
+    photos = _photos(VERIFIED_IMAGES, measured.photo_size)
+    converter, flow = measured.build()
     export.export_converter(
-        _network(image_size, width),
-        folder,
-        images=photos,
-        variants=variants,
-        representative=photos,
+        converter, folder, images=photos, variants=variants, representative=photos, flow=flow
     )
 
 
 def show(result: dict[str, Any]) -> None:
     """Prints a table."""
-    print(f"\n{result['image_size']} px, width {result['width']:g}")
+    print(f"\n{result['model']}, {result['image_size']} px, width {result['width']:g}")
     counts = list(next(iter(result["contenders"].values()))["threads"])
     header = "".join(f"{f'ms, {count} threads':>15}{'of Keras':>10}" for count in counts)
     print(f"{'contender':12}{'MB':>9}{header}")
@@ -203,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _common.parser(__doc__)
     kinds = list(CONTENDERS)
     parser.add_argument("--contenders", nargs="+", choices=kinds, default=kinds)
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0])
     parser.add_argument("--image-sizes", type=int, nargs="+", default=[64])
     parser.add_argument("--widths", type=float, nargs="+", default=[1.0, 0.5, 0.25])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -215,7 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = []
     for image_size in options.image_sizes:
         for width in options.widths:
-            result = measure(image_size, width, present, options.threads, options.rounds)
+            network = Network(options.model, image_size, width)
+            result = measure(network, present, options.threads, options.rounds)
             show(result)
             results.append(result)
     packages = ("keras", "tensorflow", "ai-edge-litert", "torch", "onnx", "onnxruntime", "numpy")

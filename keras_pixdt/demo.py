@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 import export
-from keras_pixdt import convert, data
+from keras_pixdt import convert, data, presets
 from keras_pixdt.report import Report
 from keras_pixdt.search import catalogue
 from keras_pixdt.training import callbacks, run
@@ -53,8 +53,10 @@ def run_demo(
     clock.lap("draw and build the data set")
 
     logging.info("2/6 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
+    # From new weights, to show what six minutes teach. In them no picture is seen often.
+    preset = dataclasses.replace(presets.get(PRESET), start=None, augment=False)
     finished = run.train(
-        PRESET,
+        preset,
         f"tfds:{name}",
         workdir,
         data_options={"data_dir": str(workdir / "tfds")},
@@ -218,7 +220,8 @@ def _write_report(
     )
     report.paragraph(
         "A network that has only seen rendered persons does poorly on photos of real ones. For "
-        "those, train on LookBook, or on any folder with its file names."
+        "those, train on LookBook, or on any folder with its file names. Training then starts "
+        "from a network that the package brings."
     )
     report.commands(
         "pixdt train --data LookBook/ --preset flow-64 --minutes 10 --workdir runs/mine"

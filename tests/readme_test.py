@@ -241,7 +241,7 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
         return
     answer = Result(name, "A table", [], [])
     monkeypatch.setattr(digits, "load", lambda *names, **_: digits.draw((2, 2, 2, 2)))
-    if name.startswith(("yoo", "geli", "kwon")):
+    if name.startswith(("yoo", "geli", "kwon", "flow")):
         run = "paired.run_table"
     else:
         run = {

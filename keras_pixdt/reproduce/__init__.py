@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "taigman2017-table3": "a digit that one of the domains lacks",
     "taigman2017-table4": "faces among distractors",
     "taigman2017-fig8": "L_CONST of a network's own and of other images",
+    "flow-ablations": "which part of appearance flow does what",
 }
 
 # smoke: about a minute for each row; cpu: a table in at most an hour on two cores; gpu: about as
@@ -36,6 +37,7 @@ _MODULES = {  # named as the model of the paper
     "kim2017": "discogan",
     "kwon2019": "rough_to_detail",
     "taigman2017": "domain_transfer",
+    "flow": "appearance_flow",
 }
 
 

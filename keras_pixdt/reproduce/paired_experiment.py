@@ -89,21 +89,24 @@ class PairedExperiment(Experiment):
         self._imagenet = search.densenet121_embedder() if embedder == "densenet121" else None
         self.embedder_name = embedder
         self.data_options = dict(data_options)
-        self._pairs: dict[tuple[int, str], dict[str, PairSet]] = {}
-        self._digests: dict[tuple[int, str], str] = {}
+        self._pairs: dict[Any, dict[str, PairSet]] = {}
+        self._digests: dict[Any, str] = {}
 
     def pairs(self, preset: presets.Preset) -> dict[str, PairSet]:
-        """The pairs by split, in the size of a preset and resized as it says; read once."""
-        form = preset.image_size, preset.resize
+        """The pairs by split, in the sizes of a preset and resized as it says; read once."""
+        form = _form(preset)
         if form not in self._pairs:
             self._pairs[form] = data.load_pairs(
-                image_size=preset.image_size, resize=preset.resize, **self.data_options
+                image_size=preset.image_size,
+                resize=preset.resize,
+                **preset.data_options(),
+                **self.data_options,
             )
         return self._pairs[form]
 
     def data_digest(self, preset: presets.Preset) -> str:
         """A digest of all images of all splits, and of what belongs to what."""
-        form = preset.image_size, preset.resize
+        form = _form(preset)
         if form not in self._digests:
             self._digests[form] = environment.digest(
                 **{
@@ -235,9 +238,15 @@ class PairedExperiment(Experiment):
                 gallery=gallery,
                 embedder=None if reverse else self.embedder(preset),
                 attribute_classifier=None if reverse else self.attribute_classifier(preset),
+                find_masks=None if convert else getattr(run.model, "find_masks", None),
                 reverse=reverse,
             )
             if more is not None:
                 scores |= more(run, pairs)
             write_json(path, scores)
         return json.loads(path.read_text("utf-8"))
+
+
+def _form(preset: presets.Preset) -> tuple[Any, ...]:
+    """What a preset says about the pairs that it learns from."""
+    return preset.image_size, preset.resize, *sorted(preset.data_options().items())

@@ -1,7 +1,7 @@
 """What a training starts from: the weights of another network, taken over by name.
 
 `RENDERED` names the network that the package brings for the presets `flow-*`. It was trained on
-drawn products (`make start`), and what it learnt there helps with photos: see
+drawn products (see `make_start`), and what it learnt there helps with photos: see
 docs/appearance-flow.md.
 """
 

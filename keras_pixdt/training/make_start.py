@@ -1,33 +1,33 @@
 """The network that `pixdt train --preset flow-*` starts from, made anew.
 
-    python examples/make_start.py
+    python -m keras_pixdt.training.make_start
 
 Draws products that no other set of the project has, trains flow-64 on them, prints the scores on
 their test split, and writes the weights to the place from which `keras_pixdt.training.start` reads
-them, or to `--out`. About an hour on two cores.
+them, or to `--out`.
 """
 
 import argparse
 import dataclasses
 import pathlib
 
-import keras_pixdt
 from keras_pixdt import presets
 from keras_pixdt.training import start
+from keras_pixdt.training.run import train
 
 SEED = 1  # of the products; all other sets of drawn products have 0
 
 
 def main() -> None:
-    """Runs the example."""
+    """Makes it."""
     parser = argparse.ArgumentParser(description="Trains the network that flow-* starts from.")
     parser.add_argument("--products", type=int, default=4000)
-    parser.add_argument("--minutes", type=float, default=50.0)
+    parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--workdir", default="runs/start")
     parser.add_argument("--out", default=pathlib.Path(start.__file__).with_name("start.npz"))
     arguments = parser.parse_args()
 
-    run = keras_pixdt.train(
+    run = train(
         dataclasses.replace(presets.get("flow-64"), start=None),
         "rendered",
         arguments.workdir,
