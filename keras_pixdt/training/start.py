@@ -21,7 +21,7 @@ from keras_pixdt.layers import moving_statistics
 
 RENDERED = "rendered"
 _FILE = importlib.resources.files("keras_pixdt.training") / "start.npz"
-_LEAST = 0.5  # of the model's values that a start must have
+_LEAST = 0.5  # of the converter's values that a start must have
 
 
 def load(model: AdversarialModel, start: str) -> None:
@@ -35,8 +35,8 @@ def load(model: AdversarialModel, start: str) -> None:
 
     Raises:
         FileNotFoundError: there is no such run or file.
-        ValueError: the weights do not fit: less than half of the model's values would come from
-            them.
+        ValueError: the weights do not fit: less than half of the converter's values would come
+            from them.
     """
     values = _read(start)
     weights = _weights(model)
@@ -47,12 +47,13 @@ def load(model: AdversarialModel, start: str) -> None:
     }
     for name, value in known.items():
         weights[name].assign(value.astype(weights[name].dtype))
-    share = _size(known) / _size(weights)
+    converter = tuple(f"{network}/" for network in model.players["converter"])
+    share = _size(known, converter) / _size(weights, converter)
     if share < _LEAST:
         raise ValueError(
-            f"`start` must have at least half of the model's weights. Received: {start!r}, which "
-            f"has {share:.0%} of them by name and shape. Take a network of the same preset and "
-            "width, or start=None (--from none)."
+            "`start` must have at least half of the converter's weights. Received: "
+            f"{start!r}, which has {share:.0%} of them by name and shape. Take a network of the "
+            "same preset and width, or start=None (--from none)."
         )
     new = ", ".join(sorted({name.rpartition("/")[0] for name in weights.keys() - known.keys()}))
     logging.info(
@@ -104,5 +105,5 @@ def _weights(model: AdversarialModel) -> dict[str, keras.Variable]:
     }
 
 
-def _size(values: Mapping[str, keras.Variable | np.ndarray]) -> int:
-    return sum(int(np.prod(value.shape)) for value in values.values())
+def _size(values: Mapping[str, keras.Variable | np.ndarray], prefixes: tuple[str, ...]) -> int:
+    return sum(int(np.prod(v.shape)) for name, v in values.items() if name.startswith(prefixes))
