@@ -25,6 +25,7 @@ WARM_UP_STEPS = 3
 PRODUCTS = 10  # matrix products in a measurement
 LEARNING_RATE = 2e-4
 MOMENTUM = 0.5  # of SGD, or Adam's first beta
+PHOTO_FACTOR = 2  # of a model that moves pixels: side of the photos, of the images'
 FLOAT = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 
 
@@ -38,12 +39,15 @@ class Model:
             and `fit` alone are measured.
         flops: function of `_flops`: operations of a step for one sample.
         function: whether it takes a function f of images; one that is not trained takes as long.
+        moves: whether it moves pixels: photos are larger than images, and batches have masks and
+            flows instead of irrelevant images.
     """
 
     keras: str
     peer: str | None = None
     flops: str | None = None
     function: bool = False
+    moves: bool = False
 
     def contenders(self, wanted: Sequence[str]) -> list[str]:
         """The wanted contenders that exist for this model."""
@@ -51,6 +55,9 @@ class Model:
 
 
 MODELS = {
+    "appearance_flow": Model(
+        "AppearanceFlow", "torch_appearance_flow", "appearance_flow", moves=True
+    ),
     "pixel_dtgan": Model("PixelDTGAN", "torch_pixel_dtgan", "pixel_dtgan"),
     "discogan": Model("DiscoGAN"),
     "domain_transfer": Model("DomainTransferNetwork", function=True),
@@ -104,9 +111,22 @@ def _images(setting: Setting, seed: int) -> dict[str, Any]:
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    shape = (setting.batch_size, setting.image_size, setting.image_size, 3)
-    names = ("source", "target", "irrelevant")
-    return {name: rng.uniform(-1, 1, shape).astype("float32") for name in names}
+    size = setting.image_size
+    shapes = dict.fromkeys(("source", "target", "irrelevant"), (size, 3))
+    if MODELS[setting.model].moves:
+        shapes = {
+            "source": (PHOTO_FACTOR * size, 3),
+            "target": (size, 3),
+            "mask": (size, 1),
+            "flow": (size // 2, 2),
+        }
+    batch = {
+        name: rng.uniform(-1, 1, (setting.batch_size, side, side, channels)).astype("float32")
+        for name, (side, channels) in shapes.items()
+    }
+    if "mask" in batch:
+        batch["mask"] = abs(batch["mask"])
+    return batch
 
 
 class Keras(Contender):
@@ -125,6 +145,10 @@ class Keras(Contender):
         arguments: dict[str, Any] = {"image_size": setting.image_size, "width": setting.width}
         if entry.function:
             arguments["function"] = domain_transfer_networks.build_function(**arguments)
+        if entry.moves:
+            arguments["photo_size"] = PHOTO_FACTOR * setting.image_size
+            arguments["discriminator_width"] = setting.width / 2
+            arguments["gan_weight"] = 0.1
         self.model = getattr(keras_pixdt, entry.keras)(**arguments, dtype=setting.precision)
         optimizers = keras.optimizers
         self.model.compile(
@@ -225,18 +249,26 @@ class KerasFit(Keras):
         from keras_pixdt import data
 
         setting = self.setting
+        moves, size = MODELS[setting.model].moves, setting.image_size
+        photo = PHOTO_FACTOR * size if moves else size
         count = steps * setting.batch_size
         rng = np.random.default_rng(0)
-        shape = (count, setting.image_size, setting.image_size, 3)
         products = max(2, count // 10)  # LookBook: 8.8 persons to a product
         pairs = data.PairSet(
-            sources=rng.integers(0, 256, shape, "uint8"),
-            targets=rng.integers(0, 256, (products, *shape[1:]), "uint8"),
+            sources=rng.integers(0, 256, (count, photo, photo, 3), "uint8"),
+            targets=rng.integers(0, 256, (products, size, size, 3), "uint8"),
             target_index=np.arange(count) % products,
             product_id=np.arange(products),
             group_id=np.arange(products),
         )
-        return data.triplets(pairs, setting.batch_size)
+        if moves:
+            flows = rng.uniform(-1, 1, (count, size // 2, size // 2, 2))
+            pairs = dataclasses.replace(
+                pairs,
+                masks=rng.integers(0, 256, (products, size, size), "uint8"),
+                flows=flows.astype("float16"),
+            )
+        return data.triplets(pairs, setting.batch_size, irrelevant=not moves, truth=moves)
 
     def callbacks(self, batches: Triplets) -> list[Any]:
         """Callbacks in addition to the clock."""
@@ -333,11 +365,21 @@ class Torch(Contender):
         return _profiles.torch_operations(lambda: self.train(steps), steps, self.place != "cpu")
 
 
+class TorchCompiled(Torch):
+    """PyTorch under torch.compile on a CPU too; it needs a C++ compiler there."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        for network in self.peer.players.values():
+            network.compile()
+
+
 CONTENDERS: dict[str, Callable[[Setting], Contender]] = {
     "step": Keras,
     "fit": KerasFit,
     "fit_callbacks": KerasFitCallbacks,
     "torch": Torch,
+    "torch_compiled": TorchCompiled,
 }
 
 

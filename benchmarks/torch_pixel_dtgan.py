@@ -14,14 +14,11 @@ following are equal only after a reflection, or not at all:
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 
+import _peer
 import torch
 from torch import nn
-from torch.nn import functional
-
-AUTOCAST = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}
 
 
 def filters_of(image_size: int, width: float) -> list[int]:
@@ -93,86 +90,23 @@ class Discriminator(nn.Module):
         return self.layers(images).flatten(1)
 
 
-class Peer:
-    """Networks, optimizers and the training step.
+class Peer(_peer.Peer):
+    """Networks, optimizers and the training step; see `_peer.Peer` for the arguments."""
 
-    Args:
-        image_size: side of the images, px.
-        width: factor on the numbers of filters.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16".
-        optimizer: "sgd" or "adam", as `train_step.py` configures Keras' ones.
-        learning_rate: of all players.
-        momentum: of SGD, or Adam's first beta.
-        device: "cpu" or "cuda"; on "cuda" the networks are compiled.
-    """
-
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        width: float,
-        precision: str,
-        optimizer: str,
-        learning_rate: float,
-        momentum: float,
-        device: str,
-    ) -> None:
-        self.device = torch.device(device)
-        self.autocast = AUTOCAST.get(precision)
-        self.players: dict[str, nn.Module] = {
+    def networks(self, image_size: int, width: float) -> dict[str, nn.Module]:
+        """The players, with normal weights."""
+        players: dict[str, nn.Module] = {
             "real_fake_discriminator": Discriminator(image_size, width, 3),
             "domain_discriminator": Discriminator(image_size, width, 6),
             "converter": Converter(image_size, width),
         }
-        self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.scalers = {}
-        for name, network in self.players.items():
+        for network in players.values():
             for module in network.modules():
                 if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
                     nn.init.normal_(module.weight, std=0.02)
                     if module.bias is not None:
                         nn.init.zeros_(module.bias)
-            network.to(self.device)
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if device == "cuda":
-                network.compile()
-            parameters = list(network.parameters())
-            self.optimizers[name] = (
-                torch.optim.SGD(parameters, learning_rate, momentum=momentum, fused=True)
-                if optimizer == "sgd"
-                else torch.optim.Adam(
-                    parameters, learning_rate, betas=(momentum, 0.999), eps=1e-7, fused=True
-                )
-            )
-            self.scalers[name] = torch.amp.GradScaler(
-                device, enabled=precision == "mixed_float16", init_scale=2.0**15
-            )
-
-    def batch(self, arrays: Mapping[str, object]) -> dict[str, torch.Tensor]:
-        """NumPy images, channels last, on the device: views of NCHW, channels last in memory."""
-        return {
-            key: torch.as_tensor(value).to(self.device).permute(0, 3, 1, 2)
-            for key, value in arrays.items()
-        }
-
-    def _precision(self):
-        if self.autocast is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, self.autocast)
-
-    def _verdict(self, name: str, images: torch.Tensor, label: float) -> torch.Tensor:
-        with self._precision():
-            logits = self.players[name](images)
-        logits = logits.float()
-        return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
-
-    def _update(self, name: str, loss: torch.Tensor) -> torch.Tensor:
-        scaler, optimizer = self.scalers[name], self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        return loss.detach()
+        return players
 
     def step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Algorithm 1, as `PixelDTGAN.adversarial_step` runs it.
@@ -185,27 +119,27 @@ class Peer:
         """
         source, target = batch["source"], batch["target"]
         losses = {}
-        with self._precision():
+        with self.precision():
             converted = self.players["converter"](source)
         fake = converted.detach()
 
         # Each kind of image is a separate batch, with its own BatchNorm statistics.
         name = "real_fake_discriminator"
-        loss = (2 * self._verdict(name, target, 1.0) + self._verdict(name, fake, 0.0)) / 3
-        losses[name] = self._update(name, loss)
+        loss = (2 * self.verdict(name, target, 1.0) + self.verdict(name, fake, 0.0)) / 3
+        losses[name] = self.update(name, loss)
         name = "domain_discriminator"
         kinds = ((target, 1.0), (fake, 0.0), (batch["irrelevant"], 0.0))
-        verdicts = [self._verdict(name, torch.cat([source, x], dim=1), y) for x, y in kinds]
-        losses[name] = self._update(name, torch.stack(verdicts).mean())
+        verdicts = [self.verdict(name, torch.cat([source, x], dim=1), y) for x, y in kinds]
+        losses[name] = self.update(name, torch.stack(verdicts).mean())
 
         # Through the discriminators, whose own gradients are not needed.
         judges = [self.players["real_fake_discriminator"], self.players["domain_discriminator"]]
         for network in judges:
             network.requires_grad_(False)
         pair = torch.cat([source, converted], dim=1)
-        loss = 0.5 * self._verdict("real_fake_discriminator", converted, 1.0)
-        loss = loss + 0.5 * self._verdict("domain_discriminator", pair, 1.0)
-        losses["converter"] = self._update("converter", loss)
+        loss = 0.5 * self.verdict("real_fake_discriminator", converted, 1.0)
+        loss = loss + 0.5 * self.verdict("domain_discriminator", pair, 1.0)
+        losses["converter"] = self.update("converter", loss)
         for network in judges:
             network.requires_grad_(True)
         return losses

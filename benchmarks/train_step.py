@@ -15,8 +15,10 @@ width; TensorFlow need not be installed there:
 | fit | `model.fit` on `Triplets`: an epoch of --steps batches, what begins and ends it included |
 | fit_callbacks | the same with the callbacks of a run that act on every batch |
 | torch | the same network, algorithm, optimizer and precision in PyTorch, batches in memory |
+| torch_compiled | the same under torch.compile on a CPU too; only if asked for |
 
-PyTorch runs eagerly and channels last on a CPU, under torch.compile on a GPU.
+`torch` runs eagerly and channels last on a CPU, under torch.compile on a GPU. On a CPU,
+torch.compile needs a C++ compiler.
 Each has its own process. They run in turns (A B C A B C ...), so that other work on the machine
 slows all of them down; ratios are taken within a round. After its steps each multiplies matrices of
 the same precision; the fastest contender's rate there is the machine's. FLOPs are those of
@@ -40,6 +42,7 @@ import _contenders
 import _common
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PROFILED = ("step", "torch", "torch_compiled")
 PROFILE_ROWS = 15
 
 
@@ -63,7 +66,7 @@ def measure(
     with _common.processes(_contenders.Worker, kinds, setting, matrix_size) as processes:
         asks = {kind: functools.partial(p.ask, "turn") for kind, p in processes.items()}
         turns = _common.in_turns(asks, rounds)
-        profiled = [k for k in ("step", "torch") if profile and k in kinds]
+        profiled = [k for k in PROFILED if profile and k in kinds]
         profiles = {kind: processes[kind].ask("profile") for kind in profiled}
     abouts = {kind: process.about for kind, process in processes.items()}
     flops = next((a["flops"] for a in abouts.values() if a["flops"]), None)
@@ -112,14 +115,14 @@ def show(result: dict[str, Any]) -> None:
         + f"matrix products {result['matrix_flops_per_second'] / 1e9:,.0f} GFLOP/s"
     )
     print(
-        f"{'contender':14}{'images/s':>9}{'min':>9}{'max':>9}{'GFLOP/s':>10}{'share':>7}"
+        f"{'contender':16}{'images/s':>9}{'min':>9}{'max':>9}{'GFLOP/s':>10}{'share':>7}"
         f"{'MiB':>7}{'of card':>8}  {'of step':20}{'of torch'}"
     )
     for name, c in result["contenders"].items():
         rate = c["images_per_second"]
         card = c["device_bytes"]
         print(
-            f"{name:14}{rate['median']:9,.1f}{rate['min']:9,.1f}{rate['max']:9,.1f}"
+            f"{name:16}{rate['median']:9,.1f}{rate['min']:9,.1f}{rate['max']:9,.1f}"
             + (
                 f"{c['flops_per_second'] / 1e9:10,.1f}{c['share_of_matrix_rate']:7.0%}"
                 if flops
@@ -159,7 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="default: float32, mixed_bfloat16, and mixed_float16 where there is an accelerator",
     )
     kinds = list(_contenders.CONTENDERS)
-    parser.add_argument("--contenders", nargs="+", choices=kinds, default=kinds)
+    usual = [kind for kind in kinds if kind != "torch_compiled"]
+    parser.add_argument("--contenders", nargs="+", choices=kinds, default=usual)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[128])
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--image-size", type=int, default=64)
@@ -169,10 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--matrix-size", type=int, help="default: 2048, on a GPU 8192")
     parser.add_argument("--profile", action="store_true", help="time by operation")
     options = parser.parse_args(arguments)
-    if "torch" in options.contenders and importlib.util.find_spec("torch") is None:
+    peers = {"torch", "torch_compiled"}.intersection(options.contenders)
+    if peers and importlib.util.find_spec("torch") is None:
         parser.error(
-            "the contender 'torch' needs PyTorch: pip install -e '.[bench]', or choose others "
-            "with --contenders"
+            f"the contender {min(peers)!r} needs PyTorch: pip install -e '.[bench]', or choose "
+            "others with --contenders"
         )
     results: list[dict[str, Any]] = []
     for model in options.models:

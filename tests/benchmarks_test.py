@@ -10,7 +10,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_pixdt.models.appearance_flow import AppearanceFlow
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+from tests import samples
 
 BENCHMARKS = pathlib.Path(__file__).resolve().parents[1] / "benchmarks"
 SIZE = 32
@@ -99,23 +101,53 @@ def test_the_step_of_pixel_dtgan_is_counted():
     assert _flops.pixel_dtgan(without) == converter + real_fake + domain - pair
 
 
+def test_the_step_of_appearance_flow_is_counted():
+    import _flops
+
+    # 16 px at width 1/16: 16 filters at 4 px, 8 at 8 px and 4 at 16 px.
+    model = AppearanceFlow(16, 1 / 16, photo_size=32, discriminator_width=1 / 32, gan_weight=0.1)
+    residual = 2 * [16 * 9 * 16 * 16]
+    reader = 64 * 64 * 3 * 8
+    encoder = [16 * 9 * 8 * 16, *residual]
+    dense = [256 * 16, 16 * 6, 16 * 256]
+    decoder4 = [16 * 9 * 32 * 16, *residual, 16 * 9 * 16 * 3, 16 * 16 * 8]
+    decoder8 = [64 * 9 * (8 + 8 + 3) * 8, 64 * 9 * 8 * 3, 64 * 8 * 4]
+    drawing = [256 * 9 * (4 + 3) * 4, 256 * 9 * 4 * 5]
+    converter = 2 * reader + 3 * sum(encoder + dense + decoder4 + decoder8 + drawing)
+    first, others = 64 * 16 * 6 * 2, 16 * 16 * 2 * 4 + 4 * 16 * 4 * 8 + 4 * 16 * 8
+    # Its own update on two kinds of images; then the way through it, to half of the pair.
+    discriminator = 2 * (2 * first + 3 * others) + 1.5 * first + 2 * others
+    assert _flops.appearance_flow(model) == 2 * (converter + discriminator)
+    assert _flops.appearance_flow(AppearanceFlow(16, 1 / 16, photo_size=32)) == 2 * converter
+
+
+def mirrored(layer, value):
+    """A layer's variable in PyTorch's layout, for images turned by 180 degrees."""
+    if layer.name == "affine" or layer.name.endswith("_step"):  # points change their signs
+        signs = np.ones(value.shape[-1], "float32")
+        signs[[2, 5] if layer.name == "affine" else [0, 1]] = -1
+        value = value * signs
+    if layer.name == "code" and value.ndim == 2:  # 4x4 maps to a code
+        maps = value.reshape(4, 4, -1, value.shape[-1])
+        value = maps[::-1, ::-1].reshape(value.shape)
+    if layer.name in ("decoder_conv1", "decoder"):  # a code to 4x4 maps
+        shape = value.shape[2:] if value.ndim == 4 else value.shape
+        maps = value.reshape(*shape[:-1], 4, 4, -1)
+        value = maps[..., ::-1, ::-1, :].reshape(shape)
+    if value.ndim == 4:
+        value = value[::-1, ::-1].transpose(3, 2, 0, 1)
+    return value.T if value.ndim == 2 else value
+
+
 def to_torch(model, peer):
-    """Writes the model's weights into the peer, mirrored (see `torch_pixel_dtgan`)."""
+    """Writes the model's weights into the peer, mirrored (see the peer's docstring)."""
     torch = pytest.importorskip("torch")
-    for name in model.players:
-        network = getattr(model, name)
-        layers = [layer for layer in network.layers if layer.trainable_variables]
-        values = []
-        for layer in layers:
-            for variable in layer.trainable_variables:
-                value = np.asarray(variable)
-                if value.ndim == 4:
-                    if layer.name == "decoder_conv1":  # a matrix to 4x4 maps
-                        maps = value.reshape(value.shape[2], 4, 4, -1)[:, ::-1, ::-1]
-                        value = maps.reshape(len(maps), -1).T
-                    else:
-                        value = value[::-1, ::-1].transpose(3, 2, 0, 1)
-                values.append(value)
+    for name, (network,) in model.players.items():
+        values = [
+            mirrored(layer, np.asarray(variable))
+            for layer in getattr(model, network).layers
+            for variable in layer.trainable_variables
+        ]
         parameters = list(peer.players[name].parameters())
         assert [p.shape for p in parameters] == [v.shape for v in values]
         with torch.no_grad():
@@ -123,19 +155,22 @@ def to_torch(model, peer):
                 parameter.copy_(torch.as_tensor(value.copy()))
 
 
-def test_pytorch_peer_takes_the_same_steps():
-    """Same losses and weights as `PixelDTGAN`, from equal weights and images."""
-    pytest.importorskip("torch")
-    import torch_pixel_dtgan
+def assert_same_steps(model, peer_class, batches, size, width):
+    """From equal weights, steps give equal losses and weights.
 
-    keras.utils.set_random_seed(0)
-    model = PixelDTGAN(SIZE, WIDTH)
+    Args:
+        model: not compiled yet.
+        peer_class: its peer in PyTorch.
+        batches: one for each step.
+        size: side of the images.
+        width: factor on the numbers of filters.
+    """
     model.compile(keras.optimizers.SGD(RATE, momentum=0.5))
 
     def peer_of(model):
-        peer = torch_pixel_dtgan.Peer(
-            image_size=SIZE,
-            width=WIDTH,
+        peer = peer_class(
+            image_size=size,
+            width=width,
             precision="float32",
             optimizer="sgd",
             learning_rate=RATE,
@@ -152,14 +187,11 @@ def test_pytorch_peer_takes_the_same_steps():
 
     peer = peer_of(model)
     before = parameters(peer)
-    rng = np.random.default_rng(1)
-    for _ in range(STEPS):
-        batch = {
-            key: rng.uniform(-1, 1, (BATCH, SIZE, SIZE, 3)).astype("float32")
-            for key in ("source", "target", "irrelevant")
-        }
-        mirrored = peer.batch({k: np.ascontiguousarray(v[:, ::-1, ::-1]) for k, v in batch.items()})
-        theirs = peer.step(mirrored)
+    for batch in batches:
+        turned = {k: np.ascontiguousarray(v[:, ::-1, ::-1]) for k, v in batch.items()}
+        if "flow" in turned:
+            turned["flow"] *= -1
+        theirs = peer.step(peer.batch(turned))
         ours = model.train_on_batch(batch, return_dict=True)
         model.reset_metrics()
         for name, loss in theirs.items():
@@ -168,6 +200,50 @@ def test_pytorch_peer_takes_the_same_steps():
     moved = np.abs(after - before).max()
     assert moved > 1e-3
     np.testing.assert_allclose(after, expected, rtol=0, atol=1e-4 * moved)
+
+
+def test_pytorch_peer_takes_the_same_steps():
+    """Same losses and weights as `PixelDTGAN`, from equal weights and images."""
+    pytest.importorskip("torch")
+    import torch_pixel_dtgan
+
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(1)
+    batches = [
+        {
+            key: rng.uniform(-1, 1, (BATCH, SIZE, SIZE, 3)).astype("float32")
+            for key in ("source", "target", "irrelevant")
+        }
+        for _ in range(STEPS)
+    ]
+    model = PixelDTGAN(SIZE, WIDTH)
+    assert_same_steps(model, torch_pixel_dtgan.Peer, batches, SIZE, WIDTH)
+
+
+def test_pytorch_peer_moves_pixels_in_the_same_way():
+    """Same losses and weights as `AppearanceFlow`, from equal weights and batches."""
+    pytest.importorskip("torch")
+    import torch_appearance_flow
+
+    keras.utils.set_random_seed(0)
+    model = AppearanceFlow(16, 1 / 16, photo_size=32, discriminator_width=1 / 32, gan_weight=0.1)
+    batches = [samples.flow_batch(BATCH, seed) for seed in range(STEPS)]
+    # Not from the flow that training starts from: it points at the centres of pixels, where slopes
+    # jump.
+    assert_same_steps(samples.uneven(model), torch_appearance_flow.Peer, batches, 16, 1 / 16)
+
+
+@pytest.mark.parametrize("name", ["pixel_dtgan", "appearance_flow"])
+def test_fit_and_the_step_alone_have_batches_of_one_kind(name):
+    import _contenders
+
+    setting = _contenders.Setting(name, "float32", 16, 1 / 32, BATCH, "sgd", STEPS)
+    batch = _contenders.KerasFit(setting)._epoch(STEPS)[0]
+    del batch["product_id"]
+    alone = _contenders._images(setting, 0)
+    assert {k: (v.shape, v.dtype) for k, v in batch.items()} == {
+        k: (v.shape, v.dtype) for k, v in alone.items()
+    }
 
 
 @pytest.mark.parametrize("name", ["discogan", "domain_transfer"])
