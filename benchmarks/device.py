@@ -42,8 +42,11 @@ NEEDS = {"keras": ("keras",), "torch": ("torch",), "onnx": ("torch", "onnx", "on
 VERIFIED_IMAGES = 2
 CALLS = 5  # of a turn
 LARGE = "dynamic_512"
-# What a model cannot be measured as: 8 bits cannot hold a flow, and the other draws at one size.
-WITHOUT = {"pixel_dtgan": (LARGE,), "appearance_flow": ("onnx", "int8")}
+# What a model cannot be measured as, and why.
+WITHOUT = {
+    "pixel_dtgan": {LARGE: "it draws at one size"},
+    "appearance_flow": {"onnx": "not exported here", "int8": "8 bits cannot hold a flow"},
+}
 
 
 class Network(NamedTuple):
@@ -186,7 +189,6 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        kinds = [kind for kind in kinds if kind not in WITHOUT[measured.model]]
         variants = [v for v in VARIANTS if v in kinds or (v == "dynamic" and LARGE in kinds)]
         if variants:
             # In its own process too, because TensorFlow keeps the memory it has taken.
@@ -246,9 +248,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     absent = {kind: missing(kind) for kind in options.contenders if missing(kind)}
-    for kind, packages in absent.items():
-        print(f"missing: {kind} (not installed: {', '.join(packages)})")
+    absent = {kind: f"not installed: {', '.join(names)}" for kind, names in absent.items()}
+    absent |= {k: why for k, why in WITHOUT[options.model].items() if k in options.contenders}
+    for kind, why in absent.items():
+        print(f"missing: {kind} ({why})")
     present = [kind for kind in options.contenders if kind not in absent]
+    if not present:
+        parser.error("`--contenders` names none that can be measured")
     results = []
     for image_size in options.image_sizes:
         for width in options.widths:

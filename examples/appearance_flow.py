@@ -16,7 +16,7 @@ import numpy as np
 from keras_pixdt import AppearanceFlow, data, metrics
 
 IMAGE_SIZE, PHOTO_SIZE = 64, 128  # px
-DRAWN_SIZE = 256  # the network finds the flow at 64 px, and the photo is sampled at this size
+DRAWN_SIZE = 128  # the network finds the flow at 64 px, and the photo is sampled at this size
 
 
 def main() -> None:

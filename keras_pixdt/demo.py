@@ -53,8 +53,9 @@ def run_demo(
     clock.lap("draw and build the data set")
 
     logging.info("2/6 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
-    # From new weights, to show what six minutes teach. In them no picture is seen often.
-    preset = dataclasses.replace(presets.get(PRESET), start=None, augment=False)
+    # From new weights, to show what six minutes teach. They are too short to see any pair often,
+    # so none is augmented.
+    preset = presets.get(PRESET).changed(["start=null", "augment=false"])
     finished = run.train(
         preset,
         f"tfds:{name}",
@@ -221,7 +222,7 @@ def _write_report(
     report.paragraph(
         "A network that has only seen rendered persons does poorly on photos of real ones. For "
         "those, train on LookBook, or on any folder with its file names. Training then starts "
-        "from a network that the package brings."
+        "from pretrained weights."
     )
     report.commands(
         "pixdt train --data LookBook/ --preset flow-64 --minutes 10 --workdir runs/mine"

@@ -1,7 +1,7 @@
 """Train a preset on pairs of photos.
 
 Example:
-    pixdt train --data LookBook/ --preset demo --minutes 10 --workdir runs/lookbook
+    pixdt train --data LookBook/ --minutes 10 --workdir runs/lookbook
 """
 
 import argparse
@@ -16,7 +16,7 @@ from keras_pixdt import presets
 from keras_pixdt.choices import PRECISIONS, SCHEMES, SCORES, STRATEGIES
 from keras_pixdt.commands.shared import import_keras
 
-_PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum")
+_PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum", "start")
 _DATA_OPTIONS = (
     "target_data", "edges", "crop", "target_crop", "splits", "data_dir", "num_products",
 )  # fmt: skip
@@ -133,8 +133,8 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="RUN",
-        help="start from the weights of a run's folder or a .keras file; rendered: the network "
-        "that the package brings; none: from new ones; default: the preset's",
+        help="fine-tune the weights of a run's folder or a .keras file; rendered: those that come "
+        "with the package; none: new ones; default: the preset's",
     )
 
 
@@ -152,8 +152,6 @@ def run(arguments: argparse.Namespace) -> int | None:
                 f"--function is for presets with an f, and {preset.name!r} has none. Leave it out."
             )
         changed["function"] = os.path.abspath(arguments.function)
-    if arguments.start is not None:
-        changed["start"] = _start(arguments.start)
     preset = dataclasses.replace(preset, **changed)
     distribution = devices.start(
         arguments.strategy,
@@ -180,12 +178,6 @@ def run(arguments: argparse.Namespace) -> int | None:
         return 1
     logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
     return None
-
-
-def _start(given: str) -> str | None:
-    if given == "none":
-        return None
-    return given if given == "rendered" else os.path.abspath(given)
 
 
 def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -89,17 +89,17 @@ def bending(flow: Tensor) -> Tensor:
     Returns:
         A scalar.
     """
-    rows, columns = (_second_differences(size) for size in flow.shape[1:3])
-    maps = ops.transpose(flow, (0, 3, 1, 2))
-    down = ops.matmul(rows, maps)
-    along = ops.matmul(maps, ops.transpose(columns))
-    return ops.mean(ops.abs(down)) + ops.mean(ops.abs(along))
 
+    def second(axis: int) -> Tensor:
+        # Rolled, because the gradients of slices cost several times as much on a CPU.
+        bent = ops.roll(flow, 1, axis) + ops.roll(flow, -1, axis) - 2.0 * flow
+        size = flow.shape[axis]
+        inside = np.ones(size, "float32")
+        inside[[0, -1]] = 0.0  # what came in from the other end
+        inside = np.expand_dims(inside, (0, 3, 3 - axis))
+        return ops.mean(ops.abs(bent) * inside) * (size / (size - 2))
 
-def _second_differences(size: int) -> Tensor:
-    """The matrix (size - 2, size) that takes values to their second differences."""
-    # As a product it costs a quarter of what slices do: their gradients write whole maps of zeros.
-    return ops.convert_to_tensor(np.diff(np.eye(size, dtype="float32"), 2, axis=0))
+    return second(1) + second(2)
 
 
 def flow_error(flow: Tensor, truth: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ class AppearanceFlow(AdversarialModel):
         garment_weight: weight of the mean absolute error of the garment, moved and painted, inside
             the true mask.
         mask_weight: weight of the cross entropy of the mask.
-        warp_weight: weight of the mean absolute error of the moved photo inside the mask.
+        warp_weight: weight of the mean absolute error of the moved photo inside the true mask.
         bending_weight: weight of the flow's bending.
         flow_weight: weight of the flow's error, where batches know the true flow.
         gan_weight: weight of the adversarial term; if 0, no discriminator is built.

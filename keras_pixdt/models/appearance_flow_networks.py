@@ -87,13 +87,13 @@ def _residual(x: Tensor, filters: int, name: str, dtype: Any) -> Tensor:
 
 
 def _pooled(x: Tensor, size: int, name: str, dtype: Any) -> Tensor:
-    """Means of squares of pixels."""
+    """A layer that takes means of squares of pixels, if there is anything to reduce."""
     factor = x.shape[1] // size
     return layers.AveragePooling2D(factor, dtype=dtype, name=name)(x) if factor > 1 else x
 
 
 def _read(photo: Tensor, size: int, width: float, dtype: Any) -> Tensor:
-    """A map of the photo, of which it sees four pixels, or all that there are, for one of its."""
+    """A map that reads the photo, first reduced to at most 4 x 4 pixels for each of its own."""
     photo = _pooled(photo, min(photo.shape[1], 4 * size), f"photo{4 * size}", dtype)
     factor = photo.shape[1] // size
     options = {"size_px": 2 * factor, "strides": factor}
@@ -106,8 +106,8 @@ def _encode(
     """Reads a photo to a map of each size, and to a code.
 
     Maps of half of `CORE_PX` and larger ones read the photo itself, each on its own, and smaller
-    ones the map before. So a network for larger drawings does in all smaller maps what a network
-    for smaller ones does.
+    ones the map before. So the smaller maps are the same in networks for larger and for smaller
+    drawings.
     """
     size, maps = image_size // 2, {}
     maps[size] = _read(photo, size, width, dtype)
@@ -142,9 +142,9 @@ def build_parts(
     size it sees the encoder's map moved by the flow so far, so that this map lies where the drawing
     needs it. The last stage, at full size, sees the moved photo itself.
 
-    Layers are named after the size of their maps. In networks of one width, for drawings of
-    `CORE_PX` or more from photos of at least twice as much, layers of one name have weights of one
-    shape.
+    Layers are named after the size of their maps, so that networks of one width for drawings of
+    `CORE_PX` and more share them. (If photos are no larger than drawings, the largest map has a
+    kernel of its own.)
 
     Args:
         photo_size: side of the square photos, px.

@@ -55,8 +55,8 @@ class AppearanceFlowPreset(Preset):
             self._refuse("gan_phase", f"must be one of the {len(self.phases)} phases, from 0")
 
     def data_options(self) -> dict[str, Any]:
-        """Photos are larger than drawings, and drawn products know their masks and flows."""
-        return {"photo_size": self.photo_size, "truth": self.truth}
+        """Photos are larger than drawings; masks and flows are read where they are known."""
+        return {"photo_size": self.photo_size, "truth": True}  # masks are scored in any case
 
     def batch_options(self) -> dict[str, Any]:
         """The base's, with augmentation and truth."""

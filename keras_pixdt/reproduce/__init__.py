@@ -31,7 +31,7 @@ BUDGETS = ("smoke", "cpu", "gpu", "paper")
 
 OUT = "runs/reproduce"  # folder of all tables, and of the networks that they share
 
-_MODULES = {  # named as the model of the paper
+_MODULES = {  # named as the model
     "yoo2016": "pixel_dtgan",
     "geli": "residual_pixel_dtgan",
     "kim2017": "discogan",

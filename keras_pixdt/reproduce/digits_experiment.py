@@ -19,7 +19,7 @@ import numpy as np
 from keras_pixdt import data, presets
 from keras_pixdt.judges.classifier import train_classifier
 from keras_pixdt.presets.domain_transfer import DomainTransferPreset
-from keras_pixdt.reproduce import digits, experiment, pictures
+from keras_pixdt.reproduce import digits, environment, experiment, pictures
 from keras_pixdt.reproduce import settings as row_settings
 from keras_pixdt.reproduce.cache import Kept, fingerprint
 from keras_pixdt.reproduce.experiment import Budget, Experiment, train_unpaired
@@ -185,7 +185,7 @@ class DigitsExperiment(Experiment):
         kept = self.cache.model(
             f"{preset}-seed{seed}",
             train,
-            preset=row.options(),
+            preset=environment.of_preset(row),
             function=function.path.name,
             data=[self._digests["s"], self._digests["t"]],
             without=[without, places] if places else None,

@@ -31,7 +31,7 @@ import keras
 import numpy as np
 
 from keras_pixdt import data, presets
-from keras_pixdt.reproduce import OUT, azimuths, points
+from keras_pixdt.reproduce import OUT, azimuths, environment, points
 from keras_pixdt.reproduce.cache import fingerprint
 from keras_pixdt.reproduce.experiment import (
     Budget,
@@ -135,7 +135,7 @@ class _World:
         kept = self._experiment.cache.model(
             f"kim2017-{key(self._pair, model)}-seed{seed}",
             train,
-            preset=preset.options(),
+            preset=environment.of_preset(preset),
             epochs=epochs,
             data=self._digest,
             seed=seed,

@@ -14,6 +14,8 @@ from typing import Any
 
 import keras
 
+from keras_pixdt import presets
+
 # Networks and scores of rows are cached under these. Raise one by hand when a change alters the
 # weights that training gives, or the scores of given weights; `tests/reproduce/numbers_test.py`
 # reminds you. Other changes keep the cache.
@@ -27,6 +29,18 @@ _PACKAGES = ("keras-pixdt", "keras", "tensorflow", "jax", "numpy", "pillow")
 def digest(**parts: Any) -> str:
     """A short digest of what JSON can hold, for names of files."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def of_preset(preset: presets.Preset) -> dict[str, Any]:
+    """What a preset says about the weights that it trains, ready for JSON.
+
+    Fields that presets got later are left out where they change nothing, so that networks that were
+    kept before are still found.
+    """
+    options = preset.options()
+    if options["start"] is None:
+        del options["start"]
+    return options
 
 
 def versions() -> dict[str, str]:

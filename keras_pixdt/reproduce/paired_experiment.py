@@ -147,7 +147,7 @@ class PairedExperiment(Experiment):
         preset = dataclasses.replace(preset, passes=size.passes)
         workdir = self.cache.path(
             f"{preset.name}-seed{seed}",
-            preset=preset.options(),
+            preset=environment.of_preset(preset),
             epochs=size.epochs,
             seed=seed,
             data=self.data_digest(preset),
@@ -200,7 +200,12 @@ class PairedExperiment(Experiment):
         return self.cache.model(
             name,
             lambda: (train(self.pairs(preset)["train"]), {}),
-            data=self.data_digest(preset),
+            data=environment.digest(
+                **{
+                    split: [fingerprint(part.targets), [dict(each) for each in part.attributes]]
+                    for split, part in self.pairs(preset).items()
+                }
+            ),
             scores=environment.SCORES_VERSION,
         ).load()
 

@@ -131,11 +131,11 @@ def evaluate(
             "are drawn. Leave them out."
         )
     embedder = None if reverse else embedder
-    scores, seen = photos.scores, photos.measure(convert, embedder, inception, attribute_classifier)
-    for name in _PIXEL_SCORES:
-        scores.mean(name, seen[name])
-    if find_masks is not None:
-        photos.compare_masks(find_masks)
+    scores = photos.scores
+    seen = photos.measure(convert, embedder, inception, attribute_classifier, find_masks)
+    for name in (*_PIXEL_SCORES, "mask_iou"):
+        if name in seen:
+            scores.mean(name, seen[name])
     photos.search(embedder, seen, seed)
     if inception is not None:
         fake, real = (
@@ -180,23 +180,13 @@ class _Photos:
         self.one_each = np.unique(self._truth, return_index=True)[1]
         self.scores = Scores(self._truth)
 
-    def compare_masks(self, find_masks: Convert) -> None:
-        """Scores masks."""
-        pairs = self.pairs
-        found = in_batches(find_masks, [pairs.sources], self._batch_size)
-        if pairs.masks is not None:
-            masks = pairs.masks[..., None] / np.float32(255)
-        else:
-            masks = ops.convert_to_numpy(garment_mask(to_float(pairs.targets)))
-        iou = pixel.mask_iou(found, masks[pairs.target_index])
-        self.scores.mean("mask_iou", ops.convert_to_numpy(iou))
-
     def measure(
         self,
         convert: Convert,
         embedder: keras.Model | None,
         inception: keras.Model | None,
         classifier: attributes.AttributeClassifier | None,
+        find_masks: Convert | None,
     ) -> dict[str, np.ndarray]:
         """Converts the photos, once, and keeps the data from which scores are computed."""
         pairs = self.pairs
@@ -212,14 +202,28 @@ class _Photos:
             measures["classes"] = predict, "converted"
         if inception is not None:
             measures["drawn"] = to_uint8, "converted"
+        if find_masks is not None:
+
+            def iou(photos: np.ndarray, masks: np.ndarray) -> Any:
+                return pixel.mask_iou(find_masks(photos), masks)
+
+            measures["mask_iou"] = iou, "source", "mask"
 
         def read(rows: slice) -> dict[str, np.ndarray]:
             person = to_float(pairs.sources[rows])
             product = to_float(pairs.targets[pairs.target_index[rows]])
             ends = (product, person) if self._reverse else (person, product)
-            return dict(zip(("source", "target"), ends, strict=True))
+            read = dict(zip(("source", "target"), ends, strict=True))
+            if find_masks is not None:
+                read["mask"] = self._masks(pairs.target_index[rows], product)
+            return read
 
         return measured(convert, read, len(pairs), self._batch_size, measures)
+
+    def _masks(self, rows: np.ndarray, products: np.ndarray) -> np.ndarray:
+        if self.pairs.masks is None:
+            return ops.convert_to_numpy(garment_mask(products))
+        return self.pairs.masks[rows][..., None] / np.float32(255)
 
     def search(
         self, embedder: keras.Model | None, seen: Mapping[str, np.ndarray], seed: int

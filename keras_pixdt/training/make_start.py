@@ -1,10 +1,10 @@
-"""The network that `pixdt train --preset flow-*` starts from, made anew.
+"""Trains the weights that `pixdt train --preset flow-*` starts from.
 
     python -m keras_pixdt.training.make_start
 
-Draws products that no other set of the project has, trains flow-64 on them, prints the scores on
-their test split, and writes the weights to the place from which `keras_pixdt.training.start` reads
-them, or to `--out`.
+Draws products with another seed than all other sets of the project, trains flow-64 on them, prints
+the scores on their test split, and writes the weights to the place from which
+`keras_pixdt.training.start` reads them, or to `--out`.
 """
 
 import argparse
@@ -19,11 +19,11 @@ SEED = 1  # of the products; all other sets of drawn products have 0
 
 
 def main() -> None:
-    """Makes it."""
+    """Trains, scores and saves."""
     parser = argparse.ArgumentParser(description="Trains the network that flow-* starts from.")
-    parser.add_argument("--products", type=int, default=4000)
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--workdir", default="runs/start")
+    parser.add_argument("--products", type=int, default=4000, help="to draw")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training")
+    parser.add_argument("--workdir", default="runs/start", help="folder of the run")
     parser.add_argument("--out", default=pathlib.Path(start.__file__).with_name("start.npz"))
     arguments = parser.parse_args()
 

@@ -60,7 +60,7 @@ from keras_pixdt.data.images import resize, to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
 from keras_pixdt.judges import classifier, upscaler
-from keras_pixdt.training import evaluation, inputs
+from keras_pixdt.training import evaluation, inputs, start
 from keras_pixdt.training.callbacks import has_reconstruction
 from keras_pixdt.training.checkpoint import best_path
 from keras_pixdt.training.devices import Distribution
@@ -395,13 +395,15 @@ def train(
         The run.
 
     Raises:
+        FileNotFoundError: there is nothing at the preset's `start`.
         ValueError: an argument out of its range, both `minutes` and `epochs`, batches that the
             replicas cannot share, data that the preset does not learn from, or a `workdir` that
             holds a finished run, one with other options, or a damaged checkpoint.
         PlayerDivergedError: a loss is not finite.
     """
+    preset = presets.get(preset) if isinstance(preset, str) else preset
     trainer = Trainer(
-        preset=presets.get(preset) if isinstance(preset, str) else preset,
+        preset=dataclasses.replace(preset, start=start.absolute(preset.start)),
         workdir=pathlib.Path(workdir),
         data=inputs.absolute({"data": data, **(data_options or {})}),
         seed=seed,

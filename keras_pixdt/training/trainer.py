@@ -81,6 +81,8 @@ class Trainer:
         check_free(self.workdir, self._options())
         last = checkpoint.last_path(self.workdir)
         self.progress = checkpoint.read_progress(last) if last.exists() else Progress()
+        if preset.start is not None and not last.exists():
+            start.check(preset.start)
 
     def fit(
         self,

@@ -117,7 +117,7 @@ def test_the_default_photo_is_as_large_as_the_drawing():
 
 def test_parameters_at_full_width():
     model = AppearanceFlow(64, photo_size=256)
-    assert 2.0e6 < trainable(model.parts) < 2.4e6
+    assert 7.0e6 < trainable(model.parts) < 7.4e6
 
 
 def test_the_drawing_is_composed_of_its_parts():
@@ -266,18 +266,11 @@ def test_what_learns_from_the_drawing(term, learning):
     terms = ("l1_weight", "garment_weight", "mask_weight", "warp_weight", "bending_weight",
              "flow_weight", "gan_weight")  # fmt: skip
     model = uneven(compiled(keras.optimizers.SGD(0.1), **{**dict.fromkeys(terms, 0.0), term: 10.0}))
-    network = model.parts
-    head, *steps = (
-        network.get_layer(name) for name in ("mask_gate_paint", "decoder4_step", "decoder8_step")
-    )
-    before = [np.array(layer.kernel) for layer in (head, *steps)]
+    head = model.parts.get_layer("mask_gate_paint")
+    before = np.array(head.kernel)
     step(model, batch_of())
-    moved = [np.abs(a - layer.kernel) for a, layer in zip(before, (head, *steps), strict=True)]
-    assert [i for i in range(5) if moved[0][..., i].max() > 1e-7] == learning
-    for refined in moved[1:]:  # flow, mask
-        assert (refined[..., :2].max() > 1e-7) == (len(learning) > 1) and refined[
-            ..., 2
-        ].max() > 1e-7
+    moved = np.abs(before - head.kernel).max((0, 1, 2))
+    assert [i for i in range(5) if moved[i] > 1e-7] == learning
 
 
 @pytest.mark.parametrize("truth", [True, False])

@@ -48,7 +48,7 @@ def test_fields_that_do_not_go_together_are_named(change, message):
 
 def test_it_asks_for_larger_photos_and_truth_and_augments():
     preset = dataclasses.replace(PRESETS["flow-64"], photo_size=128, truth=False)
-    assert preset.data_options() == {"photo_size": 128, "truth": False}
+    assert preset.data_options() == {"photo_size": 128, "truth": True}
     assert preset.batch_options() == {
         "mirror": True, "passes": 1, "irrelevant": False, "reverse": False, "augment": True,
         "truth": False,

@@ -22,6 +22,7 @@ SECTION_3_2 = {
     "irrelevant_pairs": False,
     "dtype": "float32",
     "ema_momentum": None,
+    "start": None,
     "width": 1.0,
     "discriminator_width": None,
     "extra_layer": False,

@@ -19,6 +19,7 @@ ALL_SIZES = {
     "irrelevant_pairs": False,
     "dtype": "float32",
     "ema_momentum": None,
+    "start": None,
     "width": 1.0,
     "discriminator_width": None,
     "gan_weight": 1.0,

@@ -46,6 +46,7 @@ SECTION_5_2 = {
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
+    "start": None,
     "selection": "sample",  # Algorithm 1
     "converter_objective": "saturating",  # Eq. 6
 }

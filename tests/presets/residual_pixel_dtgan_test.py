@@ -24,6 +24,7 @@ ALL_ROWS = {
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
+    "start": None,
 }
 # Table 1: row, D's weight, A's weight, optimizer, residual blocks.
 ROWS = {

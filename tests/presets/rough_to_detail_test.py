@@ -26,6 +26,7 @@ SECTION_4 = {
     "passes": 1,
     "dtype": "float32",
     "ema_momentum": None,
+    "start": None,
 }
 ROWS = {
     "kwon2019": (3, [60, 60, 40, 40, 20, 20]),

@@ -1,5 +1,8 @@
+import dataclasses
+
 import keras
 
+from keras_pixdt import presets
 from keras_pixdt.reproduce import environment
 
 
@@ -12,3 +15,12 @@ def test_versions_name_the_backend():
     found = environment.made_with()
     assert found["versions"]["backend"] == keras.backend.backend()
     assert found["versions"]["keras"] == keras.__version__
+
+
+def test_a_preset_that_starts_from_new_weights_is_named_as_it_was_before_presets_had_a_start():
+    preset = presets.get("demo")
+    options = preset.options()
+    assert options.pop("start") is None
+    assert environment.of_preset(preset) == options
+    started = dataclasses.replace(preset, start="rendered")
+    assert environment.of_preset(started) == {**options, "start": "rendered"}
