@@ -420,3 +420,29 @@ def test_device_measures_what_is_installed_and_names_what_is_not(tmp_path):
     ratios = sorted(a / b for a, b in zip(keras_ms, dynamic_ms, strict=True))
     speedup = contenders["dynamic"]["threads"]["1"]["speedup"]
     assert ratios[0] <= speedup <= ratios[1]
+
+
+@pytest.mark.slow
+def test_device_measures_large_drawings(tmp_path):
+    options = (
+        "--model appearance_flow --contenders dynamic dynamic_512 int8 --image-sizes 16 "
+        "--widths 0.03125 --threads 1 --rounds 1"
+    )
+    report, printed = report_of("device.py", options, tmp_path)
+    assert report["results"]["missing"] == {"int8": "8 bits cannot hold a flow"}
+    assert "missing: int8 (8 bits cannot hold a flow)" in printed
+    (setting,) = report["results"]["settings"]
+    small, large = setting["contenders"].values()
+    assert (setting["model"], setting["image_size"]) == ("appearance_flow", 16)
+    assert large["threads"]["1"]["ms"] > small["threads"]["1"]["ms"] > 0
+
+
+def test_sharpness_is_that_inside_the_mask():
+    import drawn_size
+
+    images = np.zeros((2, 3, 3, 3), "float32")
+    images[0, :, 1:] = 2.0  # a step of 1 in [0, 1], in three of the twelve pairs of neighbours
+    mask = np.ones((2, 3, 3, 1), "float32")
+    np.testing.assert_allclose(drawn_size.gradient_energy(images, mask), [3 / 12, 0])
+    mask[:, :, 0] = 0  # seven pairs are left, none across the step
+    np.testing.assert_allclose(drawn_size.gradient_energy(images, mask), [0, 0])
