@@ -78,12 +78,12 @@ def appearance_flow(model: Any) -> float:
     """Operations of one step of `AppearanceFlow`, for one sample.
 
     The network runs forward once, also for the discriminator, and is updated. The discriminator is
-    updated on targets and drawings, and the network's update passes through it to the half of the
-    pair that is drawn. Moved pixels are not counted: they take a few operations per value. Up to 64
+    updated on true and found masks, and the network's update passes through it to the quarter of
+    its input that is found. Moved pixels are not counted: they take a few operations per value. Up to 64
     px one layer alone reads the photo; for larger drawings, the gradients of the photo that further
     layers do not need are counted too.
     """
     total = network_flops(model.parts, forward=1, kernels=1, inputs=1)
     if model.gan_weight:
-        total += network_flops(model.discriminator, forward=3, kernels=2, inputs=3, image=0.5)
+        total += network_flops(model.discriminator, forward=3, kernels=2, inputs=3, image=0.25)
     return total

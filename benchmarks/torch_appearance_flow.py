@@ -29,6 +29,7 @@ DISCRIMINATOR_FACTOR = 0.5  # its width, of the network's
 
 L1_WEIGHT = 10.0
 GARMENT_WEIGHT = 3.0
+PAINT_WEIGHT = 0.3
 MASK_WEIGHT = 5.0
 WARP_WEIGHT = 3.0
 BENDING_WEIGHT = 20.0
@@ -233,13 +234,13 @@ class Finder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pairs of photo and image (batch, 6, size, size) to logits (batch, 1, size / 8, size / 8)."""
+    """Pairs of photo and mask (batch, 4, size, size) to logits (batch, 1, size / 8, size / 8)."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
         filters = [scaled(64 * 2**i, width) for i in range(3)]
         self.layers = nn.Sequential(
-            nn.Conv2d(6, filters[0], 4, stride=2, padding=1),
+            nn.Conv2d(4, filters[0], 4, stride=2, padding=1),
             leaky(),
             block(filters[0], filters[1], 4, stride=2),
             block(filters[1], filters[2], 4, stride=2),
@@ -249,6 +250,11 @@ class Discriminator(nn.Module):
     def forward(self, pair: torch.Tensor) -> torch.Tensor:
         """Judges pairs."""
         return in_float32(self.logits, self.layers(pair))[:, :, :-1, :-1]
+
+
+def pair(photo: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What the discriminator sees."""
+    return torch.cat([photo, 2 * mask - 1], dim=1)
 
 
 def masked_error(x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -295,23 +301,24 @@ class Peer(_peer.Peer):
             parts = self.players["converter"](source)
         photo = pooled(source, target.shape[2])
         garment, cut = parts.garment(), parts.mask.sigmoid()
-        drawn = composed(garment, cut)
 
-        # Targets and drawings are separate batches, with their own BatchNorm statistics.
+        # True and found masks are separate batches, with their own BatchNorm statistics.
         name = "discriminator"
-        kinds = ((target, 1.0), (drawn.detach(), 0.0))
-        verdicts = [self.verdict(name, torch.cat([photo, x], dim=1), y) for x, y in kinds]
+        kinds = ((mask, 1.0), (cut.detach(), 0.0))
+        verdicts = [self.verdict(name, pair(photo, x), y) for x, y in kinds]
         losses[name] = self.update(name, torch.stack(verdicts).mean())
 
         loss = L1_WEIGHT * functional.l1_loss(composed(garment.detach(), cut), target)
         loss = loss + GARMENT_WEIGHT * masked_error(garment, target, mask)
+        copied = parts.gate.sigmoid()
+        loss = loss + PAINT_WEIGHT * masked_error(copied, torch.ones_like(mask), mask)
         loss = loss + MASK_WEIGHT * functional.binary_cross_entropy_with_logits(parts.mask, mask)
         loss = loss + WARP_WEIGHT * masked_error(parts.warped, target, mask)
         loss = loss + BENDING_WEIGHT * bending(parts.flow)
         loss = loss + FLOW_WEIGHT * flow_error(parts.flow, batch["flow"])
         # Through the discriminator, whose own gradients are not needed.
         self.players[name].requires_grad_(False)
-        loss = loss + GAN_WEIGHT * self.verdict(name, torch.cat([photo, drawn], dim=1), 1.0)
+        loss = loss + GAN_WEIGHT * self.verdict(name, pair(photo, cut), 1.0)
         losses["converter"] = self.update("converter", loss)
         self.players[name].requires_grad_(True)
         return losses

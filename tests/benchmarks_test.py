@@ -114,9 +114,9 @@ def test_the_step_of_appearance_flow_is_counted():
     decoder8 = [64 * 9 * (8 + 8 + 3) * 8, 64 * 9 * 8 * 3, 64 * 8 * 4]
     drawing = [256 * 9 * (4 + 3) * 4, 256 * 9 * 4 * 5]
     converter = 2 * reader + 3 * sum(encoder + dense + decoder4 + decoder8 + drawing)
-    first, others = 64 * 16 * 6 * 2, 16 * 16 * 2 * 4 + 4 * 16 * 4 * 8 + 4 * 16 * 8
+    first, others = 64 * 16 * 4 * 2, 16 * 16 * 2 * 4 + 4 * 16 * 4 * 8 + 4 * 16 * 8
     # Its own update on two kinds of images; then the way through it, to half of the pair.
-    discriminator = 2 * (2 * first + 3 * others) + 1.5 * first + 2 * others
+    discriminator = 2 * (2 * first + 3 * others) + 1.25 * first + 2 * others
     assert _flops.appearance_flow(model) == 2 * (converter + discriminator)
     assert _flops.appearance_flow(AppearanceFlow(16, 1 / 16, photo_size=32)) == 2 * converter
 

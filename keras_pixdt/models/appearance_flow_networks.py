@@ -235,7 +235,7 @@ def as_bytes(images: Tensor) -> Tensor:
 
 
 def build_discriminator(image_size: int, width: float, dtype: Any = None) -> keras.Model:
-    """A discriminator that judges patches of a pair of photo and product image.
+    """A discriminator that judges patches of a pair of photo and mask.
 
     Args:
         image_size: side of the square images, px.
@@ -243,10 +243,10 @@ def build_discriminator(image_size: int, width: float, dtype: Any = None) -> ker
         dtype: dtype policy of the layers; the logits are float32 in any case.
 
     Returns:
-        A functional model, (batch, image_size, image_size, 6) in [-1, 1], the photo and the image,
+        A functional model, (batch, image_size, image_size, 4) in [-1, 1], the photo and the mask,
         to logits (batch, image_size / 8, image_size / 8, 1).
     """
-    pair = keras.Input((image_size, image_size, 6), name="pair")
+    pair = keras.Input((image_size, image_size, 4), name="pair")
     x = pair
     for i, count in enumerate(doubled(3, width)):
         if i:

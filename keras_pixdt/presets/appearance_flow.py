@@ -36,6 +36,7 @@ class AppearanceFlowPreset(Preset):
     discriminator_width: float | None = 0.25
     l1_weight: float = 10.0
     garment_weight: float = 3.0
+    paint_weight: float = 0.3
     mask_weight: float = 5.0
     warp_weight: float = 3.0
     bending_weight: float = 20.0

@@ -23,12 +23,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains the network that flow-* starts from.")
     parser.add_argument("--products", type=int, default=4000, help="to draw")
     parser.add_argument("--minutes", type=float, default=30.0, help="of training")
+    parser.add_argument("--start", default="none", help="what it starts from, see `pixdt train`")
     parser.add_argument("--workdir", default="runs/start", help="folder of the run")
     parser.add_argument("--out", default=pathlib.Path(start.__file__).with_name("start.npz"))
     arguments = parser.parse_args()
 
     run = train(
-        dataclasses.replace(presets.get("flow-64"), start=None),
+        dataclasses.replace(presets.get("flow-64"), start=arguments.start),
         "rendered",
         arguments.workdir,
         data_options={"num_products": arguments.products, "seed": SEED},

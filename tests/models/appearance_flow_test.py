@@ -239,6 +239,8 @@ def expected_losses(model, batch):
     for weight, image in ((model.garment_weight, garment), (model.warp_weight, parts.warped)):
         errors = (mask * np.abs(np.asarray(image) - target)).sum((1, 2, 3))
         loss += weight * (errors / (3 * mask.sum((1, 2, 3)))).mean()
+    painted = (mask * (1 - gate)).sum((1, 2, 3)) / mask.sum((1, 2, 3))
+    loss += model.paint_weight * painted.mean()
     flow = np.asarray(parts.flow, "float64")
     bends = [np.abs(np.diff(flow, 2, axis)).mean() for axis in (1, 2)]
     loss += model.bending_weight * sum(bends)
@@ -246,11 +248,11 @@ def expected_losses(model, batch):
         pooled = flow.reshape(-1, 8, 2, 8, 2, 2).mean((2, 4))
         loss += model.flow_weight * np.nanmean(np.abs(pooled - batch["flow"]))
 
-    def verdicts(image):
-        pair = np.concatenate([photo, image], -1).astype("float32")
+    def verdicts(mask):
+        pair = np.concatenate([photo, 2 * mask - 1], -1).astype("float32")
         return sigmoid(model.discriminator(pair, training=True))
 
-    real, fake = verdicts(batch["target"]), verdicts(drawn)
+    real, fake = verdicts(mask), verdicts(p)
     loss -= model.gan_weight * np.log(fake).mean()
     return {
         "discriminator_loss": -(np.log(real).mean() + np.log(1 - fake).mean()) / 2,
@@ -259,12 +261,19 @@ def expected_losses(model, batch):
 
 
 @pytest.mark.parametrize(
-    ("term", "learning"), [("l1_weight", [0]), ("gan_weight", [0, 1, 2, 3, 4])]
+    ("term", "learning"),
+    [
+        ("l1_weight", [0]),
+        ("mask_weight", [0]),
+        ("gan_weight", [0]),
+        ("paint_weight", [1]),
+        ("garment_weight", [1, 2, 3, 4]),
+    ],
 )
-def test_what_learns_from_the_drawing(term, learning):
-    """Of mask, gate and paint: the mask from its error, all from the discriminator."""
-    terms = ("l1_weight", "garment_weight", "mask_weight", "warp_weight", "bending_weight",
-             "flow_weight", "gan_weight")  # fmt: skip
+def test_what_learns_from_a_term(term, learning):
+    """Of mask (0), gate (1) and paint."""
+    terms = ("l1_weight", "garment_weight", "paint_weight", "mask_weight", "warp_weight",
+             "bending_weight", "flow_weight", "gan_weight")  # fmt: skip
     model = uneven(compiled(keras.optimizers.SGD(0.1), **{**dict.fromkeys(terms, 0.0), term: 10.0}))
     head = model.parts.get_layer("mask_gate_paint")
     before = np.array(head.kernel)
@@ -385,9 +394,9 @@ def test_a_saved_model_continues_bit_for_bit(tmp_path):
 def test_config_mirrors_the_arguments():
     arguments = {
         "image_size": 32, "width": 1 / 32, "photo_size": 128, "discriminator_width": 1 / 16,
-        "l1_weight": 2.0, "garment_weight": 7.0, "mask_weight": 3.0, "warp_weight": 4.0,
-        "bending_weight": 5.0,
-        "flow_weight": 6.0, "gan_weight": 0.1, "gan_phase": 1, "moves": True, "warped_skips": False,
+        "l1_weight": 2.0, "garment_weight": 7.0, "paint_weight": 0.2, "mask_weight": 3.0,
+        "warp_weight": 4.0, "bending_weight": 5.0, "flow_weight": 6.0, "gan_weight": 0.1,
+        "gan_phase": 1, "moves": True, "warped_skips": False,
     }  # fmt: skip
     config = AppearanceFlow(**arguments, name="mine", dtype="mixed_bfloat16").get_config()
     again = AppearanceFlow.from_config(json.loads(json.dumps(config)))
