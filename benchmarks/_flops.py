@@ -79,9 +79,9 @@ def appearance_flow(model: Any) -> float:
 
     The network runs forward once, also for the discriminator, and is updated. The discriminator is
     updated on true and found masks, and the network's update passes through it to the quarter of
-    its input that is found. Moved pixels are not counted: they take a few operations per value. Up to 64
-    px one layer alone reads the photo; for larger drawings, the gradients of the photo that further
-    layers do not need are counted too.
+    its input that is found. Moved pixels are not counted: they take a few operations per value. Up
+    to 64 px one layer alone reads the photo; for larger drawings, the gradients of the photo that
+    further layers do not need are counted too.
     """
     total = network_flops(model.parts, forward=1, kernels=1, inputs=1)
     if model.gan_weight:
