@@ -41,7 +41,7 @@ class AppearanceFlowPreset(Preset):
     warp_weight: float = 3.0
     bending_weight: float = 20.0
     flow_weight: float = 20.0
-    gan_weight: float = 0.1
+    gan_weight: float = 0.0
     gan_phase: int = 1
     moves: bool = True
     warped_skips: bool = True

@@ -8,7 +8,6 @@ the scores on their test split, and writes the weights to the place from which
 """
 
 import argparse
-import dataclasses
 import pathlib
 
 from keras_pixdt import presets
@@ -29,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     run = train(
-        dataclasses.replace(presets.get("flow-64"), start=arguments.start),
+        presets.get("flow-64").changed([f"start={arguments.start}", "gan_weight=0.1"]),
         "rendered",
         arguments.workdir,
         data_options={"num_products": arguments.products, "seed": SEED},

@@ -1,9 +1,7 @@
-import dataclasses
-
 import keras
 import numpy as np
 
-from keras_pixdt import presets, reproduce, search
+from keras_pixdt import demo, presets, reproduce, search
 from keras_pixdt.reproduce.appearance_flow import ABLATIONS, METHODS, WHOLE
 from keras_pixdt.reproduce.paired_experiment import PairedExperiment
 
@@ -11,7 +9,7 @@ from keras_pixdt.reproduce.paired_experiment import PairedExperiment
 def test_each_row_leaves_out_one_part():
     whole, *others = METHODS
     assert whole.key == WHOLE and ABLATIONS.name in reproduce.EXPERIMENTS
-    assert whole.preset == dataclasses.replace(presets.get("flow-64"), start=None, augment=False)
+    assert whole.preset == presets.get("flow-64").changed(["start=null", *demo.SETTINGS])
     changed = set()
     for method in others:
         options, own = whole.preset.options(), method.preset.options()
