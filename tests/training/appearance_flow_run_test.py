@@ -12,8 +12,8 @@ from keras_pixdt.training import run
 from tests.samples import narrow_embedders
 
 PRESET = dataclasses.replace(
-    presets.get("flow-64"), image_size=16, photo_size=32, width=1 / 64, start=None, batch_size=8, gan_weight=0.1,
-    phases=((1, 1e-3), (1, 1e-4)), ema_momentum=0.9,
+    presets.get("flow-64"), image_size=16, photo_size=32, width=1 / 64, start=None, batch_size=8,
+    gan_weight=0.1, phases=((1, 1e-3), (1, 1e-4)), ema_momentum=0.9,
 )  # fmt: skip
 
 
