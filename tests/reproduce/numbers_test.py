@@ -112,7 +112,7 @@ def own(part):
 
 def settings_of(preset, model):
     """The preset's options, and what a model gets from it."""
-    options = presets.get(preset.name).options()
+    options = environment.of_preset(presets.get(preset.name))
     optimizers = preset.optimizers(model.players)
     networks = {name: part for name, part in vars(model).items() if isinstance(part, keras.Model)}
     found = {
