@@ -183,6 +183,9 @@ class AdversarialModel(Step):
         """Whether the model draws at any size, by `draw_at`."""
         return False
 
+    # A model that cuts garments out has a method of this name: photos to masks in [0, 1].
+    find_masks: Callable[[Tensor], Tensor] | None = None
+
     def drawing(self) -> keras.Model:
         """The model that converts images, at the size it draws, before any mere enlargement.
 

@@ -204,8 +204,9 @@ def build_parts(
     else:
         seen = _pooled(photo, image_size, "seen", "float32")
     x = layers.Concatenate(dtype=dtype, name="drawing_skip")([x, seen])
-    x = _block(x, _filters(size, width), "drawing", dtype)
-    drawn = conv(x, 5, 3, "mask_gate_paint", "glorot_uniform", "float32")
+    x = _block(x, _filters(size, width), f"drawing{size}", dtype)
+    # Zero at first: from pretrained weights a larger network begins with the smaller one's mask.
+    drawn = conv(x, 5, 3, f"mask_gate_paint{size}", "zeros", "float32")
     finest, gate, paint = ops.split(drawn, (1, 2), axis=-1)
     warped = seen if moves else ops.tanh(paint)
     maps = layers.Concatenate(dtype="float32", name="maps")(

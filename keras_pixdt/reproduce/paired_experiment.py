@@ -243,7 +243,7 @@ class PairedExperiment(Experiment):
                 gallery=gallery,
                 embedder=None if reverse else self.embedder(preset),
                 attribute_classifier=None if reverse else self.attribute_classifier(preset),
-                find_masks=None if convert else getattr(run.model, "find_masks", None),
+                find_masks=None if convert else run.model.find_masks,
                 reverse=reverse,
             )
             if more is not None:

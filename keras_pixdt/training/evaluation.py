@@ -120,15 +120,15 @@ def evaluate(
         The scores that the module's documentation lists.
 
     Raises:
-        ValueError: an argument is not one of the choices, the split is empty, `inception` or
-            `attribute_classifier` are given with `reverse`, or `convert` returns another shape,
-            values outside [-1, 1], or values that are not finite.
+        ValueError: an argument is not one of the choices, the split is empty, `inception`,
+            `attribute_classifier` or `find_masks` are given with `reverse`, or `convert` returns
+            another shape, values outside [-1, 1], or values that are not finite.
     """
     photos = _Photos(pair_sets, split, gallery, reverse, batch_size)
-    if reverse and (attribute_classifier is not None or inception is not None):
+    if reverse and any(f is not None for f in (attribute_classifier, inception, find_masks)):
         raise ValueError(
-            "`attribute_classifier` and `inception` look at products, and with `reverse` persons "
-            "are drawn. Leave them out."
+            "`attribute_classifier`, `inception` and `find_masks` look at products, and with "
+            "`reverse` persons are drawn. Leave them out."
         )
     embedder = None if reverse else embedder
     scores = photos.scores
@@ -213,10 +213,10 @@ class _Photos:
             person = to_float(pairs.sources[rows])
             product = to_float(pairs.targets[pairs.target_index[rows]])
             ends = (product, person) if self._reverse else (person, product)
-            read = dict(zip(("source", "target"), ends, strict=True))
+            batch = dict(zip(("source", "target"), ends, strict=True))
             if find_masks is not None:
-                read["mask"] = self._masks(pairs.target_index[rows], product)
-            return read
+                batch["mask"] = self._masks(pairs.target_index[rows], product)
+            return batch
 
         return measured(convert, read, len(pairs), self._batch_size, measures)
 

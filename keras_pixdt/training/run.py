@@ -272,7 +272,7 @@ class Run:
                 split=split,
                 gallery=gallery,
                 embedder=None if self.preset.reverse else self.embedder(embedder),
-                find_masks=getattr(self.model, "find_masks", None) if convert is None else None,
+                find_masks=self.model.find_masks if convert is None else None,
                 reverse=self.preset.reverse,
             )
         elif gallery != "split":

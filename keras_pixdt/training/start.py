@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import pathlib
+import zlib
 from collections.abc import Mapping
 
 import keras
@@ -23,7 +24,7 @@ from keras_pixdt.layers import moving_statistics
 RENDERED = "rendered"
 _NONE = "none"
 _FILE = importlib.resources.files("keras_pixdt.training") / "start.npz"
-_LEAST_SHARE = 0.5  # of the converter's values that must come from the start
+_LEAST_SHARE = 0.5  # of the converter's weights that must come from the start
 
 
 def absolute(start: str | None) -> str | None:
@@ -51,39 +52,44 @@ def check(start: str) -> None:
         )
 
 
-def load(model: AdversarialModel, start: str) -> None:
+def load(model: AdversarialModel, start: str) -> int:
     """Copies the weights of another network, wherever name and shape are equal.
 
-    Learning rates, moments and random draws stay those of a new model.
+    Layers that the start lacks stay new, such as those of larger drawings. Learning rates, moments
+    and random draws stay those of a new model, and so does a discriminator of another width.
 
     Args:
         model: a new model.
         start: see `absolute`.
 
+    Returns:
+        A checksum of all weights, for workers to compare.
+
     Raises:
-        ValueError: less than half of the converter's values would come from the start; the model
-            stays as it is.
+        ValueError: a layer of the converter has another shape than in the start, or most of its
+            layers are not there; the model stays as it is.
     """
     values, weights = _read(start), _weights(model)
-    known = {
+    fitting = {
         name: values[name]
         for name, weight in weights.items()
         if name in values and values[name].shape == tuple(weight.shape)
     }
     converter = tuple(f"{network}/" for network in model.players["converter"])
-    share = _size(known, converter) / _size(weights, converter)
-    if share < _LEAST_SHARE:
-        made = {"image_size": model.image_size, "width": getattr(model, "width", None)}
+    own = {name for name in weights if name.startswith(converter)}
+    misfits = sorted((own & values.keys()) - fitting.keys())
+    if misfits or len(own & fitting.keys()) < _LEAST_SHARE * len(own):
+        why = f"the shape of {misfits[0]} differs" if misfits else "most of its layers are missing"
         raise ValueError(
-            f"The weights of {start!r} fit {share:.0%} of this {type(model).__name__} ({made}): "
-            "names and shapes of its layers must be those of the network that they come from. "
-            "Leave options such as --width and --image-size out, or train from new weights: "
-            "start=None (--from none)."
+            f"The weights of {start!r} do not fit this {type(model).__name__}: {why}. Take those "
+            "of the same preset and leave out what changes its network, such as --width and "
+            "--image-size; or train from new weights: start=None (--from none)."
         )
-    for name, value in known.items():
+    for name, value in fitting.items():
         weights[name].assign(value.astype(weights[name].dtype))
-    logging.info("Starting from %s, which has %.0f%% of the weights", start, 100 * share)
-    logging.debug("Initialized anew: %s", ", ".join(sorted(weights.keys() - known.keys())))
+    logging.info("Starting from %s: %d of %d weights", start, len(fitting), len(weights))
+    logging.debug("Initialized anew: %s", ", ".join(sorted(weights.keys() - fitting.keys())))
+    return zlib.crc32(b"".join(fitting[name].tobytes() for name in sorted(fitting)))
 
 
 def save(model: AdversarialModel, path: pathlib.Path) -> None:
@@ -125,7 +131,3 @@ def _weights(model: AdversarialModel) -> dict[str, keras.Variable]:
         for name, network in networks.items()
         for weight in (*network.trainable_variables, *moving_statistics(network))
     }
-
-
-def _size(values: Mapping[str, keras.Variable | np.ndarray], prefixes: tuple[str, ...]) -> int:
-    return sum(int(np.prod(v.shape)) for name, v in values.items() if name.startswith(prefixes))

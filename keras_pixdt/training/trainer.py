@@ -83,6 +83,12 @@ class Trainer:
         self.progress = checkpoint.read_progress(last) if last.exists() else Progress()
         if preset.start is not None and not last.exists():
             start.check(preset.start)
+            if preset.function_training() and preset.options()["function"] is None:
+                raise ValueError(
+                    f"Preset {preset.name!r}: the weights of `start` (--from) fit the f only with "
+                    "which they were trained. Give it too: `function` (--function), "
+                    f"{FUNCTION} of that run."
+                )
 
     def fit(
         self,
@@ -196,15 +202,15 @@ class Trainer:
     def _begin(self, model: AdversarialModel) -> None:
         """Continues from the last checkpoint, or starts from the preset's `start`."""
         last = checkpoint.last_path(self.workdir)
-        if not last.exists():
-            if self.preset.start is not None:
-                start.load(model, self.preset.start)
-        else:
+        if last.exists():
             checkpoint.load(model, last)
             logging.info(
                 "Continuing %s from epoch %d, batch %d",
                 self.workdir, self.progress.epoch + 1, self.progress.batch + 1,
             )  # fmt: skip
+        elif self.preset.start is not None:
+            checksum = start.load(model, self.preset.start)
+            self.distribution.agree(checksum, "checksum of the weights that they start from")
         steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
         self.distribution.agree(steps, "number of steps that are trained")
 

@@ -308,7 +308,11 @@ def test_without_attributes_a_classifier_has_nothing_to_judge(splits):
 
 
 def test_products_are_not_judged_in_reverse(splits):
-    for option in ({"inception": Flat()}, {"attribute_classifier": Reddish()}):
+    for option in (
+        {"inception": Flat()},
+        {"attribute_classifier": Reddish()},
+        {"find_masks": invert},
+    ):
         with pytest.raises(ValueError, match="look at products.*Leave them out"):
             evaluate(invert, splits, reverse=True, **option)
 
