@@ -181,8 +181,8 @@ def _write_report(
         f"Appearance flow, trained for {clock.laps['train'] / 60:.1f} minutes on "
         f"{len(pairs['train']):,} rendered persons who wear {len(pairs['train'].targets):,} "
         "products, from pretrained weights that come with the package. All pictures and scores "
-        f"below are of the {len(pairs['test'].targets)} products of the test split, which no "
-        "training saw.",
+        f"below are of the {len(pairs['test'].targets)} products of the test split, which are not "
+        "among these.",
     )
     _add_pictures(report, finished)
 
