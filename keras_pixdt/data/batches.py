@@ -392,6 +392,7 @@ class Triplets(Batches):
             draws["flipped"] = rng.random(self.num_examples) < 0.5
         if self.augment:
             draws["change"] = augment.draw(rng, self.num_examples)
+            draws["other"] = rng.integers(len(self.pairs), size=self.num_examples)
         return draws
 
     def _draw_irrelevant(self, rng: np.random.Generator) -> np.ndarray:
@@ -405,12 +406,16 @@ class Triplets(Batches):
         target_rows = pairs.target_index[rows]
         persons, products = pairs.sources[rows], pairs.targets[target_rows]
         flows = pairs.flows[rows] if self.truth and pairs.flows is not None else None
-        for i, row in enumerate(draws.get("change", ())):
-            change = augment.Change.of(row)
-            persons[i] = augment.recolour(augment.move(persons[i], change), change)
-            products[i] = augment.recolour(products[i], change)
+        for i, change in enumerate(draws.get("change", ())):
+            other = draws["other"][i]
+            persons[i], products[i], flow = augment.change_pair(
+                augment.Pair(persons[i], products[i], None if flows is None else flows[i]),
+                augment.Pair(pairs.sources[other], pairs.targets[pairs.target_index[other]]),
+                change,
+                cut_out=pairs.masks is None,  # drawn garments have masks, and are bent
+            )
             if flows is not None:
-                flows[i] = augment.move_flow(flows[i], change)
+                flows[i] = flow
         batch = {"source": persons, "target": products}
         if self.reverse:
             batch = {"source": products, "target": persons}

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from keras_pixdt.choices import RESIZES
 
 WHITE = 255
+GARMENT_BELOW = 250  # on white, a pixel with a darker channel is garment; JPEG changes the rest
 
 
 class ImageError(ValueError):

@@ -18,7 +18,8 @@ class AppearanceFlowPreset(Preset):
     Attributes:
         augment: whether photos are zoomed and shifted, and colours changed, at random; see
             `keras_pixdt.data.augment`.
-        truth: whether masks and flows are learnt from where the data know them.
+        truth: whether masks and flows are learnt from where the data know them, and flows where
+            matching finds them; see `keras_pixdt.data.matching`.
     """
 
     model_class: ClassVar[str] = "appearance_flow:AppearanceFlow"

@@ -389,15 +389,18 @@ def test_augmented_pairs_are_changed_as_drawn():
     options = {"shuffle": False, "irrelevant": False, "truth": True}
     first, again = (data.triplets(pairs, 8, seed=3, augment=True, **options) for _ in range(2))
     batch = first[1]
-    rows = augment.draw(np.random.default_rng((3, 0)), 24)[8:16]
-    for i, row in enumerate(rows):
-        change, source = augment.Change.of(row), 8 + i
-        photo = augment.recolour(augment.move(pairs.sources[source], change), change)
-        product = augment.recolour(pairs.targets[source // 4], change)
+    rng = np.random.default_rng((3, 0))
+    changes, others = augment.draw(rng, 24)[8:16], rng.integers(24, size=24)[8:16]
+    for i, (change, other) in enumerate(zip(changes, others, strict=True)):
+        source = 8 + i
+        photo, product, flow = augment.change_pair(
+            augment.Pair(pairs.sources[source], pairs.targets[source // 4], pairs.flows[source]),
+            augment.Pair(pairs.sources[other], pairs.targets[other // 4]),
+            change,
+        )
         np.testing.assert_array_equal(batch["source"][i], data.to_float(photo))
         np.testing.assert_array_equal(batch["target"][i], data.to_float(product))
-        moved = augment.move_flow(pairs.flows[source], change)
-        np.testing.assert_allclose(batch["flow"][i], moved, atol=1e-3)
+        np.testing.assert_allclose(batch["flow"][i], flow, atol=1e-3)
     masks = batch["mask"][:, 0, 0, 0] * 255
     np.testing.assert_allclose(masks, pairs.target_index[8:16], rtol=1e-6)
     for key, value in again[1].items():
