@@ -25,7 +25,7 @@ _SHIFT = 0.06  # of its middle, as a share of the side, at most
 _GAMMA = 0.25  # of the logarithm of each channel's exponent, at most
 _TURNED = 0.3  # share of the pairs whose channels change places, red to green to blue to red
 # Shares of the garments with a known outline
-_RECOLOURED, _PATTERNED, _HIDDEN = 0.7, 0.6, 0.5
+_RECOLOURED, _PATTERNED, _HIDDEN = 0.7, 0.8, 0.7
 _TILE = (0.6, 1.4)  # side of another product's pattern, as a share of the product image's
 _PIECE = (0.08, 0.35)  # half axes of what hides a garment, as shares of the root of its area
 _ORIGIN = (0.35, 0.65)  # of it in the other photo, which may have bars at the sides

@@ -78,7 +78,7 @@ def test_draws_are_in_their_ranges_and_follow_the_generator():
         np.testing.assert_allclose(counts, [0.7, 0.15, 0.15], atol=0.02)
     assert (drawn["colours"]["gamma"] != drawn["own_colours"]["gamma"]).all()
     shares = {name: drawn[name].mean() for name in ("recoloured", "patterned", "hidden")}
-    for name, share in {"recoloured": 0.7, "patterned": 0.6, "hidden": 0.5}.items():
+    for name, share in {"recoloured": 0.7, "patterned": 0.8, "hidden": 0.7}.items():
         np.testing.assert_allclose(shares[name], share, atol=0.02)
 
 
