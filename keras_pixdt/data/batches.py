@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_pixdt.data import augment, images
 from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.data.placement import Placement
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -319,7 +320,8 @@ class Triplets(Batches):
         passes: how often an epoch goes through the pairs. With few pairs, several passes save time,
             because scores, pictures and checkpoints come between epochs.
         augment: whether to zoom and shift photos and to change the colours of photo and product
-            image alike, see `keras_pixdt.data.augment`.
+            image alike, see `keras_pixdt.data.augment`; with `truth`, garments that were cut out of
+            their photos also get colours and patterns of their own and are partly hidden.
         truth: whether batches have the masks and flows of the pairs.
 
     Raises:
@@ -401,21 +403,37 @@ class Triplets(Batches):
         position += np.where(position >= self._group_start, self._group_size, 0)
         return self._candidates[position]
 
+    def _placements(self, rows: np.ndarray) -> list[Placement | None]:
+        """Where the products lie in their photos, if they were cut out of them."""
+        if not self.truth or self.pairs.placements is None:
+            return [None] * len(rows)
+        found = [Placement(*known) for known in self.pairs.placements[rows].astype(float)]
+        return [placement if placement.known else None for placement in found]
+
+    def _other(self, row: int, other: int) -> augment.Pair | None:
+        """Another pair, if it is of another group of products."""
+        pairs = self.pairs
+        if self._source_group[row] == self._source_group[other]:
+            return None
+        return augment.Pair(pairs.sources[other], pairs.targets[pairs.target_index[other]])
+
     def _rows(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         pairs, rows = self.pairs, draws["pair"]
         target_rows = pairs.target_index[rows]
         persons, products = pairs.sources[rows], pairs.targets[target_rows]
         flows = pairs.flows[rows] if self.truth and pairs.flows is not None else None
+        placements = self._placements(rows)
         for i, change in enumerate(draws.get("change", ())):
-            other = draws["other"][i]
-            persons[i], products[i], flow = augment.change_pair(
-                augment.Pair(persons[i], products[i], None if flows is None else flows[i]),
-                augment.Pair(pairs.sources[other], pairs.targets[pairs.target_index[other]]),
-                change,
-                cut_out=pairs.masks is None,  # drawn garments have masks, and are bent
-            )
+            flow = None if flows is None else flows[i]
+            pair = augment.Pair(persons[i], products[i], flow, placements[i])
+            pair = augment.change_pair(pair, change, self._other(rows[i], draws["other"][i]))
+            persons[i], products[i], flow, placements[i] = pair
             if flows is not None:
                 flows[i] = flow
+        if self.truth and pairs.placements is not None:
+            unknown = Placement(*np.full((2, 2), np.nan))
+            found = [unknown if placement is None else placement for placement in placements]
+            flows = np.stack([p.flow(x) for p, x in zip(found, products, strict=True)])
         batch = {"source": persons, "target": products}
         if self.reverse:
             batch = {"source": products, "target": persons}

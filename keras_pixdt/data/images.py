@@ -180,3 +180,17 @@ def image_grid(columns: Sequence[np.ndarray], gap: int = 2) -> np.ndarray:
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Writes a uint8 `(height, width, 3)` image; the extension chooses the format."""
     Image.fromarray(image).save(path, quality=95)
+
+
+def garment_of(product: np.ndarray) -> np.ndarray:
+    """Where a product image on white shows its garment.
+
+    Args:
+        product: uint8 (size, size, 3).
+
+    Returns:
+        bool (size, size).
+    """
+    red, green, blue = np.moveaxis(product, -1, 0)
+    # Several times as fast as a minimum over the last axis.
+    return np.minimum(np.minimum(red, green), blue) < GARMENT_BELOW

@@ -1,4 +1,4 @@
-"""Flows of pairs whose product image was cut out of the photo.
+"""Finds where product images lie that were cut out of their photos.
 
 Annotated photos give such pairs: somebody drew the garment's outline, and what is inside stands on
 white. There the product image is a part of the photo, moved and scaled, so a search finds where
@@ -17,36 +17,37 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from keras_pixdt.data.images import GARMENT_BELOW, WHITE
+from keras_pixdt.data.images import WHITE, garment_of
 from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.data.placement import Placement
 
-ROWS = 32  # of the flows, as in those of drawn products
 MAX_PAIRS = 2000  # more would take minutes
 PROBED = 64  # pairs that are searched first
-MIN_SHARE = 0.5  # of them that must match
+MIN_SHARE = 0.7  # of them that must match
 
 _SIDE = 64  # of the photos that are searched, px
 _SIDES = np.unique(np.rint(_SIDE * 1.06 ** np.arange(-28, 4)).astype(int))  # of product images
-_PADDED = 2 * _SIDE  # so that nothing comes in again from the other end
+_PADDED = 80  # at least the largest of these, so that nothing comes in again from the other end
+_TOGETHER = 32  # photos of a product that are searched at a time; bounds the memory
 _MIN_PIXELS = 12
 _NOISE = 3 * 0.045**2  # squared error of a pixel that resizing and JPEG make
-_STEPS = 8  # of Gauss and Newton
-_MAX_ERROR = 0.1
-_MAX_RATIO = 0.4
+_POOR = 0.06  # squared error that explains nothing
+_STEPS = 8  # of the Gauss-Newton method
+_REACH = 4.0  # px by which it may move a point
+_MAX_ERROR = 0.095  # of a match, see `Match`
+_MAX_RATIO = 0.08
 
 
-class Place(NamedTuple):
-    """Where a product image lies in a photo: its point p at `scale * p + shift`, in [-1, 1].
+class Match(NamedTuple):
+    """The best place of a product image in a photo.
 
     Attributes:
-        scale: of x and y.
-        shift: of x and y.
-        error: root mean square of a channel in [0, 1], inside the garment.
-        ratio: of the squared error to its mean over other places in the photo.
+        placement: the place.
+        error: root mean square error of the channels in [0, 1], inside the garment.
+        ratio: the squared error, divided by that of the photo's pixels at random.
     """
 
-    scale: np.ndarray
-    shift: np.ndarray
+    placement: Placement
     error: float
     ratio: float
 
@@ -56,7 +57,7 @@ class Place(NamedTuple):
         return self.error <= _MAX_ERROR and self.ratio <= _MAX_RATIO
 
 
-_NOWHERE = Place(np.ones(2), np.zeros(2), np.inf, np.inf)
+_NOWHERE = Match(Placement(np.ones(2), np.zeros(2)), np.inf, np.inf)
 
 
 class _Template(NamedTuple):
@@ -69,91 +70,95 @@ class _Template(NamedTuple):
     columns: np.ndarray
 
 
-def with_flows(pairs: PairSet, seed: int = 0) -> PairSet:
-    """Adds the flows of pairs whose product image was cut out of the photo.
+def with_placements(pairs: PairSet) -> PairSet:
+    """Adds the placements of product images that were cut out of their photos.
 
-    `PROBED` pairs are searched first. If fewer than half of them match, nothing is added: the
-    product images are other photos. Then up to `MAX_PAIRS` are searched.
+    `PROBED` pairs are searched first. If too few of them match, nothing is added: the product
+    images are other photos. Then up to `MAX_PAIRS` are searched.
 
     Args:
         pairs: the pairs of a split.
-        seed: which pairs are searched.
 
     Returns:
-        The pairs with `flows`, NaN where the target shows its ground and for pairs without a match;
-        or `pairs` itself, if it has flows or there are none to be found.
+        The pairs with `placements`; or `pairs` itself, if there are none to be found, or masks,
+        flows or placements are known.
     """
-    if pairs.flows is not None:
+    if any(known is not None for known in (pairs.masks, pairs.flows, pairs.placements)):
         return pairs
-    rows = np.random.default_rng(seed).permutation(len(pairs))[:MAX_PAIRS]
-    places: dict[int, Place] = {}
+    # Whole products, because the search prepares a product once for all of its photos.
+    order = np.random.default_rng(0).permutation(len(pairs.targets))
+    rows = np.argsort(order[pairs.target_index], kind="stable")[:MAX_PAIRS]
+    placements = np.full((len(pairs), 2, 2), np.nan, np.float32)
+    count = 0
     for part in (rows[:PROBED], rows[PROBED:]):
-        places |= _find_rows(pairs, part)
-        if sum(place.found for place in places.values()) < MIN_SHARE * len(places):
+        for row, match in _search(pairs, part):
+            if match.found:
+                placements[row] = match.placement
+                count += 1
+        if count < MIN_SHARE * min(PROBED, len(rows)):
             return pairs
     logging.info(
-        "Product images were cut out of the photos: flows found in %d of %d pairs",
-        sum(place.found for place in places.values()), len(places),
-    )  # fmt: skip
-    flows = np.full((len(pairs), ROWS, ROWS, 2), np.nan, np.float16)
-    for row, place in places.items():
-        if place.found:
-            flows[row] = _flow(place, pairs.targets[pairs.target_index[row]])
-    return dataclasses.replace(pairs, flows=flows)
+        "Product images were cut out of their photos: %d of %d pairs found", count, len(rows)
+    )
+    return dataclasses.replace(pairs, placements=placements)
 
 
-def find(target: np.ndarray, photos: np.ndarray) -> list[Place]:
+def find(target: np.ndarray, photos: np.ndarray) -> list[Match]:
     """Finds a product image in photos.
 
     All sizes and shifts are compared by their squared error, which the Fourier transform gives; the
     best one is refined by least squares. A small piece of a plain garment fits in many places. So
     the best one is that which explains most: the number of pixels, times the logarithm of how much
-    smaller their error is than elsewhere.
+    smaller their error is than a poor one.
 
     Args:
         target: uint8 (size, size, 3), on white.
         photos: uint8 (count, side, side, 3).
 
     Returns:
-        The best place in each photo, which need not be right: see `Place.found`.
+        The best match in each photo, which need not be right: see `Match.found`.
     """
     small = [_scaled(photo, _SIDE) for photo in photos]
     spectra = [_spectra(np.concatenate([x, (x**2).sum(-1, keepdims=True)], -1)) for x in small]
-    gains: list[float] = [0.0] * len(photos)
+    means = [(x.mean((0, 1)), (x**2).sum(-1).mean()) for x in small]
+    gains = [0.0] * len(photos)
     best: list[tuple[_Template, tuple[int, int], float] | None] = [None] * len(photos)
     for template in _templates(target):
-        pixels, energy = template.inside.sum(), (template.colours**2).sum()
-        for i, spectrum in enumerate(spectra):
+        pixels = template.inside.sum()
+        colour, energy = template.colours.sum((0, 1)) / pixels, (template.colours**2).sum() / pixels
+        for i, (spectrum, (mean, square)) in enumerate(zip(spectra, means, strict=True)):
             # |photo - garment|^2 = photo^2 - 2 photo garment + garment^2, inside the garment
             product = template.spectra[3] * spectrum[3]
             product -= 2.0 * (template.spectra[:3] * spectrum[:3]).sum(0)
             errors = np.fft.irfft2(product, (_PADDED, _PADDED))
-            errors = errors[np.ix_(template.rows, template.columns)]
-            errors = np.maximum((errors + energy) / pixels, 0.0) + _NOISE
+            errors = errors[np.ix_(template.rows, template.columns)] / pixels + energy
             lowest = errors.argmin()
-            gain = pixels * np.log(errors.mean() / errors.flat[lowest])
+            anywhere = float(square - 2.0 * colour @ mean + energy) + _NOISE
+            gain = pixels * np.log(min(anywhere, _POOR) / (max(errors.flat[lowest], 0.0) + _NOISE))
             if gain > gains[i]:
                 row, column = np.unravel_index(lowest, errors.shape)
                 start = int(template.columns[column]), int(template.rows[row])
-                gains[i], best[i] = gain, (template, start, float(errors.mean()))
+                gains[i], best[i] = gain, (template, start, anywhere)
     return [
         _refined(x, *chosen) if chosen else _NOWHERE for x, chosen in zip(small, best, strict=True)
     ]
 
 
-def _find_rows(pairs: PairSet, rows: np.ndarray) -> dict[int, Place]:
-    """The places of some pairs, product by product, on all cores."""
+def _search(pairs: PairSet, rows: np.ndarray) -> Iterator[tuple[int, Match]]:
+    """The matches of some pairs, product by product, on all cores."""
     products = pairs.target_index[rows]
+    tasks = [
+        own[start : start + _TOGETHER]
+        for own in (rows[products == product] for product in np.unique(products))
+        for start in range(0, len(own), _TOGETHER)
+    ]
 
-    def search(product: int) -> dict[int, Place]:
-        own = rows[products == product]
-        return dict(zip(own, find(pairs.targets[product], pairs.sources[own]), strict=True))
+    def search(own: np.ndarray) -> list[Match]:
+        return find(pairs.targets[pairs.target_index[own[0]]], pairs.sources[own])
 
-    places: dict[int, Place] = {}
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in pool.map(search, np.unique(products)):
-            places |= found
-    return places
+        for own, matches in zip(tasks, pool.map(search, tasks), strict=True):
+            yield from zip(own, matches, strict=True)
 
 
 def _scaled(image: np.ndarray, side: int) -> np.ndarray:
@@ -168,7 +173,7 @@ def _spectra(maps: np.ndarray) -> np.ndarray:
 
 def _templates(target: np.ndarray) -> Iterator[_Template]:
     """A product image at all sizes at which it has pixels and fits into a photo."""
-    garment = np.where(target.min(-1) < GARMENT_BELOW, WHITE, 0).astype(np.uint8)
+    garment = np.where(garment_of(target), WHITE, 0).astype(np.uint8)
     for side in _SIDES:
         inside = _scaled(garment, side) > 0.99  # without the edge, which is mixed with white
         if inside.sum() < _MIN_PIXELS:
@@ -182,31 +187,36 @@ def _templates(target: np.ndarray) -> Iterator[_Template]:
         yield _Template(inside, colours, spectra, *shifts)
 
 
-def _refined(photo: np.ndarray, template: _Template, start: tuple[int, int], mean: float) -> Place:
-    """The scale and shift of x and y with the smallest error near a start, by Gauss and Newton."""
+def _refined(
+    photo: np.ndarray, template: _Template, start: tuple[int, int], anywhere: float
+) -> Match:
+    """Fits the scale and shift of x and y near a start, by the Gauss-Newton method."""
     y, x = np.nonzero(template.inside)
     colours = template.colours[y, x]
     slopes = np.gradient(photo, axis=(1, 0))
     points = np.stack([x, y]).astype(np.float32)
+    first = points + np.array(start)[:, None]
     scale, shift = np.ones(2), np.array(start, float)
     found = scale, shift, np.inf
     for _ in range(_STEPS):
         at = scale[:, None] * points + shift[:, None]
-        rest = _sampled(photo, at) - colours
-        error = (rest**2).mean()
-        if not error < found[2]:
+        residuals = _sampled(photo, at) - colours
+        error = (residuals**2).mean()
+        # In a plain garment the equations are nearly singular, and steps far too long.
+        if not error < found[2] or abs(at - first).max() > _REACH:
             break
         found = scale, shift, error
         moved = [_sampled(slope, at) for slope in slopes]
         columns = [a * b[:, None] for a, b in zip(moved, points, strict=True)] + moved
         equations = np.stack(columns, -1).reshape(-1, 4)
-        step = np.linalg.lstsq(equations, -rest.reshape(-1), rcond=None)[0]
+        step = np.linalg.lstsq(equations, -residuals.reshape(-1), rcond=None)[0]
         scale, shift = scale + step[:2], shift + step[2:]
     scale, shift, error = found
     side = len(template.inside)
     # From the middles of pixels to [-1, 1], where -1 and 1 are the edges of the image.
     shift = (scale * (side - 1) / 2 + shift + 0.5) * (2 / _SIDE) - 1
-    return Place(scale * side / _SIDE, shift, float(np.sqrt(error)), float((3 * error) / mean))
+    placement = Placement(scale * side / _SIDE, shift)
+    return Match(placement, float(np.sqrt(error)), float((3 * error) / anywhere))
 
 
 def _sampled(photo: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -217,12 +227,3 @@ def _sampled(photo: np.ndarray, at: np.ndarray) -> np.ndarray:
     above = photo[top, left] * (1 - right) + photo[top, left + 1] * right
     below = photo[top + 1, left] * (1 - right) + photo[top + 1, left + 1] * right
     return above * (1 - down) + below * down
-
-
-def _flow(place: Place, target: np.ndarray) -> np.ndarray:
-    """A place as a flow, float16 (ROWS, ROWS, 2), NaN on the target's ground."""
-    middles = (np.arange(ROWS) + 0.5) * (2 / ROWS) - 1
-    flow = np.stack(np.meshgrid(middles, middles), -1) * place.scale + place.shift
-    garment = _scaled(np.where(target.min(-1) < GARMENT_BELOW, WHITE, 0).astype(np.uint8), ROWS)
-    flow[garment < 0.5] = np.nan
-    return flow.astype(np.float16)

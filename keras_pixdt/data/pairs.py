@@ -174,6 +174,9 @@ class PairSet:
         flows: float16 `(n, rows, rows, 2)`, where the points of the target lie in each source, as
             `keras_pixdt.layers.warp` takes it, NaN where the target shows its ground; None if this
             is not known.
+        placements: float32 `(n, 2, 2)`, scale and shift of each source's
+            `keras_pixdt.data.placement.Placement`, NaN where the target was not cut out of it; None
+            if this is not known.
 
     Raises:
         ValueError: if the arrays do not fit together.
@@ -187,6 +190,7 @@ class PairSet:
     attributes: tuple[Mapping[str, str], ...] = ()
     masks: np.ndarray | None = None
     flows: np.ndarray | None = None
+    placements: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Checks that the arrays fit together."""
@@ -215,6 +219,7 @@ class PairSet:
         known = {
             "masks": (self.masks, np.uint8, self.targets.shape[:3]),
             "flows": (self.flows, np.float16, (len(self.sources), None, None, 2)),
+            "placements": (self.placements, np.float32, (len(self.sources), 2, 2)),
         }
         for name, (array, dtype, shape) in known.items():
             if array is not None and not _has_shape(array, dtype, shape):
@@ -289,4 +294,5 @@ class PairSet:
             attributes=tuple(self.attributes[row] for row in rows) if self.attributes else (),
             masks=None if self.masks is None else self.masks[rows],
             flows=None if self.flows is None else self.flows[kept],
+            placements=None if self.placements is None else self.placements[kept],
         )

@@ -18,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from keras_pixdt.choices import photo_side
+from keras_pixdt.data.images import GARMENT_BELOW
 from keras_pixdt.engine.model import AdversarialModel, Tensor, train_pass
 from keras_pixdt.losses import (
     binary_cross_entropy,
@@ -36,7 +37,7 @@ from keras_pixdt.models.appearance_flow_networks import (
 from keras_pixdt.models.common import check_image_size, check_weights, check_widths
 
 MAX_PHOTO_FACTOR = 16
-WHITE_FROM = 0.96  # in [-1, 1]: a pixel of the product image with a darker channel is garment
+WHITE_FROM = GARMENT_BELOW / 127.5 - 1  # in [-1, 1]
 
 # Terms of the objective
 

@@ -16,10 +16,10 @@ class AppearanceFlowPreset(Preset):
     lines describe are arguments of `AppearanceFlow`.
 
     Attributes:
-        augment: whether photos are zoomed and shifted, and colours changed, at random; see
-            `keras_pixdt.data.augment`.
-        truth: whether masks and flows are learnt from where the data know them, and flows where
-            matching finds them; see `keras_pixdt.data.matching`.
+        augment: whether photos are zoomed and shifted, and colours changed, at random, and with
+            `truth` cut-out garments apart from the photo; see `keras_pixdt.data.augment`.
+        truth: whether masks and flows are learned from where the data know them, and flows where
+            product images were cut out of their photos; see `keras_pixdt.data.matching`.
     """
 
     model_class: ClassVar[str] = "appearance_flow:AppearanceFlow"

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from keras_pixdt import data, presets
-from keras_pixdt.data import matching
 from keras_pixdt.data.batches import Batches, Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.training.callbacks import AveragedWeights
@@ -87,8 +86,6 @@ def batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Bat
     options = preset.batch_options()
     if isinstance(part, DomainSet):
         return data.unpaired(part, preset.batch_sizes, seed, **options)
-    if options.get("truth"):
-        part = matching.with_flows(part)
     return data.triplets(part, preset.batch_sizes, seed, **options)
 
 

@@ -14,9 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from absl import logging
 
 from keras_pixdt import atomic, metrics, presets
+from keras_pixdt.data import matching
 from keras_pixdt.data.pairs import DomainSet
 from keras_pixdt.engine.model import AdversarialModel
 from keras_pixdt.judges import classifier
@@ -103,6 +105,10 @@ class Trainer:
         self._choose_best(parts)
         ready = self._with_function(train)
         keras.utils.set_random_seed(self.seed)
+        if preset.batch_options().get("truth"):
+            train = matching.with_placements(train)
+            found = 0 if train.placements is None else int(np.isfinite(train.placements).sum())
+            distribution.agree(found, "number of product images found in their photos")
         batches = inputs.batches(train, preset, self.seed)
         validation = scores = None
         if preset.paired:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt.data import augment
+from keras_pixdt.data.placement import Placement
 
 SIDE, SIZE = 40, 16  # of photos and of product images, px
 
@@ -26,10 +27,11 @@ def picture(seed=0, side=SIDE):
 
 
 def test_no_change_changes_nothing():
-    pair = augment.Pair(picture(), picture(1, SIZE), grid((0.5, 0.5), (0.1, 0.0)))
-    found = augment.change_pair(pair, augment.Pair(picture(2), picture(3, SIZE)), change(), True)
-    for before, after in zip(pair, found, strict=True):
+    pair = augment.Pair(picture(), picture(1, SIZE), np.zeros((4, 4, 2)), PLACEMENT)
+    found = augment.change_pair(pair, change(), augment.Pair(picture(2), picture(3, SIZE)))
+    for before, after in zip(pair[:3], found[:3], strict=True):
         np.testing.assert_array_equal(after, before)
+    np.testing.assert_array_equal(found.placement, PLACEMENT)
 
 
 def test_a_shift_by_whole_pixels_and_white_from_outside():
@@ -45,8 +47,9 @@ def test_a_point_stays_the_same_point():
     photo = np.stack([x * 6, y * 6, 0 * x], axis=-1).astype(np.uint8)  # its colour is its place
     some = change(zoom=(0.8, 0.9), shift=(0.05, -0.02))
     flow = np.array([[[-0.3, 0.2], [0.4, -0.35]]], np.float32)
-    places = [(f + 1) / 2 * SIDE - 0.5 for f in (flow, augment.move_flow(flow, some))]
-    moved = augment.move(photo, some)
+    pair = augment.Pair(photo, photo[:SIZE, :SIZE], flow)
+    moved, _, flow_after, _ = augment.change_pair(pair, some)
+    places = [(f + 1) / 2 * SIDE - 0.5 for f in (flow, flow_after)]
     for before, after in zip(*(p[0] for p in places), strict=True):
         column, row = np.rint(after).astype(int)
         # within the pixel that is left over by rounding
@@ -82,109 +85,142 @@ def test_draws_are_in_their_ranges_and_follow_the_generator():
         np.testing.assert_allclose(shares[name], share, atol=0.02)
 
 
-# Garments whose outline in the photo is known
+# Garments that were cut out
 
-
-def grid(scale, shift, size=8):
-    """A flow that is a scale and a shift of x and y."""
-    middles = (np.arange(size) + 0.5) * (2 / size) - 1
-    return np.stack(np.meshgrid(middles, middles), -1) * scale + shift
+PLACEMENT = Placement(np.array([0.5, 0.6]), np.array([0.1, -0.1]))
 
 
 def dressed():
-    """A red square of 20 px in a gray photo; its product image has a white hole in the middle."""
-    photo = np.full((SIDE, SIDE, 3), 100, np.uint8)
-    photo[8:28, 12:32] = RED
-    product = np.full((SIZE, SIZE, 3), 255, np.uint8)
-    product[:] = RED
-    product[6:10, 6:10] = 255
-    return augment.Pair(photo, product, grid((0.5, 0.5), (0.1, -0.1)))
+    """A photo of smooth colours, and a garment of no symmetry that was cut out of it."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    photo = np.stack([60 + 3 * x, 60 + 3 * y, 200 - 2 * x - 2 * y], -1).astype(np.uint8)
+    at = PLACEMENT.pixels_in_photo(SIZE, SIDE)
+    product = np.stack([60 + 3 * at[0], 60 + 3 * at[1], 200 - 2 * at[0] - 2 * at[1]], -1)
+    product = np.rint(product).astype(np.uint8)
+    product[:3, :5] = product[9:12, 7:12] = product[:, 14:] = 255
+    return augment.Pair(photo, product, None, PLACEMENT)
 
 
-RED, GREEN = (200, 50, 60), (60, 200, 50)
-OTHER = augment.Pair(picture(2), np.full((SIZE, SIZE, 3), 70, np.uint8))
+def patterned_pair():
+    y, x = np.mgrid[:SIZE, :SIZE]
+    product = np.stack([40 + 8 * x, 160 - 8 * y, 90 + 0 * x], -1).astype(np.uint8)
+    return augment.Pair(picture(2), product)
 
 
-def changed(pair=None, cut_out=True, **fields):
-    return augment.change_pair(pair or dressed(), OTHER, change(**fields), cut_out)
+def sampled(photo, at):
+    """Pixels nearest to x and y, (2, ...)."""
+    x, y = np.rint(at).astype(int)
+    return photo[y, x].astype(int)
 
 
-def test_an_outline_is_that_of_a_scale_and_a_shift():
-    flow = grid((0.5, 0.7), (0.1, -0.2)).astype(np.float16)
-    flow[:2] = np.nan
-    outline = augment.Outline.of(flow)
-    np.testing.assert_allclose(outline.scale, [0.5, 0.7], atol=2e-3)
-    np.testing.assert_allclose(outline.shift, [0.1, -0.2], atol=2e-3)
-    # by hand: pixel 3 of 4 has its middle at 0.75, so it lies at 0.475 and 0.325
-    np.testing.assert_allclose(
-        outline.from_photo(40, 4)[:, 3, 3], [1.475 * 20 - 0.5, 1.325 * 20 - 0.5], atol=0.05
-    )
+TURN = np.zeros((), augment.CHANGE["own_colours"])
+TURN["gamma"], TURN["turn"] = (0.9, 1.1, 1.0), 1
 
 
 @pytest.mark.parametrize(
-    "flow",
-    [grid((0.5, 0.5), 0.0) + 0.03 * np.sin(8 * grid((1, 1), 0.0)), np.full((8, 8, 2), np.nan)],
-    ids=["bent", "unknown"],
+    "fields",
+    [
+        {"recoloured": True, "own_colours": TURN},
+        {"patterned": True, "tile": 1.3},
+        {"hidden": True, "middle": 0.4, "axes": (0.3, 0.15), "angle": 0.6, "origin": (0.5, 0.4)},
+        {"zoom": (0.9, 0.8), "shift": (0.03, -0.04)},
+    ],
+    ids=["recoloured", "patterned", "hidden", "zoomed"],
 )
-def test_other_flows_have_none(flow):
-    assert augment.Outline.of(flow) is None
-    pair = dressed()._replace(flow=flow)
-    found = changed(pair, recoloured=True, patterned=True, hidden=True, tile=1.0)
-    np.testing.assert_array_equal(found.photo, pair.photo)
-    np.testing.assert_array_equal(found.product, pair.product)
+def test_the_photo_shows_the_product_where_its_flow_says(fields):
+    pair = dressed()
+    found = augment.change_pair(pair, change(**fields), patterned_pair())
+    assert (found.photo != pair.photo).any()
+    garment = found.product.min(-1) < 250
+    # Away from the garment's edges, where the photo mixes garment and ground.
+    inner = garment.copy()
+    for shift in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        inner &= np.roll(garment, shift, (0, 1))
+    inner[[0, -1]] = inner[:, [0, -1]] = False
+    assert inner.sum() > 20
+    at = found.placement.pixels_in_photo(SIZE, SIDE)
+    seen = sampled(found.photo, at)[inner]
+    difference = np.abs(seen - found.product[inner].astype(int))
+    # Half a pixel of the photo's slopes.
+    assert difference.mean() < 5 and np.percentile(difference, 95) < 16
 
 
-def test_a_garment_gets_colours_of_its_own():
-    own = np.zeros((), augment.CHANGE["own_colours"])
-    own["gamma"], own["turn"] = 1.0, 1
-    found = changed(recoloured=True, own_colours=own)
-    np.testing.assert_array_equal(found.product[:6], np.broadcast_to(GREEN, (6, SIZE, 3)))
-    np.testing.assert_array_equal(found.product[6:10, 6:10], 255)
-    np.testing.assert_array_equal(found.photo[10:14, 14:30], np.broadcast_to(GREEN, (4, 16, 3)))
-    np.testing.assert_array_equal(found.photo[17:19, 21:23], np.broadcast_to(RED, (2, 2, 3)))
-    np.testing.assert_array_equal(found.photo[:7], 100)
-    # Not where a flow says nothing about the garment's outline.
-    drawn = changed(cut_out=False, recoloured=True, own_colours=own)
-    np.testing.assert_array_equal(drawn.photo, dressed().photo)
-
-
-def test_a_garment_gets_the_pattern_of_another_product():
-    found = changed(patterned=True, tile=1.0)
-    # A plain gray one; the garment is plain, so its shade is that of its mean.
-    np.testing.assert_allclose(found.product[:6].astype(int), 70, atol=1)
-    np.testing.assert_array_equal(found.product[6:10, 6:10], 255)
-    np.testing.assert_allclose(found.photo[10:14, 14:30].astype(int), 70, atol=1)
-    np.testing.assert_array_equal(found.photo[:7], 100)
+def test_recolouring_leaves_the_rest_of_the_photo():
+    pair = dressed()
+    found = augment.change_pair(pair, change(recoloured=True, own_colours=TURN))
+    np.testing.assert_array_equal(found.product, augment.recolour(pair.product, TURN))
+    np.testing.assert_array_equal(found.photo[:5], pair.photo[:5])
+    at = PLACEMENT.pixels_in_photo(SIZE, SIDE)[:, 10, 9]  # the hole
+    np.testing.assert_array_equal(sampled(found.photo, at), sampled(pair.photo, at))
 
 
 def test_a_shaded_garment_stays_shaded_and_does_not_become_white():
     pair = dressed()
-    pair.product[:, :8] //= 2
-    white = augment.Pair(OTHER.photo, np.full((SIZE, SIZE, 3), 240, np.uint8))
-    found = augment.change_pair(pair, white, change(patterned=True, tile=1.0), True)
-    dark, light = found.product[0, 0].astype(int), found.product[0, -1].astype(int)
-    assert (dark < 0.7 * light).all() and (light < 250).all()
-    pale = augment.Pair(OTHER.photo, np.full((SIZE, SIZE, 3), 255, np.uint8))  # shows no garment
-    kept = augment.change_pair(pair, pale, change(patterned=True, tile=1.0), True)
+    pair.product[:, :8] = 60
+    pair.product[:, 8:] = 140
+    pair.photo[:] = 140
+    x = PLACEMENT.pixels_in_photo(SIZE, SIDE)[0, 0, 8]
+    pair.photo[:, : round(x)] = 60
+    bright = augment.Pair(picture(), np.full((SIZE, SIZE, 3), 240, np.uint8))
+    found = augment.change_pair(pair, change(patterned=True, tile=1.0), bright)
+    mean = (60 * 8 + 140 * 8) / 16 + 8  # by hand, as `_gray` has it
+    dark, light = 240 * (60 + 8) / mean, 240 * min(1.6, (140 + 8) / mean)
+    np.testing.assert_allclose(found.product[0, 0].astype(int), dark, atol=1)
+    np.testing.assert_allclose(found.product[0, -1].astype(int), min(light, 244), atol=1)
+    at = PLACEMENT.pixels_in_photo(SIZE, SIDE)
+    np.testing.assert_allclose(sampled(found.photo, at[:, 8, 4]), dark, atol=2)
+    np.testing.assert_allclose(sampled(found.photo, at[:, 8, 12]), min(light, 244), atol=2)
+    pale = augment.Pair(picture(), np.full((SIZE, SIZE, 3), 255, np.uint8))  # shows no garment
+    kept = augment.change_pair(pair, change(patterned=True, tile=1.0), pale)
     np.testing.assert_array_equal(kept.product, pair.product)
 
 
-def test_what_is_hidden_in_the_photo_is_white_in_the_product_image():
-    found = changed(hidden=True, place=0.0, axes=(0.5, 0.5), origin=(0.5, 0.5))
-    # The first pixel of the garment: its upper left corner. Half of the root of its area is 9.7 px.
-    corner = np.array([12.0, 8.0])
+def test_a_piece_of_another_photo_lies_on_the_garment():
+    """By hand: an ellipse around a pixel of the garment, long to the lower right."""
+    pair, other = dressed(), patterned_pair()
+    fields = {"middle": 0.5, "axes": (0.5, 0.2), "angle": np.pi / 4, "origin": (0.5, 0.25)}
+    found = augment.change_pair(pair, change(hidden=True, **fields), other)
+    garment = pair.product.min(-1) < 250
+    at = PLACEMENT.pixels_in_photo(SIZE, SIDE)
+    middle = at[:, garment][:, int(0.5 * garment.sum())]
+    root = np.sqrt(garment.mean() * 0.5 * 0.6) * SIDE
     y, x = np.mgrid[:SIDE, :SIDE]
-    inside = (x - corner[0]) ** 2 + (y - corner[1]) ** 2 < 9**2
-    outside = (x - corner[0]) ** 2 + (y - corner[1]) ** 2 > 11**2
-    assert (found.photo[inside] != dressed().photo[inside]).any(-1).mean() > 0.95
-    np.testing.assert_array_equal(found.photo[outside], dressed().photo[outside])
-    assert (found.product[:4, :4] == 255).all()  # 5 px of the photo
-    np.testing.assert_array_equal(found.product[10:], dressed().product[10:])
+    along = ((x - middle[0]) + (y - middle[1])) / np.sqrt(2)
+    across = ((y - middle[1]) - (x - middle[0])) / np.sqrt(2)
+    inside = (along / (0.5 * root)) ** 2 + (across / (0.2 * root)) ** 2 < 1
+    np.testing.assert_array_equal(found.photo[~inside], pair.photo[~inside])
+    # What is at (0.5, 0.25) of the other photo is at the middle now.
+    x, y = np.rint(middle - [0.5 * SIDE, 0.25 * SIDE]).astype(int)
+    np.testing.assert_array_equal(found.photo[inside], np.roll(other.photo, (y, x), (0, 1))[inside])
+    white = found.product.min(-1) == 255
+    hidden = sampled(inside, at).astype(bool)
+    assert (white & garment).sum() > 10
+    assert (hidden == (white & garment))[garment].mean() > 0.9  # but for the piece's edge
+    # The flow has no points where the product image shows its ground.
+    assert np.isnan(found.placement.flow(found.product)[white]).all()
+
+
+def test_another_pair_is_needed_for_patterns_and_pieces():
+    pair = dressed()
+    found = augment.change_pair(pair, change(patterned=True, tile=1.0, hidden=True, axes=(1, 1)))
+    np.testing.assert_array_equal(found.photo, pair.photo)
+    np.testing.assert_array_equal(found.product, pair.product)
+
+
+def test_nothing_is_written_into_the_pairs_that_are_given():
+    pair, other = dressed(), patterned_pair()
+    drawn = augment.draw(np.random.default_rng(0), 50)
+    for some in drawn:
+        augment.change_pair(pair, some, other)
+    for given, made in ((pair, dressed()), (other, patterned_pair())):
+        np.testing.assert_array_equal(given.photo, made.photo)
+        np.testing.assert_array_equal(given.product, made.product)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_unknown_places_stay_unknown(dtype):
     flow = np.array([[[np.nan, np.nan], [0.0, 0.0]]], dtype)
-    found = augment.move_flow(flow, change(zoom=(0.5, 1.0), shift=(0.1, 0.0)))
+    pair = augment.Pair(picture(), picture(1, SIZE), flow)
+    found = augment.change_pair(pair, change(zoom=(0.5, 1.0), shift=(0.1, 0.0))).flow
     assert np.isnan(found[0, 0]).all()
     np.testing.assert_allclose(found[0, 1], [-0.4, 0.0], atol=1e-3)

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import pytest
 from keras_pixdt import data
 from keras_pixdt.data import augment
 from keras_pixdt.data.pairs import PairSet
+from keras_pixdt.data.placement import Placement
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -390,12 +392,11 @@ def test_augmented_pairs_are_changed_as_drawn():
     first, again = (data.triplets(pairs, 8, seed=3, augment=True, **options) for _ in range(2))
     batch = first[1]
     rng = np.random.default_rng((3, 0))
-    changes, others = augment.draw(rng, 24)[8:16], rng.integers(24, size=24)[8:16]
-    for i, (change, other) in enumerate(zip(changes, others, strict=True)):
+    changes = augment.draw(rng, 24)[8:16]
+    for i, change in enumerate(changes):
         source = 8 + i
-        photo, product, flow = augment.change_pair(
+        photo, product, flow, _ = augment.change_pair(
             augment.Pair(pairs.sources[source], pairs.targets[source // 4], pairs.flows[source]),
-            augment.Pair(pairs.sources[other], pairs.targets[other // 4]),
             change,
         )
         np.testing.assert_array_equal(batch["source"][i], data.to_float(photo))
@@ -410,6 +411,59 @@ def test_augmented_pairs_are_changed_as_drawn():
     # The data themselves stay.
     np.testing.assert_array_equal(pairs.sources, known_pairs().sources)
     np.testing.assert_array_equal(pairs.flows, known_pairs().flows)
+
+
+def cut_out_pairs():
+    """Pairs of which every other product was cut out of its photos."""
+    pairs = known_pairs()
+    placements = np.full((len(pairs), 2, 2), np.nan, np.float32)
+    placements[pairs.target_index % 2 == 0] = [[0.6, 0.5], [0.1, -0.2]]
+    return dataclasses.replace(pairs, flows=None, masks=None, placements=placements)
+
+
+def test_cut_out_garments_are_changed_apart_and_have_the_flow_of_what_is_left_of_them():
+    pairs = cut_out_pairs()
+    options = {"shuffle": False, "irrelevant": False, "truth": True, "augment": True}
+    batches = data.triplets(pairs, 8, seed=3, **options)
+    batch = batches[1]
+    assert "mask" not in batch
+    rng = np.random.default_rng((3, 0))
+    changes, others = augment.draw(rng, 24)[8:16], rng.integers(24, size=24)[8:16]
+    for i, (change, other) in enumerate(zip(changes, others, strict=True)):
+        source = 8 + i
+        placement = Placement(*pairs.placements[source].astype(float))
+        found = augment.change_pair(
+            augment.Pair(
+                pairs.sources[source],
+                pairs.targets[source // 4],
+                placement=placement if placement.known else None,
+            ),
+            change,
+            augment.Pair(pairs.sources[other], pairs.targets[other // 4])
+            if other // 4 != source // 4
+            else None,
+        )
+        np.testing.assert_array_equal(batch["source"][i], data.to_float(found.photo))
+        np.testing.assert_array_equal(batch["target"][i], data.to_float(found.product))
+        flow = (found.placement or placement).flow(found.product)
+        np.testing.assert_allclose(batch["flow"][i], flow, atol=1e-6)
+        assert np.isfinite(batch["flow"][i]).any() == placement.known
+    for key, value in batches.share(1, 1, 2).items():
+        np.testing.assert_array_equal(value, batch[key][4:])
+    np.testing.assert_array_equal(pairs.sources, known_pairs().sources)
+    np.testing.assert_array_equal(pairs.targets, known_pairs().targets)
+    half = pairs.select(np.array([2, 3]))
+    np.testing.assert_array_equal(half.placements, pairs.placements[8:16])
+
+
+def test_cut_out_garments_that_are_not_augmented_have_their_flow_too():
+    pairs = cut_out_pairs()
+    options = {"shuffle": False, "irrelevant": False}
+    batch = data.triplets(pairs, 8, truth=True, **options)[0]
+    np.testing.assert_allclose(
+        batch["flow"][0], Placement(*pairs.placements[0]).flow(pairs.targets[0]), atol=1e-6
+    )
+    assert "flow" not in data.triplets(pairs, 8, **options)[0]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from keras_pixdt import data
 from keras_pixdt.data import matching
+from keras_pixdt.data.images import garment_of
 from keras_pixdt.data.pairs import PairSet
 
 SIDE, SIZE = 128, 64  # of photos and of product images, px
@@ -12,19 +14,20 @@ SIDE, SIZE = 128, 64  # of photos and of product images, px
 
 def picture(seed, side=SIDE):
     """Random spots: a photo in which no two places look alike."""
-    noise = np.random.default_rng(seed).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+    noise = np.random.default_rng(seed).integers(0, 241, (side // 8, side // 8, 3), np.uint8)
     return np.asarray(Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def cut_out(photo, left, top, width, height):
-    """A garment with a hole on white, cut from a box of a photo, px."""
+def cut_out(photo, left, top, width, height, whole=False):
+    """A garment with a hole on white, cut from a box of a photo, px; or all of the box."""
     box = (left, top, left + width, top + height)
     part = Image.fromarray(photo).transform(
         (SIZE, SIZE), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR
     )
     y, x = np.mgrid[:SIZE, :SIZE]
     garment = (abs(x - 32) < 26) & (abs(y - 30) < 28) & ((x - 40) ** 2 + (y - 20) ** 2 > 40)
-    return np.where(garment[..., None], np.minimum(np.asarray(part), 240), 255).astype(np.uint8)
+    pixels = np.minimum(np.asarray(part), 240)
+    return np.where(garment[..., None] | whole, pixels, 255).astype(np.uint8)
 
 
 def pairs_of(photos, targets, target_index):
@@ -32,73 +35,113 @@ def pairs_of(photos, targets, target_index):
     return PairSet(np.stack(photos), np.stack(targets), np.array(target_index), ids, ids)
 
 
+def edges(match):
+    """The box of a match in the photo, px."""
+    corners = np.array([[-1.0, -1.0], [1.0, 1.0]])
+    return (corners * match.placement.scale + match.placement.shift + 1) * SIDE / 2
+
+
 @pytest.mark.parametrize(
-    "box",
-    [(20, 12, 80, 80), (5.5, 30.25, 47, 47), (-4, -3, 134, 134), (40, 20, 60, 63)],
-    ids=["part", "small", "more than the photo", "stretched a little"],
+    ("box", "whole"),
+    [
+        ((20, 12, 80, 80), False),
+        ((5.5, 30.25, 47, 47), False),
+        ((-4, -3, 134, 134), False),
+        ((40, 20, 60, 63), False),
+        ((3, 2, 122, 122), True),
+        ((0, 0, 128, 128), True),
+    ],
+    ids=["part", "small", "beyond the photo", "stretched a little", "95%", "the whole photo"],
 )
-def test_a_place_is_found_to_a_fraction_of_a_pixel(box):
+def test_a_place_is_found_to_a_fraction_of_a_pixel(box, whole):
     photo = picture(0)
     left, top, width, height = box
-    (place,) = matching.find(cut_out(photo, *box), photo[None])
-    assert place.found
-    corners = np.array([[-1.0, -1.0], [1.0, 1.0]])
-    found = (corners * place.scale + place.shift + 1) * SIDE / 2
-    np.testing.assert_allclose(found, [[left, top], [left + width, top + height]], atol=0.7)
+    (match,) = matching.find(cut_out(photo, *box, whole), photo[None])
+    assert match.found
+    expected = [[left, top], [left + width, top + height]]
+    np.testing.assert_allclose(edges(match), expected, atol=0.7)
+
+
+@pytest.mark.parametrize("side", [32, 256])
+def test_photos_have_any_size(side):
+    photo = np.asarray(Image.fromarray(picture(0)).resize((side, side)))
+    (match,) = matching.find(cut_out(picture(0), 20, 12, 80, 80), photo[None])
+    assert match.found
+    np.testing.assert_allclose(edges(match), [[20, 12], [100, 92]], atol=1.5)
+
+
+def test_each_photo_of_a_product_has_a_place_of_its_own():
+    photos = np.stack([np.roll(picture(0), shift, (0, 1)) for shift in ((0, 0), (8, -5))])
+    first, second = matching.find(cut_out(picture(0), 30, 20, 60, 60), photos)
+    np.testing.assert_allclose(edges(first), [[30, 20], [90, 80]], atol=0.7)
+    np.testing.assert_allclose(edges(second), [[25, 28], [85, 88]], atol=0.7)
 
 
 def test_the_whole_of_a_plain_garment_is_found_not_a_piece_of_it():
-    photo = picture(1)
-    photo = np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(1))).copy()
+    photo = np.asarray(Image.fromarray(picture(1)).filter(ImageFilter.GaussianBlur(1))).copy()
     photo[30:90, 40:100] = (20, 30, 90)
     target = np.full((SIZE, SIZE, 3), 255, np.uint8)
     target[8:56, 8:56] = (20, 30, 90)  # three quarters of its frame
-    (place,) = matching.find(target, photo[None])
-    assert place.found
-    # A margin of the garment may lie beside it: only its inside counts.
-    np.testing.assert_allclose(place.scale * 0.75 * SIDE, [60, 60], atol=6)
+    (match,) = matching.find(target, photo[None])
+    assert match.found
+    # A margin of the garment may lie beside it: only its inside is compared.
+    np.testing.assert_allclose(edges(match), [[30, 20], [110, 100]], atol=6)
 
 
-def test_another_photo_is_no_match():
-    target = cut_out(picture(0), 20, 12, 80, 80)
-    assert not any(place.found for place in matching.find(target, np.stack([picture(2)])))
+def test_a_place_does_not_drift_away_where_all_places_look_alike():
+    photo = np.full((SIDE, SIDE, 3), 90, np.uint8)
+    photo += np.random.default_rng(0).integers(0, 3, photo.shape, np.uint8)
+    (match,) = matching.find(cut_out(photo, 20, 12, 80, 80), photo[None])
+    assert (match.placement.scale > 0.5).all()
+    assert abs(edges(match) - SIDE / 2).max() < SIDE
 
 
 def test_a_product_image_without_garment_has_no_place():
     white = np.full((SIZE, SIZE, 3), 255, np.uint8)
-    (place,) = matching.find(white, picture(0)[None])
-    assert not place.found
+    (match,) = matching.find(white, picture(0)[None])
+    assert not match.found
 
 
-def test_flows_are_known_where_the_garment_is_and_of_pairs_that_match():
-    photos = [picture(0), picture(1), picture(2)]
-    targets = [cut_out(photos[0], 20, 12, 80, 80), cut_out(photos[1], 30, 20, 64, 64)]
-    pairs = pairs_of(photos, targets, [0, 1, 1])
-    flows = matching.with_flows(pairs).flows
-    assert flows.shape == (3, matching.ROWS, matching.ROWS, 2) and flows.dtype == np.float16
-    known = np.isfinite(flows).all(-1)
-    # by hand: the garment's columns 7..57 and rows 3..57 of 64, two in a cell, without the hole
-    assert known[0, 5, 5] and not known[0, 0, 0] and not known[0, 10, 20] and not known[0, 5, 1]
-    assert not known[2].any()
-    middle = ((np.array([10, 20]) + 0.5) / 32 * 80 + [20, 12]) / SIDE * 2 - 1  # column 10, row 20
-    np.testing.assert_allclose(flows[0, 20, 10], middle, atol=0.01)
+def test_placements_are_known_of_pairs_that_match():
+    photos = [picture(0), picture(0), picture(1), picture(2)]
+    targets = [cut_out(photos[0], 20, 12, 80, 80), cut_out(photos[2], 30, 20, 64, 64)]
+    pairs = pairs_of(photos, targets, [0, 0, 1, 1])
+    found = matching.with_placements(pairs).placements
+    assert found.shape == (4, 2, 2) and found.dtype == np.float32
+    assert np.isfinite(found[:3]).all() and np.isnan(found[3]).all()
+    # by hand: 80 of 128 px; the middle of the box is at (60, 52)
+    np.testing.assert_allclose(found[0], [[0.625, 0.625], [60 / 64 - 1, 52 / 64 - 1]], atol=0.01)
 
 
-def test_nothing_is_added_where_most_pairs_do_not_match_or_flows_are_known():
+def test_nothing_is_added_where_most_pairs_do_not_match_or_the_truth_is_known():
     photos = [picture(0), picture(1), picture(2)]
     pairs = pairs_of(photos, [cut_out(photos[0], 20, 12, 80, 80)], [0, 0, 0])
-    assert matching.with_flows(pairs) is pairs
-    known = dataclasses.replace(pairs, flows=np.zeros((3, 4, 4, 2), np.float16))
-    assert matching.with_flows(known) is known
+    assert matching.with_placements(pairs) is pairs
+    cut = pairs_of(photos[:1], [cut_out(photos[0], 20, 12, 80, 80)], [0])
+    assert matching.with_placements(cut) is not cut
+    for known in (
+        {"flows": np.zeros((1, 4, 4, 2), np.float16)},
+        {"masks": np.zeros((1, SIZE, SIZE), np.uint8)},
+    ):
+        drawn = dataclasses.replace(cut, **known)
+        assert matching.with_placements(drawn) is drawn
 
 
-def test_of_many_pairs_some_are_searched_the_same_ones_by_seed(monkeypatch):
+@pytest.mark.parametrize("photo_size", [64, 128])
+def test_drawn_garments_were_not_cut_out(photo_size):
+    """The same garment in another picture: plain ones match here and there."""
+    pairs = data.load_pairs("rendered", 64, num_products=20, photo_size=photo_size)["train"]
+    assert matching.with_placements(pairs) is pairs
+
+
+def test_of_many_pairs_some_are_searched(monkeypatch):
     monkeypatch.setattr(matching, "MAX_PAIRS", 2)
     photo = picture(0)
     target = cut_out(photo, 20, 12, 80, 80)
-    pairs = pairs_of([photo] * 6, [target], [0] * 6)
-    found = [matching.with_flows(pairs, seed).flows for seed in (0, 0, 1)]
-    searched = [np.isfinite(flows).any((1, 2, 3)) for flows in found]
-    assert searched[0].sum() == searched[2].sum() == 2
-    np.testing.assert_array_equal(searched[0], searched[1])
-    assert (searched[0] != searched[2]).any()
+    found = matching.with_placements(pairs_of([photo] * 6, [target], [0] * 6)).placements
+    assert np.isfinite(found).all((1, 2)).sum() == 2
+
+
+def test_a_garment_is_what_is_not_white():
+    image = np.array([[[255, 255, 249], [250, 250, 250], [0, 255, 255], [255, 255, 255]]], np.uint8)
+    assert garment_of(image).tolist() == [[True, False, True, False]]

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import export
 from keras_pixdt import data, presets
@@ -63,16 +64,22 @@ def test_it_is_scored_pictured_and_loaded(finished):
     np.testing.assert_array_equal(loaded.convert(sources), finished.convert(sources))
 
 
-def test_truth_is_learnt_from_where_the_data_know_it(tmp_path, monkeypatch):
+@pytest.fixture
+def keys_of_batches(monkeypatch):
+    """What is known in the batches that networks learn from, batch by batch."""
     seen = []
     model_class = type(PRESET.model())
     loss = model_class.converter_loss
 
     def recorded(self, photo, batch, parts):
-        seen.append(set(batch))
+        seen.append({"mask", "flow"} & set(batch))
         return loss(self, photo, batch, parts)
 
     monkeypatch.setattr(model_class, "converter_loss", recorded)
+    return seen
+
+
+def test_truth_is_learned_from_where_the_data_know_it(tmp_path, keys_of_batches):
     preset = dataclasses.replace(
         PRESET, image_size=32, photo_size=64, phases=((1, 1e-3),), gan_phase=0
     )
@@ -80,7 +87,32 @@ def test_truth_is_learnt_from_where_the_data_know_it(tmp_path, monkeypatch):
         chosen = dataclasses.replace(preset, truth=truth)
         options = {"num_products": 6}
         run.train(chosen, "rendered", tmp_path / str(truth), data_options=options, verbose=0)
-        assert seen[-1] & {"mask", "flow"} == keys
+        assert keys_of_batches[-1] == keys
+
+
+def cut_out_pairs():
+    """Photos of random spots; each product image is a part of its photo, on white."""
+    rng = np.random.default_rng(0)
+    photos, targets = [], []
+    for _ in range(10):
+        spots = rng.integers(0, 241, (8, 8, 3), np.uint8)
+        photo = Image.fromarray(spots).resize((32, 32), Image.Resampling.BICUBIC)
+        target = np.asarray(photo.crop((6, 5, 26, 25)).resize((16, 16))).copy()
+        target[:, :3] = target[12:] = 255
+        photos.append(np.asarray(photo))
+        targets.append(target)
+    ids = np.arange(10)
+    return data.PairSet(np.stack(photos), np.stack(targets), ids, ids, ids)
+
+
+def test_flows_of_products_that_were_cut_out_are_found_and_learned(tmp_path, keys_of_batches):
+    pairs = cut_out_pairs()
+    splits = {"train": pairs, "test": pairs.select(np.array([0]))}
+    preset = dataclasses.replace(PRESET, phases=((1, 1e-3),), gan_phase=0)
+    for truth, keys in ((True, {"flow"}), (False, set())):
+        chosen = dataclasses.replace(preset, truth=truth)
+        run.train(chosen, "cut out", tmp_path / str(truth), splits=splits, verbose=0)
+        assert keys_of_batches[-1] == keys
 
 
 def test_a_photo_of_any_shape_is_drawn_at_any_size(finished):
