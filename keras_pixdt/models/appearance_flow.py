@@ -314,8 +314,8 @@ class AppearanceFlow(AdversarialModel):
         """
         target, mask = batch["target"], self._mask(batch)
         flow, garment, cut = parts.flow, parts.garment(), ops.sigmoid(parts.mask)
-        # Each learns from its own error: if the garment learnt from the whole drawing too, it would
-        # become darker than the target where the mask is still half open.
+        # Each learns from its own error: a garment that learns from the whole drawing too becomes
+        # darker than the target where the mask is still half open.
         drawn = composed(ops.stop_gradient(garment), cut)
         loss = self.l1_weight * mean_absolute_error(drawn, target)
         loss += self.garment_weight * masked_error(garment, target, mask)

@@ -150,7 +150,7 @@ class CrossDomainGAN(AdversarialModel):
     `build_discriminator`, and ends its `__init__` with `build_networks`.
 
     Args:
-        coupled: whether both directions are learnt (Fig. 2c).
+        coupled: whether both directions are learned (Fig. 2c).
         reconstruction: the distance d of Eq. 3, a key of `losses.DISTANCES`. Sec. 2.1 names L1, L2
             and Huber, Sec. 2.3 MSE, cosine distance and hinge loss.
         reconstruction_weight: factor on it; the paper has no factor, which is 1.
@@ -371,7 +371,7 @@ class DiscoGAN(CrossDomainGAN):
         extra_layer: whether the generators have five layers each way instead of four ("from four to
             five depending on the domain"); the authors' code has five for cars, chairs and faces
             that turn.
-        coupled: whether both directions are learnt, as in DiscoGAN.
+        coupled: whether both directions are learned, as in DiscoGAN.
         reconstruction: "mse" (L2), "mae" (L1), "huber", "cosine" or "hinge".
         reconstruction_weight: factor on the reconstruction loss of each domain.
         weight_decay: factor on the weights that is added to their gradients (Sec. 3.2).

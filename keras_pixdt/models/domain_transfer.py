@@ -2,7 +2,7 @@
 
 There are two domains S and T, no pairs, and a function f that takes images of either domain. The
 network G maps images of S to T in such a way that f keeps its value. G applies g after f: f is
-given and stays fixed, g is learnt. A discriminator with three classes tells apart images that G
+given and stays fixed, g is learned. A discriminator with three classes tells apart images that G
 made from S, images that G made from T, and images of T. G should also leave images of T as they
 are.
 
@@ -243,15 +243,15 @@ class DomainTransferNetwork(AdversarialModel):
             pointwise=self.pointwise,
             dtype=policy,
         )
-        learnt = ["generator"]
+        learned = ["generator"]
         if not self.through_f:
             self.encoder = build_encoder(self.image_size, self.width, features, policy)
-            learnt.append("encoder")
+            learned.append("encoder")
         self.enlarge = layers.Resizing(
             self.image_size, self.image_size, dtype="float32", name="enlarged"
         )
         self.converter = self._converter(enlarged=True, name="converter")
-        players = {"converter": learnt}
+        players = {"converter": learned}
         if self.adversarial:
             self.discriminator = build_discriminator(
                 self.image_size,

@@ -107,9 +107,9 @@ def test_it_learns_on_targets_as_large_as_what_it_will_make(size, learns_on, cap
     monkeypatch.setattr(upscaler._Patches, "__getitem__", recorded)
     targets = drawings(12, size=19)
     with caplog.at_level(logging.INFO):
-        learnt = train_upscaler(targets, 2, size, **NARROW, seed=1)
+        learned = train_upscaler(targets, 2, size, **NARROW, seed=1)
     size = size or 19
-    assert learnt.output_shape == (None, 2 * size, 2 * size, 3)
+    assert learned.output_shape == (None, 2 * size, 2 * size, 3)
     assert set(sizes) == {(learns_on // 2, learns_on // 2 * 2)}
     rows = np.random.default_rng(1).permutation(12)[:2]
     brought = np.stack([data.letterbox(image, learns_on) for image in targets[rows]])

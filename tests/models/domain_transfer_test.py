@@ -706,9 +706,9 @@ def test_the_rows_of_table_1_have_their_networks(row):
     changed = TABLE_1[row]
     model = DomainTransferNetwork(plain_function(), **TINY, **changed)
     through_f, adversarial = changed.get("through_f", True), changed.get("adversarial", True)
-    learnt = ["generator"] if through_f else ["generator", "encoder"]
+    learned = ["generator"] if through_f else ["generator", "encoder"]
     players = {"discriminator": ["discriminator"]} if adversarial else {}
-    assert model.players == {**players, "converter": learnt}
+    assert model.players == {**players, "converter": learned}
     assert list(model.players)[-1] == "converter"  # it is updated through the updated D
     assert hasattr(model, "encoder") != through_f
     assert hasattr(model, "discriminator") == adversarial

@@ -312,7 +312,7 @@ def training_numbers(folder, book):
 
 
 def score_numbers(book):
-    """Of photos upside down, under an embedder and a classifier that have hardly learnt."""
+    """Of photos upside down, under an embedder and a classifier that have hardly learned."""
     splits = data.load_pairs(str(book), image_size=SIZE)
     train = splits["train"]
     embedder = search.train_embedder(train.targets, seed=0, width=1 / 8, steps=10)

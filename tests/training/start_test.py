@@ -18,18 +18,18 @@ def model(image_size=16, **changed):
     return AppearanceFlow(image_size, **{**ARGUMENTS, **changed})
 
 
-def learnt(network):
+def learned(network):
     return [*network.trainable_variables, *moving_statistics(network)]
 
 
-def test_all_that_was_learnt_is_taken_over(tmp_path):
+def test_all_that_was_learned_is_taken_over(tmp_path):
     other, mine = uneven(model()), model()
     other.gan_share.assign(0.25)
     other.save(tmp_path / "other.keras")
     start.load(mine, str(tmp_path / "other.keras"))
-    for a, b in zip(learnt(mine), learnt(other), strict=True):
+    for a, b in zip(learned(mine), learned(other), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
-    assert float(mine.gan_share) == 1  # the state of a training, not what it learnt
+    assert float(mine.gan_share) == 1  # the state of a training, not what it learned
 
 
 @pytest.mark.parametrize("name", ["demo", "kim2017", "kwon2019-64", "pix2pix-64", "flow-64"])
@@ -38,7 +38,7 @@ def test_weights_of_all_models_have_names_of_their_own(name):
     networks = {
         id(getattr(built, n)): getattr(built, n) for own in built.players.values() for n in own
     }
-    count = sum(len(learnt(network)) for network in networks.values())
+    count = sum(len(learned(network)) for network in networks.values())
     assert len(start._weights(built)) == count
 
 
@@ -47,7 +47,7 @@ def test_the_file_of_the_package_holds_half_of_the_bits(tmp_path, monkeypatch):
     start.save(other, tmp_path / "start.npz")
     monkeypatch.setattr(start, "_FILE", tmp_path / "start.npz")
     start.load(mine, start.RENDERED)
-    for a, b in zip(learnt(mine), learnt(other), strict=True):
+    for a, b in zip(learned(mine), learned(other), strict=True):
         expected = np.array(b)
         if expected.ndim > 1:
             expected = expected.astype("float16")
@@ -58,13 +58,13 @@ def test_larger_networks_start_from_smaller_ones(tmp_path):
     other, mine = uneven(model(64, photo_size=128)), model(128, photo_size=256)
     other.save(tmp_path / "other.keras")
     start.load(mine, str(tmp_path / "other.keras"))
-    known = {weight.path: weight for weight in learnt(other.parts)}
-    new = {weight.path.split("/")[0] for weight in learnt(mine.parts) if weight.path not in known}
+    known = {weight.path: weight for weight in learned(other.parts)}
+    new = {weight.path.split("/")[0] for weight in learned(mine.parts) if weight.path not in known}
     assert new == {
         "encoder64", "encoder64_bn", "decoder64_conv", "decoder64_conv_bn", "decoder64_step",
         "decoder64_out", "decoder64_out_bn", "drawing128", "drawing128_bn", "mask_gate_paint128",
     }  # fmt: skip
-    for weight in learnt(mine.parts):
+    for weight in learned(mine.parts):
         if weight.path in known:
             np.testing.assert_array_equal(weight, known[weight.path], err_msg=weight.path)
 
@@ -125,7 +125,7 @@ def test_only_a_discriminator_may_be_of_another_width(tmp_path):
     other.save(tmp_path / "other.keras")
     checksum = start.load(mine, str(tmp_path / "other.keras"))
     assert checksum == start.load(model(discriminator_width=1 / 8), str(tmp_path / "other.keras"))
-    for a, b in zip(learnt(mine.parts), learnt(other.parts), strict=True):
+    for a, b in zip(learned(mine.parts), learned(other.parts), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
 
 
