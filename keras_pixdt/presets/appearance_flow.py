@@ -39,6 +39,7 @@ class AppearanceFlowPreset(Preset):
     garment_weight: float = 3.0
     paint_weight: float = 0.3
     mask_weight: float = 5.0
+    overlap_weight: float = 0.0
     warp_weight: float = 3.0
     bending_weight: float = 20.0
     flow_weight: float = 20.0
@@ -67,7 +68,11 @@ class AppearanceFlowPreset(Preset):
 
 PRESETS = tuple(
     AppearanceFlowPreset(
-        name=f"flow-{size}", image_size=size, photo_size=photo_size, start="rendered"
+        name=f"flow-{size}",
+        image_size=size,
+        photo_size=photo_size,
+        start="rendered",
+        overlap_weight=3.0,
     )
     for size, photo_size in ((64, 128), (128, 256), (256, 256))
 )

@@ -20,7 +20,9 @@ from keras_pixdt.reproduce.result import Claim, Score
 MASK_IOU = Score("mask_iou", "IoU of the masks", "higher", ".3f")
 
 # As `keras_pixdt.demo`, which says why, but from new weights.
-_WHOLE = presets.get("flow-64").changed(["start=null", "augment=false", "gan_weight=0.1"])
+_WHOLE = presets.get("flow-64").changed(
+    ["start=null", "augment=false", "overlap_weight=0", "gan_weight=0.1"]
+)
 
 
 def _method(key: str, title: str, **without: Any) -> paired.Method:

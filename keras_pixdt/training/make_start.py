@@ -28,7 +28,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     run = train(
-        presets.get("flow-64").changed([f"start={arguments.start}", "gan_weight=0.1"]),
+        presets.get("flow-64").changed(
+            [f"start={arguments.start}", "overlap_weight=0", "gan_weight=0.1"]
+        ),
         "rendered",
         arguments.workdir,
         data_options={"num_products": arguments.products, "seed": SEED},

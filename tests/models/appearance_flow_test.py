@@ -17,6 +17,7 @@ from keras_pixdt.models.appearance_flow import (
     flow_error,
     garment_mask,
     masked_error,
+    overlap_error,
 )
 from tests.models import checks
 from tests.models.checks import assert_same_state, step, trainable, values_of
@@ -226,6 +227,15 @@ def test_error_of_the_flow_where_it_is_known():
         flow_error(flow, np.zeros((1, 8, 8, 2), "float32"))
 
 
+def test_overlap_error_by_hand():
+    found = np.zeros((2, 4, 4, 1), "float32")
+    mask = np.zeros_like(found)
+    found[0, :2], mask[0, 1:3] = 0.5, 1.0
+    # 4 pixels of 0.5 in both; 8 of 0.5 and 8 of 1, less those 2. The second masks are empty.
+    expected = (1 - (2 + 1) / (4 + 8 - 2 + 1) + 0) / 2
+    assert float(overlap_error(found, mask)) == pytest.approx(expected)
+
+
 def expected_losses(model, batch):
     source, target = batch["source"], batch["target"].astype("float64")
     photo = source.reshape(-1, SIZE, 2, SIZE, 2, 3).mean((2, 4))
@@ -233,10 +243,12 @@ def expected_losses(model, batch):
     drawn = np.asarray(parts.compose(), "float64")
     gate = sigmoid(parts.gate)
     garment = gate * np.asarray(parts.warped) + (1 - gate) * np.tanh(np.asarray(parts.paint))
-    mask = batch.get("mask", (target.min(-1, keepdims=True) < 0.96).astype("float64"))
+    mask = batch.get("mask", (target.min(-1, keepdims=True) < 250 / 127.5 - 1).astype("float64"))
     p = sigmoid(parts.mask)
     loss = model.l1_weight * np.abs(drawn - target).mean()
     loss -= model.mask_weight * (mask * np.log(p) + (1 - mask) * np.log(1 - p)).mean()
+    both, either = (mask * p).sum((1, 2, 3)), (mask + p - mask * p).sum((1, 2, 3))
+    loss += model.overlap_weight * (1 - (both + 1) / (either + 1)).mean()
     for weight, image in ((model.garment_weight, garment), (model.warp_weight, parts.warped)):
         errors = (mask * np.abs(np.asarray(image) - target)).sum((1, 2, 3))
         loss += weight * (errors / (3 * mask.sum((1, 2, 3)))).mean()
@@ -266,6 +278,7 @@ def expected_losses(model, batch):
     [
         ("l1_weight", [0]),
         ("mask_weight", [0]),
+        ("overlap_weight", [0]),
         ("gan_weight", [0]),
         ("paint_weight", [1]),
         ("garment_weight", [1, 2, 3, 4]),
@@ -273,8 +286,8 @@ def expected_losses(model, batch):
 )
 def test_what_learns_from_a_term(term, learning):
     """Of mask (0), gate (1) and paint."""
-    terms = ("l1_weight", "garment_weight", "paint_weight", "mask_weight", "warp_weight",
-             "bending_weight", "flow_weight", "gan_weight")  # fmt: skip
+    terms = ("l1_weight", "garment_weight", "paint_weight", "mask_weight", "overlap_weight",
+             "warp_weight", "bending_weight", "flow_weight", "gan_weight")  # fmt: skip
     model = uneven(compiled(keras.optimizers.SGD(0.1), **{**dict.fromkeys(terms, 0.0), term: 10.0}))
     head = model.parts.get_layer(f"mask_gate_paint{SIZE}")
     before = np.array(head.kernel)
@@ -285,7 +298,9 @@ def test_what_learns_from_a_term(term, learning):
 
 @pytest.mark.parametrize("truth", [True, False])
 def test_losses_are_the_weighted_terms(truth):
-    model = uneven(compiled(keras.optimizers.SGD(0.0), l1_weight=7.0, mask_weight=1.5))
+    model = uneven(
+        compiled(keras.optimizers.SGD(0.0), l1_weight=7.0, mask_weight=1.5, overlap_weight=4.0)
+    )
     batch = batch_of(5, truth=truth)
     expected = expected_losses(twin_of(model), batch)
     assert step(model, batch) == pytest.approx(expected, rel=1e-4)
@@ -396,6 +411,7 @@ def test_config_mirrors_the_arguments():
     arguments = {
         "image_size": 32, "width": 1 / 32, "photo_size": 128, "discriminator_width": 1 / 16,
         "l1_weight": 2.0, "garment_weight": 7.0, "paint_weight": 0.2, "mask_weight": 3.0,
+        "overlap_weight": 2.5,
         "warp_weight": 4.0, "bending_weight": 5.0, "flow_weight": 6.0, "gan_weight": 0.1,
         "gan_phase": 1, "moves": True, "warped_skips": False,
     }  # fmt: skip
