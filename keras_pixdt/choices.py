@@ -17,6 +17,8 @@ CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 GALLERIES = ("split", "all")
 MOST_PHOTO_PX = 2048
+# Of 255, on white: a pixel with a darker channel is garment. JPEG makes the others.
+GARMENT_BELOW = 250
 
 
 def photo_side(read: int, size: int) -> int:

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from keras_pixdt.data.images import GARMENT_BELOW, WHITE, garment_of
+from keras_pixdt.choices import GARMENT_BELOW
+from keras_pixdt.data.images import WHITE, garment_of
 from keras_pixdt.data.placement import Placement, view
 
 _ZOOM = (0.85, 1.2)  # sides of the part of the photo that is seen, as shares of its side

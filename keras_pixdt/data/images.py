@@ -14,10 +14,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from keras_pixdt.choices import RESIZES
+from keras_pixdt.choices import GARMENT_BELOW, RESIZES
 
 WHITE = 255
-GARMENT_BELOW = 250  # on white, a pixel with a darker channel is garment; JPEG changes the rest
 
 
 class ImageError(ValueError):

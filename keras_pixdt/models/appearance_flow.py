@@ -17,8 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pixdt.choices import photo_side
-from keras_pixdt.data.images import GARMENT_BELOW
+from keras_pixdt.choices import GARMENT_BELOW, photo_side
 from keras_pixdt.engine.model import AdversarialModel, Tensor, train_pass
 from keras_pixdt.losses import (
     binary_cross_entropy,
