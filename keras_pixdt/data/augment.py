@@ -29,10 +29,7 @@ _TURNED = 0.3  # share of the pairs whose channels change places, red to green t
 # Shares of the garments that were cut out
 _RECOLOURED, _PATTERNED, _HIDDEN = 0.7, 0.8, 0.7
 _TILE = (0.6, 1.4)  # side of another product's pattern, as a share of the product image's
-_PIECE = (
-    0.08,
-    0.35,
-)  # half axes of what hides a garment, as shares of the root of the garment's area
+_PIECE = (0.08, 0.35)  # half axes of what hides a garment, as shares of the root of its area
 _ORIGIN = (0.35, 0.65)  # middle of the piece in its own photo, which may have bars at the sides
 _SHADE = (0.5, 1.6)  # brightness of a garment's pixel in relation to its mean
 _LEVELS = np.arange(256) / 255
@@ -65,7 +62,8 @@ class Pair(NamedTuple):
         product: uint8 (size, size, 3).
         flow: (rows, rows, 2), where the points of the product image lie in the photo, NaN where
             this is not known; or None.
-        placement: where the product image lies in the photo, if it was cut out of it; or None.
+        placement: where the product image lies in the photo, if it was cut out of it; NaN or None
+            if this is not known.
     """
 
     photo: np.ndarray
@@ -115,16 +113,17 @@ def change_pair(pair: Pair, change: Any, other: Pair | None = None) -> Pair:
         The pair, changed.
     """
     placement, flow = pair.placement, pair.flow
-    if placement is not None and other is not None:
+    cut_out = placement if placement is not None and placement.known else None
+    if cut_out is not None and other is not None:
         if change["patterned"]:
-            pair = _patterned(pair, placement, other.product, change)
+            pair = _patterned(pair, cut_out, other.product, change)
         if change["hidden"]:
-            pair = _hidden(pair, placement, other.photo, change)
+            pair = _hidden(pair, cut_out, other.photo, change)
     colours = change["colours"]
     photo = recolour(pair.photo, colours)
-    if placement is not None and change["recoloured"]:
+    if cut_out is not None and change["recoloured"]:
         colours = change["own_colours"]
-        photo = _composed(recolour(pair.photo, colours), photo, pair.product, placement)
+        photo = _composed(recolour(pair.photo, colours), photo, pair.product, cut_out)
     if flow is not None:
         flow = (flow - 2.0 * change["shift"]) / change["zoom"]
     if placement is not None:

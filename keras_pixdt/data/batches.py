@@ -403,13 +403,6 @@ class Triplets(Batches):
         position += np.where(position >= self._group_start, self._group_size, 0)
         return self._candidates[position]
 
-    def _placements(self, rows: np.ndarray) -> list[Placement | None]:
-        """Where the products lie in their photos, if they were cut out of them."""
-        if not self.truth or self.pairs.placements is None:
-            return [None] * len(rows)
-        found = [Placement(*known) for known in self.pairs.placements[rows].astype(float)]
-        return [placement if placement.known else None for placement in found]
-
     def _other(self, row: int, other: int) -> augment.Pair | None:
         """Another pair, if it is of another group of products."""
         pairs = self.pairs
@@ -422,18 +415,21 @@ class Triplets(Batches):
         target_rows = pairs.target_index[rows]
         persons, products = pairs.sources[rows], pairs.targets[target_rows]
         flows = pairs.flows[rows] if self.truth and pairs.flows is not None else None
-        placements = self._placements(rows)
+        placements = None
+        if self.truth and pairs.placements is not None:
+            placements = [Placement(*known) for known in pairs.placements[rows].astype(float)]
         for i, change in enumerate(draws.get("change", ())):
             flow = None if flows is None else flows[i]
-            pair = augment.Pair(persons[i], products[i], flow, placements[i])
+            placement = None if placements is None else placements[i]
+            pair = augment.Pair(persons[i], products[i], flow, placement)
             pair = augment.change_pair(pair, change, self._other(rows[i], draws["other"][i]))
-            persons[i], products[i], flow, placements[i] = pair
+            persons[i], products[i] = pair.photo, pair.product
             if flows is not None:
-                flows[i] = flow
-        if self.truth and pairs.placements is not None:
-            unknown = Placement(*np.full((2, 2), np.nan))
-            found = [unknown if placement is None else placement for placement in placements]
-            flows = np.stack([p.flow(x) for p, x in zip(found, products, strict=True)])
+                flows[i] = pair.flow
+            if placements is not None and pair.placement is not None:
+                placements[i] = pair.placement
+        if placements is not None:
+            flows = np.stack([p.flow(x) for p, x in zip(placements, products, strict=True)])
         batch = {"source": persons, "target": products}
         if self.reverse:
             batch = {"source": products, "target": persons}

@@ -107,7 +107,8 @@ class Trainer:
         keras.utils.set_random_seed(self.seed)
         if preset.batch_options().get("truth"):
             train = matching.with_placements(train)
-            found = 0 if train.placements is None else int(np.isfinite(train.placements).sum())
+            known = train.placements
+            found = 0 if known is None else int(np.isfinite(known[:, 0, 0]).sum())
             distribution.agree(found, "number of product images found in their photos")
         batches = inputs.batches(train, preset, self.seed)
         validation = scores = None
