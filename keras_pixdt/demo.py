@@ -20,8 +20,8 @@ from keras_pixdt.training import callbacks, run
 
 CONFIG = "rendered64_flow"
 PRESET = "flow-64"
-# Six minutes are too short to see any pair often, so none is augmented. There are enough products
-# for a discriminator of outlines, which with few makes masks worse.
+# Six minutes are too short to see any pair often, so none is augmented. A discriminator makes the
+# outlines sharp.
 SETTINGS = ("augment=false", "overlap_weight=0", "gan_weight=0.1")
 INDEX = "products.index"
 

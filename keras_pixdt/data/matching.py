@@ -90,12 +90,13 @@ def with_placements(pairs: PairSet) -> PairSet:
     rows = np.argsort(order[pairs.target_index], kind="stable")[:MAX_PAIRS]
     placements = np.full((len(pairs), 2, 2), np.nan, np.float32)
     count = 0
-    for part in (rows[:PROBED], rows[PROBED:]):
+    probed = rows[:PROBED]
+    for part in (probed, rows[PROBED:]):
         for row, match in _search(pairs, part):
             if match.found:
                 placements[row] = match.placement
                 count += 1
-        if count < MIN_SHARE * min(PROBED, len(rows)):
+        if part is probed and count < MIN_SHARE * len(probed):
             return pairs
     logging.info(
         "Product images were cut out of their photos: %d of %d pairs found", count, len(rows)

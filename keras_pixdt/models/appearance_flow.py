@@ -36,7 +36,7 @@ from keras_pixdt.models.appearance_flow_networks import (
 from keras_pixdt.models.common import check_image_size, check_weights, check_widths
 
 MAX_PHOTO_FACTOR = 16
-WHITE_FROM = GARMENT_BELOW / 127.5 - 1  # in [-1, 1]
+WHITE_FROM = (GARMENT_BELOW - 0.5) / 127.5 - 1  # in [-1, 1], between two levels
 
 # Terms of the objective
 
@@ -173,7 +173,7 @@ class AppearanceFlow(AdversarialModel):
             in everywhere, which lowers the error a little and washes patterns out.
         mask_weight: weight of the cross entropy of the mask.
         overlap_weight: weight of what the mask's intersection over union with the true one lacks.
-            It makes masks sharper where the network is not sure.
+            It rewards masks that are near 0 or 1.
         warp_weight: weight of the mean absolute error of the moved photo inside the true mask.
         bending_weight: weight of the flow's bending.
         flow_weight: weight of the flow's error, where batches know the true flow.

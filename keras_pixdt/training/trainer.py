@@ -10,6 +10,7 @@ import json
 import pathlib
 import platform
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,8 +109,8 @@ class Trainer:
         if preset.batch_options().get("truth"):
             train = matching.with_placements(train)
             known = train.placements
-            found = 0 if known is None else int(np.isfinite(known[:, 0, 0]).sum())
-            distribution.agree(found, "number of product images found in their photos")
+            found = 0 if known is None else zlib.crc32(np.isfinite(known[:, 0, 0]).tobytes())
+            distribution.agree(found, "checksum of which product images are found in their photos")
         batches = inputs.batches(train, preset, self.seed)
         validation = scores = None
         if preset.paired:

@@ -243,7 +243,7 @@ def expected_losses(model, batch):
     drawn = np.asarray(parts.compose(), "float64")
     gate = sigmoid(parts.gate)
     garment = gate * np.asarray(parts.warped) + (1 - gate) * np.tanh(np.asarray(parts.paint))
-    mask = batch.get("mask", (target.min(-1, keepdims=True) < 250 / 127.5 - 1).astype("float64"))
+    mask = batch.get("mask", (target.min(-1, keepdims=True) < 249.5 / 127.5 - 1).astype("float64"))
     p = sigmoid(parts.mask)
     loss = model.l1_weight * np.abs(drawn - target).mean()
     loss -= model.mask_weight * (mask * np.log(p) + (1 - mask) * np.log(1 - p)).mean()
