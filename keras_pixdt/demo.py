@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import time
@@ -13,7 +12,7 @@ import numpy as np
 from absl import logging
 
 import export
-from keras_pixdt import convert, data, presets
+from keras_pixdt import atomic, convert, data, presets
 from keras_pixdt.report import Report
 from keras_pixdt.search import catalogue
 from keras_pixdt.training import callbacks, run
@@ -42,8 +41,15 @@ def run_demo(
 
     Raises:
         ValueError: `workdir` holds a finished run.
+        BlockingIOError: another process runs a demo there; names it.
     """
     workdir = pathlib.Path(workdir)
+    busy = f"{workdir}: another demo writes there ({{}}). Wait for it, or choose another --workdir."
+    with atomic.locked(workdir / ".demo.lock", busy):
+        return _run_demo(workdir, minutes, num_products)
+
+
+def _run_demo(workdir: pathlib.Path, minutes: float, num_products: int | None) -> pathlib.Path:
     if (workdir / "model.keras").exists():
         raise ValueError(
             f"{workdir} holds a finished demo: open {workdir}/report.html, or remove the folder to "
@@ -69,7 +75,7 @@ def run_demo(
 
     logging.info("3/6 Scoring the test split")
     scores = {gallery: finished.evaluate("test", gallery) for gallery in ("split", "all")}
-    (workdir / "evaluation.json").write_text(json.dumps(scores, indent=1) + "\n")
+    atomic.write_json(workdir / "evaluation.json", scores)
     clock.lap("score")
 
     logging.info("4/6 Exporting, and verifying against Keras")

@@ -8,6 +8,8 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from keras_pixdt.atomic import replacing
+
 _SHARED_STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
        color: #1c1c1e; background: #fff; }
@@ -82,7 +84,9 @@ class Report:
     def write(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes the page and returns its path."""
         path = pathlib.Path(path)
-        path.write_text(page(self._title, _STYLE, "\n".join(self._parts)), encoding="utf-8")
+        with replacing(path) as unfinished:
+            text = page(self._title, _STYLE, "\n".join(self._parts))
+            unfinished.write_text(text, encoding="utf-8")
         return path
 
 

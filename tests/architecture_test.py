@@ -36,7 +36,7 @@ ALLOWED = {
     "study": TRAINING | {"study", "report"},
     "convert": TOP,
     "serve": {"serve", "data", "search"},
-    "report": {"report"},
+    "report": {"report", "atomic"},
     "demo": TOP | {"tfds_lookbook"},  # the commands one after the other
     "registered": MIDDLE,  # imports what `.keras` files name
     "commands": TOP | {"commands"},

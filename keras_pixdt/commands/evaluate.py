@@ -12,7 +12,12 @@ from typing import Any
 
 from keras_pixdt import presets
 from keras_pixdt.choices import EMBEDDERS, GALLERIES
-from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
+from keras_pixdt.commands.shared import (
+    add_checkpoint_argument,
+    add_moved_data_arguments,
+    import_keras,
+    moved_data,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--workdir", required=True, help="folder of a finished run")
     add_checkpoint_argument(parser)
+    add_moved_data_arguments(parser)
     add("--split", default="test", help="split to score (default: test)")
     add(
         "--gallery",
@@ -44,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     import_keras()
     from keras_pixdt.training.run import load_run
 
-    opened = load_run(arguments.workdir, arguments.checkpoint)
+    opened = load_run(arguments.workdir, arguments.checkpoint, **moved_data(arguments))
     scores = opened.evaluate(
         arguments.split,
         arguments.gallery,

@@ -9,7 +9,12 @@ import pathlib
 
 from absl import logging
 
-from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
+from keras_pixdt.commands.shared import (
+    add_checkpoint_argument,
+    add_moved_data_arguments,
+    import_keras,
+    moved_data,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--workdir", required=True, help="folder of a finished run")
     add_checkpoint_argument(parser)
+    add_moved_data_arguments(parser)
     add("--out", help="folder for the files (default: WORKDIR/export)")
     add(
         "--variants",
@@ -40,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     import export
     from keras_pixdt.training.run import load_run
 
-    finished = load_run(arguments.workdir, arguments.checkpoint)
+    finished = load_run(arguments.workdir, arguments.checkpoint, **moved_data(arguments))
     out = arguments.out or pathlib.Path(arguments.workdir) / "export"
     try:
         report = export.export_run(finished, out, arguments.variants, reverse=arguments.reverse)

@@ -36,6 +36,30 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+# Where data are; and how each is told to a run whose data have moved.
+_PLACES = {
+    "data": "folder, archive or tfds:NAME of the run's data, if they are no longer where they were "
+    "when it was trained; they must be the same",
+    "target_data": "the same for the second of two domains",
+    "data_dir": "the same for the folder of TFDS data",
+    "crop": "the same for the file of the first domain's boxes",
+    "target_crop": "the same for that of the second domain's",
+}
+
+
+def add_moved_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for where the data of a run are now."""
+    for name, what in _PLACES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="PLACE", help=what)
+
+
+def moved_data(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where the data of a run are now, as `load_run` takes it."""
+    given = {name: getattr(arguments, name) for name in _PLACES}
+    moved = {name: place for name, place in given.items() if place is not None}
+    return {"data": moved.pop("data", None), "data_options": moved}
+
+
 def add_embedder_argument(parser: argparse.ArgumentParser) -> None:
     """Adds the option for the embedder that `open_embedder` opens."""
     parser.add_argument(

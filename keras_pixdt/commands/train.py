@@ -7,6 +7,7 @@ Example:
 import argparse
 import dataclasses
 import os
+import pathlib
 import sys
 from typing import Any
 
@@ -33,13 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--preset",
-        default="flow-64",
-        help=f"one of {', '.join(presets.names())} (default: %(default)s)",
+        help=f"one of {', '.join(presets.names())} (default: flow-64; with --from RUN, that of the "
+        "run with all its settings)",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="time limit; default: the preset's epochs")
-    length.add_argument("--epochs", type=int, help="epochs instead of the preset's")
-    add("--workdir", required=True, help="folder for the run")
+    length.add_argument(
+        "--epochs",
+        type=int,
+        help="epochs instead of the preset's; more than a finished run has continue it",
+    )
+    add("--workdir", required=True, help="folder for the run; if one is there, it continues")
     add("--seed", type=int, default=0, help="of weights and batches (default: 0)")
     _add_preset_arguments(parser)
     add(
@@ -144,7 +149,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     from keras_pixdt.training import devices
     from keras_pixdt.training.run import train
 
-    preset = presets.get(arguments.preset).changed(arguments.set)
+    preset = _preset(arguments).changed(arguments.set)
     changed = _given(arguments, *_PRESET_FIELDS)
     if arguments.function is not None:
         if "function" not in preset.options():
@@ -178,6 +183,18 @@ def run(arguments: argparse.Namespace) -> int | None:
         return 1
     logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
     return None
+
+
+def _preset(arguments: argparse.Namespace) -> presets.Preset:
+    """The preset that is asked for."""
+    from keras_pixdt.training.trainer import kept_preset
+
+    start = pathlib.Path(arguments.start or "")
+    if arguments.preset is None and arguments.start and (start / "run.json").is_file():
+        preset, _ = kept_preset(start)
+        logging.info("Training preset %s, as %s was", preset.name, start)
+        return preset
+    return presets.get(arguments.preset or "flow-64")
 
 
 def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:

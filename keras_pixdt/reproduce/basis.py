@@ -34,6 +34,7 @@ import numpy as np
 from keras import ops
 
 from keras_pixdt import data
+from keras_pixdt.atomic import replacing
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
 from keras_pixdt.reproduce import OUT, digits_experiment
 from keras_pixdt.reproduce.digits_experiment import DigitsExperiment
@@ -149,7 +150,8 @@ def _draw_bases(
         drawn = data.to_uint8(ops.convert_to_numpy(model.basis(length)))
         if seed == 0:
             file = f"{result.name}-{row.key}.png"
-            data.write_image(experiment.out / file, picture(drawn))
+            with replacing(experiment.out / file) as unfinished:
+                data.write_image(unfinished, picture(drawn))
             result.pictures[file] = f"What g of seed 0 draws: {row.title}"
         return {
             DIFFERENCE.key: mean_difference(drawn),

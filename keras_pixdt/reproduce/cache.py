@@ -7,7 +7,6 @@ where it was, a changed setting trains again, and tables share their rows.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import pathlib
 import time
@@ -15,13 +14,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from absl import logging
 
-from keras_pixdt.atomic import save_model, write_json
+from keras_pixdt.atomic import locked, save_model, write_json
 from keras_pixdt.reproduce import environment
-
-_HASHED_AT_ONCE = 1 << 24  # bytes
 
 
 class Kept(NamedTuple):
@@ -100,22 +96,12 @@ class Cache:
         path, told = (self.folder / f"{stem}{suffix}" for suffix in (".keras", ".json"))
         if not told.exists():  # which is written last
             self.missing(stem)
-            logging.info("Training %s", stem)
-            start = time.monotonic()
-            model, found = train()
-            minutes = (time.monotonic() - start) / 60
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_model(path, model)
-            write_json(told, {**found, "minutes": round(minutes, 2)})
+            with locked(self.folder / f".{stem}.lock"):
+                if not told.exists():  # nor has another process trained it meanwhile
+                    logging.info("Training %s", stem)
+                    start = time.monotonic()
+                    model, found = train()
+                    minutes = (time.monotonic() - start) / 60
+                    save_model(path, model)
+                    write_json(told, {**found, "minutes": round(minutes, 2)})
         return Kept(path, json.loads(told.read_text("utf-8")))
-
-
-def fingerprint(*arrays: np.ndarray) -> str:
-    """A digest of arrays, their shapes and types; they may be larger than the memory."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        rows = max(1, _HASHED_AT_ONCE // max(1, array[:1].nbytes))
-        for start in range(0, len(array), rows):
-            digest.update(np.ascontiguousarray(array[start : start + rows]).data)
-    return digest.hexdigest()[:12]

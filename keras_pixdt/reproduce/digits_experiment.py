@@ -21,9 +21,10 @@ from keras_pixdt.judges.classifier import train_classifier
 from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 from keras_pixdt.reproduce import digits, environment, experiment, pictures
 from keras_pixdt.reproduce import settings as row_settings
-from keras_pixdt.reproduce.cache import Kept, fingerprint
+from keras_pixdt.reproduce.cache import Kept
 from keras_pixdt.reproduce.experiment import Budget, Experiment, train_unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
+from keras_pixdt.training.contents import fingerprint
 
 DTN = "taigman2017"
 DRAWN_NOTE = (

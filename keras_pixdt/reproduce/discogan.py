@@ -31,8 +31,8 @@ import keras
 import numpy as np
 
 from keras_pixdt import data, presets
+from keras_pixdt.atomic import replacing
 from keras_pixdt.reproduce import OUT, azimuths, environment, points
-from keras_pixdt.reproduce.cache import fingerprint
 from keras_pixdt.reproduce.experiment import (
     Budget,
     Experiment,
@@ -42,6 +42,7 @@ from keras_pixdt.reproduce.experiment import (
     train_unpaired,
 )
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
+from keras_pixdt.training.contents import fingerprint
 
 Pair = tuple[str, str]  # kinds of the objects of domains A and B
 CARS, FACES = ("car", "car"), ("head", "head")
@@ -278,7 +279,8 @@ def _add_pictures(
 ) -> None:
     for pair, drawn in panels.items():
         file = f"{result.name}-{pair[0]}-to-{pair[1]}.png"
-        azimuths.picture(drawn).save(experiment.out / file)
+        with replacing(experiment.out / file) as unfinished:
+            azimuths.picture(drawn).save(unfinished)
         result.pictures[file] = (
             f"{pair[0]} to {pair[1]}, seed 0: azimuths before (to the right) and after (up), "
             "the relation in blue; views of objects, each above its translation"

@@ -35,6 +35,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
+from keras_pixdt.atomic import replacing
 from keras_pixdt.data import files
 from keras_pixdt.reproduce import OUT, experiment, garments
 from keras_pixdt.reproduce.face_retrieval import (
@@ -340,7 +341,8 @@ def run_workdir(
         result.add({role: scores})
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    data.write_image(folder / f"{NAME}.png", picture)
+    with replacing(folder / f"{NAME}.png") as unfinished:
+        data.write_image(unfinished, picture)
     shown = "The photo, the drawing of it if there is one, G(x), and the nearest of the gallery"
     result.pictures[f"{NAME}.png"] = shown
     result.write(folder)

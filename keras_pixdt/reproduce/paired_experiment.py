@@ -21,10 +21,10 @@ from keras_pixdt.atomic import write_json
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.judges import attributes
 from keras_pixdt.reproduce import environment
-from keras_pixdt.reproduce.cache import fingerprint
 from keras_pixdt.reproduce.experiment import Experiment
 from keras_pixdt.training import evaluation
 from keras_pixdt.training import run as run_module
+from keras_pixdt.training.contents import fingerprint
 from keras_pixdt.training.run import Run
 
 Convert = Callable[[np.ndarray], np.ndarray]

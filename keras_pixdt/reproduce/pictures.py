@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_pixdt import data
+from keras_pixdt.atomic import replacing
 from keras_pixdt.reproduce.result import Result
 
 COLUMNS = 16
@@ -38,7 +39,8 @@ def add_lines(
     for i, (name, _) in enumerate(lines):
         draw.text((_MARGIN, (i + 0.5) * step), name, "black", font, anchor="lm")
     file = f"{result.name}.png"
-    picture.save(out / file)
+    with replacing(out / file) as unfinished:
+        picture.save(unfinished)
     result.pictures[file] = caption
 
 

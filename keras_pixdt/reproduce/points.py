@@ -26,6 +26,7 @@ import numpy as np
 from keras import ops
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_pixdt.atomic import replacing
 from keras_pixdt.metrics import standard_error
 from keras_pixdt.models.point_discogan import PointDiscoGAN
 from keras_pixdt.reproduce import OUT
@@ -340,7 +341,8 @@ def _add_picture(result: Result, out: pathlib.Path, models: Mapping[str, Kept], 
     panels = [_panel("(a) before training", build(trained[0], seed), shown)]
     panels += [_panel(TITLES[name], models[name].load(), shown) for name in trained]
     file = f"{NAME}-seed{seed}.png"
-    picture(panels).save(out / file)
+    with replacing(out / file) as unfinished:
+        picture(panels).save(unfinished)
     result.pictures[file] = (
         f"Seed {seed}: samples of A, in the colour of their mode, translated to B, whose modes "
         "are black crosses; behind them, D_B"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from keras_pixdt.atomic import replacing
 from keras_pixdt.data.images import letterbox
 from keras_pixdt.report import figure, page
 
@@ -58,15 +59,16 @@ def write_page(
     )
     times = ", ".join(f"{name} {value:.1f} ms" for name, value in found["milliseconds"].items())
     title = f"The {len(found['results'])} nearest of {found['products']:,} products"
-    pathlib.Path(path).write_text(
-        page(
-            title,
-            _STYLE,
-            f'<h1>{title}</h1>\n<div class="query">{"".join(queries)}</div>\n'
-            f"<h2>Products, by cosine similarity</h2>\n<ol>\n{results}\n</ol>\n<p>{times}</p>",
-        ),
-        encoding="utf-8",
-    )
+    with replacing(pathlib.Path(path)) as unfinished:
+        unfinished.write_text(
+            page(
+                title,
+                _STYLE,
+                f'<h1>{title}</h1>\n<div class="query">{"".join(queries)}</div>\n'
+                f"<h2>Products, by cosine similarity</h2>\n<ol>\n{results}\n</ol>\n<p>{times}</p>",
+            ),
+            encoding="utf-8",
+        )
 
 
 def _jpeg(image: np.ndarray) -> bytes:

@@ -21,6 +21,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
+from keras_pixdt.atomic import replacing
 from keras_pixdt.layers import moving_statistics, normalizations
 
 
@@ -359,5 +360,7 @@ def write_grid(
     for column in range(columns):
         place = slice(column * rows, (column + 1) * rows)
         strips += [data.to_uint8(np.asarray(x[place])) for x in shown]
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    data.write_image(path, data.image_grid(strips))
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as unfinished:  # it may be on a screen
+        data.write_image(unfinished, data.image_grid(strips))

@@ -1,8 +1,10 @@
 """Checkpoints: a model and its progress in one file, written completely or not at all.
 
 `checkpoints/last.keras` continues an interrupted run, `checkpoints/best.keras` is the model of the
-epoch with the best score. Both are ordinary `.keras` files with one more member, the progress, so
-that weights and progress cannot disagree.
+epoch with the best score, and `model.keras` continues a finished run; one with averaged weights
+keeps `last.keras` for that, because the averages have replaced the weights in `model.keras`. All
+are ordinary `.keras` files with one more member, the progress, so that weights and progress cannot
+disagree.
 """
 
 from __future__ import annotations
@@ -169,6 +171,17 @@ class Checkpoint(keras.callbacks.Callback):
 def last_path(workdir: pathlib.Path) -> pathlib.Path:
     """The checkpoint that continues a run."""
     return workdir / "checkpoints" / "last.keras"
+
+
+def latest_path(workdir: pathlib.Path) -> pathlib.Path | None:
+    """The checkpoint that a run continues from; None if there is none."""
+    last, final = last_path(workdir), workdir / "model.keras"
+    if last.exists():
+        return last
+    if zipfile.is_zipfile(final):
+        with zipfile.ZipFile(final) as archive:
+            return final if _PROGRESS in archive.namelist() else None
+    return None
 
 
 def best_path(workdir: pathlib.Path) -> pathlib.Path:

@@ -13,14 +13,14 @@ from keras_pixdt.data.batches import Batches, Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.training.callbacks import AveragedWeights
 
+PATHS = ("data", "target_data", "data_dir", "crop", "target_crop")
 _STATISTICS_IMAGES = 256
 
 
 def absolute(data_options: dict[str, Any]) -> dict[str, Any]:
     """Makes paths absolute, because a run can be opened from any folder."""
     options = dict(data_options)
-    paths = {"data", "target_data", "data_dir", "crop", "target_crop"}
-    for name in paths & {k for k, v in options.items() if v}:
+    for name in set(PATHS) & {k for k, v in options.items() if v}:
         path = str(options[name])
         known = name != "data_dir" and (path == "rendered" or path.startswith("tfds:"))
         options[name] = path if known else os.path.abspath(path)

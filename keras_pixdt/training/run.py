@@ -14,22 +14,7 @@
 | `upscaler_x2.keras` | what `convert --super-resolution 2` enlarges images with |
 | `function.keras` | f of a Domain Transfer Network, if it was trained for the run |
 | `source_classifier.keras` | the classifier that this f was taken from |
-| `judge.keras` | the classifier that `evaluate` judges converted images by |
-
-A Domain Transfer Network's run uses its images as follows (Taigman et al. 2017, Sec. 5.1). Nothing
-else learns from the judge's images. (In the paper, the judge learns from the training images of
-MNIST, and G from the test images.)
-
-| | |
-| --- | --- |
-| f | the first domain's images of "train", with their labels |
-| G | both domains' images of "train", without labels |
-| the judge | the second domain's images of all splits but "train", with their labels |
-| what is judged | the first domain's images of the split that is scored, converted |
-
-With `reverse` the two domains change places, except that f still belongs to the first. A
-`target_classifier.keras` from an earlier version learned from the same images as G, so it is
-ignored.
+| `judge.keras` | the classifier that `evaluate` judges converted images by (see `judging`) |
 
 The best model is chosen on the validation split. There is no best model if the data have no such
 split (Kwon et al.'s 90/10), or if the preset learns from two domains without pairs. With stages,
@@ -40,9 +25,9 @@ converted back.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -59,22 +44,20 @@ from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS
 from keras_pixdt.data.images import resize, to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
-from keras_pixdt.judges import classifier, upscaler
-from keras_pixdt.training import evaluation, inputs, start
+from keras_pixdt.judges import upscaler
+from keras_pixdt.training import contents, devices, evaluation, inputs, judging, start
 from keras_pixdt.training.callbacks import has_reconstruction
 from keras_pixdt.training.checkpoint import best_path
-from keras_pixdt.training.devices import Distribution
-from keras_pixdt.training.trainer import SOURCE_CLASSIFIER, Trainer, completed
+from keras_pixdt.training.trainer import Trainer, kept_preset
 
 _CONVERTED_FOR_SEARCH = 2000  # training photos
 _CONVERT_BATCH = 128
 # 16, 32, 64 and 64 filters. With these, the `dynamic` file of a half-width PixelDTGAN has less than
 # 10 MB, and a quarter-width one less than 3 MB.
 _SEARCH_WIDTH = 2 / 3
-JUDGE = "judge.keras"
-CLASSIFIER_SEED = 0
-_JUDGE_STEPS = 200  # however few images the other splits have
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores can be compared
+_LOCK = ".lock"
+_BUSY = "another training writes there ({}). Wait for it, stop it, or choose another --workdir."
 
 
 @dataclasses.dataclass
@@ -96,11 +79,30 @@ class Run:
     seed: int
     model: AdversarialModel
     _splits: dict[str, PairSet] | dict[str, DomainSet] | None = None
+    _kept: dict[str, Any] | None = None  # the content of run.json
 
     def splits(self) -> dict[str, PairSet] | dict[str, DomainSet]:
-        """The run's data by split; read once."""
+        """The run's data by split; read once, and compared with those that it was trained on.
+
+        Raises:
+            FileNotFoundError: they are no longer there.
+            ValueError: they are now in another place, see `load_run`, and are others. If they are
+                others in the same place, a warning says so.
+        """
         if self._splits is None:
-            self._splits = inputs.load(self.preset, self.data)
+            try:
+                splits = inputs.load(self.preset, self.data)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(
+                    f"The data of the run {self.workdir} are missing: {error} If they have moved, "
+                    "say where they are now: `pixdt evaluate` and `pixdt export` take --data, "
+                    "`load_run` takes data=."
+                ) from error
+            if self._kept is not None:
+                moved = self._kept["data"] != self.data
+                found = contents.find(splits)
+                contents.check(self._kept, found, self.workdir, moved=moved, strict=moved)
+            self._splits = splits
         return self._splits
 
     def pairs(self) -> dict[str, PairSet]:
@@ -121,9 +123,9 @@ class Run:
         return inputs.domains(self.splits(), self.preset)
 
     def _has_pairs(self) -> bool:
-        if self.data.get("target_data") or self.data.get("edges"):  # without reading them
-            return False
-        return isinstance(next(iter(self.splits().values())), PairSet)
+        if self._splits is None:  # without reading them
+            return not self.data.get("target_data") and not self.data.get("edges")
+        return isinstance(next(iter(self._splits.values())), PairSet)
 
     def convert(self, source: np.ndarray, reverse: bool = False) -> np.ndarray:
         """Converts images.
@@ -187,7 +189,17 @@ class Run:
             targets = self.domains()["train"].targets
             return search.train_embedder(targets, seed=EMBEDDER_SEED, resize=self.preset.resize)
 
-        return atomic.load_or_train(self.workdir / "embedder.keras", trained)
+        return self.load_or_train("embedder.keras", trained)
+
+    def load_or_train(self, name: str, train: Callable[[], keras.Model], **options: Any) -> Any:
+        """`atomic.load_or_train` in the run's folder; says what is missing without the data."""
+        try:
+            return atomic.load_or_train(self.workdir / name, train, **options)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{self.workdir} has no usable {name}, which is trained once on the run's data. "
+                f"{error}"
+            ) from error
 
     def search_embedder(self) -> keras.Model:
         """The embedder for searching products.
@@ -196,10 +208,9 @@ class Run:
         training photos. A run without pairs or in reverse has no drawings of known products, so
         there it is `embedder()`, trained only on the training images of the second domain.
         """
-        path = self.workdir / "search_embedder.keras"  # if it exists, the data may be gone
-        if not path.exists() and (self.preset.reverse or not self._has_pairs()):
+        if self.preset.reverse or not self._has_pairs():
             return self.embedder()
-        return atomic.load_or_train(path, self._train_search_embedder)
+        return self.load_or_train("search_embedder.keras", self._train_search_embedder)
 
     def _train_search_embedder(self) -> keras.Model:
         pairs = self.pairs()["train"]
@@ -227,20 +238,23 @@ class Run:
         Args:
             factor: how many times larger images become.
         """
-        path, size = self.workdir / f"upscaler_x{factor}.keras", self.model.drawn_size
-        if path.exists():
-            network = keras.models.load_model(path)
-            if network.image_size == size:
-                return network
-            logging.warning(
-                "%s was trained for images of %d px, and the model draws %d: another is trained",
-                path, network.image_size, size,
-            )  # fmt: skip
-        logging.info("Training super-resolution on the training targets: about a minute")
-        targets = self.domains()["train"].targets
-        network = upscaler.train_upscaler(targets, factor, size, seed=self.seed)
-        atomic.save_model(path, network)
-        return network
+        name, size = f"upscaler_x{factor}.keras", self.model.drawn_size
+
+        def usable(network: keras.Model) -> bool:
+            if network.image_size != size:
+                logging.warning(
+                    "%s of %s was trained for images of %d px, and the model draws %d: another is "
+                    "trained",
+                    name, self.workdir, network.image_size, size,
+                )  # fmt: skip
+            return network.image_size == size
+
+        def trained() -> keras.Model:
+            logging.info("Training super-resolution on the training targets: about a minute")
+            targets = self.domains()["train"].targets
+            return upscaler.train_upscaler(targets, factor, size, seed=self.seed)
+
+        return self.load_or_train(name, trained, usable=usable)
 
     def evaluate(
         self,
@@ -285,7 +299,7 @@ class Run:
                 converts, domains, split=split, embedder=self.embedder(embedder)
             )
         parts = [scores]
-        classifiers = self._classifiers(domains)
+        classifiers = judging.classifiers(self, domains)
         if classifiers:
             parts.append(evaluation.evaluate_labels(converts, domains, *classifiers, split=split))
         if convert is None and reverse is None and has_reconstruction(self.model):
@@ -304,43 +318,6 @@ class Run:
             "embedder": embedder,
         }
 
-    def _classifiers(
-        self, domains: Mapping[str, DomainSet]
-    ) -> tuple[keras.Model, keras.Model | None] | None:
-        """The judge of converted images by their labels, and f's classifier, if there is one.
-
-        Only for a run with f whose two domains have the same classes.
-        """
-        training = self.preset.function_training()
-        target, source = domains["train"].target_labels, domains["train"].source_labels
-        if training is None or target is None or source is None or target.names != source.names:
-            return None
-        unseen = [
-            (part.targets, part.target_labels.index)
-            for split, part in domains.items()
-            if split != "train" and part.target_labels is not None
-        ]
-        path, own = self.workdir / JUDGE, self.workdir / SOURCE_CLASSIFIER
-        if not unseen and not path.exists():
-            logging.warning("Converted images are not judged: only the split 'train' has labels")
-            return None
-
-        def trained() -> keras.Model:
-            logging.info("Training the judge on targets that the model has not seen")
-            images, labels = map(np.concatenate, zip(*unseen, strict=True))
-            return classifier.train_classifier(
-                images,
-                labels,
-                len(target.names),
-                least_steps=_JUDGE_STEPS,
-                width=training["width"],  # of f's architecture (Sec. 5.1)
-                seed=CLASSIFIER_SEED,
-            )
-
-        judge = atomic.load_or_train(path, trained)
-        has_own = own.exists() and not self.preset.reverse
-        return judge, keras.models.load_model(own) if has_own else None
-
     def history(self) -> dict[str, list[float]]:
         """Losses and validation scores of each epoch."""
         return json.loads((self.workdir / "history.json").read_text())
@@ -356,7 +333,7 @@ def train(
     minutes: float | None = None,
     epochs: int | None = None,
     seed: int = 0,
-    distribution: Distribution | None = None,
+    distribution: devices.Distribution | None = None,
     best: str | None = None,
     save_every: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -366,7 +343,13 @@ def train(
 
     If the folder holds an interrupted run, the run continues. With the same options it ends as if
     it had not been interrupted, bit for bit on a CPU, unless its length is given in `minutes`.
-    Devices, `best` and `save_every` may change in between.
+    Devices, `best` and `save_every` may change in between, and the data may have moved: they are
+    known again by their content.
+
+    A finished run continues if `epochs` or `minutes` are more than it has. Its preset's phases are
+    over by then, so the rest is trained as the end of the last one. A preset with one phase ends as
+    if it had been trained for that many epochs at once. A search embedder that is in the folder
+    stays, so that indices that were made with it can be searched.
 
     Args:
         preset: a preset or its name.
@@ -379,8 +362,8 @@ def train(
         data_options: further options of `keras_pixdt.data.load_pairs`; or `target_data`, the
             second domain, or `edges`, with further options of `keras_pixdt.data.load_domains`.
         splits: the data of these two, if already read.
-        minutes: time limit; the preset's phases are stretched over it.
-        epochs: number of epochs instead of the preset's; its phases are stretched.
+        minutes: time limit, in all; the preset's phases are stretched over it.
+        epochs: number of epochs instead of the preset's, in all; its phases are stretched.
         seed: of weights, batches and random draws.
         distribution: the devices, from `training.devices.start`; by default one.
         best: the score that selects `checkpoints/best.keras`: val_rmse (the default), val_ssim or
@@ -396,44 +379,64 @@ def train(
 
     Raises:
         FileNotFoundError: there is nothing at the preset's `start`.
+        BlockingIOError: another process trains in `workdir`; names it.
         ValueError: an argument out of its range, both `minutes` and `epochs`, batches that the
             replicas cannot share, data that the preset does not learn from, or a `workdir` that
-            holds a finished run, one with other options, or a damaged checkpoint.
+            holds a finished run that is no shorter, one with other options or data, or a damaged
+            checkpoint.
         PlayerDivergedError: a loss is not finite.
     """
     preset = presets.get(preset) if isinstance(preset, str) else preset
-    trainer = Trainer(
-        preset=dataclasses.replace(preset, start=start.absolute(preset.start)),
-        workdir=pathlib.Path(workdir),
-        data=inputs.absolute({"data": data, **(data_options or {})}),
-        seed=seed,
-        epochs=epochs,
-        minutes=minutes,
-        started=distribution,
-        best=best,
-        save_every=save_every,
-    )
-    loaded: dict[str, Any] = dict(splits or inputs.load(trainer.preset, trainer.data))
-    model = trainer.fit(loaded, callbacks, verbose)
-    return Run(trainer.workdir, trainer.preset, trainer.data, seed, model, loaded)
+    folder = pathlib.Path(workdir)
+    distribution = devices.start() if distribution is None else distribution
+    busy = f"{folder}: {_BUSY}"
+    with atomic.locked(folder / _LOCK, busy) if distribution.is_chief else contextlib.nullcontext():
+        trainer = Trainer(
+            preset=dataclasses.replace(preset, start=start.absolute(preset.start)),
+            workdir=folder,
+            data=inputs.absolute({"data": data, **(data_options or {})}),
+            seed=seed,
+            epochs=epochs,
+            minutes=minutes,
+            distribution=distribution,
+            best=best,
+            save_every=save_every,
+        )
+        loaded: dict[str, Any] = dict(splits or inputs.load(trainer.preset, trainer.data))
+        model = trainer.fit(loaded, callbacks, verbose)
+    return Run(folder, trainer.preset, trainer.data, seed, model, loaded)
 
 
-def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
-    """Opens the folder of a run.
+def load_run(
+    workdir: str | os.PathLike[str],
+    checkpoint: str = "final",
+    *,
+    data: str | None = None,
+    data_options: Mapping[str, Any] | None = None,
+) -> Run:
+    """Opens the folder of a run. Its data are read when they are needed, not before.
 
     Args:
         workdir: the folder.
         checkpoint: which model: "final", from a finished run, or "best", which an interrupted run
             has too.
+        data: where its data are now, if they have moved. They must be the same: see `Run.splits`.
+        data_options: the same for `target_data`, `data_dir`, `crop` and `target_crop`.
 
     Raises:
         FileNotFoundError: there is no run, or its training has not ended.
-        ValueError: `checkpoint` is neither of the two, or the run is from a version with other
-            options.
+        ValueError: `checkpoint` is neither of the two, `data_options` has other names, or the run
+            is from a version with other options.
     """
     workdir = pathlib.Path(workdir)
     if checkpoint not in CHECKPOINTS:
         raise ValueError(f"`checkpoint` must be one of {CHECKPOINTS}. Received: {checkpoint!r}")
+    moved = dict(data_options or {}) | ({} if data is None else {"data": data})
+    if unknown := sorted(moved.keys() - set(inputs.PATHS)):
+        raise ValueError(
+            f"`data_options` say where the data of a run are now: {', '.join(inputs.PATHS)}. "
+            f"Everything else is as it was trained. Received: {', '.join(unknown)}"
+        )
     path = workdir / "model.keras" if checkpoint == "final" else best_path(workdir)
     for needed in (workdir / "run.json", path):
         if not needed.exists():
@@ -442,16 +445,7 @@ def load_run(workdir: str | os.PathLike[str], checkpoint: str = "final") -> Run:
                 f"`pixdt train --workdir {workdir}` makes one. (A best model needs pairs with a "
                 "validation split and, with stages, an epoch of the last one.)"
             )
-    options = json.loads((workdir / "run.json").read_text())
-    preset = presets.get(options["preset"]["name"])
-    fields = completed(options["preset"])
-    unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
-    if unknown:
-        raise ValueError(
-            f"{workdir / 'run.json'} is of keras-pixdt {options['versions']['keras-pixdt']}. This "
-            f"one, {importlib.metadata.version('keras-pixdt')}, does not know its options: "
-            f"{', '.join(unknown)}. Open it with the version that trained it."
-        )
+    preset, kept = kept_preset(workdir)
     model = keras.models.load_model(path)
-    preset = dataclasses.replace(preset, **fields)
-    return Run(workdir, preset, options["data"], options["seed"], model)
+    now = {**kept["data"], **inputs.absolute(moved)}
+    return Run(workdir, preset, now, kept["seed"], model, _kept=kept)

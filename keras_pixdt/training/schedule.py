@@ -64,6 +64,8 @@ class Schedule(keras.callbacks.Callback):
         minutes: length of the run in time, counted from the second batch, because the first one
             traces and compiles.
         progress: progress of an interrupted run, which is kept up to date; by default, the start.
+        over: whether the phases are over, as in a finished run that is trained for longer. All of
+            it then has the settings of the last phase's end.
 
     Raises:
         ValueError: not exactly one of `epochs` and `minutes`, or they are not positive.
@@ -77,11 +79,12 @@ class Schedule(keras.callbacks.Callback):
         epochs: int | None = None,
         minutes: float | None = None,
         progress: Progress | None = None,
+        over: bool = False,
     ) -> None:
         super().__init__()
         check_length(epochs, minutes)
         self._preset, self._batches = preset, batches
-        self._epochs, self._minutes = epochs, minutes
+        self._epochs, self._minutes, self._over = epochs, minutes, over
         self.progress = Progress() if progress is None else progress
         self._minutes_before = self.progress.minutes
         self._start: float | None = None
@@ -127,6 +130,8 @@ class Schedule(keras.callbacks.Callback):
 
     def _batch_size(self) -> int:
         """Of the epoch that begins."""
+        if self._over:
+            return self._preset.batch_sizes[-1]
         if self._epochs is not None:
             return self._preset.epoch_batch_size(self.progress.epoch, self._epochs)
         index, _ = self._preset.phase_at(self._share())
@@ -135,7 +140,7 @@ class Schedule(keras.callbacks.Callback):
     def _follow(self) -> None:
         """Applies the phase's settings to the next step."""
         preset = self._preset
-        index, over = preset.phase_at(self._share())
+        index, over = preset.phase_at(1.0 if self._over else self._share())
         rate = preset.phases[index].learning_rate
         if rate != self._rate:  # assigning on a device is not free
             self.model.optimizer.learning_rate = self._rate = rate

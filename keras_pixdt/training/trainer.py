@@ -7,6 +7,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import json
+import os
 import pathlib
 import platform
 import tempfile
@@ -23,7 +24,7 @@ from keras_pixdt.data import matching
 from keras_pixdt.data.pairs import DomainSet
 from keras_pixdt.engine.model import AdversarialModel
 from keras_pixdt.judges import classifier
-from keras_pixdt.training import checkpoint, devices, inputs, start
+from keras_pixdt.training import checkpoint, contents, devices, inputs, start
 from keras_pixdt.training.callbacks import (
     EpochsForTensorBoard,
     ImageGrid,
@@ -44,8 +45,8 @@ class Trainer:
 
     Attributes:
         data: options of `inputs.load`, with absolute paths.
-        started: the devices; None starts one.
-        progress: progress of an interrupted training in the same folder; otherwise the start.
+        progress: progress of an earlier training in the same folder; otherwise the start.
+        longer: whether the folder holds a finished run, which is trained for longer.
     """
 
     preset: presets.Preset
@@ -54,16 +55,19 @@ class Trainer:
     seed: int
     epochs: int | None
     minutes: float | None
-    started: dataclasses.InitVar[devices.Distribution | None]
+    distribution: devices.Distribution
     best: str | None
     save_every: int | None
-    distribution: devices.Distribution = dataclasses.field(init=False)
     progress: Progress = dataclasses.field(init=False)
+    longer: bool = dataclasses.field(init=False)
+    _latest: pathlib.Path | None = dataclasses.field(init=False)
+    _kept: dict[str, Any] = dataclasses.field(init=False)  # options of an earlier training
 
-    def __post_init__(self, started: devices.Distribution | None) -> None:
-        """Checks the options as far as possible without data, and finds the devices."""
+    def __post_init__(self) -> None:
+        """Checks the options as far as possible without data."""
         preset, minutes = self.preset, self.minutes
-        if self.epochs is None and minutes is None:
+        given = self.epochs is not None or minutes is not None
+        if not given:
             self.epochs = preset.epochs
         check_length(self.epochs, minutes)
         if self.best is not None and not preset.paired:
@@ -72,7 +76,6 @@ class Trainer:
                 f"out. Received: {self.best!r}"
             )
         checkpoint.check_options(self.best, self.save_every)
-        self.distribution = devices.start() if started is None else started
         if minutes is not None and self.distribution.workers > 1:
             raise ValueError(
                 "`minutes` cannot be the length of a run with several workers, whose clocks "
@@ -81,10 +84,14 @@ class Trainer:
             )
         for size in preset.batch_sizes:
             self.distribution.check_batch_size(size)
-        check_free(self.workdir, self._options())
-        last = checkpoint.last_path(self.workdir)
-        self.progress = checkpoint.read_progress(last) if last.exists() else Progress()
-        if preset.start is not None and not last.exists():
+        self._kept = check_free(self.workdir, self._options())
+        latest = self._latest = checkpoint.latest_path(self.workdir)
+        self.progress = Progress() if latest is None else checkpoint.read_progress(latest)
+        finished = is_finished(self.workdir, self._kept)
+        self.longer = finished or self._kept.get("longer", False)
+        if finished:
+            self._check_longer(given)
+        if preset.start is not None and latest is None:
             start.check(preset.start)
             if preset.function_training() and preset.options()["function"] is None:
                 raise ValueError(
@@ -92,6 +99,27 @@ class Trainer:
                     "which they were trained. Give it too: `function` (--function), "
                     f"{FUNCTION} of that run."
                 )
+
+    def _check_longer(self, given: bool) -> None:
+        """Refuses to train a finished run again, unless for longer than it was."""
+        progress, name = self.progress, self.workdir
+        if self._latest is None:
+            raise ValueError(
+                f"{name} holds a finished run of an earlier version, which cannot be continued. "
+                f"Start another one from its weights: --from {name}, with another --workdir."
+            )
+        more = (
+            self.epochs > progress.epoch
+            if self.epochs is not None
+            else self.minutes is not None and self.minutes > progress.minutes
+        )
+        if not given or not more:
+            raise ValueError(
+                f"{name} holds a finished run, of {progress.epoch} epochs in "
+                f"{progress.minutes:.3g} minutes. Choose another --workdir, remove this one, or "
+                f"continue it: --epochs or --minutes of more than that, such as --epochs "
+                f"{2 * progress.epoch}, counted from its start."
+            )
 
     def fit(
         self,
@@ -104,13 +132,17 @@ class Trainer:
         parts: dict[str, Any] = splits if preset.paired else inputs.domains(splits, preset)
         train, held_out = parts["train"], parts.get("validation")
         self._choose_best(parts)
+        found = contents.find(splits)
+        if self._kept:
+            moved = self._kept["data"] != self.data
+            contents.check(self._kept, found, self.workdir, moved=moved, strict=True)
         ready = self._with_function(train)
         keras.utils.set_random_seed(self.seed)
         if preset.batch_options().get("truth"):
             train = matching.with_placements(train)
             known = train.placements
-            found = 0 if known is None else zlib.crc32(np.isfinite(known[:, 0, 0]).tobytes())
-            distribution.agree(found, "checksum of which product images are found in their photos")
+            placed = 0 if known is None else zlib.crc32(np.isfinite(known[:, 0, 0]).tobytes())
+            distribution.agree(placed, "checksum of which product images are found in their photos")
         batches = inputs.batches(train, preset, self.seed)
         validation = scores = None
         if preset.paired:
@@ -121,7 +153,12 @@ class Trainer:
             model = ready.model(self.seed)
             model.compile(preset.optimizers(model.players), metrics=scores)
         schedule = Schedule(
-            preset, batches, epochs=self.epochs, minutes=self.minutes, progress=progress
+            preset,
+            batches,
+            epochs=self.epochs,
+            minutes=self.minutes,
+            progress=progress,
+            over=self.longer,
         )
         # Saving reads variables from all workers, so all of them must save.
         own = contextlib.nullcontext(self.workdir)
@@ -135,7 +172,8 @@ class Trainer:
             for directory in (folder, folder / "checkpoints"):
                 directory.mkdir(parents=True, exist_ok=True)
                 atomic.remove_unfinished(directory)
-            self._write_options(folder)
+            more: dict[str, Any] = {"contents": found, **({"longer": True} if self.longer else {})}
+            self._write_options(folder, **more)
             grid = inputs.examples(held_out or train, preset, GRID_IMAGES)
             with distribution.watch():
                 model.fit(
@@ -157,9 +195,10 @@ class Trainer:
                 )
                 logging.info("Trained for %.1f minutes", progress.minutes)
                 check_finite(model, "at the end")
-                atomic.save_model(folder / "model.keras", model)
-                checkpoint.last_path(folder).unlink(missing_ok=True)
-            self._write_options(folder, trained_minutes=progress.minutes)
+                checkpoint.save(model, folder / "model.keras", progress)
+                if not averages:  # which have replaced the weights
+                    checkpoint.last_path(folder).unlink(missing_ok=True)
+            self._write_options(folder, **more, trained_minutes=progress.minutes)
         return model
 
     def _choose_best(self, parts: Mapping[str, Any]) -> None:
@@ -208,10 +247,9 @@ class Trainer:
         atomic.save_model(self.workdir / FUNCTION, trained.get_layer("f"))
 
     def _begin(self, model: AdversarialModel) -> None:
-        """Continues from the last checkpoint, or starts from the preset's `start`."""
-        last = checkpoint.last_path(self.workdir)
-        if last.exists():
-            checkpoint.load(model, last)
+        """Continues from the latest checkpoint, or starts from the preset's `start`."""
+        if self._latest is not None:
+            checkpoint.load(model, self._latest)
             logging.info(
                 "Continuing %s from epoch %d, batch %d",
                 self.workdir, self.progress.epoch + 1, self.progress.batch + 1,
@@ -237,7 +275,8 @@ class Trainer:
         return options | {"seed": self.seed, "epochs": self.epochs, "minutes": self.minutes}
 
     def _write_options(self, folder: pathlib.Path, **more: Any) -> None:
-        versions = {name: importlib.metadata.version(name) for name in ("keras-pixdt", "keras")}
+        packages = ("keras-pixdt", "keras", "pillow")
+        versions = {name: importlib.metadata.version(name) for name in packages}
         machine = {
             "python": platform.python_version(),
             "backend": keras.backend.backend(),
@@ -251,27 +290,78 @@ class Trainer:
         atomic.write_json(folder / "run.json", options)
 
 
-def check_free(workdir: pathlib.Path, options: dict[str, Any]) -> None:
-    """Refuses a folder that belongs to another run."""
+def check_free(workdir: pathlib.Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Refuses a folder that belongs to another run.
+
+    The length of a finished run may differ, and so may the places of data, of which
+    `contents.check` knows more, and of files that an earlier training began with and that are gone.
+
+    Returns:
+        The options of the earlier training; empty if there was none.
+    """
     path = workdir / "run.json"
-    if (workdir / "model.keras").exists():
-        raise ValueError(
-            f"{workdir} holds a finished run. Choose another --workdir, or remove this one."
-        )
-    if path.exists():
-        now = _fields(json.loads(json.dumps(options)))  # tuples as JSON has them
-        kept = json.loads(path.read_text())
-        there = _fields({**kept, "preset": completed(kept["preset"])})
-        different = [
-            f"{field}: {there.get(field)} there, {now.get(field)} here"
-            for field in {**there, **now}
-            if there.get(field) != now.get(field)
-        ]
-        if different:
+    if not path.exists():
+        if (workdir / "model.keras").exists():
             raise ValueError(
-                f"{workdir} holds an interrupted run with other options ({'; '.join(different)}). "
-                "Choose another --workdir, remove this one, or repeat its options."
+                f"{workdir} holds a finished run without its run.json. Choose another --workdir, "
+                "or remove this one."
             )
+        return {}
+    kept = json.loads(path.read_text())
+    finished = is_finished(workdir, kept)
+    now = _fields(json.loads(json.dumps(options)))  # tuples as JSON has them
+    there = _fields({**kept, "preset": completed(kept["preset"])})
+    ignored = ("epochs", "minutes") if finished else ()
+    different = [
+        f"{field}: {there.get(field)} there, {now.get(field)} here"
+        for field in {**there, **now}
+        if field not in ignored and not _same(field, there.get(field), now.get(field))
+    ]
+    if different:
+        kind = "a finished" if finished else "an interrupted"
+        raise ValueError(
+            f"{workdir} holds {kind} run with other options ({'; '.join(different)}). "
+            "Choose another --workdir, remove this one, or repeat its options."
+        )
+    return kept
+
+
+def is_finished(workdir: pathlib.Path, kept: Mapping[str, Any]) -> bool:
+    """Whether a run with these options was trained to its end."""
+    trained = "trained_minutes" in kept or checkpoint.latest_path(workdir) is None
+    return trained and (workdir / "model.keras").exists()
+
+
+def _same(field: str, there: Any, here: Any) -> bool:
+    """Whether an option of a run may be what it is here, if it was that."""
+    if there == here or field == "data_dir":
+        return True
+    if not isinstance(there, str) or not isinstance(here, str):
+        return False
+    if field in inputs.PATHS:
+        return "rendered" not in (there, here)
+    if field in ("function", "start") and start.RENDERED not in (there, here):
+        return not os.path.exists(there)  # what the run took from it is in its weights
+    return False
+
+
+def kept_preset(workdir: pathlib.Path) -> tuple[presets.Preset, dict[str, Any]]:
+    """The preset of a run, and everything that its `run.json` holds.
+
+    Raises:
+        ValueError: it is from a version with other options.
+    """
+    kept = json.loads((workdir / "run.json").read_text())
+    preset = presets.get(kept["preset"]["name"])
+    fields = completed(kept["preset"])
+    unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
+    if unknown:
+        raise ValueError(
+            f"{workdir / 'run.json'} is of keras-pixdt {kept['versions']['keras-pixdt']}. This "
+            f"one, {importlib.metadata.version('keras-pixdt')}, does not know its options: "
+            f"{', '.join(unknown)}. Open it with the version that trained it."
+        )
+    return dataclasses.replace(preset, **fields), kept
 
 
 def completed(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from keras_pixdt import commands, data, presets
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
-from keras_pixdt.training import evaluation, inputs, run, trainer
+from keras_pixdt.training import evaluation, inputs, judging, run, trainer
 from tests import samples
 from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
 
@@ -73,7 +73,7 @@ def test_f_is_trained_on_the_labels_of_the_first_domain(finished):
 def test_scores_are_those_of_a_classifier_of_the_second_domain(finished):
     with samples.narrow_embedders():
         scores = finished.evaluate()
-    judge = keras.models.load_model(finished.workdir / run.JUDGE)
+    judge = keras.models.load_model(finished.workdir / judging.JUDGE)
     own = keras.models.load_model(finished.workdir / trainer.SOURCE_CLASSIFIER)
     train, test = (finished.domains()[split] for split in ("train", "test"))
     x, labels = data.to_float(test.sources), test.source_labels.index
@@ -123,7 +123,7 @@ def test_f_g_and_the_judge_learn_from_the_images_that_are_documented(
 ):
     """f: labelled S of train; G: both of train; the judge: targets of all other splits."""
     learned = []
-    train_classifier = run.classifier.train_classifier
+    train_classifier = trainer.classifier.train_classifier
 
     def spy(images, labels, classes, **options):
         learned.append((content(images), np.asarray(labels), len(images)))
@@ -131,7 +131,7 @@ def test_f_g_and_the_judge_learn_from_the_images_that_are_documented(
         options.update(epochs=1, least_steps=0)
         return train_classifier(images, labels, classes, **options)
 
-    monkeypatch.setattr(run.classifier, "train_classifier", spy)
+    monkeypatch.setattr(trainer.classifier, "train_classifier", spy)
     splits = {}
     for seed, (split, count) in enumerate((("train", 40), ("validation", 12), ("test", 10))):
         s, t = (halves(count, 10 * seed + i, background=80 * i) for i in (1, 2))
@@ -172,14 +172,14 @@ def test_f_g_and_the_judge_learn_from_the_images_that_are_documented(
     # Without labels that G has not seen, nothing judges.
     (tmp_path / "judge.keras").unlink()
     bare = {s: dataclasses.replace(part, target_labels=None) for s, part in parts.items()}
-    assert finished._classifiers({**bare, "train": train}) is None
+    assert judging.classifiers(finished, {**bare, "train": train}) is None
 
 
 def test_an_interrupted_run_keeps_its_f_and_ends_alike(files, finished, tmp_path, monkeypatch):
     workdir = tmp_path / "cut"
     with pytest.raises(Interrupted):
         train(files, workdir, callbacks=[Interrupt()])
-    monkeypatch.setattr(run.classifier, "train_classifier", None)  # f is there
+    monkeypatch.setattr(trainer.classifier, "train_classifier", None)  # f is there
     assert_equal_weights(train(files, workdir).model, finished.model)
 
 
@@ -206,7 +206,7 @@ def test_reversed_f_is_still_that_of_the_first_domain(files, finished, tmp_path,
     np.testing.assert_array_equal(backwards.model.function(x), finished.model.function(x))
     first = backwards.domains()["test"].sources
     np.testing.assert_array_equal(first, finished.domains()["test"].targets)
-    monkeypatch.setattr(run, "_JUDGE_STEPS", 1)  # what a judge finds is tested above
+    monkeypatch.setattr(judging, "_JUDGE_STEPS", 1)  # what a judge finds is tested above
     with samples.narrow_embedders():
         scores = backwards.evaluate()
     assert "accuracy" in scores and "accuracy_source_classifier" not in scores
@@ -228,7 +228,7 @@ def test_f_is_trained_as_the_preset_says(plain, files, tmp_path, monkeypatch):
     def trained(*arguments, **options):
         raise Interrupted(options["plain"], options["width"])
 
-    monkeypatch.setattr(run.classifier, "train_classifier", trained)
+    monkeypatch.setattr(trainer.classifier, "train_classifier", trained)
     with pytest.raises(Interrupted) as raised:
         train(files, tmp_path / "run", dataclasses.replace(PRESET, function_plain=plain))
     assert raised.value.args == (plain, 1 / 8)
