@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 import shlex
@@ -190,6 +191,23 @@ def test_where_a_training_starts_from(arguments, start, monkeypatch, tmp_path):
     assert given == [start]
 
 
+def test_a_run_is_fine_tuned_with_its_own_settings(small_run, tmp_path, monkeypatch, caplog):
+    from keras_pixdt.training import run
+
+    given = []
+    monkeypatch.setattr(run, "train", lambda preset, *_, **__: given.append(preset) or small_run)
+    monkeypatch.setattr(type(small_run), "workdir", "", raising=False)
+    command = ["train", "--workdir", str(tmp_path / "w"), "--data", "new", "--from", str(small_run)]
+    for more in ([], ["--width", "0.5"], ["--preset", "flow-64"]):
+        assert commands.main([*command, *more]) == 0, caplog.text
+    own, wider, other = given
+    kept = keras_pixdt.load_run(small_run).preset
+    assert own == dataclasses.replace(kept, start=str(small_run))
+    assert wider == dataclasses.replace(own, width=0.5)
+    assert other == dataclasses.replace(presets.get("flow-64"), start=str(small_run))
+    assert f"Training preset demo, as {small_run} was" in caplog.text
+
+
 def test_missing_folder_is_named(tmp_path, caplog):
     assert train(tmp_path / "LoookBook", tmp_path / "run") == 1
     assert str(tmp_path / "LoookBook") in caplog.text
@@ -214,6 +232,18 @@ def test_finished_run_is_not_overwritten(small_lookbook, small_run, caplog):
     assert train(small_lookbook, small_run, "--image-size", "32") == 1
     assert f"{small_run} holds a finished run" in caplog.text
     assert (small_run / "model.keras").read_bytes() == before
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_finished_run_is_trained_for_longer(small_lookbook, small_run, tmp_path, caplog):
+    workdir = shutil.copytree(small_run, tmp_path / "run")
+    same = ["--image-size", "32", "--width", "0.03125", "--batch-size", "8"]
+    assert train(small_lookbook, workdir, *same, "--epochs", "1") == 1
+    assert "holds a finished run, of 1 epochs" in caplog.text and "--epochs 2" in caplog.text
+    assert train(small_lookbook, workdir, *same, "--epochs", "2") == 0, caplog.text
+    history, before = (keras_pixdt.load_run(r).history() for r in (workdir, small_run))
+    for name, values in before.items():
+        assert len(history[name]) == 2 and history[name][:1] == values
 
 
 def test_training_leaves_a_run(small_run):
@@ -501,6 +531,58 @@ def test_a_catalogue_is_indexed_and_searched(small_run, photos, tmp_path, capsys
     assert set(drawn["milliseconds"]) == {"convert", "embed", "search"}
     assert drawn["results"][0]["score"] != found["results"][0]["score"]
     assert photo.name in page.read_text()
+
+
+@pytest.fixture
+def moved_run(small_run, tmp_path):
+    """A copy of the small run that has never seen this machine's data."""
+    workdir = shutil.copytree(small_run, tmp_path / "copy")
+    options = json.loads((workdir / "run.json").read_text())
+    options["data"]["data"] = "/home/other/LookBook"
+    (workdir / "run.json").write_text(json.dumps(options))
+    return workdir
+
+
+def test_a_run_needs_no_data_to_convert_index_and_search(
+    moved_run, photos, tmp_path, capsys, caplog
+):
+    run, index = str(moved_run), str(tmp_path / "c.index")
+    assert (
+        commands.main(["convert", str(photos), "--model", run, "--out", str(tmp_path / "o")]) == 0
+    )
+    assert commands.main(["index", str(photos), "--embedder", run, "--out", index]) == 0
+    query = ["--query", str(photos / "a.jpg"), "--index", index]
+    assert commands.main(["search", *query, "--embedder", run, "--model", run]) == 0, caplog.text
+    (moved_run / "search_embedder.keras").unlink()
+    caplog.clear()
+    assert commands.main(["search", *query, "--embedder", run]) == 1
+    (line,) = [each for each in caplog.messages if "/home/other/LookBook" in each]
+    assert f"{run} has no usable search_embedder.keras" in line and "--data" in line
+    assert "\n" not in line
+
+
+def test_scores_and_files_of_a_run_need_to_be_told_where_its_data_are(
+    moved_run, small_run, small_lookbook, tmp_path, capsys, caplog
+):
+    commands.main(["evaluate", "--workdir", str(small_run), "--json"])
+    expected = json.loads(capsys.readouterr().out)
+    workdir, there = ["--workdir", str(moved_run)], ["--data", str(small_lookbook)]
+    assert commands.main(["evaluate", *workdir]) == 1
+    assert f"data of the run {moved_run} are missing" in caplog.text
+    assert commands.main(["evaluate", *workdir, *there, "--json"]) == 0, caplog.text
+    assert json.loads(capsys.readouterr().out) == expected
+    export = ["export", *workdir, "--out", str(tmp_path / "out"), "--variants", "float32"]
+    assert commands.main([*export, "--data", str(tmp_path / "none")]) == 1
+    assert str(tmp_path / "none") in caplog.text and not (tmp_path / "out").exists()
+    assert commands.main([*export, *there]) == 0, caplog.text
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in small_lookbook.glob("PID00000*"):
+        shutil.copy(path, other)
+    caplog.clear()
+    for command in (["evaluate", *workdir], export):
+        assert commands.main([*command, "--data", str(other)]) == 1
+    assert caplog.text.count(f"are not those that {moved_run} was trained on (train: ") == 2
 
 
 def test_search_names_what_is_missing(small_run, photos, tmp_path, caplog):

@@ -306,11 +306,8 @@ class Run:
             reverse = functools.partial(self.convert, reverse=True)
         if reverse is not None:
             back = reverse
-            parts.append(
-                evaluation.evaluate_reconstruction(
-                    lambda source: back(converts(source)), domains[split].sources
-                )
-            )
+            sources = domains[split].sources
+            parts.append(evaluation.evaluate_reconstruction(lambda x: back(converts(x)), sources))
         errors = [part.pop("standard_errors") for part in parts]
         return {
             **{name: value for part in parts for name, value in part.items()},

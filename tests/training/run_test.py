@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pixdt import data, presets, search
+from keras_pixdt import atomic, data, presets, search
 from keras_pixdt.training import devices, run, trainer
 from tests import samples
 from tests.training import staged_run
@@ -56,6 +56,14 @@ def assert_equal_weights(a, b):
     assert len(a.variables) == len(b.variables)
     for x, y in zip(a.variables, b.variables, strict=True):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (x, y)), err_msg=x.path)
+
+
+def change_a_pixel(folder):
+    """Of one photo, which stays a photo of the same product."""
+    path = min(folder.glob("*_CLEAN0_*"))
+    image = data.read_image(path)
+    image[16, 16] ^= 0x80
+    data.write_image(path, image)
 
 
 @pytest.fixture(scope="module")
@@ -320,10 +328,18 @@ def test_interrupted_run_continues_where_it_was(finished, small_lookbook, tmp_pa
     with pytest.raises(ValueError, match="preset: demo there, yoo2016 here"):
         train(small_lookbook, tmp_path, preset=presets.get("yoo2016"))
 
-    for leftover in ("unfinished_run.json", "checkpoints/unfinished_last.keras"):
+    # Nor other data; but the same ones in another place.
+    other, moved = shutil.copytree(small_lookbook, tmp_path / "other"), tmp_path / "moved"
+    change_a_pixel(other)
+    with pytest.raises(ValueError, match=rf"not those that {tmp_path} was trained on.* pixels\)"):
+        train(other, tmp_path)
+    shutil.copytree(small_lookbook, moved)
+
+    for leftover in ("unfinished_run.json", "checkpoints/unfinished_last.keras", ".lock"):
         (tmp_path / leftover).write_text("what a kill leaves")
-    resumed = train(small_lookbook, tmp_path, best="val_ssim", save_every=5)
-    assert not list(tmp_path.rglob("unfinished_*"))
+    resumed = train(moved, tmp_path, best="val_ssim", save_every=5)
+    assert not list(tmp_path.rglob("unfinished_*")) and not (tmp_path / ".lock").exists()
+    assert json.loads((tmp_path / "run.json").read_text())["data"] == {"data": str(moved)}
     assert int(resumed.model.optimizer.iterations) == int(finished.model.optimizer.iterations)
     assert_equal_weights(resumed.model, finished.model)
     assert resumed.history() == finished.history()
@@ -381,3 +397,143 @@ def test_path_of_the_workdir_may_be_a_string_or_a_path(finished):
     assert isinstance(finished.workdir, pathlib.Path)
     with pytest.raises(ValueError, match="holds a finished run"):
         train(finished.data["data"], str(finished.workdir))
+
+
+# Longer training
+
+FEW_STEPS = dataclasses.replace(PRESET, batch_size=100, phases=((2, 5e-4),))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("momentum", [None, 0.9])
+def test_a_finished_run_that_continues_ends_as_one_of_that_length(
+    small_lookbook, tmp_path, momentum
+):
+    """Averages have replaced the weights in its model.keras, so it keeps both."""
+    preset = dataclasses.replace(FEW_STEPS, ema_momentum=momentum)
+    pairs = data.load_pairs(small_lookbook, 32)
+    options = {"preset": preset, "splits": pairs}
+    whole = train(small_lookbook, tmp_path / "whole", epochs=4, **options)
+    workdir = tmp_path / "longer"
+    short = train(small_lookbook, workdir, epochs=2, **options)
+    names = ["best.keras"] if momentum is None else ["best.keras", "last.keras"]
+    assert sorted(p.name for p in (workdir / "checkpoints").iterdir()) == names
+    with pytest.raises(Interrupted):
+        train(small_lookbook, workdir, epochs=4, callbacks=[Interrupt()], **options)
+    assert_equal_weights(run.load_run(workdir).model, short.model)  # a whole one at any time
+    with pytest.raises(ValueError, match=r"an interrupted run with.*epochs: 4 there, 5 here"):
+        train(small_lookbook, workdir, epochs=5, **options)
+    longer = train(small_lookbook, workdir, epochs=4, **options)
+    for loaded, expected in ((longer, whole), (run.load_run(workdir), whole)):
+        assert_equal_weights(loaded.model, expected.model)
+    assert longer.history() == whole.history()
+    best = [run.load_run(r.workdir, "best").model for r in (longer, whole)]
+    assert_equal_weights(*best)
+    assert len(list((workdir / "grids").iterdir())) == 4
+    written = [json.loads((r.workdir / "run.json").read_text()) for r in (longer, whole)]
+    for options in written:
+        del options["trained_minutes"]
+    assert written[0] == {**written[1], "longer": True}
+    by_time = train(small_lookbook, workdir, epochs=None, minutes=9e9, preset=preset,
+                    splits=pairs, callbacks=[Stop()])  # fmt: skip
+    assert len(by_time.history()["val_rmse"]) == 5
+
+
+class Stop(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+def test_a_finished_run_is_not_trained_again_unless_for_longer(finished, small_lookbook, tmp_path):
+    workdir = shutil.copytree(finished.workdir, tmp_path / "run")
+    before = (workdir / "model.keras").read_bytes()
+    message = r"a finished run, of 2 epochs in .* minutes.*more than that, such as --epochs 4"
+    for options in (
+        {"epochs": 1},
+        {"epochs": 2},
+        {"epochs": None, "minutes": 1e-9},
+        {"epochs": None},  # the preset's, which nobody has asked for
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(small_lookbook, workdir, **options)
+    for options, difference in (
+        ({"seed": 4}, "seed: 3 there, 4 here"),
+        ({"data_options": {"splits": "kwon2019"}}, "splits: None there, kwon2019 here"),
+    ):
+        with pytest.raises(ValueError, match=rf"a finished run with other.*\({difference}\)"):
+            train(small_lookbook, workdir, epochs=4, **options)
+    other = shutil.copytree(small_lookbook, tmp_path / "other")
+    change_a_pixel(other)
+    with pytest.raises(ValueError, match="not those that .* was trained on"):
+        train(other, workdir, epochs=4)
+    finished.model.save(workdir / "model.keras")  # as earlier versions did
+    with pytest.raises(ValueError, match=r"of an earlier version.*--from .*/run, with another"):
+        train(small_lookbook, workdir, epochs=4)
+    (workdir / "model.keras").write_bytes(before)
+    (workdir / "run.json").unlink()
+    with pytest.raises(ValueError, match=r"holds a finished run without its run\.json"):
+        train(small_lookbook, workdir, epochs=4)
+    assert (workdir / "model.keras").read_bytes() == before
+
+
+def test_what_a_run_began_with_may_be_gone_once_it_goes_on(tmp_path):
+    there = {"preset": presets.get("flow-64").options(), "data": {}, "seed": 0}
+    there |= {"epochs": 1, "minutes": None, "versions": {}}
+    here = {**there, "preset": {**there["preset"], "start": "/new"}}
+    for start, taken in (
+        (str(tmp_path / "gone"), True),
+        (str(tmp_path), False),
+        ("rendered", False),
+    ):
+        there["preset"]["start"] = start
+        (tmp_path / "run.json").write_text(json.dumps(there))
+        if taken:
+            assert trainer.check_free(tmp_path, here)["preset"]["start"] == start
+            continue
+        with pytest.raises(ValueError, match=f"start: {start} there, /new here"):
+            trainer.check_free(tmp_path, here)
+
+
+# Folders in use, moved, read-only
+
+
+def test_a_second_training_in_a_folder_is_refused(tmp_path):
+    refused = r"run: another training writes there \(process \d+ on host .*\)\. Wait for it, stop"
+    with atomic.locked(tmp_path / "run" / ".lock"):
+        with pytest.raises(BlockingIOError, match=refused):
+            train(tmp_path / "elsewhere", tmp_path / "run")
+        worker = devices.Distribution("multi_worker")
+        worker.worker = 1  # the first one, which writes, has the lock
+        with pytest.raises(FileNotFoundError, match="elsewhere"):
+            train(tmp_path / "elsewhere", tmp_path / "run", distribution=worker)
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
+        train(tmp_path / "elsewhere", tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_told_where_its_data_are_now(finished, small_lookbook, tmp_path, caplog):
+    workdir = shutil.copytree(finished.workdir, tmp_path / "run")
+    moved = shutil.copytree(small_lookbook, tmp_path / "moved")
+    options = json.loads((workdir / "run.json").read_text())
+    options["data"]["data"] = "/home/other/LookBook"
+    (workdir / "run.json").write_text(json.dumps(options))
+    message = r"The data of the run .*/run are missing: .*/home/other/LookBook.*take --data"
+    with pytest.raises(FileNotFoundError, match=message):
+        run.load_run(workdir).evaluate()
+    with pytest.raises(FileNotFoundError, match=rf"no usable search_embedder\.keras.*{message}"):
+        run.load_run(workdir).search_embedder()
+
+    found = run.load_run(workdir, data=str(moved)).pairs()
+    for split, expected in finished.pairs().items():
+        np.testing.assert_array_equal(found[split].sources, expected.sources)
+    assert "not those" not in caplog.text
+    change_a_pixel(moved)
+    with pytest.raises(ValueError, match=r"not those that .*/run was trained on.* pixels\)"):
+        run.load_run(workdir, data=str(moved)).evaluate()
+    # In the same place they are taken, but not in silence.
+    (workdir / "run.json").write_text(json.dumps({**options, "data": {"data": str(moved)}}))
+    run.load_run(workdir).splits()
+    assert "not those that" in caplog.text and "may be among those that are scored" in caplog.text
+
+    with pytest.raises(ValueError, match="data, target_data, data_dir, .* Received: splits"):
+        run.load_run(workdir, data_options={"splits": "kwon2019"})

@@ -38,9 +38,9 @@ def started(preset, **length):
     return found, batches
 
 
-def by_step(preset, epochs):
+def by_step(preset, epochs, **options):
     """Of each epoch, and within it of each step: (rate, batch size, phase, share of it)."""
-    found, batches = started(preset, epochs=epochs)
+    found, batches = started(preset, epochs=epochs, **options)
     rows = []
     for epoch in range(epochs):
         found.on_epoch_begin(epoch)
@@ -244,3 +244,16 @@ def test_wrong_lengths_are_refused(length, message):
 
 def test_phases_may_be_plain_tuples():
     assert YOO.phases == (Phase(25, 2e-4, None), Phase(5, 2e-5))
+
+
+def test_what_is_trained_after_all_phases_is_the_end_of_the_last():
+    """Not a phase that is over: small images would come back, and large rates."""
+    preset = staged((2, 1e-3, 30), (1, 1e-4, 20))
+    rows = by_step(preset, 2, over=True)
+    assert [set(epoch) for epoch in rows] == [{(1e-4, 20, 1, 1.0)}] * 2
+    assert [len(epoch) for epoch in rows] == [3, 3]
+    limited, batches = started(preset, minutes=9e9, over=True)
+    limited.on_epoch_begin(0)
+    limited.on_train_batch_begin(0)
+    assert (limited.model.optimizer.learning_rate, batches.batch_size) == (1e-4, 20)
+    assert set(limited.model.phases) == {(1, 1.0)} and not limited.model.stop_training

@@ -1,0 +1,95 @@
+import dataclasses
+import importlib.metadata
+import logging
+import pathlib
+
+import numpy as np
+import pytest
+
+from keras_pixdt.data import DomainSet, Labels, PairSet
+from keras_pixdt.training import contents
+from keras_pixdt.training.contents import fingerprint
+
+WORKDIR = pathlib.Path("runs/mine")
+PILLOW = importlib.metadata.version("pillow")
+
+
+def pairs(count=6, seed=0, **more):
+    """Two photos of each product."""
+    rng = np.random.default_rng(seed)
+    ids = np.arange(count // 2)
+    sources, targets = (rng.integers(0, 256, (n, 8, 8, 3), np.uint8) for n in (count, count // 2))
+    attributes = tuple({"category": "dress", "color": "red"} for _ in ids)
+    return PairSet(sources, targets, np.repeat(ids, 2), ids, ids, attributes, **more)
+
+
+def check(there, here, pillow=PILLOW, moved=True, strict=True):
+    options = {"contents": contents.find(there), "versions": {"pillow": pillow}}
+    contents.check(options, contents.find(here), WORKDIR, moved=moved, strict=strict)
+
+
+def test_fingerprints_see_values_shapes_and_types():
+    a = np.arange(6, dtype=np.uint8)
+    found = {
+        fingerprint(*arrays)
+        for arrays in ((a,), (a + 1,), (a.reshape(2, 3),), (a.view(np.int8),), (a, a))
+    }
+    assert len(found) == 5
+    wide = np.zeros((3, 4), np.uint8)
+    wide[:, ::2] = a.reshape(3, 2)
+    assert fingerprint(wide[:, ::2]) == fingerprint(a.reshape(3, 2))
+
+
+def test_the_same_data_pass_whatever_holds_them(caplog):
+    reordered = tuple(dict(reversed(each.items())) for each in pairs().attributes)
+    same = dataclasses.replace(pairs(), attributes=reordered)
+    check({"train": pairs(), "test": pairs(4)}, {"test": pairs(4), "train": same})
+    assert not caplog.text
+
+
+def test_what_differs_is_named():
+    base = pairs()
+    one = base.sources.copy()
+    one[-1, 0, 0, 0] ^= 1
+    other_ids = dataclasses.replace(base, product_id=base.product_id + 1)
+    masks = np.zeros((3, 8, 8), np.uint8)
+    for here, difference in (
+        ({"train": pairs(8)}, "train: 6 pairs and 3 products there, 8 pairs and 4 products here"),
+        ({}, "train: 6 pairs and 3 products there, nothing here"),
+        ({"train": base, "test": pairs(4)}, "test: nothing there, 4 pairs and 2 products here"),
+        ({"train": dataclasses.replace(base, sources=one)}, "train: other pixels"),
+        ({"train": dataclasses.replace(base, masks=masks)}, "train: other pixels"),
+        ({"train": other_ids}, "train: other ids"),
+        ({"train": dataclasses.replace(base, attributes=())}, "train: other attributes"),
+        ({"train": base.domains()}, "train: 6 pairs and 3 products there, 6 sources and 3 targets"),
+    ):
+        with pytest.raises(ValueError, match="not those that runs/mine was trained on") as error:
+            check({"train": base}, here)
+        assert difference in str(error.value) and "--data" in str(error.value)
+
+
+def test_domains_have_labels():
+    images = pairs()
+    labels = Labels(np.array([0, 1, 0]), ("a", "b"))
+    plain = DomainSet(images.sources, images.targets)
+    labelled = dataclasses.replace(plain, target_labels=labels)
+    with pytest.raises(ValueError, match="other labels"):
+        check({"train": plain}, {"train": labelled})
+    check({"train": labelled}, {"train": labelled})
+
+
+def test_another_pillow_may_read_other_pixels(caplog):
+    here = {"train": pairs(seed=1)}
+    check({"train": pairs()}, here, pillow="9.9")
+    assert f"(train: other pixels). Pillow 9.9 read them then, and {PILLOW} does now" in caplog.text
+    moved = dataclasses.replace(here["train"], product_id=np.arange(5, 8))
+    with pytest.raises(ValueError, match="other ids; train: other pixels"):
+        check({"train": pairs()}, {"train": moved}, pillow="9.9")
+
+
+def test_a_run_of_an_earlier_version_does_not_know_its_data(caplog):
+    with caplog.at_level(logging.WARNING):
+        contents.check({}, {}, WORKDIR, moved=False, strict=True)
+        assert not caplog.text
+        contents.check({}, {}, WORKDIR, moved=True, strict=True)
+    assert "runs/mine/run.json does not say what its data consist of" in caplog.text
