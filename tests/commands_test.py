@@ -192,14 +192,18 @@ def test_where_a_training_starts_from(arguments, start, monkeypatch, tmp_path):
 
 
 def test_a_run_is_fine_tuned_with_its_own_settings(small_run, tmp_path, monkeypatch, caplog):
-    from keras_pixdt.training import run
+    from keras_pixdt.training import devices, run
 
     given = []
-    monkeypatch.setattr(run, "train", lambda preset, *_, **__: given.append(preset) or small_run)
-    monkeypatch.setattr(type(small_run), "workdir", "", raising=False)
+
+    def train(preset, *_, **__):
+        given.append(preset)
+        raise devices.WorkerLostError("enough")
+
+    monkeypatch.setattr(run, "train", train)
     command = ["train", "--workdir", str(tmp_path / "w"), "--data", "new", "--from", str(small_run)]
     for more in ([], ["--width", "0.5"], ["--preset", "flow-64"]):
-        assert commands.main([*command, *more]) == 0, caplog.text
+        commands.main([*command, *more])
     own, wider, other = given
     kept = keras_pixdt.load_run(small_run).preset
     assert own == dataclasses.replace(kept, start=str(small_run))
@@ -546,10 +550,8 @@ def moved_run(small_run, tmp_path):
 def test_a_run_needs_no_data_to_convert_index_and_search(
     moved_run, photos, tmp_path, capsys, caplog
 ):
-    run, index = str(moved_run), str(tmp_path / "c.index")
-    assert (
-        commands.main(["convert", str(photos), "--model", run, "--out", str(tmp_path / "o")]) == 0
-    )
+    run, index, out = str(moved_run), str(tmp_path / "c.index"), str(tmp_path / "out")
+    assert commands.main(["convert", str(photos), "--model", run, "--out", out]) == 0
     assert commands.main(["index", str(photos), "--embedder", run, "--out", index]) == 0
     query = ["--query", str(photos / "a.jpg"), "--index", index]
     assert commands.main(["search", *query, "--embedder", run, "--model", run]) == 0, caplog.text

@@ -401,7 +401,7 @@ def test_path_of_the_workdir_may_be_a_string_or_a_path(finished):
 
 # Longer training
 
-FEW_STEPS = dataclasses.replace(PRESET, batch_size=100, phases=((2, 5e-4),))
+FEW_STEPS = dataclasses.replace(PRESET, image_size=16, batch_size=100, phases=((2, 5e-4),))
 
 
 @pytest.mark.usefixtures("eager")
@@ -411,32 +411,37 @@ def test_a_finished_run_that_continues_ends_as_one_of_that_length(
 ):
     """Averages have replaced the weights in its model.keras, so it keeps both."""
     preset = dataclasses.replace(FEW_STEPS, ema_momentum=momentum)
-    pairs = data.load_pairs(small_lookbook, 32)
-    options = {"preset": preset, "splits": pairs}
-    whole = train(small_lookbook, tmp_path / "whole", epochs=4, **options)
+    options = {"preset": preset, "splits": data.load_pairs(small_lookbook, 16)}
+    whole = train(small_lookbook, tmp_path / "whole", epochs=3, **options)
     workdir = tmp_path / "longer"
-    short = train(small_lookbook, workdir, epochs=2, **options)
+    short = train(small_lookbook, workdir, epochs=1, **options)
     names = ["best.keras"] if momentum is None else ["best.keras", "last.keras"]
     assert sorted(p.name for p in (workdir / "checkpoints").iterdir()) == names
     with pytest.raises(Interrupted):
-        train(small_lookbook, workdir, epochs=4, callbacks=[Interrupt()], **options)
+        train(small_lookbook, workdir, epochs=3, callbacks=[Interrupt()], **options)
     assert_equal_weights(run.load_run(workdir).model, short.model)  # a whole one at any time
-    with pytest.raises(ValueError, match=r"an interrupted run with.*epochs: 4 there, 5 here"):
-        train(small_lookbook, workdir, epochs=5, **options)
-    longer = train(small_lookbook, workdir, epochs=4, **options)
-    for loaded, expected in ((longer, whole), (run.load_run(workdir), whole)):
-        assert_equal_weights(loaded.model, expected.model)
+    with pytest.raises(ValueError, match=r"an interrupted run with.*epochs: 3 there, 4 here"):
+        train(small_lookbook, workdir, epochs=4, **options)
+    longer = train(small_lookbook, workdir, epochs=3, **options)
+    for loaded in (longer, run.load_run(workdir)):
+        assert_equal_weights(loaded.model, whole.model)
     assert longer.history() == whole.history()
     best = [run.load_run(r.workdir, "best").model for r in (longer, whole)]
     assert_equal_weights(*best)
-    assert len(list((workdir / "grids").iterdir())) == 4
+    assert len(list((workdir / "grids").iterdir())) == 3
     written = [json.loads((r.workdir / "run.json").read_text()) for r in (longer, whole)]
-    for options in written:
-        del options["trained_minutes"]
+    for each in written:
+        del each["trained_minutes"]
     assert written[0] == {**written[1], "longer": True}
-    by_time = train(small_lookbook, workdir, epochs=None, minutes=9e9, preset=preset,
-                    splits=pairs, callbacks=[Stop()])  # fmt: skip
-    assert len(by_time.history()["val_rmse"]) == 5
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_run_of_epochs_continues_by_time(small_lookbook, tmp_path):
+    options = {"preset": FEW_STEPS, "splits": data.load_pairs(small_lookbook, 16)}
+    train(small_lookbook, tmp_path, epochs=1, **options)
+    limits = {"epochs": None, "minutes": 9e9}
+    longer = train(small_lookbook, tmp_path, callbacks=[Stop()], **limits, **options)
+    assert len(longer.history()["val_rmse"]) == 2
 
 
 class Stop(keras.callbacks.Callback):
