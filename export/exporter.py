@@ -434,6 +434,8 @@ def _check_arguments(directory: Path, variants: Sequence[str], name: str) -> Non
         )
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"directory must be a folder, but {str(directory)!r} is a file")
+    if not os.access(next(p for p in directory.absolute().parents if p.exists()), os.W_OK):
+        raise PermissionError(f"directory (--out) must not be read-only. Received: {directory}")
 
 
 def _spread(images: np.ndarray, count: int) -> np.ndarray:

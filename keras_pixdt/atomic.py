@@ -114,8 +114,16 @@ def _acquire(path: pathlib.Path, busy: str | None) -> int:
     """Opens and locks the file of `locked`."""
     told = False
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            if busy is None:
+                raise
+            raise type(error)(
+                f"{path.parent} must be a folder that can be written: choose another one. "
+                f"Received: {error.strerror}"
+            ) from error
         try:
             try:
                 _lock(descriptor, wait=False)

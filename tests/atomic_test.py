@@ -292,3 +292,11 @@ def test_a_model_that_cannot_be_kept_is_used_with_a_warning(tmp_path, caplog, mo
     assert atomic.load_or_train(path, lambda: Model("new")).name == "new"
     assert f"{path} cannot be written (Read-only file system)" in caplog.text
     assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    message = f"{tmp_path / 'file' / 'run'} must be a folder that can be written: choose another"
+    with pytest.raises(NotADirectoryError, match=message):
+        with atomic.locked(tmp_path / "file" / "run" / ".lock", "busy: {}"):
+            pass

@@ -238,23 +238,19 @@ class Run:
         Args:
             factor: how many times larger images become.
         """
-        name, size = f"upscaler_x{factor}.keras", self.model.drawn_size
-
-        def usable(network: keras.Model) -> bool:
-            if network.image_size != size:
-                logging.warning(
-                    "%s of %s was trained for images of %d px, and the model draws %d: another is "
-                    "trained",
-                    name, self.workdir, network.image_size, size,
-                )  # fmt: skip
-            return network.image_size == size
+        path, size = self.workdir / f"upscaler_x{factor}.keras", self.model.drawn_size
 
         def trained() -> keras.Model:
+            if path.exists():
+                logging.warning(
+                    "%s was trained for images of %d px, and the model draws %d: a new one is made",
+                    path, keras.models.load_model(path).image_size, size,
+                )  # fmt: skip
             logging.info("Training super-resolution on the training targets: about a minute")
             targets = self.domains()["train"].targets
             return upscaler.train_upscaler(targets, factor, size, seed=self.seed)
 
-        return self.load_or_train(name, trained, usable=usable)
+        return self.load_or_train(path.name, trained, usable=lambda x: x.image_size == size)
 
     def evaluate(
         self,
@@ -343,10 +339,9 @@ def train(
     Devices, `best` and `save_every` may change in between, and the data may have moved: they are
     known again by their content.
 
-    A finished run continues if `epochs` or `minutes` are more than it has. Its preset's phases are
-    over by then, so the rest is trained as the end of the last one. A preset with one phase ends as
-    if it had been trained for that many epochs at once. A search embedder that is in the folder
-    stays, so that indices that were made with it can be searched.
+    A finished run continues if `epochs` or `minutes` are more than it has. The preset's phases are
+    over by then, so the rest is trained as the end of the last one is. With one phase and `epochs`,
+    it ends as if it had been trained for all of them at once.
 
     Args:
         preset: a preset or its name.
@@ -378,9 +373,8 @@ def train(
         FileNotFoundError: there is nothing at the preset's `start`.
         BlockingIOError: another process trains in `workdir`; names it.
         ValueError: an argument out of its range, both `minutes` and `epochs`, batches that the
-            replicas cannot share, data that the preset does not learn from, or a `workdir` that
-            holds a finished run that is no shorter, one with other options or data, or a damaged
-            checkpoint.
+            replicas cannot share, data that the preset does not learn from, or a `workdir` with a
+            finished run that is no shorter, one of other options or data, or a damaged checkpoint.
         PlayerDivergedError: a loss is not finite.
     """
     preset = presets.get(preset) if isinstance(preset, str) else preset

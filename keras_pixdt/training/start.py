@@ -43,13 +43,17 @@ def check(start: str) -> None:
 
     Raises:
         FileNotFoundError: there is no such run or file.
+        ValueError: the file is another one.
     """
     path = _model_file(start)
+    rule = (
+        f"`start` (--from) must be {RENDERED!r}, {_NONE!r}, the folder of a finished run, or a "
+        f".keras file. Received: {start!r}"
+    )
     if start != RENDERED and not path.is_file():
-        raise FileNotFoundError(
-            f"`start` (--from) must be {RENDERED!r}, {_NONE!r}, the folder of a finished run, or a "
-            f".keras file. Received: {start!r}, and there is no {path}"
-        )
+        raise FileNotFoundError(f"{rule}, and there is no {path}")
+    if start != RENDERED and path.suffix != ".keras":
+        raise ValueError(rule)
 
 
 def load(model: AdversarialModel, start: str) -> int:

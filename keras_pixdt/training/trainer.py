@@ -120,6 +120,11 @@ class Trainer:
                 f"continue it: --epochs or --minutes of more than that, such as --epochs "
                 f"{2 * progress.epoch}, counted from its start."
             )
+        logging.info(
+            "%s is trained for longer. What was made with it stays as it is: exported files, and "
+            "its search embedder, so that indices can still be searched",
+            name,
+        )
 
     def fit(
         self,

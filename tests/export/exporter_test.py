@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -469,6 +470,12 @@ def test_a_failure_leaves_the_earlier_export(tmp_path, monkeypatch):
         export.export_converter(tiny(), directory, **arguments)
     assert snapshot(directory) == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, how: path != tmp_path)
+    with pytest.raises(PermissionError, match=f"not be read-only. Received: {tmp_path}/a/b"):
+        export.export_converter(None, tmp_path / "a" / "b", images=None)
 
 
 def test_replaces_its_own_files_only(tmp_path):

@@ -101,6 +101,10 @@ def test_a_start_that_is_missing_is_named_before_any_data_are_read(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no .*none.keras"):
         run.train(preset, "no data", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    (tmp_path / "converter.tflite").touch()
+    preset = dataclasses.replace(preset, start=str(tmp_path / "converter.tflite"))
+    with pytest.raises(ValueError, match="or a .keras file. Received: .*converter.tflite"):
+        run.train(preset, "no data", tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["flow-64", "flow-128", "flow-256"])
