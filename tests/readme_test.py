@@ -86,6 +86,7 @@ def folder(small_lookbook, small_run, tmp_path, monkeypatch):
         "faces",
         "emoji",
         "others",
+        "street",
         "catalogue",
     ):
         (tmp_path / name).mkdir(parents=True)
@@ -179,7 +180,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     for call in trained:
         name = call["preset"].name
         dtype = call["preset"].dtype
-        given = {}
+        given = {"start": call["preset"].start}
+        assert given["start"] in (presets.get(name).start, "runs/longer")
         if f := getattr(call["preset"], "function", None):
             assert pathlib.Path(f).is_file()
             given["function"] = f
