@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from export import verification
-from keras_pixdt import commands, data, demo, presets, search, serve
+from keras_pixdt import atomic, commands, data, demo, presets, search, serve
 from keras_pixdt.training import run
 from tests import samples
 
@@ -115,3 +115,10 @@ def test_a_refused_variant_does_not_cost_the_rest(workdir, tmp_path, monkeypatch
     assert set(exported["variants"]) == {"float32"}
     assert demo._smallest(exported) == "converter_float32.tflite"
     assert not (tmp_path / "export" / "converter_dynamic.tflite").exists()
+
+
+def test_a_second_demo_in_a_folder_is_refused_before_any_work(tmp_path):
+    with atomic.locked(tmp_path / "demo" / ".demo.lock"):
+        with pytest.raises(BlockingIOError, match=r"demo: another demo writes there \(process"):
+            demo.run_demo(tmp_path / "demo")
+    assert not list(tmp_path.iterdir())
