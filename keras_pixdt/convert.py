@@ -70,8 +70,7 @@ def convert_photos(
             included; see `data.files` for what is left out there.
         out: folder for the results; made if it is missing. A photo `a.jpg` becomes `a.png`;
             if two photos have the same stem, or a photo is there, the later one becomes
-            `a_jpg.png`, `a_2.png` and so on. Images of a folder that already lie here are taken for
-            results, and are left out.
+            `a_jpg.png`, `a_2.png` and so on. Images of a folder that lie here are left out.
         image_size: side of the images that `convert` takes.
         batch_size: photos converted at a time.
         distance: maps the images that `convert` takes to (n,) numbers: how far each image is from
