@@ -155,7 +155,7 @@ def _smallest(exported: dict[str, Any]) -> str:
 
 
 def _serve_commands(workdir: pathlib.Path, exported: dict[str, Any]) -> str:
-    photo = min((workdir / "photos").iterdir())
+    photo = min((workdir / "photos").glob("*.png"))
     return (
         f"pixdt serve --index {workdir / INDEX} --model {workdir}/export/{_smallest(exported)} "
         f"--example {photo}"
@@ -171,7 +171,9 @@ def _convert_samples(finished: run.Run, workdir: pathlib.Path, exported: dict[st
         product = test.product_id[test.target_index[row]]
         data.write_image(photos / f"product_{product:06d}.png", test.sources[row])
     tflite = export.load_tflite(workdir / "export" / _smallest(exported))
-    convert.convert_photos(tflite, [photos], workdir / "converted", tflite.image_size)
+    convert.convert_photos(
+        tflite, [photos], workdir / "converted", tflite.image_size, overwrite=True
+    )
 
 
 def _write_report(
@@ -224,7 +226,7 @@ def _write_report(
 
     report.heading("Your own photos")
     report.commands(
-        f"pixdt convert photo.jpg --model {workdir} --size 512 --out products\n"
+        f"pixdt convert photo.jpg --model {workdir} --size 512 --out large\n"
         f"pixdt convert photo.jpg --model {workdir}/export/{_smallest(exported)} --out products"
     )
     report.paragraph(

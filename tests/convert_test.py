@@ -1,5 +1,6 @@
 import functools
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -123,12 +124,184 @@ def test_no_photo_at_all_is_an_error_that_names_the_places(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_suffixes_are_formats_that_are_read(tmp_path):
-    """Every ending that a folder is searched for is one that this Pillow decodes."""
-    pixels = np.full((4, 4, 3), 200, np.uint8)
-    for suffix in convert.IMAGE_SUFFIXES:
-        Image.fromarray(pixels).save(tmp_path / f"x{suffix}")
-        assert abs(int(data.read_image(tmp_path / f"x{suffix}").mean()) - 200) <= 2
+# What is left out, and what is never replaced
+
+
+def test_every_format_of_a_folder_is_taken_and_the_rest_is_named(tmp_path, caplog):
+    folder = tmp_path / "photos"
+    good = [write_photo(folder / f"{name}", (9, 9, 9)) for name in ("a.jpg", "b.avif", "d.tga")]
+    write_photo(folder / "c.png", (9, 9, 9)).rename(folder / "c.jfif")
+    (folder / "e.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    for name in (".hidden.jpg", ".thumbnails/a.jpg", "@eaDir/a.jpg"):
+        write_photo(folder / name, (1, 1, 1))
+    (folder / "film.mpg").write_bytes(b"film")
+    (folder / "gone.jpg").symlink_to(tmp_path / "gone.jpg")
+    result = convert.convert_photos(negative, [folder], tmp_path / "out", SIZE)
+    assert set(result.written) == {*good, folder / "c.jfif"}
+    assert set(result.failed) == {folder / "e.heic", folder / "gone.jpg"}
+    skipped = "3 hidden_file (.hidden.jpg, .thumbnails/a.jpg, @eaDir/a.jpg), "
+    skipped += "1 no_image_by_its_name (film.mpg)"
+    assert str(result.skipped[folder]) == skipped
+    assert f"{folder}: left out {skipped}" in caplog.text
+
+
+def test_hidden_photo_and_photo_in_a_hidden_folder_are_taken_by_name(tmp_path):
+    photo = write_photo(tmp_path / ".hidden" / ".a.jpg", (9, 9, 9))
+    assert set(convert.convert_photos(negative, [photo], tmp_path / "1", SIZE).written) == {photo}
+    write_photo(tmp_path / ".hidden" / "b.jpg", (9, 9, 9))
+    result = convert.convert_photos(negative, [photo.parent], tmp_path / "2", SIZE)
+    assert set(result.written) == {photo.parent / "b.jpg"}
+
+
+def test_archive_is_converted_as_its_folder_is(tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for level, name in enumerate(("a.png", "deep/b.png", "__MACOSX/._a.png", "notes.txt")):
+            archive.write(write_photo(tmp_path / "x.png", (level,) * 3), name)
+    path = tmp_path / "photos.zip"
+    crops = tmp_path / "crops.json"
+    crops.write_text(json.dumps({"deep/b.png": [0, 0, SIZE, SIZE]}))
+    result = convert.convert_photos(negative, [path], tmp_path / "out", SIZE, crop=crops)
+    assert result.written == {
+        path / "a.png": tmp_path / "out" / "a.png",
+        path / "deep" / "b.png": tmp_path / "out" / "b.png",
+    }
+    assert read(tmp_path / "out" / "b.png")[0, 0, 0] == 254
+    assert str(result.skipped[path]) == (
+        "1 hidden_file (__MACOSX/._a.png), 1 no_image_by_its_name (notes.txt)"
+    )
+    people = convert.convert_photos(
+        negative, [path], tmp_path / "best", SIZE, distance=brightness
+    ).written
+    assert people == {path / "a.png": tmp_path / "best" / "photos.png"}
+    path.write_bytes(path.read_bytes()[:-30])
+    photo = tmp_path / "x.png"
+    result = convert.convert_photos(negative, [path, photo], tmp_path / "new", SIZE)
+    assert list(result.written) == [photo] and "photos.zip is neither" in result.failed[path]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("link", [False, True])
+def test_results_do_not_go_into_the_folder_of_photos(tmp_path, overwrite, link):
+    photo = write_photo(tmp_path / "photos" / "a.png", (1, 2, 3), size=(60, 90))
+    content = photo.read_bytes()
+    out = photo.parent
+    if link:
+        out = tmp_path / "link"
+        out.symlink_to(photo.parent)
+    with pytest.raises(ValueError, match="another folder than that of the photos.*--out"):
+        convert.convert_photos(negative, [photo.parent], out, SIZE, overwrite=overwrite)
+    assert photo.read_bytes() == content and list(photo.parent.iterdir()) == [photo]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("link", ["", "out", "photo"])
+def test_photo_is_never_replaced(tmp_path, overwrite, link):
+    """Nor through a link to its folder, or if it is a link to a file there."""
+    photo = write_photo(tmp_path / "photos" / "A.png", (1, 2, 3))
+    other = write_photo(tmp_path / "others" / "a.jpg", (1, 2, 3))
+    content = photo.read_bytes()
+    out, given = photo.parent, photo
+    if link:
+        (tmp_path / "link").symlink_to(photo.parent if link == "out" else photo)
+        out, given = (tmp_path / "link", photo) if link == "out" else (out, tmp_path / "link")
+    result = convert.convert_photos(negative, [given, other], out, SIZE, overwrite=overwrite)
+    assert photo.read_bytes() == content
+    names = [path.name for path in result.written.values()]
+    assert names == (["link.png"] if link == "photo" else ["A_png.png"]) + ["a_jpg.png"]
+    assert {path.name for path in out.iterdir()} == {"A.png", *names}
+
+
+def test_files_that_are_there_are_kept_unless_told(tmp_path):
+    photos = [write_photo(tmp_path / "photos" / f"{i}.jpg", (i,) * 3) for i in range(7)]
+    out = tmp_path / "out"
+    for i in range(6):
+        write_photo(out / f"{i}.png", (99, 0, 0))
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(FileExistsError) as caught:
+        convert.convert_photos(negative, photos, out, SIZE)
+    assert str(caught.value) == (
+        f"{out} already has 6 of the files to write (0.png, 1.png, 2.png, 3.png, 4.png, ...). "
+        "Pass another --out, or --overwrite to replace them."
+    )
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    convert.convert_photos(negative, photos, out, SIZE, overwrite=True)
+    assert [read(out / f"{i}.png")[0, 0, 0] for i in range(7)] == [255 - i for i in range(7)]
+    (out / "6.png").unlink()
+    (out / "6.png").mkdir()
+    with pytest.raises(FileExistsError, match="already has 1 of.*remove these folders"):
+        convert.convert_photos(negative, photos, out, SIZE, overwrite=True)
+
+
+def test_link_among_the_results_is_replaced_not_what_it_points_at(tmp_path):
+    stranger = write_photo(tmp_path / "stranger.png", (1, 2, 3))
+    content = stranger.read_bytes()
+    photo = write_photo(tmp_path / "a.jpg", (9, 9, 9))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").symlink_to(stranger)
+    with pytest.raises(FileExistsError):
+        convert.convert_photos(negative, [photo], tmp_path / "out", SIZE)
+    convert.convert_photos(negative, [photo], tmp_path / "out", SIZE, overwrite=True)
+    assert stranger.read_bytes() == content and not (tmp_path / "out" / "a.png").is_symlink()
+
+
+def test_results_of_before_are_no_photos(tmp_path):
+    """With --out within the folder of photos, as in `cd photos; pixdt convert .`."""
+    photo = write_photo(tmp_path / "a.jpg", (9, 9, 9))
+    deeper = write_photo(tmp_path / "converted" / "deeper" / "b.jpg", (9, 9, 9))
+    out = tmp_path / "converted"
+    for overwrite in (False, True):
+        result = convert.convert_photos(negative, [tmp_path], out, SIZE, overwrite=overwrite)
+        assert set(result.written) == {photo, deeper}
+    assert result.skipped[tmp_path].examples == {
+        convert.IN_OUT: ["converted/a.png", "converted/b.png"]
+    }
+    above = convert.convert_photos(negative, [deeper.parent], tmp_path, SIZE)
+    assert above.written == {deeper: tmp_path / "b.png"}
+
+
+def test_photo_that_is_given_twice_is_converted_once(tmp_path, monkeypatch):
+    photo = write_photo(tmp_path / "photos" / "a.jpg", (9, 9, 9))
+    monkeypatch.chdir(photo.parent)
+    given = ["a.jpg", "./a.jpg", photo, photo.parent, "../photos/a.jpg"]
+    result = convert.convert_photos(negative, given, tmp_path / "out", SIZE)
+    assert [path.name for path in result.written.values()] == ["a.png"]
+    people = [photo.parent, photo]  # two persons have it
+    result = convert.convert_photos(negative, people, tmp_path / "best", SIZE, distance=brightness)
+    assert {path.name for path in (tmp_path / "best").iterdir()} == {"photos.png", "a.png"}
+
+
+@pytest.mark.parametrize("names", [("a.jpg", "A.jpg"), ("\u00e9.jpg", "e\u0301.jpg")])
+def test_names_that_are_one_in_some_file_systems_get_files_of_their_own(tmp_path, names):
+    photos = [write_photo(tmp_path / name, (9, 9, 9)) for name in names]
+    if len(set(path.stat().st_ino for path in photos)) < 2:
+        pytest.skip("this file system is one of them")
+    written = convert.convert_photos(negative, photos, tmp_path / "out", SIZE).written
+    assert [written[photo].name for photo in photos] == [
+        f"{photos[0].stem}.png", f"{photos[1].stem}_jpg.png"
+    ]  # fmt: skip
+
+
+def test_long_names_are_cut(tmp_path):
+    photos = [write_photo(tmp_path / f"{'é' * 120}{i}.jpg", (i,) * 3) for i in range(2)]
+    written = convert.convert_photos(negative, photos, tmp_path / "out", SIZE).written
+    names = [written[photo].name for photo in photos]
+    assert names == [f"{'é' * 100}.png", f"{'é' * 100}_jpg.png"]
+
+
+def test_interrupted_results_are_whole_or_missing(tmp_path, monkeypatch):
+    photos = [write_photo(tmp_path / f"{name}.jpg", (9, 9, 9)) for name in "ab"]
+    write = data.write_image
+
+    def interrupted(path, image):
+        if "b.png" in path.name:
+            path.write_bytes(b"half")
+            raise KeyboardInterrupt
+        write(path, image)
+
+    monkeypatch.setattr(data, "write_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert.convert_photos(negative, photos, tmp_path / "out", SIZE)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
 # One image of each person
@@ -219,7 +392,9 @@ def test_crops_of_a_training_fit_photos_of_the_same_folder(tmp_path, monkeypatch
     crops.write_text(json.dumps({"1.png": [0, 0, 20, 20], "sub/1.png": [0, 0, 41, 20]}))
     monkeypatch.chdir(tmp_path / "photos")
     for given in ([tmp_path / "photos"], ["."], [".", "1.png"], ["../photos"]):
-        result = convert.convert_photos(negative, given, tmp_path / "out", SIZE, crop=crops)
+        result = convert.convert_photos(
+            negative, given, tmp_path / "out", SIZE, crop=crops, overwrite=True
+        )
         assert {photo.name for photo in result.written} == {"1.png"}
         assert [photo.parent.name for photo in result.failed] == ["sub"]
 
@@ -464,12 +639,15 @@ class FakeDiscoGAN(FakeModel):
     reverse_converter = Black()
 
 
-def test_command_converts_back(command):
+def test_command_converts_back(command, caplog):
     status, written = command(FakeDiscoGAN(), "--reverse")
     assert status == 0 and sorted(written) == ["a.png", "b.png", "c.png"]
     assert all((image == 0).all() for image in written.values())
     status, written = command(FakeDiscoGAN())
-    assert (written["a.png"] == 215).all()
+    assert status == 1 and (written["a.png"] == 0).all()
+    assert "out already has 3 of the files to write (a.png, b.png, c.png)" in caplog.text
+    status, written = command(FakeDiscoGAN(), "--overwrite")
+    assert status == 0 and (written["a.png"] == 215).all()
 
 
 def test_converting_back_needs_a_model_with_a_way_back(command, monkeypatch, tmp_path, caplog):

@@ -196,8 +196,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     }  # fmt: skip
     assert [call["workdir"] for call in shown] == ["runs/demo"]
     assert ("mirrored", "mixed_bfloat16") in [(c["strategy"], c["precision"]) for c in started]
-    for name, size in (("photo.png", 512), ("beach.png", 32)):  # the last command drew `photo`
-        assert data.read_image(folder / "products" / name).shape == (size, size, 3)
+    for name, size in (("large/photo", 512), ("products/photo", 32), ("products/beach", 32)):
+        assert data.read_image(folder / f"{name}.png").shape == (size, size, 3)
     assert (folder / "runs/lookbook/export/converter_float32.tflite").is_file()
     assert "photo.jpg" in (folder / "results.html").read_text()
     for call in served:

@@ -18,7 +18,7 @@ from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add = parser.add_argument
-    add("photos", nargs="+", metavar="PHOTO", help="image files or folders")
+    add("photos", nargs="+", metavar="PHOTO", help="image files, folders or archives")
     add_model_arguments(
         parser, required=True, help="folder of a finished run, a .keras or a .tflite file"
     )
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "it does not name are taken whole",
     )
     add("--out", default="converted", help="folder for the product images")
+    add("--overwrite", action="store_true", help="replace files in --out; photos never are")
     add(
         "--reverse",
         action="store_true",
@@ -85,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         resize=model.resize,
         batch_size=1 if arguments.size else 32,  # photos are large then
         crop=arguments.crop,
+        overwrite=arguments.overwrite,
     )
     if arguments.best_of_folder:
         for photo, file in result.written.items():

@@ -6,6 +6,7 @@ import collections
 import json
 import os
 import pathlib
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,14 +42,15 @@ def cutter(
     boxes: dict[str, tuple[str, list[int]]] = {}
     if path is not None:
         by_base = collections.defaultdict(list)
-        for name in names:
-            by_base[pathlib.PurePosixPath(name).name].append(name)
+        paths = {name: _path(name) for name in names}
+        for name, whole in paths.items():
+            by_base[whole.name].append(name)
         for entry, box in _read(path).items():
-            end = pathlib.PurePosixPath(entry)
+            end = _path(entry)
             alike = by_base[end.name]
-            of = [name for name in alike if names[name] == str(end)]
+            of = [name for name in alike if _path(names[name]) == end]
             if len(of) != 1:
-                of = [name for name in alike if f"/{name}".endswith(f"/{end}")]
+                of = [name for name in alike if f"/{paths[name]}".endswith(f"/{end}")]
             if len(of) != 1 or of[0] in boxes:
                 others = [entry, boxes[of[0]][0]] if len(of) == 1 else of
                 raise ValueError(
@@ -74,9 +76,14 @@ def cutter(
     return cut
 
 
+def _path(name: str) -> pathlib.PurePosixPath:
+    """Alike for all ways to write a name: macOS splits accents off, and Windows has backslashes."""
+    return pathlib.PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/"))
+
+
 def _read(path: str | os.PathLike[str]) -> dict[str, list[int]]:
     try:
-        entries: Any = json.loads(pathlib.Path(path).read_text("utf-8"))
+        entries: Any = json.loads(pathlib.Path(path).read_bytes(), object_pairs_hook=_unique)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"There is no file of crops at {path}.") from error
     except ValueError as error:
@@ -87,9 +94,20 @@ def _read(path: str | os.PathLike[str]) -> dict[str, list[int]]:
             f"Received: {type(entries).__name__}"
         )
     for entry, box in entries.items():
+        if isinstance(box, list):  # whole numbers may come as 40.0
+            box = [int(e) if isinstance(e, float) and e.is_integer() else e for e in box]
+            entries[entry] = box
         if not isinstance(box, list) or len(box) != 4 or any(type(edge) is not int for edge in box):
             raise ValueError(
                 f"{path}: {entry!r} must have four integers, [left, top, right, bottom]. "
                 f"Received: {box!r}"
             )
+    return entries
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        twice = collections.Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"{twice!r} is in it twice")
     return entries

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import os
 import pathlib
-import shutil
-import tarfile
-import tempfile
-import threading
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from concurrent import futures
-from typing import BinaryIO, cast
 
 import numpy as np
 from absl import logging
+from PIL import Image
 
 from keras_pixdt.data import duplicates, images
+from keras_pixdt.data.archives import LINKED_AGAIN, NO_FILE, is_archive, open_archive
 
-# The formats of cameras, phones and shops that Pillow reads.
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+ENDINGS = ".bmp, .gif, .heic, .jpg, .png, .tif, .webp, or as another format that Pillow reads"
 MAX_UNREADABLE = 0.01
 HIDDEN = "hidden_file"
 NO_IMAGE = "no_image_by_its_name"
 UNREADABLE = "unreadable"
+UNREADABLE_FOLDER = "unreadable_folder"
 
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+# Photos even where this Pillow cannot read them, which is then said of each.
+_PHOTOS = frozenset((".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".jfif"))
+# Pillow recognizes these (films, weather and other arrays), but cannot decode them.
+_NO_PICTURES = frozenset(("BUFR", "GRIB", "HDF5", "MPEG"))
+# What systems, NAS boxes and cameras write beside files; each name that starts with "." too.
+_HIDDEN = frozenset((
+    "__macosx", "icon\r", "network trash folder", "temporary items",  # macOS
+    "$recycle.bin", "recycler", "system volume information", "thumbs.db", "ehthumbs.db",
+    "desktop.ini",  # Windows
+    "@eadir", "@tmp", "#recycle", "#snapshot",  # Synology
+    "@recycle", "@recently-snapshot",  # QNAP; its .@__thumb starts with "."
+    "lost+found", "lost.dir",  # Linux, Android
+))  # fmt: skip
 _EXAMPLES = 5
 _CHUNK = 1024  # images decoded at once; bounds the memory
 
@@ -63,14 +71,20 @@ class Skipped:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file was left behind by the system, not the user."""
-    folder, _, base = name.rpartition("/")
-    return base.startswith(".") or "__MACOSX" in folder.split("/")
+    """Whether a file, or a folder that it is in, was left there by the system, not the user.
+
+    Args:
+        name: within a folder or an archive, with `/` between folders.
+    """
+    return any(part[:1] == "." or part.lower() in _HIDDEN for part in name.split("/"))
 
 
 def is_image(name: str) -> bool:
-    """Whether a file name has an image extension."""
-    return pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+    """Whether a file name has the extension of an image format that Pillow or a plugin reads."""
+    suffix = pathlib.PurePath(name).suffix.lower()
+    kind = Image.registered_extensions().get(suffix)
+    # Pillow opens MPO by its reader of JPEG.
+    return suffix in _PHOTOS or kind == "MPO" or (kind in Image.OPEN and kind not in _NO_PICTURES)
 
 
 def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray, bytes] | None:
@@ -87,8 +101,7 @@ def decode(read: Callable[[], bytes], name: str, path: str) -> tuple[np.ndarray,
     try:
         content = read()
         return images.read_image(content, name), content
-    # Exceptions that archives raise for a damaged member, in addition to those of read_image.
-    except (ValueError, OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+    except (images.ImageError, OSError) as e:
         logging.warning("%s: skipped an unreadable image: %s", path, e)
         return None
 
@@ -144,28 +157,52 @@ def decode_all(
 
 
 class Files:
-    """The files of a folder: their names, and the bytes of each, from any thread."""
+    """The files of a folder or an archive: their names, and the bytes of each, from any thread.
+
+    Attributes:
+        names: within the folder, with `/` between folders, sorted.
+        read: name -> the bytes of the file. Raises an `OSError` or an `ImageError`.
+        top: the one folder in which everything in an archive lies, as `photos/`; otherwise empty.
+    """
 
     def __init__(
         self,
         names: Iterable[str],
         read: Callable[[str], bytes],
         close: Callable[[], None] = lambda: None,
+        left_out: Iterable[tuple[str, str]] = (),
+        is_packed: bool = False,
     ) -> None:
         self.names = sorted(names)
         self.read = read
+        self.top = ""
         self._close = close
+        self._left_out = left_out  # reason and name of what cannot be listed
+        tops = {name.partition("/")[:2] for name in self.names if not is_hidden(name)}
+        if is_packed and len(tops) == 1:
+            (top,) = tops
+            self.top = "".join(top) if top[1] else ""
+
+    def visible(self, skipped: Skipped) -> list[str]:
+        """The names of files that are not hidden; all others are counted in `skipped`."""
+        for reason, name in self._left_out:
+            skipped.add(HIDDEN if is_hidden(name) else reason, name)
+        visible = []
+        for name in self.names:
+            if is_hidden(name):
+                skipped.add(HIDDEN, name)
+            else:
+                visible.append(name)
+        return visible
 
     def images(self, skipped: Skipped) -> list[str]:
         """The names of images; all other files are counted in `skipped`."""
         listed = []
-        for name in self.names:
-            if is_hidden(name):
-                skipped.add(HIDDEN, name)
-            elif not is_image(name):
-                skipped.add(NO_IMAGE, name)
-            else:
+        for name in self.visible(skipped):
+            if is_image(name):
                 listed.append(name)
+            else:
+                skipped.add(NO_IMAGE, name)
         return listed
 
     def __enter__(self) -> Files:
@@ -178,7 +215,8 @@ class Files:
 def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix: str) -> Files:
     """Opens a folder with its subfolders, or an archive.
 
-    A folder that holds a single archive and none of the wanted files is the same as that archive.
+    Links to folders are followed, but no folder is read twice. A folder that holds a single archive
+    and none of the wanted files is the same as that archive.
 
     Args:
         path: a folder, or a zip or tar archive (also gzip, bzip2 or xz).
@@ -191,14 +229,11 @@ def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix
         ValueError: if it is no archive, or a folder with several.
     """
     if path.is_dir():
-        found = [
-            pathlib.Path(folder, name).relative_to(path).as_posix()
-            for folder, _, names in os.walk(path)
-            for name in names
-        ]
-        archives = sorted(name for name in found if _is_archive(name))
-        if not archives or any(wanted(name.rpartition("/")[2]) for name in found):
-            return Files(found, lambda name: (path / name).read_bytes())
+        names, left_out = _walk(path)
+        bases = {name: name.rpartition("/")[2] for name in names if not is_hidden(name)}
+        archives = sorted(name for name, base in bases.items() if is_archive(base))
+        if not archives or any(map(wanted, bases.values())):
+            return Files(names, lambda name: (path / name).read_bytes(), left_out=left_out)
         if len(archives) > 1:
             raise ValueError(
                 f"{path} has {len(archives)} archives ({', '.join(archives[:_EXAMPLES])}) and no "
@@ -207,47 +242,45 @@ def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix
         path = path / archives[0]
     if not path.exists():
         raise FileNotFoundError(f"There is no folder or archive at {path}. {fix}")
-    try:
-        return _open_zip(path) if zipfile.is_zipfile(path) else _open_tar(path)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(
-            f"{path} is neither a folder nor a whole zip or tar archive: {error}. "
-            "Copy or download it again."
-        ) from error
+    return Files(*open_archive(path), is_packed=True)
 
 
-def _is_archive(name: str) -> bool:
-    return name.lower().endswith(_ARCHIVES) and not name.rpartition("/")[2].startswith(".")
+def _walk(root: pathlib.Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """All files below a folder, and what is left out there: its reason and name.
 
-
-def _open_zip(path: pathlib.Path) -> Files:
-    archive = zipfile.ZipFile(path)
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    return Files(names, archive.read, archive.close)
-
-
-def _open_tar(path: pathlib.Path) -> Files:
-    """Reads a plain tar in place; unpacks a compressed one first, because it cannot seek."""
-    place: dict[str, tuple[int, int]] = {}
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                if member.isfile():
-                    place[member.name] = member.offset_data, member.size
-        stream: BinaryIO = path.open("rb")
-    except tarfile.TarError:
-        with tarfile.open(path, "r|*") as archive:
-            stream = cast(BinaryIO, tempfile.TemporaryFile())
-            for member in archive:
-                if content := archive.extractfile(member) if member.isfile() else None:
-                    place[member.name] = stream.tell(), member.size
-                    shutil.copyfileobj(content, stream)
-    lock = threading.Lock()
-
-    def read(name: str) -> bytes:
-        offset, size = place[name]
-        with lock:
-            stream.seek(offset)
-            return stream.read(size)
-
-    return Files(place, read, stream.close)
+    No folder is read twice, so loops end. Its name is the one with the fewest links, hidden ones
+    last.
+    """
+    names: list[str] = []
+    left_out: list[tuple[str, str]] = []
+    seen = set()
+    folders = [(False, 0, "")]  # whether hidden, links on the way, name
+    while folders:
+        _, links, folder = heapq.heappop(folders)
+        try:
+            status = os.stat(root / folder)
+            identity = status.st_dev, status.st_ino
+            if identity in seen:
+                left_out.append((LINKED_AGAIN, folder))
+                continue
+            seen.add(identity)
+            entries = list(os.scandir(root / folder))
+        except OSError as error:
+            if not folder:
+                raise
+            logging.warning("%s: skipped an unreadable folder: %s", root, error)
+            left_out.append((UNREADABLE_FOLDER, folder))
+            continue
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link to itself
+                is_folder = is_file = False
+            if is_folder:
+                heapq.heappush(folders, (is_hidden(name), links + entry.is_symlink(), name))
+            elif is_file or not os.path.exists(entry):
+                names.append(name)  # also a broken link, which is then unreadable
+            else:
+                left_out.append((NO_FILE, name))  # reading a pipe could take forever
+    return names, left_out

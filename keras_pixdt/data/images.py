@@ -5,6 +5,9 @@ This module only needs NumPy and Pillow, so that worker processes start quickly.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib
 import io
 import os
 import pathlib
@@ -17,6 +20,7 @@ from PIL import Image, ImageOps
 from keras_pixdt.choices import GARMENT_BELOW, RESIZES
 
 WHITE = 255
+_HEIF = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"))
 
 
 class ImageError(ValueError):
@@ -55,6 +59,7 @@ def read_image(
     name = name or "image"
     if not data:
         raise ImageError(f"{name} is empty (0 bytes). Copy or download it again.")
+    _register_heif()
     try:
         with Image.open(io.BytesIO(data)) as image:
             limit = Image.MAX_IMAGE_PIXELS
@@ -67,9 +72,18 @@ def read_image(
         reason = str(error) or type(error).__name__
         if isinstance(error, Image.UnidentifiedImageError):
             reason = f"its {len(data):,} bytes are not in an image format that Pillow knows"
+            if data[4:12] in _HEIF:
+                reason = "it is HEIC, for which Pillow needs a plugin (pip install pillow-heif)"
         raise ImageError(
             f"{name} cannot be decoded: {reason}. Replace or remove the file."
         ) from error
+
+
+@functools.cache
+def _register_heif() -> None:
+    """Lets Pillow read HEIC if its plugin is installed."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

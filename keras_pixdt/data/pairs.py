@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 # Images up to this total size are kept in memory, more in a temporary file.
 _MAX_MEMORY_BYTES = 4 << 30
@@ -258,6 +259,11 @@ class PairSet:
         """
         found = [attributes.get("category", "") for attributes in self.attributes]
         names = tuple(sorted(set(found)) if categories is None else categories)
+        if any(found) and not all(found):
+            logging.warning(
+                "%d of %d products have no category, so the images have no labels",
+                found.count(""), len(found),
+            )  # fmt: skip
         if not found or not all(found) or len(names) < 2:
             return DomainSet(self.sources, self.targets)
         if unknown := sorted(set(found) - set(names)):

@@ -18,7 +18,7 @@ from absl import logging
 from keras import layers, ops
 
 from keras_pixdt.data.images import to_float
-from keras_pixdt.data.readers.lookbook import ATTRIBUTES
+from keras_pixdt.data.readers.attributes import ATTRIBUTES
 from keras_pixdt.judges import fitting
 from keras_pixdt.judges.embedder import distort
 from keras_pixdt.metrics import uncertainty

@@ -81,10 +81,7 @@ class _Folder:
         for name in self._files.images(skipped):
             self.names.setdefault(pathlib.PurePosixPath(name).stem, []).append(name)
         if not self.names:
-            raise ValueError(
-                f"{path} has no images, which end in "
-                f"{', '.join(sorted(files.IMAGE_SUFFIXES))}. {fix}"
-            )
+            raise ValueError(f"{path} has no images, which end in {files.ENDINGS}. {fix}")
 
     def only(self, stem: str) -> str | None:
         """The file of this name without its ending; None if there is none."""

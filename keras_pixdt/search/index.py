@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt.choices import RESIZES
-from keras_pixdt.data.files import IMAGE_SUFFIXES, Skipped, is_image, open_files
+from keras_pixdt.data.files import ENDINGS, Skipped, is_image, open_files
 from keras_pixdt.search import embedding, exact, index_file, ingest
 from keras_pixdt.search.approximate import ApproximateSearch
 from keras_pixdt.search.embedding import embed, fingerprint
@@ -372,7 +372,7 @@ class ProductIndex:
         if not order:
             raise ValueError(
                 f"A catalogue must have a product. Received: {source}; left out: "
-                f"{str(self.skipped) or 'none'}. Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+                f"{str(self.skipped) or 'none'}. Images end in {ENDINGS}."
             )
         rows = self._rows.followed_by(fresh) if ids else self._rows
         if order != list(range(len(rows))):

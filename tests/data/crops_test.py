@@ -28,6 +28,20 @@ def test_boxes_are_taken_of_the_images_that_entries_name(tmp_path):
     assert cutter(None, NAMES, "folder")("1.png", IMAGE) is IMAGE
 
 
+def test_entries_as_other_systems_write_them(tmp_path):
+    """A mark of UTF-8, backslashes, accents that are split off, and numbers with a point."""
+    path = tmp_path / "crops.json"
+    path.write_text('{"anna\\\\e\u0301.png": [0.0, 1.0, 3.0, 5.0]}', "utf-8-sig")
+    cut = cutter(path, {"anna/\u00e9.png": "anna/\u00e9.png"}, "folder")
+    np.testing.assert_array_equal(cut("anna/\u00e9.png", IMAGE), IMAGE[1:5, 0:3])
+
+
+def test_an_entry_that_is_there_twice_is_named(tmp_path):
+    path = write(tmp_path, '{"1.png": [0, 0, 1, 1], "1.png": [0, 0, 2, 2]}')
+    with pytest.raises(ValueError, match="crops.json must be.*'1.png' is in it twice"):
+        cutter(path, NAMES, "folder")
+
+
 @pytest.mark.parametrize("entry", ["anna/1.png", "./anna/1.png", "photos/anna/1.png"])
 def test_folders_tell_images_of_one_name_apart(entry, tmp_path):
     names = {f"/photos/{name}/1.png": "1.png" for name in ("anna", "bert")}

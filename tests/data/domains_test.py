@@ -170,6 +170,30 @@ def test_archives_are_read_as_folders_are(tmp_path, kind):
     np.testing.assert_array_equal(beside["train"].sources, unpacked["train"].sources)
 
 
+def test_hidden_folders_are_no_labels(tmp_path):
+    for name in ("dress", "shirt", ".ipynb_checkpoints", "@eaDir"):
+        make_folder(tmp_path / "a" / name, range(len(name), 20))
+    loaded = data.load_domains(tmp_path / "a", make_folder(tmp_path / "b", range(50, 70)), 16)
+    assert loaded["train"].source_labels.names == ("dress", "shirt")
+
+
+@pytest.mark.parametrize("top", ["", "./", "photos/"])
+def test_an_archive_has_the_labels_of_the_folder_in_it(tmp_path, top):
+    b = make_folder(tmp_path / "b", range(50, 70))
+    for seed, name in enumerate(("dress", "shirt")):
+        make_folder(tmp_path / "a" / name, range(20 * seed, 20 * seed + 20))
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        for name in ("dress", "shirt"):
+            archive.add(tmp_path / "a" / name, f"{top}{name}")
+        archive.add(tmp_path / "b" / "photo 050.png", "__MACOSX/photo.png")
+    folder, packed = (data.load_domains(tmp_path / name, b, 16) for name in ("a", "a.tgz"))
+    for split in folder:
+        assert packed[split].source_labels.names == ("dress", "shirt")
+        np.testing.assert_array_equal(
+            packed[split].source_labels.index, folder[split].source_labels.index
+        )
+
+
 def test_every_file_that_is_left_out_is_counted_and_named(tmp_path, caplog, monkeypatch):
     a, b = make_folder(tmp_path / "a", range(120)), make_folder(tmp_path / "b", range(200, 220))
     for name in ("notes.txt", ".hidden.png", "broken.jpg"):

@@ -192,10 +192,14 @@ def test_unreadable_and_huge_files_are_left_out_counted_and_named(embedder, tmp_
     (tmp_path / "short.png").write_bytes(good[: len(good) // 2])
     (tmp_path / "list.csv").write_text("a,b")
     (tmp_path / ".DS_Store").touch()
+    write_catalogue(tmp_path / "@eaDir" / "good.png", ["thumb.png"])
+    (tmp_path / "twice").symlink_to(".")
     (tmp_path / "folder.png").mkdir()
     index = ProductIndex.from_folder(tmp_path, embedder)
     assert index.ids == ["dot.png", "good.png", "moving.gif"]
-    assert index.skipped.counts == {"hidden_file": 1, "no_image_by_its_name": 1, "unreadable": 4}
+    assert index.skipped.counts == {
+        "folder_linked_again": 1, "hidden_file": 2, "no_image_by_its_name": 1, "unreadable": 4
+    }  # fmt: skip
     assert set(index.skipped.examples["unreadable"]) == {
         "empty.png", "huge.png", "short.png", "text.jpg",
     }  # fmt: skip
@@ -324,6 +328,23 @@ def test_folder_and_archive_give_the_same_bytes_twice(embedder, tmp_path):
 
 
 # Changing
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_archive_is_indexed_as_it_unpacks(embedder, tmp_path):
+    """A member that was added anew replaces the one of before; backslashes are folders."""
+    folder = write_catalogue(tmp_path / "catalogue", NAMES[:2])
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(folder / NAMES[1], "new.png")
+        archive.write(folder / NAMES[0], "new.png")
+        info = zipfile.ZipInfo()
+        info.filename = "deep\\er.png"
+        archive.writestr(info, (folder / NAMES[1]).read_bytes())
+    index = ProductIndex.from_folder(tmp_path / "photos.zip", embedder)
+    assert index.ids == ["deep/er.png", "new.png"]
+    expected = ProductIndex.from_folder(folder, embedder)
+    order = [expected.ids.index(name) for name in (NAMES[1], NAMES[0])]
+    np.testing.assert_allclose(index.vectors, expected.vectors[order], atol=1e-6)
 
 
 def test_update_embeds_only_what_is_new_or_changed(embedder, counted, tmp_path):

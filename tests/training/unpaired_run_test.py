@@ -313,15 +313,16 @@ def test_edges_of_one_folder_from_the_command_to_a_tflite_file(folders, tmp_path
     scores = json.loads(capsys.readouterr().out)
     assert scores["num_images"] == len(edges) and 0 < scores["reconstruction_rmse"] < 1
 
-    photo, out = tmp_path / "drawing.png", tmp_path / "out"
+    photo = tmp_path / "drawing.png"
     data.write_image(photo, edges[0])
     converted = {}
     assert commands.main(["export", "--workdir", workdir, "--variants", "float32"]) == 0
     report = json.loads((tmp_path / "run" / "export" / "export.json").read_text())
     assert report["verified_images"] == len(edges)
     for model in (workdir, f"{workdir}/export/converter_float32.tflite"):
-        assert commands.main(["convert", str(photo), "--model", model, "--out", str(out)]) == 0
-        converted[model] = data.read_image(out / "drawing.png").astype(int)
+        command = ["convert", str(photo), "--model", model, "--out", str(tmp_path / "out")]
+        assert commands.main([*command, "--overwrite"]) == 0
+        converted[model] = data.read_image(tmp_path / "out" / "drawing.png").astype(int)
     expected = data.to_uint8(finished.convert(data.to_float(edges[:1])))[0]
     for image in converted.values():
         assert np.abs(image - expected).max() <= 1

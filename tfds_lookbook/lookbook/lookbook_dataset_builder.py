@@ -13,7 +13,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_pixdt import data
-from keras_pixdt.data.readers.lookbook import ATTRIBUTES, LookBook
+from keras_pixdt.data.readers.attributes import ATTRIBUTES
+from keras_pixdt.data.readers.lookbook import LookBook
 
 
 @dataclasses.dataclass

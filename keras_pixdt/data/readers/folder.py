@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 
 from keras_pixdt.data.crops import cutter
-from keras_pixdt.data.files import IMAGE_SUFFIXES, Skipped, is_image, open_files
+from keras_pixdt.data.files import ENDINGS, Skipped, is_image, open_files
 from keras_pixdt.data.pairs import Labels
 from keras_pixdt.data.readers.domain import FIX, Domain, decode_domain
 
@@ -26,14 +26,13 @@ def read_folder(
         listed = files.images(skipped)
         if not listed:
             raise ValueError(
-                f"{path} has no images, which end in {', '.join(sorted(IMAGE_SUFFIXES))}. "
+                f"{path} has no images, which end in {ENDINGS}. "
                 f"Found: {len(files.names)} file(s); left out: {str(skipped) or 'none'}"
             )
         found = ((file, functools.partial(files.read, file)) for file in listed)
+        labels = _labels([file[len(files.top) :] for file in listed])
         cut = cutter(crop, {file: file for file in listed}, path)
-        return decode_domain(
-            found, len(listed), image_size, resize, path, skipped, _labels(listed), cut
-        )
+        return decode_domain(found, len(listed), image_size, resize, path, skipped, labels, cut)
 
 
 def _labels(names: list[str]) -> Labels | None:

@@ -1,15 +1,13 @@
 """Reads LookBook: a folder or archive whose file names say which photo shows which product.
 
 `PID000012_CLEAN0_IID000034.jpg` is a person who wears product 12, `CLEAN1` the product itself
-(Yoo et al. 2016). A `products.json` beside them, a list of `{"pid": 12, "category": "dress"}`,
-adds the attributes `category`, `pattern` and `color`.
+(Yoo et al. 2016). A `products.json` beside them adds attributes, see `attributes`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 import re
@@ -19,17 +17,16 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt.data import duplicates, images
-from keras_pixdt.data.files import HIDDEN, Files, Skipped, decode_all, is_hidden, open_files
+from keras_pixdt.data.files import Files, Skipped, decode_all, is_image, open_files
 from keras_pixdt.data.pairs import PairSet, allocate, take_rows
-
-ATTRIBUTES = ("category", "pattern", "color")
+from keras_pixdt.data.readers.attributes import ATTRIBUTES_FILE, id_of, read_attributes
 
 _NAME = re.compile(
-    r"PID(?P<pid>\d+)_CLEAN(?P<clean>[01])_IID(?P<iid>\d+)\.(jpe?g|png|webp|bmp|gif|tiff?)",
-    re.IGNORECASE,
+    r"PID(?P<pid>\d+)_CLEAN(?P<clean>[01])_IID(?P<iid>\d+)\.\w+", re.IGNORECASE | re.ASCII
 )
 
 WRONG_NAME = "wrong_name"
+ID_TOO_LARGE = "id_too_large"
 SAME_ID = "same_pid_and_iid"
 SECOND_PRODUCT_IMAGE = "second_product_image"
 NO_PRODUCT_IMAGE = "no_product_image"
@@ -92,7 +89,8 @@ def read_lookbook(
     )
     with open_files(pathlib.Path(path), _is_named, "LookBook images", fix) as files:
         skipped = Skipped()
-        listed = _index(files.names, skipped)
+        visible = files.visible(skipped)
+        listed = _index(visible, skipped)
         if not listed:
             raise ValueError(
                 f"{path} has no pairs. A pair is a person image PID000001_CLEAN0_IID000002.jpg "
@@ -100,7 +98,8 @@ def read_lookbook(
                 f"subfolder or in one archive. Found: {len(files.names)} file(s); left out: "
                 f"{str(skipped) or 'none'}"
             )
-        attributes = _read_attributes(files)
+        lists = [name for name in visible if _base(name) == ATTRIBUTES_FILE]
+        attributes = read_attributes((name, files.read(name)) for name in lists)
         sizes = {True: image_size, False: photo_size or image_size}
         book = _decode(files, listed, attributes, sizes, resize, skipped, str(path))
     skipped.log(str(path))
@@ -115,8 +114,12 @@ def read_lookbook(
 # Which files belong together.
 
 
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
 def _is_named(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+    return _NAME.fullmatch(name) is not None and is_image(name)
 
 
 def _index(names: Iterable[str], skipped: Skipped) -> list[_File]:
@@ -124,24 +127,26 @@ def _index(names: Iterable[str], skipped: Skipped) -> list[_File]:
     found: dict[tuple[int, bool, int], _File] = {}
     targets: set[int] = set()
     for name in names:
-        base = name.rpartition("/")[2]
+        base = _base(name)
         match = _NAME.fullmatch(base)
-        if is_hidden(name):
-            skipped.add(HIDDEN, name)
-        elif match is None:
-            if base != "products.json":
+        if match is None or not is_image(base):
+            if base != ATTRIBUTES_FILE:
                 skipped.add(WRONG_NAME, name)
+            continue
+        product, image = id_of(match["pid"]), id_of(match["iid"])
+        if product is None or image is None:
+            skipped.add(ID_TOO_LARGE, name)
+            continue
+        file = _File(name, product, match["clean"] == "1", image)
+        identity = (file.product_id, not file.is_target, file.image_id)
+        if identity in found:
+            skipped.add(SAME_ID, name)
+        elif file.is_target and file.product_id in targets:
+            skipped.add(SECOND_PRODUCT_IMAGE, name)
         else:
-            file = _File(name, int(match["pid"]), match["clean"] == "1", int(match["iid"]))
-            identity = (file.product_id, not file.is_target, file.image_id)
-            if identity in found:
-                skipped.add(SAME_ID, name)
-            elif file.is_target and file.product_id in targets:
-                skipped.add(SECOND_PRODUCT_IMAGE, name)
-            else:
-                found[identity] = file
-                if file.is_target:
-                    targets.add(file.product_id)
+            found[identity] = file
+            if file.is_target:
+                targets.add(file.product_id)
     return _whole_products([found[identity] for identity in sorted(found)], skipped)
 
 
@@ -158,24 +163,6 @@ def _whole_products(files: list[_File], skipped: Skipped) -> list[_File]:
         else:
             whole.append(file)
     return whole
-
-
-def _read_attributes(files: Files) -> dict[int, dict[str, str]]:
-    attributes: dict[int, dict[str, str]] = {}
-    for name in files.names:
-        if name.rpartition("/")[2] != "products.json":
-            continue
-        try:
-            for entry in json.loads(files.read(name)):
-                attributes[int(entry["pid"])] = {
-                    key: str(entry[key]) for key in ATTRIBUTES if key in entry
-                }
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f'{name} must be a JSON list of {{"pid": 1, "category": "dress"}}: {error!r}. '
-                "Correct or remove it."
-            ) from error
-    return attributes
 
 
 # What is in the files.

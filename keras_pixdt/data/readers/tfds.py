@@ -14,8 +14,8 @@ from keras_pixdt.choices import RESIZES, SCHEMES
 from keras_pixdt.data import images
 from keras_pixdt.data.files import File, Skipped
 from keras_pixdt.data.pairs import Labels, PairSet, allocate
+from keras_pixdt.data.readers.attributes import ATTRIBUTES
 from keras_pixdt.data.readers.domain import ALL, TFDS_NAMES, Domain, decode_domain, squares
-from keras_pixdt.data.readers.lookbook import ATTRIBUTES
 
 TFDS = "tfds:"
 

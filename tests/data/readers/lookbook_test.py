@@ -135,6 +135,52 @@ def test_every_file_that_is_left_out_is_counted_and_named(tmp_path):
     assert "2 wrong_name (PID000000_CLEAN2_IID000009.jpg, notes.txt)" in str(book.skipped)
 
 
+def test_every_image_format_has_lookbook_names(tmp_path):
+    make_folder(tmp_path)
+    for product, extension in enumerate(("avif", "jfif", "TGA", "jp2")):
+        name = file_name(product, 0, 90 + product, extension)
+        (tmp_path / name).write_bytes(encoded(photo(90 + product)))
+    (tmp_path / file_name(0, 0, 99, "txt")).write_bytes(encoded(photo(99)))
+    book = data.read_lookbook(tmp_path, 16)
+    assert book.source_id.tolist() == [1, 2, 90, 11, 12, 91, 21, 22, 92, 31, 32, 93]
+    assert book.skipped.examples == {lookbook.WRONG_NAME: [file_name(0, 0, 99, "txt")]}
+
+
+def test_ids_that_are_too_large_are_named(tmp_path):
+    make_folder(tmp_path)
+    large = [file_name(10**19, 0, 1), file_name(1, 0, 2**63)]
+    for name in (*large, file_name(1, 0, 2**63 - 1)):
+        (tmp_path / name).write_bytes(encoded(photo(99)))
+    book = data.read_lookbook(tmp_path, 16)
+    assert book.skipped.examples == {lookbook.ID_TOO_LARGE: sorted(large)}
+    assert book.source_id.max() == 2**63 - 1
+
+
+def test_hidden_folders_are_left_out(tmp_path):
+    make_folder(tmp_path)
+    make_folder(tmp_path / ".Trash-1000" / "files", products=6)
+    (tmp_path / ".Trash-1000" / "products.json").write_text('[{"pid": 1, "color": "red"}]')
+    book = data.read_lookbook(tmp_path, 16)
+    check_is_whole(book)
+    assert book.skipped.counts == {HIDDEN: 19} and book.pairs.attributes == ()
+
+
+def test_folders_that_are_links_are_read(tmp_path):
+    make_folder(tmp_path / "disk")
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "part").symlink_to(tmp_path / "disk")
+    check_is_whole(data.read_lookbook(tmp_path / "book", 16))
+
+
+def test_an_archive_with_backslashes_is_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for file in make_folder(tmp_path / "files").iterdir():
+            info = zipfile.ZipInfo()
+            info.filename = f"LookBook\\{file.name}"
+            archive.writestr(info, file.read_bytes())
+    check_is_whole(data.read_lookbook(tmp_path / "a.zip", 16))
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", encoded(photo(1))[:300]])
 def test_up_to_one_percent_unreadable_images_are_skipped(tmp_path, content):
     make_folder(tmp_path, products=20, views=4)
