@@ -1,5 +1,6 @@
 """The browser in which pages are tested: where it is, and what is skipped without it."""
 
+import base64
 import contextlib
 import shutil
 
@@ -29,3 +30,21 @@ def launched():
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def base64_of(content):
+    return base64.b64encode(content).decode()
+
+
+def in_page(page, body, *arguments):
+    """Runs a function body in the page, with bytes for bytes."""
+    given = [
+        {"bytes": base64_of(argument)} if isinstance(argument, bytes) else argument
+        for argument in arguments
+    ]
+    script = """async (given) => {
+        const args = given.map((value) => value?.bytes === undefined ? value
+            : Uint8Array.from(atob(value.bytes), (letter) => letter.charCodeAt(0)));
+        return await (async (...args) => {%s})(...args);
+    }"""
+    return page.evaluate(script % body, given)

@@ -5,22 +5,26 @@ This module only needs NumPy and Pillow, so that worker processes start quickly.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib
 import io
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from absl import logging
+from PIL import ExifTags, Image
 
 from keras_pixdt.choices import GARMENT_BELOW, RESIZES
+from keras_pixdt.data import colors, metadata
 
 WHITE = 255
 _HEIF = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"))
+
+# Tags of TIFF, and values of theirs.
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES = 258, 262, 284
+_WHITE_IS_ZERO, _SEPARATE = 0, 2
 
 
 class ImageError(ValueError):
@@ -30,23 +34,34 @@ class ImageError(ValueError):
 def read_image(
     source: str | os.PathLike[str] | bytes | BinaryIO, name: str | None = None
 ) -> np.ndarray:
-    """Decodes any image that Pillow reads to RGB, as a viewer would show it.
+    """Decodes any image that Pillow reads to sRGB, as a browser shows it.
 
-    The EXIF rotation is applied, transparency is composited on white, and grayscale, palette, CMYK
-    and 16-bit images are converted. For an animation the first frame is used. The file's extension
-    does not matter.
+    The photo is turned as its EXIF orientation says, transparency is composited on white, and all
+    modes of Pillow are converted. Of an animation or several pages, the first counts; the file's
+    extension does not. HEIC is read if `pillow-heif` is installed.
+
+    - **Colours.** Embedded ICC profiles are converted to sRGB, and so are the gAMA and cHRM chunks
+      of PNG: for cameras, phones, displays and gray images in the same whole numbers as by the
+      search client (see `keras_pixdt.data.colors`), for CMYK and tables by LittleCMS (perceptual,
+      with black point compensation). A profile that is damaged, or for images of another kind, is
+      ignored with a warning. Without a profile, colours are sRGB, whatever EXIF says of them, as
+      in browsers. The codes of video (cICP, nclx) are not applied.
+    - **Depth.** 16 bits are cut to their upper 8, as browsers do. Floats in 0..1 are multiplied by
+      255, other floats are levels of 0..255. Other ranges are errors.
+    - **EXIF.** Only the orientation in EXIF is used, and only if it is one of the 8 whole numbers;
+      metadata that cannot be read are ignored.
 
     Args:
         source: a path, the bytes of a file, or an open binary file.
-        name: what errors call the image; by default the path.
+        name: what messages call the image; by default the path.
 
     Returns:
         A uint8 array of shape `(height, width, 3)`.
 
     Raises:
         FileNotFoundError: if `source` is a path where there is no file.
-        ImageError: if it is empty, truncated, not an image, or so large that decoding it could
-            exhaust the memory.
+        ImageError: if it is empty, truncated, not an image, so large that decoding it could
+            exhaust the memory, or of levels in no known range.
     """
     if isinstance(source, bytes):
         data = source
@@ -59,43 +74,157 @@ def read_image(
     name = name or "image"
     if not data:
         raise ImageError(f"{name} is empty (0 bytes). Copy or download it again.")
-    _register_heif()
+    register_plugins()
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise ImageError(f"{image.width}x{image.height} is over {limit:,} pixels")
-            return _to_rgb(ImageOps.exif_transpose(image))
+        try:
+            return _decode(data, name)
+        except Exception as error:
+            bare = metadata.without(data)
+            if bare == data:
+                raise
+            pixels = _decode(bare, name)  # else it is not the metadata
+            logging.warning("%s: ignored its metadata, which cannot be read: %s", name, error)
+            return pixels
     # The decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error,
     # EOFError, IndexError, zlib.error, and more with every format.
     except Exception as error:
         reason = str(error) or type(error).__name__
         if isinstance(error, Image.UnidentifiedImageError):
             reason = f"its {len(data):,} bytes are not in an image format that Pillow knows"
-            if data[4:12] in _HEIF:
+            if data[4:12] in _HEIF and "HEIF" not in Image.OPEN:
                 reason = "it is HEIC, for which Pillow needs a plugin (pip install pillow-heif)"
+            if data[:4] in (b"II*\0", b"MM\0*"):
+                reason = "it is a TIFF of a kind that Pillow does not read; save it with 8 bits"
         raise ImageError(
             f"{name} cannot be decoded: {reason}. Replace or remove the file."
         ) from error
 
 
 @functools.cache
-def _register_heif() -> None:
-    """Lets Pillow read HEIC if its plugin is installed."""
-    with contextlib.suppress(ImportError):
-        importlib.import_module("pillow_heif").register_heif_opener()
+def register_plugins() -> None:
+    """Teaches Pillow the formats of plugins that are installed: HEIC, by `pillow-heif`."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    """Converts a Pillow image of any mode to a uint8 array (height, width, 3)."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # Pillow would clip 16 bits to 8 bits instead of scaling them.
-        gray = np.clip(np.asarray(image, np.float64) / 257, 0, 255).round().astype(np.uint8)
-        return np.repeat(gray[:, :, None], 3, axis=2)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (WHITE,) * 4), image)
+def _decode(data: bytes, name: str) -> np.ndarray:
+    """The pixels of a file, uint8 (height, width, 3)."""
+    with Image.open(io.BytesIO(data)) as image:
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and image.width * image.height > limit:
+            raise ImageError(f"{image.width}x{image.height} is over {limit:,} pixels")
+        _refuse_planes(image)
+        image.load()
+        pixels = _to_rgb(image, name)
+        return _TURNS.get(_orientation(image), lambda pixels: pixels)(pixels)
+
+
+def _refuse_planes(image: Image.Image) -> None:
+    """Refuses TIFF that Pillow 12 misreads in silence, as half of the bytes of each plane."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PLANES) == _SEPARATE and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
+        raise ImageError("its colours are in separate planes of more than 8 bits; save it with 8")
+
+
+# EXIF orientation -> what undoes it.
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: np.ascontiguousarray(pixels[:, ::-1]),
+    3: lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1]),
+    4: lambda pixels: np.ascontiguousarray(pixels[::-1]),
+    5: lambda pixels: np.ascontiguousarray(pixels.swapaxes(0, 1)),
+    6: lambda pixels: np.ascontiguousarray(pixels[::-1].swapaxes(0, 1)),
+    7: lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1].swapaxes(0, 1)),
+    8: lambda pixels: np.ascontiguousarray(pixels[:, ::-1].swapaxes(0, 1)),
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """The orientation in EXIF; 1, which is upright, if there is none that can be used."""
+    # If EXIF has none, Pillow takes it from these, and browsers do not.
+    for key in ("xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+        image.info.pop(key, None)
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # broken EXIF data raise as many kinds as broken pixels
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
+    """Converts a Pillow image of any mode to sRGB, uint8 (height, width, 3)."""
+    profile = image.info.get("icc_profile")
+    if profile is None and "icc_profile" in image.info:
+        _warn_of_profile(name, colors.ProfileError("it cannot be unpacked"))
+    if image.mode in ("CMYK", "LAB"):
+        return _by_library(image, profile, name)
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        pixels = np.repeat(_gray_levels(image, name)[:, :, None], 3, axis=2)
+    else:
+        # What is half transparent is mixed in the file's colours: so the search client can as well.
+        if image.mode in _PREMULTIPLIED:
+            image = image.convert(_PREMULTIPLIED[image.mode])
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (WHITE,) * 4), image)
+        pixels = np.array(image.convert("RGB"))
+    if not profile:
+        return colors.png_to_srgb(pixels, image.info) if image.format == "PNG" else pixels
+    try:
+        return colors.profile_to_srgb(pixels, profile)
+    except colors.ProfileError as error:
+        _warn_of_profile(name, error)
+        return pixels
+
+
+_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+
+
+def _by_library(image: Image.Image, profile: bytes | None, name: str) -> np.ndarray:
+    """Converts a CMYK or Lab image, uint8 (height, width, 3)."""
+    if profile:
+        try:
+            return np.array(colors.library_to_srgb(image, profile))
+        except colors.ProfileError as error:
+            _warn_of_profile(name, error)
+    if image.mode == "LAB":
+        return np.array(colors.library_to_srgb(image, None))
     return np.array(image.convert("RGB"))
+
+
+def _warn_of_profile(name: str, error: colors.ProfileError) -> None:
+    logging.warning("%s: ignored its colour profile: %s", name, error)
+
+
+def _gray_levels(image: Image.Image, name: str) -> np.ndarray:
+    """The levels of a gray image of 12, 16 or 32 bits or floats, uint8 (height, width)."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        if 0 <= low and high <= 1:  # false for NaN
+            return np.floor(values * 255 + 0.5).astype(np.uint8)
+        # Below 16 it would be black, and more likely the light of a scene, in which 1 is not white.
+        if 0 <= low and 16 <= high <= 255:
+            return np.floor(values + 0.5).astype(np.uint8)
+        rule = "floats must be in 0..1, or levels of 0..255 of which one is at least 16"
+    else:
+        tags = getattr(image, "tag_v2", {})
+        bits = min(16, tags.get(_BITS_PER_SAMPLE, (16,))[0])
+        if 0 <= low and high < 1 << bits:
+            if 0 < high < 256:
+                logging.warning(
+                    "%s is black: of %d bits, its highest level is %d", name, bits, high
+                )
+            if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+                values = (1 << bits) - 1 - values
+            levels = (values >> (bits - 8)).astype(np.uint8)
+            if isinstance(of_white := image.info.get("transparency"), int):
+                levels[values == of_white] = WHITE
+            return levels
+        rule = f"whole numbers must be in 0..{(1 << bits) - 1}"
+    raise ImageError(f"its levels are from {low} to {high}, and {rule}; save it with 8 bits")
 
 
 def resize(image: np.ndarray, size: int, how: str = "letterbox") -> np.ndarray:

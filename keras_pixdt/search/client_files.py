@@ -17,8 +17,8 @@ from absl import logging
 
 CLIENT = pathlib.Path(__file__).with_name("client")
 
-_SCRIPTS = ("app.js", "flow.js", "image.js", "index.js", "model.js", "offline.js", "sw.js")
-_PAGE = ("index.html", "style.css", "icon.svg", *_SCRIPTS)
+_MODULES = ("app", "colors", "flow", "image", "index", "metadata", "model", "offline", "sw")
+_PAGE = ("index.html", "style.css", "icon.svg", *(f"{name}.js" for name in _MODULES))
 # Browsers do not resolve package names. An import map would, but it is an inline script.
 _PACKAGE_NAME, _PACKAGE_URL = b'"@litertjs/wasm-utils"', b'"./wasm-utils.js"'
 # The page takes the first that the browser can run: with threads, without, without relaxed SIMD.

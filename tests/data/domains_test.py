@@ -12,6 +12,7 @@ from keras_pixdt import data
 from keras_pixdt.data import pairs
 from keras_pixdt.data.edges import STRONG, WEAK
 from keras_pixdt.data.readers import domain as domain_reader
+from tests import profiles
 
 
 def photo(seed: int, width: int = 24, height: int = 32) -> Image.Image:
@@ -652,6 +653,40 @@ def test_a_tfds_set_without_labels_or_splits_is_refused(faces, gray_digits, tmp_
     for name in ("tfds:", "tfds:Blond_Hair=1", "tfds:fake_digits/mnist:"):
         with pytest.raises(ValueError, match=f"is named tfds:NAME for a set.*Received: {name}"):
             load(name)
+
+
+@pytest.mark.slow
+def test_photos_of_a_tfds_set_are_turned_and_converted_as_files_are(tmp_path):
+    import tensorflow_datasets as tfds
+
+    orientation = Image.Exif()
+    orientation[0x112] = 6
+    photo = profiles.encoded(
+        np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8),
+        exif=orientation,
+        icc_profile=profiles.rgb(profiles.DISPLAY_P3, profiles.SRGB_CURVE),
+    )
+
+    class FakePhotos(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "label": tfds.features.ClassLabel(num_classes=1),
+            }
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples() for split in ("train", "test")}
+
+        def _generate_examples(self):
+            yield 0, {"image": io.BytesIO(photo), "label": 0}
+
+    FakePhotos(data_dir=tmp_path).download_and_prepare()
+    loaded = data.load_domains("tfds:fake_photos", "tfds:fake_photos", 16, data_dir=tmp_path)
+    expected = data.letterbox(data.read_image(photo), 16)
+    np.testing.assert_array_equal(loaded["train"].sources[0], expected)
 
 
 @pytest.mark.slow

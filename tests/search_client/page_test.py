@@ -18,7 +18,7 @@ from keras_pixdt import serve
 from keras_pixdt.choices import RESIZES
 from keras_pixdt.data.images import letterbox, read_image, resize
 from keras_pixdt.search import ProductIndex
-from tests.browser import AXE, MARKS, NEEDS_PACKAGES, PHONE
+from tests.browser import AXE, MARKS, NEEDS_PACKAGES, PHONE, in_page
 from tests.search.catalogues import index_of, random_vectors, unit
 from tests.search_client import samples
 
@@ -103,24 +103,6 @@ def page(browser, server):
     """One page for all tests that only use it; it lasts, as that of a user does."""
     with opened(browser, server.url) as page:
         yield page
-
-
-def base64_of(content):
-    return base64.b64encode(content).decode()
-
-
-def in_page(page, body, *arguments):
-    """Runs a function body in the page, with bytes for bytes."""
-    given = [
-        {"bytes": base64_of(argument)} if isinstance(argument, bytes) else argument
-        for argument in arguments
-    ]
-    script = """async (given) => {
-        const args = given.map((value) => value?.bytes === undefined ? value
-            : Uint8Array.from(atob(value.bytes), (letter) => letter.charCodeAt(0)));
-        return await (async (...args) => {%s})(...args);
-    }"""
-    return page.evaluate(script % body, given)
 
 
 def give(page, content, name="photo", mime=""):

@@ -178,9 +178,12 @@ def _read_split(builder, part: str, image_size: int, resize: str) -> Domain:
     index = np.empty(builder.info.splits[part].num_examples, np.int64)
 
     def pictures() -> Iterator[np.ndarray]:
-        for row, example in enumerate(tfds.as_numpy(builder.as_dataset(split=part))):
+        # TensorFlow's decoders turn no photo, and convert no colours.
+        skip = {"image": tfds.decode.SkipDecoding()}
+        examples = builder.as_dataset(split=part, decoders=skip)
+        for row, example in enumerate(tfds.as_numpy(examples)):
             index[row] = example["label"]
-            yield example["image"]
+            yield images.read_image(example["image"], f"{part} {row}")
 
     pixels, shapes = squares(pictures(), len(index), image_size, resize)
     if unlabelled := int((index < 0).sum()):  # TFDS marks a missing label with -1

@@ -1,4 +1,10 @@
-// From a photo to what the model takes: the same bytes as read_image and resize give in Python.
+// From a photo to what the model takes: the same bytes as read_image and resize give in Python, of
+// JPEG, PNG, WebP and AVIF of up to MAX_SIDE_PX. What the browser converts itself is a level or a few
+// apart: PNG with a gAMA chunk and no profile, profiles with tables, and CMYK, whose profiles Chromium
+// ignores. All other formats are turned and converted by the browser alone.
+
+import { conversionBy } from "./colors.js";
+import { readMetadata } from "./metadata.js";
 
 const MAX_PIXELS = 89_478_485; // as Pillow: decoded it takes a third of a gigabyte
 // Some phones have no canvas of more than 16 million pixels. Larger photos the browser shrinks to
@@ -6,11 +12,13 @@ const MAX_PIXELS = 89_478_485; // as Pillow: decoded it takes a third of a gigab
 const MAX_SIDE_PX = 3072;
 const BITS = 22; // of the fractions in resized()
 
+const NO_PROFILE = { byBrowser: false, convert: null };
+
 /** A photo that cannot be used; the message says why. */
 export class PhotoError extends Error {}
 
 /**
- * Decodes a photo, turned as its EXIF data says, on white, the first frame of an animation.
+ * Decodes a photo: turned as its EXIF data says, on white, in sRGB, the first frame of an animation.
  *
  * @param {Blob} file
  * @param {string} name what messages call it
@@ -30,10 +38,15 @@ export async function readPhoto(file, name) {
           `Photos of up to ${Math.floor(MAX_PIXELS / 1e6)} million pixels can be searched with.`,
       );
     }
-    const bitmap = await decoded(file, name);
+    const { profile, orientation, without } = await readMetadata(
+      new Uint8Array(await file.arrayBuffer()),
+    );
+    const { byBrowser, convert } = profile ? conversionBy(profile) : NO_PROFILE;
+    const bitmap = await decoded(without(!byBrowser), name);
     const pixels = toPixels(bitmap);
     bitmap.close();
-    return { image, pixels };
+    convert?.(pixels.data);
+    return { image, pixels: turned(pixels, orientation) };
   } catch (error) {
     URL.revokeObjectURL(image.src);
     throw error;
@@ -55,7 +68,8 @@ function loaded(image, name) {
 
 async function decoded(file, name) {
   try {
-    return await createImageBitmap(file); // unlike an <img>, refuses what is cut off
+    // Unlike an <img>, this refuses what is cut off. Premultiplied, WebP would be rounded twice.
+    return await createImageBitmap(file, { premultiplyAlpha: "none" });
   } catch {
     throw new PhotoError(`${name} cannot be decoded: it is damaged or incomplete.`);
   }
@@ -66,12 +80,30 @@ function toPixels(bitmap) {
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
   context.imageSmoothingQuality = "high";
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return context.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/** Undoes an EXIF orientation. */
+function turned(pixels, orientation) {
+  if (!(orientation > 1 && orientation < 9)) return pixels;
+  const { width, height } = pixels;
+  const [newWidth, newHeight] = orientation > 4 ? [height, width] : [width, height];
+  const result = new ImageData(newWidth, newHeight);
+  const [from, to] = [pixels, result].map(({ data }) => new Uint32Array(data.buffer));
+  for (let y = 0, i = 0; y < newHeight; y++) {
+    for (let x = 0; x < newWidth; x++) {
+      let [column, row] = orientation > 4 ? [y, x] : [x, y];
+      if ([2, 3, 7, 8].includes(orientation)) column = width - 1 - column;
+      if ([3, 4, 6, 7].includes(orientation)) row = height - 1 - row;
+      to[i++] = from[row * width + column];
+    }
+  }
+  return result;
 }
 
 /**
