@@ -102,6 +102,8 @@ def convert_photos(
         out.mkdir(parents=True, exist_ok=True)
 
         def write(photo: _Photo, name: str, image: np.ndarray) -> None:
+            if (out / name).is_symlink():  # `replacing` would replace what it points to
+                (out / name).unlink()
             with replacing(out / name) as unfinished:
                 data.write_image(unfinished, image)
             result.written[photo.path] = out / name
