@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from absl import logging
 
-from keras_pixdt import data
+from keras_pixdt import data, progress
 from keras_pixdt.data.crops import cutter
 from keras_pixdt.data.files import IMAGE_SUFFIXES
 
@@ -83,7 +83,7 @@ def convert_photos(
     written: dict[pathlib.Path, pathlib.Path] = {}
     taken: set[str] = set()
     best: dict[pathlib.Path, tuple[float, pathlib.Path, np.ndarray]] = {}
-    for start in range(0, len(photos), batch_size):
+    for start in progress.starts("Converting photos", len(photos), batch_size):
         read, images = [], []
         for photo, path in photos[start : start + batch_size]:
             try:

@@ -12,13 +12,14 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
-from concurrent import futures
 from typing import BinaryIO, cast
 
 import numpy as np
 from absl import logging
 
+from keras_pixdt import progress
 from keras_pixdt.data import duplicates, images
+from keras_pixdt.workers import thread_pool
 
 # The formats of cameras, phones and shops that Pillow reads.
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
@@ -98,6 +99,7 @@ def decode_all(
     use: Callable[[int, str, np.ndarray], None],
     path: str,
     skipped: Skipped,
+    total: int | None = None,
 ) -> list[duplicates.Signature | None]:
     """Decodes images with one thread per core.
 
@@ -107,6 +109,7 @@ def decode_all(
             uint8 `(height, width, 3)`.
         path: the folder or the archive, for messages.
         skipped: counts the images that cannot be read.
+        total: how many files there are at most, to show progress.
 
     Returns:
         The signature of each image; None if it cannot be read.
@@ -126,9 +129,10 @@ def decode_all(
         return name, duplicates.signature(*decoded)
 
     items = enumerate(found)
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with thread_pool() as pool, progress.bar("Reading photos", total=total) as shown:
         while chunk := list(itertools.islice(items, _CHUNK)):
             for name, signature in pool.map(read, chunk):
+                shown.update()
                 signatures.append(signature)
                 if signature is None:
                     skipped.add(UNREADABLE, name)
