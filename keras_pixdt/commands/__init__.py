@@ -46,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = argparse.Namespace(interrupted=_start_again)
 
     def line() -> str:
-        return f"Interrupted. {arguments.interrupted(arguments, command)}"
+        try:
+            return f"Interrupted. {arguments.interrupted(arguments, command)}"
+        except (AttributeError, KeyError, ValueError, OSError):  # half parsed, or a damaged run
+            return f"Interrupted. {_start_again(arguments, command)}"
 
     interrupts = Interrupts(line) if argv is None else None
     try:
@@ -59,8 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             progress.close()
             if sys.stderr.isatty():
                 os.write(2, b"\n")  # below "^C" and what Keras was writing
-            logging.error("%s", interrupts.line() if interrupts else line())
-            return interrupts.status if interrupts else 128 + signal.SIGINT
+            logging.error("%s", line())
+            if interrupts is None:
+                return 128 + signal.SIGINT
+            interrupts.told = True
+            return interrupts.status
         if not isinstance(error, _USER_ERRORS):
             raise
         logging.error("%s", error)

@@ -25,15 +25,18 @@ class Interrupts:
     that does not return), or if Python swallows the exception.
 
     Args:
-        line: gives the line to tell; such an end writes it to stderr.
+        line: gives the line that such an end writes to stderr.
 
     Attributes:
         received: number of the signal; 0 if there was none.
+        told: whether the line has been written already.
     """
 
     def __init__(self, line: Callable[[], str]) -> None:
         self.received = 0
+        self.told = False
         self._line = line
+        self._ending = threading.RLock()
         self._stderr = os.dup(2)  # it is redirected while Keras is imported
         for number in SIGNALS:
             # A shell without job control ignores SIGINT in the background, and so does `nohup`.
@@ -51,11 +54,6 @@ class Interrupts:
     def status(self) -> int:
         """The exit status, as shells have it: 130 after Ctrl-C."""
         return 128 + (self.received or signal.SIGINT)
-
-    def line(self) -> str:
-        """The line, the first time; empty later."""
-        line, self._line = self._line, str
-        return line()
 
     def _interrupt(self, number: int, frame: Any) -> None:
         if self.received:
@@ -83,6 +81,7 @@ class Interrupts:
         self._report_swallowed(unraisable)
 
     def _end(self) -> NoReturn:
-        if text := self.line():
-            os.write(self._stderr, f"{text}\n".encode())
-        os._exit(self.status)
+        with self._ending:  # the watching thread and the main one may both be here
+            if not self.told:
+                os.write(self._stderr, f"{self._line()}\n".encode())
+            os._exit(self.status)
