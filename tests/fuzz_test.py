@@ -266,7 +266,7 @@ CONFIG = json.loads(zipfile.ZipFile(io.BytesIO(MODEL)).read("config.json"))
 WEIGHTS = zipfile.ZipFile(io.BytesIO(MODEL)).read("model.weights.h5")
 
 
-@tries(40)
+@tries(25)
 @hypothesis.given(
     content=damaged([MODEL])
     | texts(CONFIG).map(lambda text: repacked(MODEL, "config.json", lambda _: text))

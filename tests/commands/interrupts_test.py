@@ -199,7 +199,7 @@ def test_train_continues_to_the_same_end(small_lookbook, small_run, tmp_path):
 
 AT_EMBED = """
 from keras_pixdt.search import ingest
-def interrupting(embedder, images):
+def interrupting(*_):
     interrupt()
 ingest.embed = interrupting
 """
