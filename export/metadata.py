@@ -6,7 +6,7 @@ appended to the model as an uncompressed ZIP archive. Any tool that knows the fo
 version, description, licence, tensors and normalization, and `unzip` reads the files:
 
 - `keras_pixdt.json`: everything that has no field in the schema (preset, data, variant,
-  fingerprint);
+  fingerprint, and the SHA-256 of the model before the archive);
 - `labels.txt`: the categories of the products, if there are any, one per line.
 
 Reading needs no TensorFlow.
@@ -31,7 +31,7 @@ from flatbuffers.table import Table
 
 from export import joining
 from export.joining import MODEL_IDENTIFIER
-from export.runtime import CARD, EMBED, EMBEDDING, FLOW, IMAGE, REVERSE
+from export.runtime import CARD, DIGEST, EMBED, EMBEDDING, FLOW, IMAGE, REVERSE, digest
 
 BUFFER = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -113,7 +113,7 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     }
     if card.resize != "letterbox":  # absent in older files, which are letterboxed
         facts["resize"] = card.resize
-    files = {CARD: json.dumps(facts, indent=1) + "\n"}
+    files = {CARD: ""}
     if card.categories:
         files[LABELS] = "".join(f"{category}\n" for category in card.categories)
     builder = flatbuffers.Builder(4096)
@@ -122,7 +122,10 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     builder.Finish(_write(builder, fields), file_identifier=IDENTIFIER)
     model.metadata.append(schema.MetadataT(name=BUFFER, buffer=len(model.buffers)))
     model.buffers.append(schema.BufferT(data=np.frombuffer(builder.Output(), np.uint8)))
-    return _with_files(joining.pack(model), files)
+    content = joining.pack(model)
+    facts[DIGEST] = digest(content)
+    files[CARD] = json.dumps(facts, indent=1) + "\n"
+    return _with_files(content, files)
 
 
 def _outputs(model: schema.ModelT, signature: schema.SignatureDefT) -> list[str]:
@@ -312,6 +315,8 @@ def _read(content: bytes) -> dict[str, Any]:
     root = Table(packed, int.from_bytes(packed[:4], "little"))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         files = {name: archive.read(name).decode() for name in archive.namelist()}
+    facts = json.loads(files[CARD])
+    facts.pop(DIGEST, None)  # which says something of the bytes only
     return {
         "name": _string(root, 0),
         "description": _string(root, 1),
@@ -327,7 +332,7 @@ def _read(content: bytes) -> dict[str, Any]:
         },
         "categories": files.get(LABELS, "").splitlines(),
         "resize": "letterbox",
-        **json.loads(files[CARD]),
+        **facts,
     }
 
 

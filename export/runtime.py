@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import zipfile
@@ -22,6 +24,7 @@ MAPS = {"flow": 2, "mask": 1, "gate": 1, "paint": 3}  # what FLOW gives, with it
 # Its outputs.
 OUTPUTS = {SIGNATURE: (IMAGE,), EMBED: (EMBEDDING,), REVERSE: (IMAGE,), FLOW: tuple(MAPS)}
 CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
+DIGEST = "sha256"  # in the card: of the file without the archive
 
 
 class TFLiteConverter:
@@ -43,6 +46,7 @@ class TFLiteConverter:
         self._path = Path(path)
         if not self._path.is_file():
             raise FileNotFoundError(f"there is no TFLite file at {str(path)!r}")
+        card = _read_card(self._path)
         try:
             self.interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
             signatures = self.interpreter.get_signature_list()
@@ -66,7 +70,7 @@ class TFLiteConverter:
             convert.get_output_details()[IMAGE],
         )
         self.image_size, self.drawn_size = (int(d["shape"][1]) for d in self.image_details)
-        self.resize = _resize(self._path)
+        self.resize = card.get("resize", "letterbox")
         self.reversible = REVERSE in self._runners
         self.scalable = FLOW in self._runners
         self.dimensions = None
@@ -230,12 +234,33 @@ def _moved(photo: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return (upper * (1 - down) + lower * down) / np.float32(127.5) - 1
 
 
-def _resize(path: Path) -> str:
+def _read_card(path: Path) -> dict[str, str]:
+    """The card of a file, once the file is known to be whole.
+
+    The runtime does not check what it reads: of a damaged file, it may take any address.
+    """
+    content = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(CARD)).get("resize", "letterbox")
-    except (zipfile.BadZipFile, KeyError, ValueError):
-        return "letterbox"  # a file without metadata
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            card = json.loads(archive.read(CARD))
+            end = min(member.header_offset for member in archive.infolist())
+        damaged = card.get(DIGEST, found := digest(content[:end])) != found  # older ones have none
+    except Exception as error:  # of zipfile or json, for bytes that differ
+        raise ValueError(
+            f"{str(path)!r} is not a converter that this package exported, or is truncated: "
+            f"{CARD} cannot be read at its end ({error}). Copy it again, or export it again"
+        ) from error
+    if damaged:
+        raise ValueError(
+            f"{str(path)!r} is damaged: its {end:,} bytes before {CARD} are not those that were "
+            "exported. Copy it again, or export it again"
+        )
+    return card
+
+
+def digest(model: bytes) -> str:
+    """SHA-256 of a model without its card, which holds it."""
+    return hashlib.sha256(model).hexdigest()
 
 
 def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteConverter:
@@ -262,6 +287,6 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a TFLite file, or has no signature `convert`.
+        ValueError: it is not a file of `export_converter`, or is damaged or truncated.
     """
     return TFLiteConverter(path, num_threads)

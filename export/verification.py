@@ -33,6 +33,7 @@ from export.runtime import (
     TFLiteConverter,
     compose,
 )
+from keras_pixdt import progress
 from keras_pixdt.data.images import to_float
 
 LEVELS_PER_UNIT = 127.5  # [-1, 1] holds 255 levels
@@ -199,7 +200,7 @@ def with_maps(reference: Reference, network: keras.Model, images: np.ndarray) ->
 
 
 def _batched(network: keras.Model, images: np.ndarray) -> np.ndarray:
-    rows = range(0, len(images), _BATCH)
+    rows = progress.starts("Drawing with Keras", len(images), _BATCH)
     return np.concatenate(
         [np.asarray(network(to_float(images[i : i + _BATCH]), training=False)) for i in rows]
     )
@@ -259,7 +260,8 @@ def verify_saved_model(
     least, _ = reference.floors("float32")
 
     def run(signature: str, images: np.ndarray, *outputs: str) -> np.ndarray:
-        rows = [signatures[signature](image=tf.constant(image[None])) for image in images]
+        shown = progress.bar("Verifying", images)
+        rows = [signatures[signature](image=tf.constant(image[None])) for image in shown]
         return np.concatenate([np.concatenate([r[name] for name in outputs], -1) for r in rows])
 
     if reference.maps is not None:
@@ -418,7 +420,7 @@ def _draw(
     last = int(graph.Operators(graph.OperatorsLength() - 1).Inputs(0))
     drawn: list[np.ndarray] = []
     levels: list[np.ndarray] = []
-    for image in images:
+    for image in progress.bar("Verifying", images):
         drawn.append(model.run(signature, image))
         levels.append(np.clip(model.interpreter.get_tensor(last, index)[0] - 0.5, 0.0, 255.0))
     return np.stack(drawn), np.stack(levels)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from keras_pixdt import data
+from keras_pixdt import data, progress
 from keras_pixdt.atomic import replacing
 from keras_pixdt.data.crops import cutter
 from keras_pixdt.data.files import ENDINGS, Skipped, is_archive, is_image, open_files
@@ -109,7 +109,7 @@ def convert_photos(
             result.written[photo.path] = out / name
 
         best: dict[pathlib.Path, tuple[float, _Photo, np.ndarray]] = {}
-        for start in range(0, len(photos), batch_size):
+        for start in progress.starts("Converting photos", len(photos), batch_size):
             read, images = [], []
             for photo in photos[start : start + batch_size]:
                 try:

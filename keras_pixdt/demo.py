@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -30,6 +32,8 @@ def run_demo(
 ) -> pathlib.Path:
     """Draws and builds the data set, trains, scores, exports, converts, indexes and reports.
 
+    An interrupted demo continues: what has been built or trained is not made again.
+
     Args:
         workdir: folder for everything: `tfds/`, the run, `export/`, `products.index`,
             `report.html`.
@@ -40,7 +44,7 @@ def run_demo(
         The path of the report.
 
     Raises:
-        ValueError: `workdir` holds a finished run.
+        ValueError: `workdir` holds a finished demo, or another run.
         BlockingIOError: another process runs a demo there; names it.
     """
     workdir = pathlib.Path(workdir)
@@ -50,28 +54,33 @@ def run_demo(
 
 
 def _run_demo(workdir: pathlib.Path, minutes: float, num_products: int | None) -> pathlib.Path:
-    if (workdir / "model.keras").exists():
+    if (workdir / "report.html").exists():
         raise ValueError(
             f"{workdir} holds a finished demo: open {workdir}/report.html, or remove the folder to "
             "run it again."
         )
+    trained = _trained(workdir, num_products)
     clock = _Clock()
 
     logging.info("1/6 Drawing the data set and building it with TFDS")
     name = build_dataset(workdir / "tfds", num_products)
     clock.lap("draw and build the data set")
 
-    logging.info("2/6 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
-    preset = presets.get(PRESET).changed(SETTINGS)
-    finished = run.train(
-        preset,
-        f"tfds:{name}",
-        workdir,
-        data_options={"data_dir": str(workdir / "tfds")},
-        minutes=minutes,
-        verbose=2,
-    )
-    clock.lap("train")
+    if trained:
+        logging.info("2/6 %s was trained before the demo was interrupted", workdir)
+        finished = run.load_run(workdir)
+        clock.lap("open what was trained")
+    else:
+        logging.info("2/6 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
+        finished = run.train(
+            presets.get(PRESET).changed(SETTINGS),
+            f"tfds:{name}",
+            workdir,
+            data_options={"data_dir": str(workdir / "tfds")},
+            minutes=minutes,
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+        clock.lap("train")
 
     logging.info("3/6 Scoring the test split")
     scores = {gallery: finished.evaluate("test", gallery) for gallery in ("split", "all")}
@@ -116,12 +125,32 @@ def build_dataset(data_dir: pathlib.Path, num_products: int | None = None) -> st
     if num_products is not None:
         config = dataclasses.replace(
             builder_class.builder_configs[CONFIG],
-            name=f"{CONFIG}_{num_products}",  # TFDS keeps one set for each name
+            name=_config_name(num_products),
             num_products=num_products,
         )
     builder = builder_class(config=config, data_dir=str(data_dir))
     builder.download_and_prepare()
     return f"{builder.name}/{builder.builder_config.name}"
+
+
+def _config_name(num_products: int | None) -> str:
+    # TFDS keeps one set for each name.
+    return CONFIG if num_products is None else f"{CONFIG}_{num_products}"
+
+
+def _trained(workdir: pathlib.Path, num_products: int | None) -> bool:
+    """Whether an interrupted demo has trained; refuses another run."""
+    path = workdir / "run.json"
+    options = json.loads(path.read_text()) if path.exists() else {}
+    if "trained_minutes" not in options:
+        return False
+    expected = f"tfds:lookbook/{_config_name(num_products)}"
+    if options["data"]["data"] != expected:
+        raise ValueError(
+            f"{workdir} holds another run. Choose another --workdir, or repeat the --products of "
+            f"the demo. Its data must be {expected}. Received: {options['data']['data']}"
+        )
+    return True
 
 
 class _Clock:
@@ -184,9 +213,10 @@ def _write_report(
     clock: _Clock,
 ) -> pathlib.Path:
     workdir, pairs = finished.workdir, finished.pairs()
+    trained_minutes = json.loads((workdir / "run.json").read_text())["trained_minutes"]
     report = Report(
         "keras_pixdt: from a photo of a dressed person to the product image",
-        f"Appearance flow, trained for {clock.laps['train'] / 60:.1f} minutes on "
+        f"Appearance flow, trained for {trained_minutes:.1f} minutes on "
         f"{len(pairs['train']):,} rendered persons who wear {len(pairs['train'].targets):,} "
         "products, from pretrained weights that come with the package. All pictures and scores "
         f"below are of the {len(pairs['test'].targets)} products of the test split, which are not "

@@ -4,30 +4,68 @@ import io
 import json
 import pathlib
 import re
+import shlex
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from export import verification
-from keras_pixdt import atomic, commands, data, demo, presets, search, serve
+from keras_pixdt import atomic, commands, data, demo, search, serve
 from keras_pixdt.training import run
-from tests import samples
+from tests import processes, samples
 
 pytestmark = pytest.mark.slow
 
 
+IN_EVALUATE = """
+import dataclasses
+from keras_pixdt import presets
+from keras_pixdt.training import run
+narrow = dataclasses.replace(
+    presets.get("flow-64"), width=1 / 32, discriminator_width=1 / 32, start=None
+)
+presets.get = {"flow-64": narrow}.__getitem__
+run.Run.evaluate = lambda *_: interrupt()
+"""
+
+
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """The whole demo on few products for a few seconds, with narrow networks."""
+def interrupted_demo(tmp_path_factory):
+    """A demo on few products for a few seconds, with narrow networks, that Ctrl-C has ended."""
     workdir = tmp_path_factory.mktemp("demo")
-    narrow = dataclasses.replace(
-        presets.get("flow-64"), width=1 / 32, discriminator_width=1 / 32, start=None
-    )
-    with samples.narrow_embedders(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "get", {"flow-64": narrow}.__getitem__)
-        assert demo.run_demo(workdir, minutes=0.05, num_products=48) == workdir / "report.html"
+    arguments = ["demo", "--workdir", str(workdir), "--minutes", "0.05", "--products", "48"]
+    return workdir, arguments, processes.interrupted(arguments, IN_EVALUATE)
+
+
+@pytest.fixture(scope="module")
+def workdir(interrupted_demo):
+    """The same after it has been continued."""
+    workdir, arguments, _ = interrupted_demo
+    trained = (workdir / "model.keras").stat().st_mtime_ns
+    with samples.narrow_embedders():
+        assert commands.main(arguments) == 0
+    assert (workdir / "model.keras").stat().st_mtime_ns == trained
     return workdir
+
+
+def test_an_interrupted_demo_tells_how_it_continues(interrupted_demo):
+    workdir, arguments, ended = interrupted_demo
+    assert ended.status == 130
+    last = f"What is in {workdir} is whole. To continue: {shlex.join(['pixdt', *arguments])}"
+    assert ended.stderr.splitlines()[-2:] == ["3/6 Scoring the test split", f"Interrupted. {last}"]
+
+
+def test_another_run_is_not_continued(workdir, caplog, tmp_path):
+    shutil.copy(workdir / "run.json", tmp_path)
+    (tmp_path / "model.keras").touch()
+    assert commands.main(["demo", "--workdir", str(tmp_path), "--products", "49"]) == 1
+    assert f"{tmp_path} holds another run" in caplog.text
+    assert "Received: tfds:lookbook/rendered64_flow_48" in caplog.text
+    assert not (tmp_path / "tfds").exists()
+    assert commands.main(["demo", "--workdir", str(workdir)]) == 1
+    assert f"{workdir} holds a finished demo" in caplog.text
 
 
 @pytest.fixture(scope="module")

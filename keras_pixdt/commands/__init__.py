@@ -1,17 +1,24 @@
 """`pixdt`: one module per command, with its options (`add_arguments`) and its call (`run`).
 
 The module's docstring is the help. `run` returns the exit status, or None for 0. Keras is imported
-only in `run`, so `pixdt --help` does not wait for it.
+only in `run`, so `pixdt --help` does not wait for it. A module's `interrupted` tells what Ctrl-C
+leaves, and how to go on.
 """
 
 import argparse
 import importlib
 import logging as std_logging
+import os
 import pathlib
+import shlex
+import signal
+import sys
 from collections.abc import Sequence
 
 from absl import flags, logging
 
+from keras_pixdt import progress
+from keras_pixdt.commands.interrupts import Interrupts
 from keras_pixdt.commands.shared import add_command
 
 # Modules of this package, in the order of `pixdt --help`.
@@ -29,12 +36,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Args:
-        argv: the arguments after the program's name; by default those of the process.
+        argv: the arguments after the program's name; by default those of the process, whose
+            signals are then handled too.
 
     Returns:
-        The exit status: 0, or 1 if the input was at fault.
+        The exit status: 0, 1 if the input was at fault, or 130 after Ctrl-C (143 after SIGTERM).
     """
-    arguments = _parser().parse_args(argv)
+    command = shlex.join(["pixdt", *(sys.argv[1:] if argv is None else argv)])
+    arguments = argparse.Namespace(interrupted=_start_again)
+
+    def line() -> str:
+        try:
+            return f"Interrupted. {arguments.interrupted(arguments, command)}"
+        except (AttributeError, KeyError, ValueError, OSError):  # half parsed, or a damaged run
+            return f"Interrupted. {_start_again(arguments, command)}"
+
+    interrupts = Interrupts(line) if argv is None else None
+    try:
+        _log_for_users()
+        _parser().parse_args(argv, arguments)
+        return arguments.run(arguments) or 0
+    except BaseException as error:
+        # Libraries turn the exception that a signal raises into others.
+        if isinstance(error, KeyboardInterrupt) or (interrupts and interrupts.received):
+            progress.close()
+            if sys.stderr.isatty():
+                os.write(2, b"\n")  # below "^C" and what Keras was writing
+            logging.error("%s", line())
+            if interrupts is None:
+                return 128 + signal.SIGINT
+            interrupts.told = True
+            return interrupts.status
+        if not isinstance(error, _USER_ERRORS):
+            raise
+        logging.error("%s", error)
+        return 1
+
+
+def _start_again(arguments: argparse.Namespace, command: str) -> str:
+    return f"To start again: {command}"
+
+
+def _log_for_users() -> None:
     flags.FLAGS.mark_as_parsed()  # argparse did; otherwise absl would warn that nobody has
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
@@ -42,11 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.get_absl_handler().addFilter(_is_for_users)
     # TensorFlow warns about traces of its own functions, and twice, because it has its own handler.
     std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
-    try:
-        return arguments.run(arguments) or 0
-    except _USER_ERRORS as error:
-        logging.error("%s", error)
-        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         module = importlib.import_module(f"keras_pixdt.commands.{name}")
         command = add_command(commands, name, module.__doc__)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(
+            run=module.run, interrupted=getattr(module, "interrupted", _start_again)
+        )
     return parser
 
 

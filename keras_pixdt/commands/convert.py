@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def interrupted(arguments: argparse.Namespace, command: str) -> str:
+    """What is left: some product images, which are whole."""
+    overwrite = "" if getattr(arguments, "overwrite", True) else " --overwrite"
+    return f"Product images in {arguments.out} are whole. To start again: {command}{overwrite}"
+
+
 def add_model_arguments(parser: argparse.ArgumentParser, **model: Any) -> None:
     """Adds `--model` with the given description, and its options."""
     parser.add_argument("--model", **model)

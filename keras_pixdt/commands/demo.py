@@ -26,3 +26,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     report = run_demo(arguments.workdir, arguments.minutes, arguments.products)
     logging.info("Open %s", report)
+
+
+def interrupted(arguments: argparse.Namespace, command: str) -> str:
+    """What is left: each of the six parts is continued or done again."""
+    return f"What is in {arguments.workdir} is whole. To continue: {command}"

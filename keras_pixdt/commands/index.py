@@ -5,6 +5,7 @@ Example:
 """
 
 import argparse
+import os
 
 from keras_pixdt.commands.shared import add_embedder_argument, open_embedder
 
@@ -30,3 +31,10 @@ def run(arguments: argparse.Namespace) -> None:
         split=arguments.split,
         data_dir=arguments.data_dir,
     )
+
+
+def interrupted(arguments: argparse.Namespace, command: str) -> str:
+    """What is left: the index is written at the end."""
+    if os.path.exists(arguments.out):
+        return f"{arguments.out} is whole. To bring it up to date: {command}"
+    return f"{arguments.out} is not written yet. To start again: {command}"

@@ -33,3 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     import_keras()
     reproduce.main(arguments.name, arguments.options)
+
+
+def interrupted(arguments: argparse.Namespace, command: str) -> str:
+    """What is left: runs are continued, and all that has been trained is found again."""
+    return f"What has been trained is kept. To continue: {command}"

@@ -98,7 +98,7 @@ def import_keras(strategy: str = "none") -> None:
         os.dup2(aside.fileno(), 2)
         try:
             importlib.import_module("keras")
-        except BaseException:
+        except Exception:  # after Ctrl-C, nobody wants to read them
             aside.seek(0)
             os.write(stream, aside.read())
             raise

@@ -6,8 +6,10 @@ Example:
 
 import argparse
 import dataclasses
+import json
 import os
 import pathlib
+import shlex
 import sys
 from typing import Any
 
@@ -195,6 +197,20 @@ def _preset(arguments: argparse.Namespace) -> presets.Preset:
         logging.info("Training preset %s, as %s was", preset.name, start)
         return preset
     return presets.get(arguments.preset or "flow-64")
+
+
+def interrupted(arguments: argparse.Namespace, command: str) -> str:
+    """What is left: a run that is finished, that continues, or that has no checkpoint yet."""
+    workdir = pathlib.Path(arguments.workdir)
+    where = " (on every worker)" if arguments.strategy == "multi_worker" else ""
+    options = workdir / "run.json"
+    kept = json.loads(options.read_text()) if options.exists() else {}
+    asked = arguments.minutes or arguments.epochs
+    if "trained_minutes" in kept and asked in (None, kept["minutes"], kept["epochs"]):
+        return f"{workdir} is finished. Next: pixdt evaluate --workdir {shlex.quote(str(workdir))}"
+    if (workdir / "checkpoints" / "last.keras").exists() or (workdir / "model.keras").exists():
+        return f"{workdir} is whole. To continue from its last checkpoint{where}: {command}"
+    return f"{workdir} has no checkpoint yet. To start again{where}: {command}"
 
 
 def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:

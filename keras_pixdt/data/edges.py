@@ -7,13 +7,12 @@ published numbers.
 
 from __future__ import annotations
 
-import os
-from concurrent import futures
-
 import numpy as np
 
+from keras_pixdt import progress
 from keras_pixdt.data.images import WHITE
 from keras_pixdt.data.pairs import allocate
+from keras_pixdt.workers import thread_pool
 
 BLUR_PX = 1.0  # standard deviation
 STRONG, WEAK = 0.25, 0.1  # relative to the steepest gradient in the photo
@@ -69,8 +68,9 @@ def edges_of(photos: np.ndarray, shapes: np.ndarray) -> np.ndarray:
         drawn[row] = WHITE
         drawn[row][inside] = draw_edges(photos[row][inside])
 
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(draw, range(len(photos))))
+    with thread_pool() as pool:
+        for _ in progress.bar("Drawing edges", pool.map(draw, range(len(photos))), len(photos)):
+            pass
     return drawn
 
 

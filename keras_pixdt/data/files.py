@@ -7,14 +7,15 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable
-from concurrent import futures
 
 import numpy as np
 from absl import logging
 from PIL import Image
 
+from keras_pixdt import progress
 from keras_pixdt.data import duplicates, images
 from keras_pixdt.data.archives import LINKED_AGAIN, NO_FILE, is_archive, open_archive
+from keras_pixdt.workers import thread_pool
 
 ENDINGS = ".bmp, .gif, .heic, .jpg, .png, .tif, .webp, or as another format that Pillow reads"
 MAX_UNREADABLE = 0.01
@@ -111,6 +112,7 @@ def decode_all(
     use: Callable[[int, str, np.ndarray], None],
     path: str,
     skipped: Skipped,
+    total: int | None = None,
 ) -> list[duplicates.Signature | None]:
     """Decodes images with one thread per core.
 
@@ -120,6 +122,7 @@ def decode_all(
             uint8 `(height, width, 3)`.
         path: the folder or the archive, for messages.
         skipped: counts the images that cannot be read.
+        total: how many files there are at most, to show progress.
 
     Returns:
         The signature of each image; None if it cannot be read.
@@ -139,9 +142,10 @@ def decode_all(
         return name, duplicates.signature(*decoded)
 
     items = enumerate(found)
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with thread_pool() as pool, progress.bar("Reading photos", total=total) as shown:
         while chunk := list(itertools.islice(items, _CHUNK)):
             for name, signature in pool.map(read, chunk):
+                shown.update()
                 signatures.append(signature)
                 if signature is None:
                     skipped.add(UNREADABLE, name)

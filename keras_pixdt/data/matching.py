@@ -8,18 +8,18 @@ each of its points lies. `AppearanceFlow` learns from these flows as from those 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
-from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 from PIL import Image
 
+from keras_pixdt import progress
 from keras_pixdt.data.images import WHITE, garment_of
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.data.placement import Placement
+from keras_pixdt.workers import thread_pool
 
 MAX_PAIRS = 2000  # more would take minutes
 PROBED = 64  # pairs that are searched first
@@ -157,9 +157,10 @@ def _search(pairs: PairSet, rows: np.ndarray) -> Iterator[tuple[int, Match]]:
     def search(own: np.ndarray) -> list[Match]:
         return find(pairs.targets[pairs.target_index[own[0]]], pairs.sources[own])
 
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with thread_pool() as pool, progress.bar("Finding products", total=len(rows)) as shown:
         for own, matches in zip(tasks, pool.map(search, tasks), strict=True):
             yield from zip(own, matches, strict=True)
+            shown.update(len(own))
 
 
 def _scaled(image: np.ndarray, side: int) -> np.ndarray:

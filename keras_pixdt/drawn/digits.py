@@ -23,6 +23,8 @@ import functools
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from keras_pixdt import progress
+
 KINDS = ("handwritten", "street")
 CLASSES = tuple("0123456789")
 IMAGE_SIZE = 32  # px
@@ -117,7 +119,7 @@ def draw(kind: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"`count` must be at least 1. Received: {count}")
     pixels = np.empty((count, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     labels = np.empty(count, np.int64)
-    for i in range(count):
+    for i in progress.bar("Drawing digits", range(count)):
         rng = np.random.default_rng((seed, KINDS.index(kind), i))
         labels[i] = rng.integers(len(CLASSES))
         if kind == "handwritten":

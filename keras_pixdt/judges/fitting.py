@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_pixdt import progress
+
 
 def check_images(images: np.ndarray, least: int, rule: str) -> None:
     """Raises a ValueError with the rule unless there are `least` uint8 images of three channels."""
@@ -38,5 +40,7 @@ def fit(
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
     model.compile(keras.optimizers.Adam(rate), loss, **options)
     # Keras would shuffle the batches with Python's global generator.
-    history = model.fit(batches, epochs=epochs, verbose=0, shuffle=False)
+    with progress.bar("Training", total=epochs * len(batches)) as shown:
+        steps = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda *_, **__: shown.update())
+        history = model.fit(batches, epochs=epochs, verbose=0, shuffle=False, callbacks=[steps])
     return history.history["loss"][-1]

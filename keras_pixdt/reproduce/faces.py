@@ -27,14 +27,13 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent import futures
 from typing import Any
 
 import keras
 import numpy as np
 from absl import logging
 
-from keras_pixdt import data
+from keras_pixdt import data, progress
 from keras_pixdt.atomic import replacing
 from keras_pixdt.data import files
 from keras_pixdt.reproduce import OUT, experiment, garments
@@ -52,6 +51,7 @@ from keras_pixdt.reproduce.face_retrieval import (
 from keras_pixdt.reproduce.paired_experiment import PairedExperiment
 from keras_pixdt.reproduce.result import Result
 from keras_pixdt.training.run import EMBEDDERS, Run, load_run
+from keras_pixdt.workers import thread_pool
 
 NO_COUNTERPART = "photo_without_counterpart"
 NO_DRAWING = "photo_without_drawing"
@@ -100,8 +100,8 @@ class _Folder:
             decoded = files.decode(lambda: self._files.read(name), name, self.path)
             return None if decoded is None else data.resize(decoded[0], size, resize)
 
-        with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(read, names))
+        with thread_pool() as pool:
+            return list(progress.bar("Reading photos", pool.map(read, names), len(names)))
 
 
 def _match(folders: Mapping[str, _Folder], skipped: files.Skipped) -> list[dict[str, str]]:

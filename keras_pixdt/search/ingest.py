@@ -6,14 +6,13 @@ import functools
 import hashlib
 import io
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent import futures
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from keras_pixdt import progress
 from keras_pixdt.data.files import (
     UNREADABLE,
     Files,
@@ -23,6 +22,7 @@ from keras_pixdt.data.files import (
 from keras_pixdt.data.images import letterbox, resize
 from keras_pixdt.search.embedding import BATCH, embed
 from keras_pixdt.search.index_file import DIGEST_BYTES, Blobs, Rows, Settings, no_rows
+from keras_pixdt.workers import thread_pool
 
 if TYPE_CHECKING:
     import keras
@@ -165,10 +165,12 @@ def take_in(
         return square, _thumbnail(image, settings.thumbnail_size), digest
 
     iterator = iter(products)
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    total = len(products) if isinstance(products, Sized) else None
+    with thread_pool() as pool, progress.bar("Reading products", total=total) as shown:
         while chunk := list(itertools.islice(iterator, _CHUNK)):
             images = []
             for product, result in [(p, pool.submit(prepare, p)) for p in chunk]:
+                shown.update()
                 if product.id in seen:
                     raise ValueError(
                         f"`ids` must be different from one another. Received twice: {product.id!r}"

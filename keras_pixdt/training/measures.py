@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pixdt import progress
 from keras_pixdt.data.images import to_float
 from keras_pixdt.metrics import kid_fid, retrieval, uncertainty
 
@@ -111,7 +112,7 @@ def measured(
     the shape of "target" or, if there is none, of "source".
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in measures}
-    for start in range(0, count, batch_size):
+    for start in progress.starts("Scoring photos", count, batch_size):
         batch = read(slice(start, start + batch_size))
         shape = batch.get("target", batch["source"]).shape
         batch["converted"] = _converted(convert, batch["source"], shape, start)
@@ -123,12 +124,13 @@ def measured(
 
 def in_batches(function: Convert, sets: list[np.ndarray], batch_size: int) -> np.ndarray:
     """Applies a function of float images to sets of uint8 images; concatenates the results."""
+    parts = [
+        images[start : start + batch_size]
+        for images in sets
+        for start in range(0, len(images), batch_size)
+    ]
     return np.concatenate(
-        [
-            function(to_float(images[start : start + batch_size]))
-            for images in sets
-            for start in range(0, len(images), batch_size)
-        ]
+        [function(to_float(images)) for images in progress.bar("Comparing images", parts)]
     )
 
 

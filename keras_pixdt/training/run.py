@@ -39,7 +39,7 @@ import numpy as np
 from absl import logging
 
 import keras_pixdt.registered  # noqa: F401
-from keras_pixdt import atomic, presets, search
+from keras_pixdt import atomic, presets, progress, search
 from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS
 from keras_pixdt.data.images import resize, to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
@@ -216,9 +216,10 @@ class Run:
         pairs = self.pairs()["train"]
         rows = np.linspace(0, len(pairs) - 1, min(_CONVERTED_FOR_SEARCH, len(pairs))).astype(int)
         logging.info("Training the search embedder on products and %d drawn images", len(rows))
+        batches = np.split(rows, range(_CONVERT_BATCH, len(rows), _CONVERT_BATCH))
         generated = [
             to_uint8(self.convert(to_float(pairs.sources[batch])))
-            for batch in np.split(rows, range(_CONVERT_BATCH, len(rows), _CONVERT_BATCH))
+            for batch in progress.bar("Drawing photos", batches)
         ]
         return search.train_embedder(
             pairs.targets,

@@ -189,6 +189,7 @@ class Trainer:
                     verbose=verbose,
                     shuffle=False,  # `batches` does by `seed`; Keras would by Python's global one
                     callbacks=[
+                        *_bar(verbose),
                         schedule,
                         StopOnDivergence(),
                         *([averages] if averages else []),
@@ -293,6 +294,13 @@ class Trainer:
         }
         options = {**self._options(), "versions": machine, **more}
         atomic.write_json(folder / "run.json", options)
+
+
+def _bar(verbose: str | int) -> list[keras.callbacks.Callback]:
+    """Keras' bar. Its own would come last, and be torn by what other callbacks log."""
+    bar = keras.callbacks.ProgbarLogger()
+    bar.async_safe = True  # as Keras takes its own to be
+    return [bar] if verbose else []
 
 
 def check_free(workdir: pathlib.Path, options: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import functools
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -124,12 +125,27 @@ def test_the_files_are_a_zip_archive_without_dates(exported):
         assert {e.date_time for e in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert {e.compress_type for e in archive.infolist()} == {zipfile.ZIP_STORED}
         assert archive.read("labels.txt") == b"coat\nt-shirt\n"
+        model = file(exported).read_bytes()[: archive.getinfo("keras_pixdt.json").header_offset]
         assert json.loads(archive.read("keras_pixdt.json")) == {
             "variant": "dynamic",
             "preset": "demo",
             "data": "rendered",
             "embedder_fingerprint": "ab" * 32,
+            "sha256": hashlib.sha256(model).hexdigest(),
         }
+
+
+def test_a_damaged_file_is_refused_before_it_is_run(exported, tmp_path):
+    content = file(exported).read_bytes()
+    path = tmp_path / "copy.tflite"
+    for place in (30, 5000, len(content) // 2):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(ValueError, match=f"{path}' is damaged: .* Copy it again"):
+            export.load_tflite(path)
+    for size in (0, 30, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        with pytest.raises(ValueError, match=f"{path}' is not a converter .* or is truncated"):
+            export.load_tflite(path)
 
 
 def test_read_metadata_gives_what_was_written(exported):

@@ -46,7 +46,7 @@ def decode_domain(
     def use(row: int, name: str, image: np.ndarray) -> None:
         pixels[row], shapes[row] = _square(cut(name, image), image_size, resize)
 
-    signatures = decode_all(found, use, path, skipped)
+    signatures = decode_all(found, use, path, skipped, most)
     skipped.log(path)
     kept = np.flatnonzero([signature is not None for signature in signatures])
     return Domain(

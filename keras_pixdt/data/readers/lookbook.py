@@ -190,7 +190,7 @@ def _decode(
         images_of[file.is_target][row[file]] = images.resize(image, sizes[file.is_target], resize)
 
     found = ((file.name, functools.partial(files.read, file.name)) for file in listed)
-    decoded = decode_all(found, use, path, skipped)
+    decoded = decode_all(found, use, path, skipped, len(listed))
     signatures = {file: made for file, made in zip(listed, decoded, strict=True) if made}
     kept = _whole_products(list(signatures), skipped)
     if not kept:

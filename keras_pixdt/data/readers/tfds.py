@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from keras_pixdt import progress
 from keras_pixdt.choices import RESIZES, SCHEMES
 from keras_pixdt.data import images
 from keras_pixdt.data.files import File, Skipped
@@ -93,7 +94,8 @@ def _read_pairs(
     targets, product_id, group_id, attributes, masks, flows = [], [], [], [], [], []
     row_of: dict[int, int] = {}
     target_index = np.empty(len(sources), np.int64)
-    for index, example in enumerate(tfds.as_numpy(examples)):
+    examples = progress.bar(f"Reading {split}", tfds.as_numpy(examples), len(sources))
+    for index, example in enumerate(examples):
         product = int(example["product_id"])
         if product not in row_of:
             row_of[product] = len(row_of)
@@ -181,7 +183,8 @@ def _read_split(builder, part: str, image_size: int, resize: str) -> Domain:
         # TensorFlow's decoders turn no photo, and convert no colours.
         skip = {"image": tfds.decode.SkipDecoding()}
         examples = builder.as_dataset(split=part, decoders=skip)
-        for row, example in enumerate(tfds.as_numpy(examples)):
+        shown = progress.bar(f"Reading {part}", tfds.as_numpy(examples), len(index))
+        for row, example in enumerate(shown):
             index[row] = example["label"]
             yield images.read_image(example["image"], f"{part} {row}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -10,9 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from keras_pixdt import progress
 from keras_pixdt.drawn.azimuth import car, chair, head
 from keras_pixdt.drawn.azimuth.mesh import Mesh
-from keras_pixdt.drawn.processes import drawing_pool
+from keras_pixdt.workers import process_pool
 
 _BUILDERS = {"car": car.build, "chair": chair.build, "head": head.build}
 KINDS = tuple(_BUILDERS)
@@ -244,12 +246,10 @@ def render_views(
     workers = min(processes or os.cpu_count() or 1, count)
     channels = 4 if coverage else 3
     pictures = np.empty((count, len(angles), image_size, image_size, channels), np.uint8)
-    if workers == 1:
-        for index in range(count):
-            pictures[index] = draw(index)
-        return pictures, np.array(angles, np.float32)
-    with drawing_pool(workers) as pool:
-        for index, views in enumerate(pool.map(draw, range(count), chunksize=4)):
+    with contextlib.nullcontext() if workers == 1 else process_pool(workers) as pool:
+        rows = range(count)
+        drawn = map(draw, rows) if pool is None else pool.map(draw, rows, chunksize=4)
+        for index, views in enumerate(progress.bar(f"Drawing {kind}s", drawn, count)):
             pictures[index] = views
     return pictures, np.array(angles, np.float32)
 

@@ -14,15 +14,17 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from keras_pixdt.drawn.processes import drawing_pool
+from keras_pixdt import progress
 from keras_pixdt.drawn.rendered import figure, garment, truth
 from keras_pixdt.drawn.rendered.product import Product, num_views, sample_product
+from keras_pixdt.workers import process_pool
 
 MIN_SIZE, MAX_SIZE = 32, 512
 
 # Pixels per task: enough that handing it over costs little beside the drawing, few enough that the
-# answers which wait stay small. It makes 16 products of nine pictures at 64 pixels, one at 256.
-_TASK_PIXELS = 16 * 9 * 64**2
+# answers which wait stay small, and an interruption is quick. It makes 4 products of nine pictures
+# at 64 pixels.
+_TASK_PIXELS = 4 * 9 * 64**2
 # Tasks that wait or are done but not yet taken, for each process.
 _QUEUE = 3
 
@@ -172,9 +174,10 @@ def render(
     step = max(1, _TASK_PIXELS // (9 * options.photo_size**2))
     bounds = [(a, min(a + step, stop)) for a in range(first_product, stop, step)]
     workers = min(processes or os.cpu_count() or 1, len(bounds))
+    drawn = _render_parallel(bounds, options, workers)
     if workers <= 1:
-        return (_render_one(i, options) for i in range(first_product, stop))
-    return _render_parallel(bounds, options, workers)
+        drawn = (_render_one(i, options) for i in range(first_product, stop))
+    return iter(progress.bar("Drawing products", drawn, num_products))
 
 
 def _render_parallel(
@@ -183,7 +186,7 @@ def _render_parallel(
     waiting: collections.deque[concurrent.futures.Future[list[RenderedProduct]]]
     waiting = collections.deque()
     todo = iter(bounds)
-    with drawing_pool(workers) as pool:
+    with process_pool(workers) as pool:
         while True:
             while len(waiting) < workers * _QUEUE and (chunk := next(todo, None)) is not None:
                 waiting.append(pool.submit(_render_chunk, *chunk, options))
