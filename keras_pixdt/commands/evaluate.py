@@ -6,19 +6,20 @@ Example:
 
 import argparse
 import json
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from keras_pixdt import presets
 from keras_pixdt.choices import EMBEDDERS, GALLERIES
-from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
+from keras_pixdt.commands.shared import RUN, add_checkpoint_argument, find, open_run, tflite_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add = parser.add_argument
-    add("--workdir", required=True, help="folder of a finished run")
+    add("--workdir", required=True, help=RUN)
     add_checkpoint_argument(parser)
     add("--split", default="test", help="split to score (default: test)")
     add(
@@ -41,20 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the scores."""
-    import_keras()
-    from keras_pixdt.training.run import load_run
-
-    opened = load_run(arguments.workdir, arguments.checkpoint)
-    scores = opened.evaluate(
-        arguments.split,
-        arguments.gallery,
-        arguments.embedder,
-        **({} if arguments.model is None else _of_floats(arguments.model, opened.preset)),
-    )
+    opened = open_run(arguments.workdir, arguments.checkpoint)
+    functions = {}
+    if arguments.model is not None:
+        functions = _of_floats(tflite_of(find(arguments.model)), opened.preset)
+    scores = opened.evaluate(arguments.split, arguments.gallery, arguments.embedder, **functions)
     sys.stdout.write((json.dumps(scores, indent=1) if arguments.json else _table(scores)) + "\n")
 
 
-def _of_floats(path: str, preset: presets.Preset) -> dict[str, Callable[[Any], Any]]:
+def _of_floats(path: pathlib.Path, preset: presets.Preset) -> dict[str, Callable[[Any], Any]]:
     """Opens a preset's TFLite file as functions on floats: `convert`, and `reverse` if present."""
     import export
     from keras_pixdt.data.images import to_float, to_uint8
