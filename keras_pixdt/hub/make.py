@@ -2,8 +2,8 @@
 
     python -m keras_pixdt.hub.make
 
-It takes the weights of `training/start.npz` (see `keras_pixdt.training.make_start`), which have not
-seen the products that are drawn here, and trains the search embedder on nine tenths of these. The
+It takes the weights of `training/start.npz` (see `keras_pixdt.training.make_start`), draws products
+of another seed than these learned from, and trains the search embedder on nine tenths of them. The
 others are scored and indexed. On one machine, the same versions write the same bytes.
 """
 
@@ -34,15 +34,17 @@ from keras_pixdt.training.run import Run
 SEED = 2  # of the products; make_start has 1, all other sets have 0
 LICENCE = "apache-2.0"
 MOST_BYTES = 3_000_000
-_SETTINGS = ("start=none", "overlap_weight=0", "gan_weight=0.1")  # of the weights, see make_start
+_SETTINGS = ("start=null", "overlap_weight=0", "gan_weight=0.1")  # of the weights, see make_start
 _MINUTES = 43.0  # that they were trained, see docs/measured.md
 _EXAMPLE_PX = 512
 _SHOWN = 120  # products in the index, as many as fit
 _LIMITS = (
-    "These are drawings. Photos of real persons come out worse, and those of the street poorly. "
-    "An arm, hair or a bag before a garment is copied with it. For photos of your own, train on "
-    "pairs of them: `pixdt train --data YOUR_PAIRS/ --workdir runs/mine` starts from these "
-    "weights, which are in keras_pixdt/training/start.npz instead of a model.keras."
+    "These are drawn persons, and a tenth of the products has a near-duplicate among those of the "
+    "training. Photos of real persons come out worse: on 114 photos of the street RMSE is 0.305, "
+    "and the right product is among the ten nearest of 595 for 19% of them. An arm, hair or a bag "
+    "before a garment is copied with it. For photos of your own, train on pairs of them: `pixdt "
+    "train --data YOUR_PAIRS/ --workdir runs/mine` starts from these weights, which are in "
+    "keras_pixdt/training/start.npz instead of a model.keras."
 )
 
 
