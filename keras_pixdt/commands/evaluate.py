@@ -6,7 +6,6 @@ Example:
 
 import argparse
 import json
-import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -45,12 +44,12 @@ def run(arguments: argparse.Namespace) -> None:
     opened = open_run(arguments.workdir, arguments.checkpoint)
     functions = {}
     if arguments.model is not None:
-        functions = _of_floats(tflite_of(find(arguments.model)), opened.preset)
+        functions = _of_floats(str(tflite_of(find(arguments.model))), opened.preset)
     scores = opened.evaluate(arguments.split, arguments.gallery, arguments.embedder, **functions)
     sys.stdout.write((json.dumps(scores, indent=1) if arguments.json else _table(scores)) + "\n")
 
 
-def _of_floats(path: pathlib.Path, preset: presets.Preset) -> dict[str, Callable[[Any], Any]]:
+def _of_floats(path: str, preset: presets.Preset) -> dict[str, Callable[[Any], Any]]:
     """Opens a preset's TFLite file as functions on floats: `convert`, and `reverse` if present."""
     import export
     from keras_pixdt.data.images import to_float, to_uint8
