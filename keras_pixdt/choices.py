@@ -17,6 +17,8 @@ CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 GALLERIES = ("split", "all")
 MOST_PHOTO_PX = 2048
+SHIPPED = "flow_64_rendered"  # the preset that comes with the package, see `keras_pixdt.hub`
+HUB = "hf://"
 # Of 255, on white: a pixel with a darker channel is garment. JPEG makes the others.
 GARMENT_BELOW = 250
 

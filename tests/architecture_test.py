@@ -17,7 +17,7 @@ BOTTOM = {"layers", "losses", "engine"}
 MODELS = {"models"} | BOTTOM
 MIDDLE = MODELS | {"presets", "data", "drawn", "metrics", "judges", "search"}
 TRAINING = MIDDLE | {"training", "registered", "atomic"}
-TOP = TRAINING | {"reproduce", "export", "convert", "serve", "demo", "report", "study"}
+TOP = TRAINING | {"reproduce", "export", "hub", "convert", "serve", "demo", "report", "study"}
 ALLOWED = {
     "choices": set(),
     "progress": set(),
@@ -36,6 +36,7 @@ ALLOWED = {
     "training": TRAINING,
     "reproduce": TRAINING | {"reproduce", "report"},
     "export": TRAINING | {"reproduce", "export"},
+    "hub": TRAINING | {"export", "hub"},
     "study": TRAINING | {"study", "report"},
     "convert": TOP,
     "serve": {"serve", "data", "search"},

@@ -82,7 +82,6 @@ def test_help_lists_the_commands_and_does_not_wait_for_keras():
         ["train", "--workdir", "w", "--best", "val_loss"],
         ["evaluate", "--workdir", "w", "--checkpoint", "last"],
         ["evaluate", "--workdir", "w", "--gallery", "none"],
-        ["convert", "photo.jpg"],
         ["convert", "--model", "w"],
         ["export", "--workdir", "w", "--variants", "int4"],
         ["reproduce"],

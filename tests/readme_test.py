@@ -40,7 +40,7 @@ PAGES = {
             for page in (
                 "train", "appearance-flow", "export", "search", "unpaired", "distribute", "tfds",
                 "papers", "measured",
-                "reproduce", "architecture", "deviations", "add-a-paper",
+                "reproduce", "architecture", "deviations", "add-a-paper", "share",
             )
         ),
     )
@@ -350,8 +350,22 @@ def test_tfds_load(tmp_path, monkeypatch):
     assert source.shape == target.shape == (64, 64, 3)
 
 
+def test_share_a_preset(folder, monkeypatch):
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    uploaded = []
+    repository = huggingface_hub.RepoUrl("https://huggingface.co/user/my-preset")
+    monkeypatch.setattr(huggingface_hub, "create_repo", lambda *_, **__: repository)
+    monkeypatch.setattr(
+        huggingface_hub, "upload_folder", lambda **options: uploaded.append(options["folder_path"])
+    )
+    names = {}
+    exec(PYTHON[6], names)
+    assert uploaded == [pathlib.Path("my-preset")]
+    assert names["product"].shape == (32, 32, 3)
+
+
 def test_no_block_is_left_out():
-    assert len(PYTHON) == 6
+    assert len(PYTHON) == 7
 
 
 @pytest.mark.slow

@@ -11,8 +11,14 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from keras_pixdt.choices import RESIZES
-from keras_pixdt.commands.shared import add_checkpoint_argument, import_keras
+from keras_pixdt.choices import RESIZES, SHIPPED
+from keras_pixdt.commands.shared import (
+    RUN,
+    add_checkpoint_argument,
+    find_to_draw,
+    import_keras,
+    tflite_of,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("photos", nargs="+", metavar="PHOTO", help="image files, folders or archives")
     add_model_arguments(
-        parser, required=True, help="folder of a finished run, a .keras or a .tflite file"
+        parser, default=SHIPPED, help=f"{RUN} (default); or a .keras or a .tflite file"
     )
     add(
         "--crop",
@@ -126,7 +132,9 @@ def open_model(arguments: argparse.Namespace) -> Model:
         FileNotFoundError: there is no such model.
         ValueError: the model cannot do what an option asks for.
     """
-    path, factor = pathlib.Path(arguments.model), arguments.super_resolution
+    path, factor = find_to_draw(arguments.model), arguments.super_resolution
+    if arguments.model == SHIPPED:
+        path = tflite_of(path)  # draws within a second, and Keras takes ten to start
     if arguments.size is not None:
         _check_size(arguments)
     if factor is not None and path.is_file():
@@ -158,7 +166,8 @@ def open_model(arguments: argparse.Namespace) -> Model:
         model = keras.models.load_model(path)
     else:
         raise FileNotFoundError(
-            f"--model {path} does not exist. Give the folder of a run, a .keras or a .tflite file."
+            f"--model {path} does not exist. Give the folder of a run, a preset, a .keras or a "
+            ".tflite file."
         )
     if arguments.best_of_folder:
         _check_constancy(model, path)

@@ -13,17 +13,19 @@ from typing import Any
 from keras_pixdt import presets
 from keras_pixdt.choices import EMBEDDERS, GALLERIES
 from keras_pixdt.commands.shared import (
+    RUN,
     add_checkpoint_argument,
     add_moved_data_arguments,
-    import_keras,
-    moved_data,
+    find,
+    open_run,
+    tflite_of,
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add = parser.add_argument
-    add("--workdir", required=True, help="folder of a finished run")
+    add("--workdir", required=True, help=RUN)
     add_checkpoint_argument(parser)
     add_moved_data_arguments(parser)
     add("--split", default="test", help="split to score (default: test)")
@@ -47,16 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the scores."""
-    import_keras()
-    from keras_pixdt.training.run import load_run
-
-    opened = load_run(arguments.workdir, arguments.checkpoint, **moved_data(arguments))
-    scores = opened.evaluate(
-        arguments.split,
-        arguments.gallery,
-        arguments.embedder,
-        **({} if arguments.model is None else _of_floats(arguments.model, opened.preset)),
-    )
+    opened = open_run(arguments)
+    functions = {}
+    if arguments.model is not None:
+        functions = _of_floats(str(tflite_of(find(arguments.model))), opened.preset)
+    scores = opened.evaluate(arguments.split, arguments.gallery, arguments.embedder, **functions)
     sys.stdout.write((json.dumps(scores, indent=1) if arguments.json else _table(scores)) + "\n")
 
 

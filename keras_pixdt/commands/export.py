@@ -9,21 +9,22 @@ import pathlib
 
 from absl import logging
 
+from keras_pixdt.choices import HUB, SHIPPED
 from keras_pixdt.commands.shared import (
+    RUN,
     add_checkpoint_argument,
     add_moved_data_arguments,
-    import_keras,
-    moved_data,
+    open_run,
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add = parser.add_argument
-    add("--workdir", required=True, help="folder of a finished run")
+    add("--workdir", required=True, help=RUN)
     add_checkpoint_argument(parser)
     add_moved_data_arguments(parser)
-    add("--out", help="folder for the files (default: WORKDIR/export)")
+    add("--out", help="folder for the files (default: WORKDIR/export; a preset has none)")
     add(
         "--variants",
         nargs="+",
@@ -42,11 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int | None:
     """Writes the files."""
-    import_keras()
+    if arguments.out is None and (
+        arguments.workdir == SHIPPED or arguments.workdir.startswith(HUB)
+    ):
+        raise ValueError(
+            "--out must be given with a preset, whose folder stays as it is. Received: --workdir "
+            f"{arguments.workdir} alone"
+        )
+    finished = open_run(arguments)
     import export
-    from keras_pixdt.training.run import load_run
 
-    finished = load_run(arguments.workdir, arguments.checkpoint, **moved_data(arguments))
     out = arguments.out or pathlib.Path(arguments.workdir) / "export"
     try:
         report = export.export_run(finished, out, arguments.variants, reverse=arguments.reverse)

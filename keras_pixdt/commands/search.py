@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from keras_pixdt.commands.convert import add_model_arguments, open_model
-from keras_pixdt.commands.shared import add_embedder_argument, open_embedder
+from keras_pixdt.commands.shared import RUN, add_embedder_argument, open_embedder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_embedder_argument(parser)
     add_model_arguments(
         parser,
-        help="folder of a finished run, a .keras or a .tflite file: search by the product image "
-        "that it draws of the photo (default: by the photo itself)",
+        help=f"{RUN}; or a .keras or a .tflite file: search by the product image that it draws of "
+        "the photo (default: by the photo itself)",
     )
     add("--query", required=True, metavar="PHOTO", help="an image file")
     add("--top", type=int, default=10, help="products (default: %(default)s)")

@@ -16,8 +16,8 @@ from typing import Any
 from absl import logging
 
 from keras_pixdt import presets
-from keras_pixdt.choices import PRECISIONS, SCHEMES, SCORES, STRATEGIES
-from keras_pixdt.commands.shared import import_keras
+from keras_pixdt.choices import HUB, PRECISIONS, SCHEMES, SCORES, SHIPPED, STRATEGIES
+from keras_pixdt.commands.shared import find, import_keras
 
 _PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum", "start")
 _DATA_OPTIONS = (
@@ -140,17 +140,22 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="RUN",
-        help="fine-tune the weights of a run's folder or a .keras file; rendered: those that come "
-        "with the package; none: new ones; default: the preset's",
+        help="fine-tune the weights of a run's folder, of a shared one (hf://USER/NAME) or of a "
+        ".keras file; rendered: those that come with the package; none: new ones; default: the "
+        "preset's",
     )
 
 
 def run(arguments: argparse.Namespace) -> int | None:
     """Trains."""
     import_keras(arguments.strategy)
-    from keras_pixdt.training import devices
+    from keras_pixdt.training import devices, start
     from keras_pixdt.training.run import train
 
+    if arguments.start == SHIPPED:
+        arguments.start = start.RENDERED
+    elif arguments.start is not None and arguments.start.startswith(HUB):
+        arguments.start = str(find(arguments.start))
     preset = _preset(arguments).changed(arguments.set)
     changed = _given(arguments, *_PRESET_FIELDS)
     if arguments.function is not None:
