@@ -29,11 +29,15 @@ _NOT_PUBLIC = {
 }
 
 
+def names() -> dict[str, str]:
+    """Name of each class and function -> the module that registers it."""
+    return {**homes(str(pathlib.Path(__file__).parent / "models" / "__init__.py")), **_NOT_PUBLIC}
+
+
 def register(_: Any) -> None:
     """Registers all names; `keras_pixdt` calls it as soon as Keras is imported."""
     from keras.saving import get_custom_objects  # waits if another thread is importing Keras
 
-    models = homes(str(pathlib.Path(__file__).parent / "models" / "__init__.py"))
-    for name, module in {**models, **_NOT_PUBLIC}.items():
+    for name, module in names().items():
         # A module that was imported before has registered the class itself.
         get_custom_objects().setdefault(f"keras_pixdt>{name}", wrapt.lazy_import(module, name))

@@ -53,17 +53,18 @@ class Contract(NamedTuple):
         Raises:
             ValueError: there are none, or they have another dtype or shape.
         """
+        own = Contract(self.owner, {key: s for key, s in self.shapes.items() if key == "source"})
         given = inputs if isinstance(inputs, Mapping) else {"source": inputs}
         if not hasattr(given.get("source"), "dtype"):
-            raise self._refusal(inputs, "Predictions need `source`, or the images alone.")
-        self._check_image(given, "source")
+            raise own._refusal(inputs, "Or give the source images alone.")
+        own._check_image(given, "source")
         return given["source"]
 
     def check_early(self, data: Any) -> None:
         """Checks arrays, or the specification of a `tf.data.Dataset`, before they are used.
 
-        Steps check their batches, but steps of validation come after an epoch, and a traced step
-        sees no values. Other data pass here.
+        Steps check their batches. But those of validation come after an epoch, a step that is
+        traced sees no values, and one that is traced again sees no sizes. Other data pass here.
 
         Args:
             data: as for `batch`.
@@ -73,19 +74,23 @@ class Contract(NamedTuple):
         """
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         x = getattr(x, "element_spec", x)
-        if all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x)):
+        if _is_there(x):
             self._checked(x if y is None and weights is None else (x, y, weights))
-            self.check_range(x)
+            self._check_range(x)
 
-    def check_range(self, x: Any) -> None:
-        """Refuses arrays of images of which the first show that they are not in [-1, 1].
-
-        Args:
-            x: a dict of arrays or source images. Anything else passes.
+    def check_source_early(self, inputs: Any) -> None:
+        """Checks what `predict` gets, as `check_early` does for `fit`.
 
         Raises:
-            ValueError: names the array and its range.
+            ValueError: as for `source`, or the first images are far outside [-1, 1].
         """
+        if hasattr(inputs, "element_spec"):
+            inputs = keras.utils.unpack_x_y_sample_weight(inputs.element_spec)[0]
+        if _is_there(inputs):
+            self.source(inputs)
+            self._check_range(inputs)
+
+    def _check_range(self, x: Any) -> None:
         given = x if isinstance(x, Mapping) else {"source": x}
         for key, shape in self.shapes.items():
             images = given.get(key)
@@ -148,13 +153,19 @@ class Contract(NamedTuple):
             return ", ".join(f"`{key}` ({', '.join(map(str, sides[key]))})" for key in keys)
 
         others = wanted([key for key in self.shapes if key not in NEEDED])
+        images = any(len(shape) == 4 for shape in self.shapes.values())
         return ValueError(
-            f"{self.owner} takes dicts of float32 in [-1, 1] with "
+            f"{self.owner} takes dicts of float32{' in [-1, 1]' * images} with "
             f"{wanted([key for key in NEEDED if key in self.shapes])}"
             f"{' and, where it uses them, ' * bool(others)}{others}, as "
             "keras_pixdt.data.triplets and keras_pixdt.data.unpaired make them. "
             f"{fix} Received: {_described(given)}"
         )
+
+
+def _is_there(x: Any) -> bool:
+    """Whether these are arrays or their specifications, no generator that will yield them."""
+    return all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x))
 
 
 def _known(x: Any) -> bool:
@@ -214,5 +225,5 @@ def check_callbacks(owner: str, callbacks: Any, losses: list[str]) -> None:
                     f"{name} looks at `{callback.monitor}`, but {owner} has a loss for each "
                     'player. Give it a score, for example monitor="val_rmse" with compile(metrics='
                     "[keras_pixdt.metrics.RootMeanSquaredError()]) and validation_data, or one of "
-                    f"{', '.join(losses)}."
+                    f'{", ".join(losses)} with mode="min".'
                 )

@@ -37,6 +37,20 @@ class Interface(Step):
     def _contract(self) -> contract.Contract:
         return contract.Contract(type(self).__name__, self.batch_shapes())
 
+    def _batch(self, data: Any) -> dict[str, Any]:
+        """The batch in what Keras hands to a step."""
+        shapes, batch = self.batch_shapes(), self._contract().batch(data)
+        return {k: self._of_shape(x, shapes[k]) if k in shapes else x for k, x in batch.items()}
+
+    def source_of(self, inputs: Any) -> Any:
+        """Source images, given as they are or as a batch that holds them under "source".
+
+        Raises:
+            ValueError: they do not fit the model; names the data contract.
+        """
+        given = self._contract()
+        return self._of_shape(given.source(inputs), given.shapes["source"])
+
     def _check_metrics(self) -> None:
         if self._compile_metrics is None:
             raise ValueError(
@@ -108,7 +122,7 @@ class Interface(Step):
             owner, class_weight=given("class_weight"), sample_weight=given("sample_weight")
         )
         contract.check_callbacks(owner, given("callbacks"), list(self._player_losses()))
-        self._contract().check_range(x)
+        self._contract().check_early((x, y))
         if given("validation_data") is not None or given("validation_split"):
             self._check_metrics()
             self._contract().check_early(given("validation_data"))
@@ -134,7 +148,18 @@ class Interface(Step):
             ValueError: as for `fit`.
         """
         contract.refuse_weights(type(self).__name__, class_weight=class_weight)
+        self._contract().check_early((x, y, sample_weight))
         return super().train_on_batch(x, y, sample_weight, None, return_dict)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Scores like `keras.Model.evaluate`.
+
+        Raises:
+            ValueError: data or an argument do not fit the model, or it has no metrics.
+        """
+        self._check_metrics()
+        self._contract().check_early((x, y, kwargs.get("sample_weight")))
+        return super().evaluate(x, y, *args, **kwargs)
 
     def predict(
         self,
@@ -145,7 +170,7 @@ class Interface(Step):
         callbacks: Any = None,
     ) -> Any:
         """Predicts like `keras.Model.predict`; with several workers, each predicts on its own."""
-        self._contract().check_range(x)
+        self._contract().check_source_early(x)
         if self._replicas() == 1:
             return super().predict(x, batch_size, verbose, steps, callbacks)
         # Keras would return the rows of several workers in a different order, and on JAX it would
@@ -157,6 +182,7 @@ class Interface(Step):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Predicts one batch, on one device: no worker waits for another."""
+        self._contract().check_source_early(x)
         if self._replicas() == 1:
             return super().predict_on_batch(x)
         return ops.convert_to_numpy(self._predict_alone(x))

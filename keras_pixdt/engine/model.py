@@ -100,14 +100,6 @@ class AdversarialModel(Interface):
         """
         return self.converter(self.source_of(inputs), training=training)
 
-    def source_of(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """Source images, given as they are or as a batch that holds them under "source".
-
-        Raises:
-            ValueError: they do not fit the model; names the data contract.
-        """
-        return self._contract().source(inputs)
-
     def generated_shape(self) -> contract.Shape:
         """Shape of the images of `evaluation_pair`, with None for the batch."""
         return self.converter.output_shape
@@ -266,7 +258,7 @@ class AdversarialModel(Interface):
         return self._gradients(lambda x: (ops.sum(fn(x)), None), None, x)[0]
 
     def _train(self, data: Any) -> dict[str, Tensor]:
-        batch = self._contract().batch(data)
+        batch = self._batch(data)
         rows = ops.shape(keras.tree.flatten(batch)[0])[0]
         for name, loss in self.adversarial_step(batch).items():
             self._trackers[name].update_state(loss, sample_weight=rows)
@@ -276,8 +268,8 @@ class AdversarialModel(Interface):
         return {tracker.name: tracker.result() for tracker in self._trackers.values()}
 
     def _test(self, data: Any) -> dict[str, Tensor]:
-        batch = self._contract().batch(data)
         self._check_metrics()
+        batch = self._batch(data)
         self._compile_metrics.update_state(*self.evaluation_pair(batch))
         return self._compile_metrics.result()
 

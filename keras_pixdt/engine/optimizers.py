@@ -170,7 +170,11 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Overwrites each player's variables with their average, if its optimizer keeps one."""
         for optimizer in self._averaging():
-            optimizer.finalize_variable_values(optimizer._trainable_variables)
+            averages = optimizer._model_variables_moving_average
+            for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
+                # A copy, because Keras lets the two share memory on JAX, where the next `fit` would
+                # give it away twice.
+                variable.assign(ops.copy(average))
 
     def save_own_variables(self, store: Any) -> None:
         """Saves nothing itself: the players' optimizers are saved as children."""
