@@ -200,7 +200,10 @@ def refuse_weights(owner: str, **given: Any) -> None:
 
 
 def check_callbacks(owner: str, callbacks: Any, losses: list[str]) -> None:
-    """Refuses callbacks of Keras that look at a `loss`, which no model here reports.
+    """Refuses callbacks of Keras that cannot work with several players.
+
+    Some look at a `loss`, which no model here reports. `OrbaxCheckpoint` needs variables whose
+    paths differ, but the networks of the players have layers of the same names.
 
     Args:
         owner: name of the model's class, for messages.
@@ -217,6 +220,12 @@ def check_callbacks(owner: str, callbacks: Any, losses: list[str]) -> None:
             raise ValueError(
                 f"{name} looks at `loss`, but {owner} has a loss for each player. Give "
                 "keras_pixdt.training.StopOnDivergence() instead, which looks at all of them."
+            )
+        if isinstance(callback, getattr(keras.callbacks, "OrbaxCheckpoint", ())):
+            raise ValueError(
+                f"{name} needs variables whose paths differ, but networks of {owner} have layers "
+                "of the same names. Give keras.callbacks.ModelCheckpoint, or "
+                "keras_pixdt.training.Checkpoint, which resumes within an epoch."
             )
         decides = keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau
         if isinstance(callback, decides) or getattr(callback, "save_best_only", False):

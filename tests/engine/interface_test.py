@@ -300,17 +300,12 @@ def ModelCheckpoint(folder):
 
 @callback
 def OrbaxCheckpoint(folder):
-    try:
-        given = keras.callbacks.OrbaxCheckpoint(folder / "orbax", save_on_background=False)
-    except ImportError as error:
-        assert "orbax" in str(error)
-        return
-    model = duel(keras.optimizers.SGD(0.1, momentum=0.5))
-    fit(model, callbacks=[given])
-    again = keras.saving.load_model(folder / "orbax")
-    assert again.weights_a_b == model.weights_a_b
-    for a, b in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(a, b)
+    # Its constructor needs a package that this one does not.
+    given = keras.callbacks.OrbaxCheckpoint.__new__(keras.callbacks.OrbaxCheckpoint)
+    with pytest.raises(
+        ValueError, match="OrbaxCheckpoint needs variables whose paths differ.*Model"
+    ):
+        fit(duel(), callbacks=[given])
 
 
 @callback
