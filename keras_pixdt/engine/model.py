@@ -48,7 +48,7 @@ class AdversarialModel(Interface):
       - defines `adversarial_step(batch)`, which calls `minimize` and returns each player's loss.
 
     Its `converter` is the network that draws: `predict` applies it to source images. A model that
-    computes something else overrides `call` and `generated_shape`.
+    computes something else overrides `call`, `generated_shape` and `batch_shapes`.
 
     `fit`, `evaluate`, `predict`, callbacks, `.keras` files and `tf.distribute` then work as for
     any Keras model. The optimizer of `compile` may be a mapping from players to optimizers, a
