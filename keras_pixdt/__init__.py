@@ -15,7 +15,7 @@ Example:
     they are first used.
 """
 
-import sys
+import wrapt
 
 from keras_pixdt._lazy import attach
 
@@ -23,7 +23,6 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = attach(__name__, __file__)
 
-if "keras" in sys.modules:
-    # If Keras is loaded, its loaders must know our classes, so that `import keras, keras_pixdt`
-    # followed by `keras.models.load_model(...)` works, as users of Keras expect.
-    import keras_pixdt.registered  # noqa: F401
+# `keras.models.load_model(...)` works after `import keras_pixdt`, whichever of the two was imported
+# first: Keras' loaders know our classes as soon as there is Keras.
+wrapt.register_post_import_hook("keras_pixdt.registered:register", "keras")

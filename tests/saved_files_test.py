@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import keras_pixdt
-import keras_pixdt.registered
 from keras_pixdt import data, search
 
 SAVED = pathlib.Path(__file__).parent / "golden" / "saved"

@@ -152,7 +152,6 @@ def open_model(arguments: argparse.Namespace) -> Model:
     import_keras()
     import keras
 
-    import keras_pixdt.registered  # noqa: F401
     from keras_pixdt.data import to_float, to_uint8
     from keras_pixdt.engine.model import reverse_network
     from keras_pixdt.training.run import load_run

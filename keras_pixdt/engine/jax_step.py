@@ -1,7 +1,7 @@
 """The training step on JAX: gradients, updates, and batches that devices share.
 
 Keras' private names used here, tested up to Keras 3.15.1: `_symbolic_build`, the `data_adapter` of
-the iterator that it gets, and `data_adapters`.
+the iterator that it gets, `_purge_model_variables` and `data_adapters`.
 """
 
 from __future__ import annotations
@@ -91,6 +91,12 @@ class Step(keras.Model):
     def _attach_state(self):
         """Within `fit`, gives the variables their values, and makes the next step use them."""
         self.jax_state_sync()
+
+    def _of_shape(self, x, shape):
+        return x  # shapes are always known
+
+    def _purge_model_variables(self, **groups):
+        pass  # steps take over the memory of variables anyway; one that is refused leaves it
 
     def _weigh(self, loss):
         return loss, loss  # keras.distribution shards one program; nothing is summed by hand

@@ -1,50 +1,30 @@
 """The base of every model: players, their optimizers, one training step.
 
 A paper's class declares the players and defines `adversarial_step`, which reads like the paper's
-algorithm. Everything that is not specific to the paper is here: updating one player at a time,
-trackers, the test step, saving and exact restoring. `tensorflow_step` and `jax_step` have the parts
-that differ between TensorFlow and JAX.
+algorithm. Everything that is not specific to the paper is below it: here, updating one player at a
+time, trackers and the test step; in `interface` what users call. `tensorflow_step` and `jax_step`
+have the parts that differ between TensorFlow and JAX.
 """
 
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
-from keras.src.trainers import data_adapters
 
-from keras_pixdt.engine import replicas
-from keras_pixdt.engine.optimizers import PlayerOptimizers
+from keras_pixdt.engine import contract, replicas
+from keras_pixdt.engine.interface import Interface
 from keras_pixdt.engine.replicas import Tensor
 
-# Keras' private names used here, tested up to Keras 3.15.1: `_compile_metrics`, `_flatten_layers`,
-# `_seed_generators` and `data_adapters`.
-
-if keras.backend.backend() == "tensorflow":
-    from keras_pixdt.engine.tensorflow_step import Step
-elif keras.backend.backend() == "jax":
-    from keras_pixdt.engine.jax_step import Step  # type: ignore[assignment]
-else:
-    raise ImportError(
-        "keras_pixdt trains on the Keras backends 'tensorflow' and 'jax'. Received: "
-        f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND before the first "
-        "import of keras."
-    )
+# Keras' private name used here, tested up to Keras 3.15.1: `_compile_metrics`.
 
 
 def train_pass(network: keras.Model, inputs: Tensor) -> Tensor:
     """Runs a network in training mode."""
     return network(inputs, training=True)
-
-
-def source_of(inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
-    """Source images, given as they are or as a batch that holds them under "source"."""
-    return inputs["source"] if isinstance(inputs, Mapping) else inputs
 
 
 class Forward(NamedTuple):
@@ -59,7 +39,7 @@ class Forward(NamedTuple):
     pull: Callable[[Tensor], list[Tensor]]
 
 
-class AdversarialModel(Step):
+class AdversarialModel(Interface):
     """Base of the package's models: several networks that are updated in turn.
 
     A subclass
@@ -68,7 +48,7 @@ class AdversarialModel(Step):
       - defines `adversarial_step(batch)`, which calls `minimize` and returns each player's loss.
 
     Its `converter` is the network that draws: `predict` applies it to source images. A model that
-    computes something else overrides `call` and `generated_shape`.
+    computes something else overrides `call`, `generated_shape` and `batch_shapes`.
 
     `fit`, `evaluate`, `predict`, callbacks, `.keras` files and `tf.distribute` then work as for
     any Keras model. The optimizer of `compile` may be a mapping from players to optimizers, a
@@ -118,11 +98,19 @@ class AdversarialModel(Step):
         Returns:
             The converted images, float32 (batch, `drawn_size`, `drawn_size`, 3) in [-1, 1].
         """
-        return self.converter(source_of(inputs), training=training)
+        return self.converter(self.source_of(inputs), training=training)
 
-    def generated_shape(self) -> tuple[int | None, ...]:
+    def generated_shape(self) -> contract.Shape:
         """Shape of the images of `evaluation_pair`, with None for the batch."""
         return self.converter.output_shape
+
+    def batch_shapes(self) -> dict[str, contract.Shape]:
+        """Key -> shape of what the model reads of a batch, with None for the batch.
+
+        `source` and `target` are always there. A model that reads more adds it.
+        """
+        photo = {"source": self.converter.input_shape} if hasattr(self, "converter") else {}
+        return {**photo, "target": self.generated_shape()}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -270,7 +258,7 @@ class AdversarialModel(Step):
         return self._gradients(lambda x: (ops.sum(fn(x)), None), None, x)[0]
 
     def _train(self, data: Any) -> dict[str, Tensor]:
-        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        batch = self._batch(data)
         rows = ops.shape(keras.tree.flatten(batch)[0])[0]
         for name, loss in self.adversarial_step(batch).items():
             self._trackers[name].update_state(loss, sample_weight=rows)
@@ -280,139 +268,10 @@ class AdversarialModel(Step):
         return {tracker.name: tracker.result() for tracker in self._trackers.values()}
 
     def _test(self, data: Any) -> dict[str, Tensor]:
-        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
-        if self._compile_metrics is None:
-            raise ValueError(
-                "evaluate() and validation_data need metrics: compile(metrics=[...]), for example "
-                "keras_pixdt.metrics.RootMeanSquaredError()"
-            )
+        self._check_metrics()
+        batch = self._batch(data)
         self._compile_metrics.update_state(*self.evaluation_pair(batch))
         return self._compile_metrics.result()
-
-    # `compile`, `fit`, `predict`
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The players' losses and the metrics of `compile`; Keras' own "loss" has no meaning."""
-        compiled = [] if self._compile_metrics is None else [self._compile_metrics]
-        return [*self._trackers.values(), *compiled]
-
-    def compile(
-        self, optimizer: Any = "adam", metrics: Sequence[Any] | None = None, **kwargs: Any
-    ) -> None:
-        """Configures training.
-
-        Args:
-            optimizer: player name -> optimizer for every player, or one optimizer (object, name
-                or config), which is copied for each player.
-            metrics: `keras.metrics.Metric`s of (real, generated) images in [-1, 1], updated by
-                `evaluate` and validation.
-            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` as in `keras.Model`. The
-                model has its own losses, so `loss` is refused.
-
-        Raises:
-            ValueError: a player has no optimizer, an optimizer no player, or `loss` was given.
-        """
-        if kwargs.get("loss") is not None:
-            raise ValueError(
-                f"{type(self).__name__} brings its objective: give weights of its terms to its "
-                f"constructor instead of compile(loss={kwargs['loss']!r})"
-            )
-        kwargs.pop("auto_scale_loss", None)  # done here, for each player
-        with self._scope():
-            optimizers = self._player_optimizers(optimizer)
-            if self.dtype_policy.name == "mixed_float16":
-                optimizers.scale_losses()
-            super().compile(optimizer=optimizers, metrics=metrics, auto_scale_loss=False, **kwargs)
-            optimizers.build_players({name: self.player_variables(name) for name in self.players})
-            if self._compile_metrics is not None:
-                images = keras.KerasTensor(self.generated_shape(), dtype="float32")
-                self._compile_metrics.build(images, images)
-
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains like `keras.Model.fit`; batches are shared by all replicas.
-
-        Raises:
-            ValueError: a batch size of `x`, a `Triplets`, is not a multiple of the number of
-                replicas.
-        """
-        batches = getattr(x, "py_dataset", x)
-        for size in getattr(batches, "batch_sizes", ()):
-            replicas.check_batch_size(size, self._replicas())
-        if isinstance(batches, keras.utils.PyDataset) and self._workers() > 1 and not args:
-            # Keras shuffles whole batches with Python's generator, which differs between workers.
-            kwargs.setdefault("shuffle", False)
-        return super().fit(x, *args, **kwargs)
-
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        steps: int | None = None,
-        callbacks: Any = None,
-    ) -> Any:
-        """Predicts like `keras.Model.predict`; with several workers, each predicts on its own."""
-        if self._replicas() == 1:
-            return super().predict(x, batch_size, verbose, steps, callbacks)
-        # Keras would return the rows of several workers in a different order, and on JAX it would
-        # refuse a last batch that does not divide evenly among the devices.
-        adapter = data_adapters.get_data_adapter(x, batch_size=batch_size, steps_per_epoch=steps)
-        batches = itertools.islice(adapter.get_numpy_iterator(), steps)
-        rows = [keras.utils.unpack_x_y_sample_weight(batch)[0] for batch in batches]
-        return np.concatenate([self.predict_on_batch(x) for x in rows])
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """Predicts one batch, on one device: no worker waits for another."""
-        if self._replicas() == 1:
-            return super().predict_on_batch(x)
-        return ops.convert_to_numpy(self._predict_alone(x))
-
-    def _player_optimizers(self, optimizer: Any) -> PlayerOptimizers:
-        if not isinstance(optimizer, PlayerOptimizers):
-            if not isinstance(optimizer, Mapping) or "class_name" in optimizer:
-                config = keras.saving.serialize_keras_object(keras.optimizers.get(optimizer))
-                optimizer = {
-                    name: keras.saving.deserialize_keras_object(config) for name in self.players
-                }
-            optimizer = PlayerOptimizers(optimizer)
-        if set(optimizer.names) != set(self.players):
-            raise ValueError(
-                f"{type(self).__name__} needs one optimizer for each of its players "
-                f"{sorted(self.players)}. Received: {sorted(optimizer.names)}"
-            )
-        return optimizer
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles like the saved model, except for options that its machine had resolved."""
-        config = keras.saving.deserialize_keras_object(config)
-        config.pop("jit_compile", None)  # "auto" was resolved on the machine that saved it
-        self.compile(**config)
-
-    def _retrace(self) -> None:
-        """Makes `fit`, `evaluate` and `predict` trace their functions again: the step changed."""
-        if self.train_function is not None:
-            self.make_train_function(force=True)  # `fit` looks it up for each batch
-        self.test_function = self.predict_function = self._predict_function_alone = None
-
-    # Saving
-
-    def _seed_states(self) -> list[keras.Variable]:
-        layers = self._flatten_layers(include_self=True)
-        return [generator.state for layer in layers for generator in layer._seed_generators]
-
-    def save_own_variables(self, store: Any) -> None:
-        """Saves the states of the random generators, which Keras does not save.
-
-        Without them, a resumed run would draw different samples than an uninterrupted one.
-        """
-        for i, state in enumerate(self._seed_states()):
-            store[str(i)] = state
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the states that `save_own_variables` saved."""
-        for i, state in enumerate(self._seed_states()):
-            state.assign(store[str(i)])
 
 
 def reverse_network(model: keras.Model) -> keras.Model:

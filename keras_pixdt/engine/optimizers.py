@@ -11,9 +11,14 @@ from keras import ops
 from keras_pixdt.engine.replicas import Tensor
 
 # Keras' private names used here, tested up to Keras 3.15.1: `_learning_rate`,
-# `_trainable_variables` and `_variables` of an optimizer.
+# `_trainable_variables`, `_model_variables_moving_average` and `_variables` of an optimizer.
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
+
+
+def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer under a loss scale."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 @keras.saving.register_keras_serializable("keras_pixdt")
@@ -47,6 +52,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
             if key in dir(self):  # hasattr would run properties, which need all players
                 raise ValueError(f"{key!r} cannot be the name of a player: Optimizer has it")
             setattr(self, key, optimizer)
+        self._ratios = self._current_ratios()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,7 +79,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         times too far.
         """
         for optimizer in self._all():
-            inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
+            inner = _inner(optimizer)
             for variable in inner.variables:
                 if variable is not inner._learning_rate:
                     variable.assign(ops.zeros(variable.shape, variable.dtype))
@@ -106,18 +112,69 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
-        """The first player's rate; setting it sets all players' rates, as schedules expect."""
+        """The first player's rate. Setting it keeps the ratios of the players' rates.
+
+        So a callback that halves it halves all of them. At 0, which has no ratios, the last ones
+        count.
+
+        Raises:
+            TypeError: a player's rate, or what is set, is a `LearningRateSchedule`.
+            ValueError: the first player's rate was 0 from the start.
+        """
         return self._all()[0].learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        for optimizer in self._all():
-            optimizer.learning_rate = value
+    def learning_rate(self, value: Any) -> None:
+        optimizers = self._all()
+        if callable(value) or any(callable(_inner(o)._learning_rate) for o in optimizers):
+            raise TypeError(
+                "A `LearningRateSchedule` belongs to one player: give it to the player's optimizer "
+                "in compile(). The rates of all players can be set only where all are numbers. "
+                f"Received: {value}"
+            )
+        self._ratios = self._current_ratios() or self._ratios
+        if self._ratios is None:
+            raise ValueError(
+                f"The players' rates follow that of {self._names[0]!r}, which is 0. Set those of "
+                f"the others as model.optimizer[player].learning_rate. Received: {value}"
+            )
+        for optimizer, ratio in zip(optimizers, self._ratios, strict=True):
+            optimizer.learning_rate = value * ratio
+
+    def _current_ratios(self) -> tuple[float, ...] | None:
+        """Each player's rate, divided by that of the first; None if the first has none or 0."""
+        if any(callable(_inner(o)._learning_rate) for o in self._all()):
+            return None
+        rates = [float(ops.convert_to_numpy(o.learning_rate)) for o in self._all()]
+        return tuple(rate / rates[0] for rate in rates) if rates[0] else None
+
+    # `keras.callbacks.SwapEMAWeights` swaps these two lists.
+
+    def _averaging(self) -> list[keras.optimizers.Optimizer]:
+        return [o for o in map(_inner, self._all()) if o.use_ema]
+
+    @property
+    def _trainable_variables(self) -> list[keras.Variable]:
+        return [v for o in self._averaging() for v in o._trainable_variables]
+
+    @_trainable_variables.setter
+    def _trainable_variables(self, value: Any) -> None:
+        pass  # Keras' constructor sets an empty list
+
+    @property
+    def _model_variables_moving_average(self) -> list[keras.Variable]:
+        if not self._averaging():
+            raise AttributeError("No player's optimizer has use_ema=True")
+        return [v for o in self._averaging() for v in o._model_variables_moving_average]
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Overwrites each player's variables with their average, if its optimizer keeps one."""
-        for optimizer in self._all():
-            optimizer.finalize_variable_values(optimizer._trainable_variables)
+        for optimizer in self._averaging():
+            averages = optimizer._model_variables_moving_average
+            for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
+                # A copy, because Keras lets the two share memory on JAX, where the next `fit` would
+                # give it away twice.
+                variable.assign(ops.copy(average))
 
     def save_own_variables(self, store: Any) -> None:
         """Saves nothing itself: the players' optimizers are saved as children."""

@@ -77,6 +77,11 @@ class Step(keras.Model):
             tf.cumsum(rows_of, exclusive=True)[replica], rows_of[replica], tf.reduce_sum(rows_of)
         )
 
+    def _of_shape(self, x, shape):
+        """A tensor of this shape, which is compared at run time where a graph does not know it."""
+        known = x.shape.rank is not None and None not in x.shape[1:]
+        return x if known else tf.ensure_shape(x, shape)
+
     def _weigh(self, loss):
         """A loss as this replica's term of the sum over all, and as its mean."""
         part = replicas.part()

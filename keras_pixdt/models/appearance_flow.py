@@ -276,6 +276,11 @@ class AppearanceFlow(AdversarialModel):
         players["converter"] = ["parts"]
         self.set_players(players)
 
+    def batch_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Those of all models, and those of `mask` and `flow`."""
+        mask = (None, self.image_size, self.image_size, 1)
+        return {**super().batch_shapes(), "mask": mask, "flow": (None, None, None, 2)}
+
     def converter_passes(
         self, batch: Mapping[str, Tensor], run: Callable[[keras.Model, Tensor], Tensor] = train_pass
     ) -> list[Tensor]:

@@ -319,11 +319,6 @@ class DomainTransferNetwork(AdversarialModel):
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step on D, then one on g."""
         x_s, x_t = batch["source"], batch["target"]
-        if x_s.shape[0] != x_t.shape[0]:
-            raise ValueError(
-                "`source` and `target` of a batch must have as many images. "
-                f"Received shapes: {x_s.shape} and {x_t.shape}"
-            )
         # f has no gradient here and is computed once, for g and for L_CONST.
         both = self.through_f and self._transfers_target
         f = self.function(ops.concatenate([x_s, x_t]) if both else x_s, training=False)

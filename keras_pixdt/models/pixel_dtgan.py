@@ -267,6 +267,10 @@ class PixelDTGAN(AdversarialModel):
         players["converter"] = ["converter"]
         self.set_players(players)
 
+    def batch_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Those of all models, and that of `irrelevant`."""
+        return {**super().batch_shapes(), "irrelevant": self.generated_shape()}
+
     def adversarial_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Algorithm 1: both discriminators, then the converter through both."""
         source, target = batch["source"], batch["target"]

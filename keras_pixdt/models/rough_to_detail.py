@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_pixdt.engine.model import AdversarialModel, Tensor, source_of
+from keras_pixdt.engine.model import AdversarialModel, Tensor
 from keras_pixdt.layers import FadeIn
 from keras_pixdt.losses import mean_absolute_error
 from keras_pixdt.models.common import (
@@ -334,7 +334,7 @@ class RoughToDetailGAN(AdversarialModel):
 
     def call(self, inputs: Tensor | Mapping[str, Tensor], training: bool = False) -> Tensor:
         """G_i: target images of source images, at the current stage."""
-        image = self.stage_networks[self.stage - 1](source_of(inputs), training=training)
+        image = self.stage_networks[self.stage - 1](self.source_of(inputs), training=training)
         if self.stage < self.stages:
             image = ops.image.resize(image, (self.image_size, self.image_size), "bilinear")
         return image

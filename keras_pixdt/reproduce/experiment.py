@@ -12,7 +12,6 @@ from typing import Any
 import keras
 from absl import logging
 
-import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import data, presets
 from keras_pixdt.reproduce import BUDGETS, OUT
 from keras_pixdt.reproduce.cache import Cache, NotKept

@@ -38,7 +38,6 @@ import keras
 import numpy as np
 from absl import logging
 
-import keras_pixdt.registered  # noqa: F401
 from keras_pixdt import atomic, presets, progress, search
 from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS
 from keras_pixdt.data.images import resize, to_float, to_uint8

@@ -143,6 +143,7 @@ class Schedule(keras.callbacks.Callback):
         index, over = preset.phase_at(1.0 if self._over else self._share())
         rate = preset.phases[index].learning_rate
         if rate != self._rate:  # assigning on a device is not free
+            self._model._attach_state()
             self.model.optimizer.learning_rate = self._rate = rate
         if not hasattr(self._model, "on_phase"):
             return

@@ -247,14 +247,46 @@ def test_optimizer_by_name_and_config(given):
     assert [type(optimizer[n]) for n in optimizer.names] == [keras.optimizers.RMSprop] * 2
 
 
-def test_setting_the_rate_sets_that_of_all_players():
-    optimizer = compiled(
-        {"left": keras.optimizers.SGD(0.1), "right": keras.optimizers.Adam(0.2)}
-    ).optimizer
+def rates_of(optimizer):
+    return [float(optimizer[name].learning_rate) for name in optimizer.names]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_setting_the_rate_keeps_the_ratios_of_the_players_rates(dtype):
+    given = {"left": keras.optimizers.SGD(0.1), "right": keras.optimizers.Adam(0.2)}
+    optimizer = compiled(given, dtype=dtype).optimizer
     assert float(optimizer.learning_rate) == pytest.approx(0.1)
     optimizer.learning_rate = 0.01
-    for name in optimizer.names:
-        assert float(optimizer[name].learning_rate) == pytest.approx(0.01)
+    assert rates_of(optimizer) == pytest.approx([0.01, 0.02])
+    optimizer["right"].learning_rate = 0.005  # another ratio
+    optimizer.learning_rate = 0.02
+    assert rates_of(optimizer) == pytest.approx([0.02, 0.01])
+    for rate in (0.0, 0.0, 0.04):  # a warm-up from 0
+        optimizer.learning_rate = rate
+    assert rates_of(optimizer) == pytest.approx([0.04, 0.02])
+
+
+def test_equal_rates_stay_equal_to_the_last_bit():
+    optimizer = compiled(keras.optimizers.SGD(3e-4)).optimizer
+    for rate in (1e-4, 7e-5, 1.1e-5):
+        optimizer.learning_rate = rate
+        assert rates_of(optimizer) == [float(np.float32(rate))] * 2
+
+
+def test_a_rate_that_cannot_be_set_is_refused_before_any_is():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    optimizer = compiled(
+        {"left": keras.optimizers.SGD(0.1), "right": keras.optimizers.SGD(schedule)}
+    ).optimizer
+    with pytest.raises(TypeError, match="`LearningRateSchedule` belongs to one player"):
+        optimizer.learning_rate = 0.01
+    assert rates_of(optimizer)[0] == pytest.approx(0.1)
+    with pytest.raises(TypeError, match="give it to the player's optimizer"):
+        compiled().optimizer.learning_rate = schedule
+    still = compiled({"left": keras.optimizers.SGD(0.0), "right": keras.optimizers.SGD(0.1)})
+    with pytest.raises(ValueError, match="follow that of 'left', which is 0.*Received: 0.01"):
+        still.optimizer.learning_rate = 0.01
+    assert rates_of(still.optimizer)[1] == pytest.approx(0.1)
 
 
 def test_iterations_count_steps():

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import keras_pixdt.registered  # noqa: F401
 from keras_pixdt.models.super_resolution import SuperResolution
 from tests.samples import images
 
