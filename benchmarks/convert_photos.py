@@ -22,10 +22,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import _common
 import numpy as np
 from PIL import Image, ImageCms
 
+import _common
 from keras_pixdt import convert, data
 from keras_pixdt.choices import SHIPPED
 from keras_pixdt.commands import shared
