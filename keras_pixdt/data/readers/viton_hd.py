@@ -1,8 +1,8 @@
 """VITON-HD's layout: `train/image`, `train/cloth`, `train_pairs.txt`, and the same for the test.
 
 A line of a list is `00891_00.jpg 01430_00.jpg`, a person and a cloth. `test_pairs.txt` names
-another cloth for each person, to dress them in. The cloth that they wear has the name of the person, says
-HR-VITON's `cp_dataset_test.py` (`c_names["paired"] = im_names`), so the test takes that one.
+another cloth for each person, to dress them in. The cloth that they wear has the name of the
+person: HR-VITON's `cp_dataset_test.py` has `c_names["paired"] = im_names`. The test takes that one.
 `cloth-mask` is 128 or above where the product is (in the same file).
 
 Choi et al. 2021 (11,647 and 2,032 pairs): https://github.com/shadow2496/VITON-HD and
