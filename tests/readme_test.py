@@ -38,8 +38,8 @@ PAGES = {
         *(
             f"docs/{page}.md"
             for page in (
-                "train", "data", "appearance-flow", "export", "search", "unpaired", "distribute", "tfds",
-                "papers", "measured",
+                "train", "data", "appearance-flow", "export", "search", "unpaired", "distribute",
+                "tfds", "papers", "measured",
                 "reproduce", "architecture", "deviations", "add-a-paper",
             )
         ),
