@@ -131,8 +131,8 @@ def list_pairs(
         skipped.add(MISSING, name)
     if len(missing) > MAX_UNREADABLE * len(named):
         raise ValueError(
-            f"{len(missing)} of {len(named)} files that {' and '.join(lists)} name(s) are not "
-            f"there: {', '.join(sorted(missing)[:_EXAMPLES])}"
+            f"{len(missing)} of {len(named)} files in {' and '.join(lists)} are not there: "
+            f"{', '.join(sorted(missing)[:_EXAMPLES])}"
             f"{', ...' if len(missing) > _EXAMPLES else ''}. {fix}"
         )
     used = set(named) | {pair.mask for pair in pairs} | set(lists)

@@ -37,7 +37,7 @@ def is_table(name: str) -> bool:
 
 def _header(text: str) -> tuple[list[str], str]:
     """The names of the columns, and what separates them."""
-    first = text.split("\n", 1)[0].strip("\r")
+    first = text.partition("\n")[0].partition("\r")[0]
     found = [
         ([name.strip().lower() for name in next(csv.reader([first], delimiter=mark), [])], mark)
         for mark in ",;\t|"

@@ -275,7 +275,7 @@ def test_a_list_that_is_not_there(tmp_path):
 def test_images_that_are_not_there(tmp_path):
     written.viton_hd(tmp_path)
     (tmp_path / "test/cloth/00009_00.jpg").unlink()
-    message = "1 of 20 files that train_pairs.txt and test_pairs.txt .*test/cloth/00009_00.jpg.*CSV"
+    message = "1 of 20 files in train_pairs.txt and test_pairs.txt .*test/cloth/00009_00.jpg.*CSV"
     with pytest.raises(ValueError, match=message):
         data.load_pairs(tmp_path)
     path = written.in_shop(tmp_path / "shop")
@@ -312,7 +312,7 @@ def test_one_image_in_a_hundred_may_be_missing(tmp_path):
             "must have one category. Received: 'shoe', and 'hat' in line 2",
         ),
         ("source,target,product_id\na,b,5\nc,d,05", "'05' is the same number as '5'"),
-        ("source,target\na.jpg,b.jpg", "2 of 2 files that pairs.csv .*a.jpg, b.jpg. Paths are"),
+        ("source,target\na.jpg,b.jpg", "2 of 2 files in pairs.csv .*a.jpg, b.jpg. Paths are"),
         (b"source,target\n\xe9.jpg,b.jpg", "pairs.csv must be in UTF-8.*Save it so"),
     ],
 )
