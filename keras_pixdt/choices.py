@@ -13,6 +13,10 @@ STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 # Validation score -> whether less is better.
 SCORES = {"val_rmse": True, "val_ssim": False, "val_c_ssim": False}
+# How files of pairs are named; see docs/data.md.
+LAYOUTS = (
+    "auto", "lookbook", "viton_hd", "dress_code", "in_shop", "consumer_to_shop", "csv",
+)  # fmt: skip
 CHECKPOINTS = ("final", "best")
 EMBEDDERS = ("trained", "search", "densenet121")
 GALLERIES = ("split", "all")

@@ -13,6 +13,7 @@ from PIL import Image
 import keras_pixdt
 from keras_pixdt import commands, data, presets, reproduce, search
 from tests import samples
+from tests.data.readers import layouts
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMMANDS = [
@@ -584,6 +585,41 @@ def test_scores_and_files_of_a_run_need_to_be_told_where_its_data_are(
     for command in (["evaluate", *workdir], export):
         assert commands.main([*command, "--data", str(other)]) == 1
     assert caplog.text.count(f"are not those that {moved_run} was trained on (train: ") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layout", "more"),
+    [
+        ("viton_hd", {"train": 22}),
+        ("dress_code", {"train": 7}),
+        ("in_shop", {"items": 7}),
+        ("csv", {"products": 14}),
+    ],
+)
+def test_each_layout_from_data_to_a_verified_file(layout, more, tmp_path, capsys, caplog):
+    write = {**vars(layouts), "csv": layouts.table}[layout]
+    here = write(tmp_path / "here", **more)
+    size = ["--image-size", "32", "--width", "0.03125", "--batch-size", "8", "--epochs", "1"]
+    options = {"data": str(here)}
+    if layout == "csv":
+        size += ["--layout", layout]
+        options["layout"] = layout
+    workdir = tmp_path / "run"
+    assert train(here, workdir, *size) == 0, caplog.text
+    assert json.loads((workdir / "run.json").read_text())["data"] == options
+    there = tmp_path / "there"
+    (tmp_path / "here").rename(there)
+    moved = ["--workdir", str(workdir), "--data", str(there / here.relative_to(tmp_path / "here"))]
+    exported = ["--out", str(tmp_path / "out"), "--variants", "float32"]
+    with samples.narrow_embedders():
+        assert commands.main(["export", *moved, *exported]) == 0, caplog.text
+        assert (tmp_path / "out" / "converter_float32.tflite").is_file()
+        assert "Verified on" in caplog.text
+        capsys.readouterr()
+        assert commands.main(["evaluate", *moved, "--json"]) == 0, caplog.text
+    pairs = data.load_pairs(moved[-1], 32)["test"]
+    assert json.loads(capsys.readouterr().out)["num_images"] == len(pairs)
 
 
 def test_search_names_what_is_missing(small_run, photos, tmp_path, caplog):

@@ -38,8 +38,8 @@ PAGES = {
         *(
             f"docs/{page}.md"
             for page in (
-                "train", "appearance-flow", "export", "search", "unpaired", "distribute", "tfds",
-                "papers", "measured",
+                "train", "data", "appearance-flow", "export", "search", "unpaired", "distribute",
+                "tfds", "papers", "measured",
                 "reproduce", "architecture", "deviations", "add-a-paper", "share",
             )
         ),
@@ -77,7 +77,8 @@ def smaller_quickstart():
 def folder(small_lookbook, small_run, tmp_path, monkeypatch):
     """The current folder of a reader: LookBook, photos, and a run that was trained and exported."""
     shutil.copytree(small_run, tmp_path / "runs" / "lookbook")
-    (tmp_path / "LookBook").symlink_to(small_lookbook)
+    for name in ("LookBook", "VITON-HD", "DressCode"):
+        (tmp_path / name).symlink_to(small_lookbook)
     (tmp_path / "holiday").mkdir()
     for name in (
         "photos/dress",
@@ -88,9 +89,10 @@ def folder(small_lookbook, small_run, tmp_path, monkeypatch):
         "others",
         "street",
         "catalogue",
+        "shop",
     ):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("photo_digits.npz", "mnist.npz", "f.keras"):
+    for name in ("photo_digits.npz", "mnist.npz", "f.keras", "shop/pairs.csv"):
         (tmp_path / name).touch()
     for name in ("anna", "bert"):
         (tmp_path / name).mkdir()
@@ -189,7 +191,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         assert_data_exists(call["data"])
         options = {k: v for k, v in (call["data_options"] or {}).items() if v is not None}
         assert_data_exists(options.pop("target_data", call["data"]))
-        assert options in ({}, {"edges": True})
+        assert options in ({}, {"edges": True}, {"layout": "dress_code"})
     assert {call["preset"].name for call in trained} == {
         "demo", "flow-64", "yoo2016", "kim2017-small", "taigman2017", "taigman2017-small",
         "taigman2017-faces",
@@ -268,7 +270,7 @@ def test_tfds_commands_are_what_tfds_takes(folder, monkeypatch):
     import tfds_lookbook
 
     lines = [line for line in COMMANDS if "tfds build" in line]
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         place, _, command = line.rpartition(" && ")
         if place:

@@ -16,12 +16,12 @@ from typing import Any
 from absl import logging
 
 from keras_pixdt import presets
-from keras_pixdt.choices import HUB, PRECISIONS, SCHEMES, SCORES, SHIPPED, STRATEGIES
+from keras_pixdt.choices import HUB, LAYOUTS, PRECISIONS, SCHEMES, SCORES, SHIPPED, STRATEGIES
 from keras_pixdt.commands.shared import find, import_keras
 
 _PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum", "start")
 _DATA_OPTIONS = (
-    "target_data", "edges", "crop", "target_crop", "splits", "data_dir", "num_products",
+    "target_data", "edges", "crop", "target_crop", "splits", "data_dir", "num_products", "layout",
 )  # fmt: skip
 # Fields and function arguments that have other names on the command line.
 _CALLED = {
@@ -81,8 +81,13 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--data",
         default="rendered",
-        help="folder or archive with LookBook's file names, tfds:NAME, or rendered (default); of "
-        "two domains the first: images of any names, or tfds:NAME:ATTRIBUTE=1",
+        help="folder or archive in a known layout, CSV of source,target, tfds:NAME, or rendered "
+        "(default); of two domains the first: images of any names, or tfds:NAME:ATTRIBUTE=1",
+    )
+    add(
+        "--layout",
+        choices=LAYOUTS,
+        help="how the files of --data are named; auto (default) recognizes it, and says why",
     )
     domains = parser.add_mutually_exclusive_group()
     domains.add_argument(
@@ -107,7 +112,8 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--splits",
         choices=tuple(SCHEMES),
-        help="90/5/5 (default) or 90/10 of the products; TFDS data is split by its config",
+        help="90/5/5 or 90/10 of the products; default: the splits that the data have, or else "
+        "90/5/5; TFDS data is split by its config",
     )
     add("--data-dir", help="where TFDS data was prepared")
     add("--products", type=int, help="number of products of the rendered set")

@@ -16,8 +16,9 @@ from keras_pixdt.data.load import render_lookbook as render_lookbook
 from keras_pixdt.data.pairs import DomainSet as DomainSet
 from keras_pixdt.data.pairs import Labels as Labels
 from keras_pixdt.data.pairs import PairSet as PairSet
-from keras_pixdt.data.readers.lookbook import LookBook as LookBook
-from keras_pixdt.data.readers.lookbook import read_lookbook as read_lookbook
+from keras_pixdt.data.readers.layouts import LookBook as LookBook
+from keras_pixdt.data.readers.layouts import read_lookbook as read_lookbook
+from keras_pixdt.data.splits import keep_splits as keep_splits
 from keras_pixdt.data.splits import split_groups as split_groups
 from keras_pixdt.data.unpaired_batches import Unpaired as Unpaired
 from keras_pixdt.data.unpaired_batches import unpaired as unpaired

@@ -65,7 +65,10 @@ def _reduce(image: np.ndarray) -> np.ndarray:
 
 
 def group_products(
-    signatures: list[Signature], product_row: np.ndarray, product_id: np.ndarray
+    signatures: list[Signature],
+    product_row: np.ndarray,
+    product_id: np.ndarray,
+    item: np.ndarray | None = None,
 ) -> np.ndarray:
     """Groups the products that share an image.
 
@@ -73,6 +76,7 @@ def group_products(
         signatures: the signatures of all images, garments and persons.
         product_row: int `(images,)`, the row of `product_id` that each image belongs to.
         product_id: int64 `(products,)`.
+        item: int64 `(products,)`, equal for products that belong together whatever their images.
 
     Returns:
         int64 `(products,)`: the smallest product id of the group that each product is in.
@@ -88,6 +92,9 @@ def group_products(
     ):
         links.append(np.stack([first[left], first[right]]))
     rows = np.unique(product_row[np.concatenate(links, axis=1)], axis=1)
+    if item is not None:
+        _, first, same = np.unique(item, return_index=True, return_inverse=True)
+        rows = np.concatenate([rows, [first[same], np.arange(len(item))]], axis=1)
     return _smallest_linked(rows, product_id)
 
 

@@ -166,6 +166,7 @@ class Files:
     Attributes:
         names: within the folder, with `/` between folders, sorted.
         read: name -> the bytes of the file. Raises an `OSError` or an `ImageError`.
+        exists: name -> whether there is such a file.
         top: the one folder in which everything in an archive lies, as `photos/`; otherwise empty.
     """
 
@@ -176,9 +177,11 @@ class Files:
         close: Callable[[], None] = lambda: None,
         left_out: Iterable[tuple[str, str]] = (),
         is_packed: bool = False,
+        exists: Callable[[str], bool] | None = None,
     ) -> None:
         self.names = sorted(names)
         self.read = read
+        self.exists = exists or frozenset(self.names).__contains__
         self.top = ""
         self._close = close
         self._left_out = left_out  # reason and name of what cannot be listed
@@ -247,6 +250,16 @@ def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix
     if not path.exists():
         raise FileNotFoundError(f"There is no folder or archive at {path}. {fix}")
     return Files(*open_archive(path), is_packed=True)
+
+
+def open_list(path: pathlib.Path) -> Files:
+    """Opens a file that names others by their paths from its folder; lists only itself."""
+    folder = path.parent
+    return Files(
+        [path.name],
+        lambda name: (folder / name).read_bytes(),
+        exists=lambda name: (folder / name).is_file(),
+    )
 
 
 def _walk(root: pathlib.Path) -> tuple[list[str], list[tuple[str, str]]]:

@@ -10,9 +10,8 @@ from absl import logging
 from keras_pixdt.data import duplicates
 from keras_pixdt.data.files import Skipped
 from keras_pixdt.data.pairs import PairSet, allocate
-from keras_pixdt.data.readers import lookbook
+from keras_pixdt.data.readers.layouts import LookBook, read_lookbook
 from keras_pixdt.data.readers.tfds import TFDS, read_pairs
-from keras_pixdt.data.splits import split_groups
 
 NUM_PRODUCTS = 1600
 
@@ -28,17 +27,19 @@ def load_pairs(
     resize: str = "letterbox",
     photo_size: int | None = None,
     truth: bool = False,
+    layout: str = "auto",
 ) -> dict[str, PairSet]:
     """Loads the pairs of a data set and splits them by product.
 
     Args:
         data: `"rendered"` draws the procedural LookBook; `"tfds:lookbook/rendered64"` reads what
             `tfds build` prepared; anything else is the path of a folder or an archive of files
-            with LookBook's names.
+            in a known layout, or of a CSV that names pairs.
         image_size: side of the images in pixels.
-        splits: `"yoo2016"` (the default: train, validation, test of 90/5/5) or `"kwon2019"`
-            (train, test of 90/10, no validation). Leave it out for TFDS data, which is already
-            split as its config says.
+        splits: `"yoo2016"` (train, validation, test of 90/5/5) or `"kwon2019"` (train, test of
+            90/10, no validation). By default, the splits that the layout has (see `keep_splits`),
+            otherwise `"yoo2016"`. Leave it out for TFDS data, which is already split as its config
+            says.
         seed: which products `"rendered"` draws.
         num_products: how many products `"rendered"` draws.
         data_dir: where `"tfds:..."` was prepared; by default `~/tensorflow_datasets`.
@@ -46,8 +47,10 @@ def load_pairs(
             up with white, "stretch" does not. TFDS data were made square when they were built, so
             it must match their config.
         photo_size: side of the person images in pixels; None takes `image_size`.
-        truth: whether to add the masks and flows of drawn products (see `PairSet`). Pairs from
-            files have none; TFDS data have them if their config does.
+        truth: whether to add masks and flows (see `PairSet`): both of drawn products, and masks
+            of files whose layout has them. TFDS data have them if their config does.
+        layout: how files are named: `"lookbook"`, `"viton_hd"`, `"dress_code"`, `"in_shop"`,
+            `"consumer_to_shop"` or `"csv"`, see docs/data.md. `"auto"` recognizes it, and logs why.
 
     Returns:
         Split name -> pairs. Splits share no product and no duplicate of one. Skipped files are
@@ -56,8 +59,9 @@ def load_pairs(
     Raises:
         FileNotFoundError: if there is nothing at the path, or nothing prepared under the name.
         ValueError: if there are no pairs, fewer products than splits, more than 1% of the images
-            cannot be read, `splits` is given for TFDS data, or these were built with another
-            `resize`.
+            cannot be read or are not there, files have not the `layout`, `splits` is given for
+            TFDS data, these were built with another `resize`, or `layout` is given for data that
+            are no files.
 
     Example:
     ```python
@@ -66,6 +70,10 @@ def load_pairs(
     ```
     """
     name = os.fspath(data)
+    if layout != "auto" and (name == "rendered" or name.startswith(TFDS)):
+        raise ValueError(
+            f"`layout` is of files, and {name} is none. Leave it out. Received: {layout!r}"
+        )
     if name.startswith(TFDS):
         if splits is not None:
             raise ValueError(
@@ -79,11 +87,8 @@ def load_pairs(
         if name == "rendered":
             book = render_lookbook(num_products, image_size, seed, photo_size, truth)
         else:
-            book = lookbook.read_lookbook(name, image_size, resize, photo_size)
-        loaded = {
-            split: book.pairs.select(mask)
-            for split, mask in split_groups(book.pairs.group_id, splits or "yoo2016").items()
-        }
+            book = read_lookbook(name, image_size, resize, photo_size, layout, truth)
+        loaded = {split: book.pairs.select(mask) for split, mask in book.split(splits).items()}
     for split, pairs in loaded.items():
         logging.info(
             "%s: %s has %d pairs, %d products", name, split, len(pairs), len(pairs.targets)
@@ -97,7 +102,7 @@ def render_lookbook(
     seed: int = 0,
     photo_size: int | None = None,
     truth: bool = False,
-) -> lookbook.LookBook:
+) -> LookBook:
     """Draws the procedural LookBook, on all cores.
 
     Args:
@@ -152,4 +157,4 @@ def render_lookbook(
     # A product's image and then its persons, numbered consecutively like LookBook's IIDs.
     source_id = np.arange(len(sources)) + target_index + 1
     target_id = np.cumsum([0, *views[:-1]]) + np.arange(num_products)
-    return lookbook.LookBook(pairs, source_id, target_id, Skipped())
+    return LookBook(pairs, source_id, target_id, Skipped())

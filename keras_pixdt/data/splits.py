@@ -13,10 +13,13 @@ Differs from the paper of Kwon et al., whose split is not published:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from keras_pixdt.choices import SCHEMES
+
+OFFICIAL = ("train", "validation", "test")  # a product in several belongs to the last
 
 _SALT = "lookbook"
 
@@ -48,9 +51,55 @@ def split_groups(group_id: np.ndarray, scheme: str = "yoo2016") -> dict[str, np.
             f"{', '.join(shares)}: splits share no product and no duplicate image. Received: "
             f"{len(groups)} group(s) from {len(group_id)} product(s)"
         )
+    return _by_hash(group_id, shares)
+
+
+def keep_splits(official: np.ndarray, group_id: np.ndarray) -> dict[str, np.ndarray]:
+    """Keeps a data set's own splits, without products that a later one has a duplicate of.
+
+    The test split stays whole. Validation loses the products of which it has a duplicate, and
+    training those of which either has one. If a set has no validation, 5% of its training products
+    become that, by the hash of `split_groups`, if there are two groups of them.
+
+    Args:
+        official: the split of each product, `(products,)`, one of `OFFICIAL`.
+        group_id: int64 `(products,)`; equal values are duplicates.
+
+    Returns:
+        Split name -> boolean mask over the products, without empty splits.
+
+    Raises:
+        ValueError: if no training product is left.
+    """
+    masks: dict[str, np.ndarray] = {}
+    later = np.zeros(len(group_id), bool)
+    for name in reversed(OFFICIAL):
+        own = official == name
+        masks[name] = own & ~np.isin(group_id, group_id[later])
+        later |= own
+    train = masks["train"]
+    if not train.any():
+        raise ValueError(
+            f"No training product is left: each of {(official == 'train').sum()} has a duplicate "
+            "in the official validation or test split. Leave these splits out by `splits` "
+            "(--splits yoo2016)."
+        )
+    if not (official == "validation").any() and len(np.unique(group_id[train])) > 1:
+        shares = SCHEMES["yoo2016"]
+        parts = _by_hash(group_id[train], {k: shares[k] for k in ("train", "validation")})
+        rows = np.flatnonzero(train)
+        for name, part in parts.items():
+            masks[name] = np.zeros(len(group_id), bool)
+            masks[name][rows[part]] = True
+    return {name: masks[name] for name in OFFICIAL if masks[name].any()}
+
+
+def _by_hash(group_id: np.ndarray, shares: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Gives each split of `shares` its share of the groups, in the order of their hashes."""
+    groups = np.unique(group_id)
     by_hash = sorted(groups.tolist(), key=_fraction)
     members: dict[str, list[int]] = {name: [] for name in shares}
-    bounds = np.cumsum(list(shares.values()))[:-1]
+    bounds = np.cumsum(list(shares.values()))[:-1] / sum(shares.values())
     for group in by_hash:
         members[list(shares)[int(np.searchsorted(bounds, _fraction(group), "right"))]].append(group)
     for name in shares:

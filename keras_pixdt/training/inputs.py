@@ -24,6 +24,8 @@ def absolute(data_options: dict[str, Any]) -> dict[str, Any]:
         path = str(options[name])
         known = name != "data_dir" and (path == "rendered" or path.startswith("tfds:"))
         options[name] = path if known else os.path.abspath(path)
+    if options.get("layout") == "auto":  # as if it were not given, like in runs from before it
+        del options["layout"]
     return options
 
 
@@ -56,7 +58,7 @@ def load(
             f"Preset {preset.name!r} learns from pairs, and `target_data` and `edges` give two "
             f"domains without. Leave them out, or choose {', '.join(unpaired)}. Received: {two}"
         )
-    for name in ("splits", "num_products"):
+    for name in ("splits", "num_products", "layout"):
         if name in options:
             raise ValueError(
                 f"`{name}` is of sets with pairs; two domains are split 90/5/5. Leave it out. "

@@ -91,3 +91,11 @@ def test_signature_does_not_depend_on_the_file_that_holds_the_pixels():
     assert first.sha256 != second.sha256
     assert first.hash == second.hash
     np.testing.assert_array_equal(first.cells, second.cells)
+
+
+def test_products_of_one_item_are_one_group():
+    signatures = [duplicates.signature(photo(seed)) for seed in range(4)]
+    rows, ids = np.arange(4), np.array([8, 3, 5, 6])
+    assert duplicates.group_products(signatures, rows, ids).tolist() == [8, 3, 5, 6]
+    item = np.array([1, 2, 1, 4])
+    assert duplicates.group_products(signatures, rows, ids, item).tolist() == [5, 3, 5, 6]

@@ -168,6 +168,17 @@ def test_hidden_files_do_not_decide_whether_a_folder_is_an_archive(tmp_path):
 # Images
 
 
+def test_a_list_opens_the_files_that_it_names(tmp_path):
+    write(tmp_path / "shop" / "a.jpg", b"a")
+    write(tmp_path / "lists" / "pairs.csv")
+    with files.open_list(tmp_path / "lists" / "pairs.csv") as opened:
+        assert opened.names == ["pairs.csv"]
+        assert opened.exists("../shop/a.jpg") and opened.read("../shop/a.jpg") == b"a"
+        assert not opened.exists("../shop") and not opened.exists("a.jpg")
+    with files.open_files(tmp_path, str, "files", "") as opened:
+        assert opened.exists("shop/a.jpg") and not opened.exists("a.jpg")
+
+
 def test_heic_without_the_plugin_is_named_with_the_fix(monkeypatch):
     from keras_pixdt.data import images
 

@@ -51,3 +51,32 @@ def test_errors_say_what_is_wrong():
         splits.split_groups(np.array([5, 5, 5, 9]))
     with pytest.raises(ValueError, match="kwon2019.*yoo2016.*Received: 'random'"):
         splits.split_groups(np.arange(9), "random")
+
+
+def test_official_splits_are_kept_without_duplicates_of_later_ones():
+    official = np.array(["train", "train", "validation", "validation", "test", "train", "test"])
+    group_id = np.array([10, 20, 10, 20, 20, 30, 40])
+    masks = splits.keep_splits(official, group_id)
+    assert {name: mask.nonzero()[0].tolist() for name, mask in masks.items()} == {
+        "train": [5],
+        "validation": [2],
+        "test": [4, 6],
+    }
+
+
+def test_validation_is_taken_from_training_products_by_the_same_hash():
+    official = np.array(["train"] * 900 + ["test"] * 100)
+    masks = splits.keep_splits(official, np.arange(1000))
+    assert list(masks) == ["train", "validation", "test"]
+    np.testing.assert_array_equal(masks["test"], official == "test")
+    for group in range(900):
+        digest = hashlib.sha256(f"lookbook:{group}".encode()).hexdigest()
+        is_train = int(digest[:12], 16) / 16**12 < 0.9 / 0.95
+        assert masks["train" if is_train else "validation"][group]
+    two = splits.keep_splits(np.array(["train", "train", "test"]), np.array([5, 5, 9]))
+    assert list(two) == ["train", "test"]  # one group cannot be both
+
+
+def test_official_splits_without_training_are_an_error():
+    with pytest.raises(ValueError, match="each of 2 has a duplicate.*--splits yoo2016"):
+        splits.keep_splits(np.array(["train", "train", "test"]), np.array([7, 7, 7]))

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 import tfds_lookbook
 from keras_pixdt import data
 from keras_pixdt.drawn import rendered
+from tests.data.readers import layouts
 
 DUMMY_DATA = pathlib.Path(tfds_lookbook.__file__).parent / "lookbook" / "dummy_data"
 SMALL = tfds_lookbook.LookBookConfig(name="rendered32_small", image_size=32, num_products=6, seed=5)
@@ -255,3 +256,22 @@ def test_larger_photos_and_truth_come_back_as_they_were(tmp_path):
         "tfds:lookbook/rendered32_flow", 32, data_dir=tmp_path / "tfds", photo_size=64
     )
     assert all(pairs.masks is None and pairs.flows is None for pairs in without.values())
+
+
+@pytest.mark.parametrize("layout", ["viton_hd", "table"])
+def test_other_layouts_keep_their_splits(tmp_path, layout):
+    folder = tmp_path / "manual"
+    vars(layouts)[layout](folder)
+    if layout == "viton_hd":
+        clothes = [folder / "test/cloth/00009_00.jpg", folder / "train/cloth/00003_00.jpg"]
+        clothes[1].write_bytes(clothes[0].read_bytes())
+    builder = prepare("pairs64", tmp_path, folder)
+    loaded = data.load_pairs("tfds:lookbook/pairs64", data_dir=tmp_path / "tfds")
+    expected = data.load_pairs(folder)
+    assert list(loaded) == list(expected) == ["train", "validation", "test"]
+    for split, pairs in expected.items():
+        assert sorted(loaded[split].product_id) == pairs.product_id.tolist()
+        assert {x.tobytes() for x in loaded[split].sources} == {x.tobytes() for x in pairs.sources}
+        assert builder.info.metadata["products_of_split"][split] == len(pairs.targets)
+    dropped = builder.info.metadata["skipped"].get("duplicate_of_another_split", 0)
+    assert dropped == (layout == "viton_hd")

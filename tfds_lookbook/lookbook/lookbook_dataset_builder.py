@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_pixdt import data
 from keras_pixdt.data.readers.attributes import ATTRIBUTES
-from keras_pixdt.data.readers.lookbook import LookBook
+from keras_pixdt.data.readers.layouts import LookBook
 
 
 @dataclasses.dataclass
@@ -24,7 +24,8 @@ class LookBookConfig(tfds.core.BuilderConfig):
     Attributes:
         image_size: side of the square images in pixels.
         splits: `"yoo2016"` (train, validation, test of 90/5/5) or `"kwon2019"` (train, test of
-            90/10).
+            90/10); empty keeps the splits of files that have their own, and otherwise takes
+            yoo2016.
         num_products: how many products to draw; 0 reads the files in `--manual_dir`.
         seed: which products are drawn.
         resize: how files are made square: `"letterbox"` keeps their aspect and fills up with white,
@@ -32,15 +33,17 @@ class LookBookConfig(tfds.core.BuilderConfig):
         photo_size: side of the person images in pixels; 0 takes `image_size`.
         truth: whether examples of drawings have `mask`, where the product image shows the product,
             and `flow`, where its points lie in the photo (see `keras_pixdt.data.PairSet`).
+        layout: how the files are named; `"auto"` recognizes it (see `keras_pixdt.data.load_pairs`).
     """
 
     image_size: int = 64
-    splits: str = "yoo2016"
+    splits: str = ""
     num_products: int = 0
     seed: int = 0
     resize: str = "letterbox"
     photo_size: int = 0
     truth: bool = False
+    layout: str = "auto"
 
 
 def _rendered(image_size: int) -> LookBookConfig:
@@ -70,8 +73,8 @@ def _pairs_photo(image_size: int, photo_size: int) -> LookBookConfig:
     return LookBookConfig(
         name=f"pairs{image_size}_photo{photo_size}",
         description=(
-            f"LookBook's own files from `--manual_dir`: products of {image_size} px, photos of "
-            f"{photo_size} px, splits yoo2016."
+            f"Files from `--manual_dir`: products of {image_size} px, photos of {photo_size} px, "
+            "their own splits or yoo2016."
         ),
         image_size=image_size,
         photo_size=photo_size,
@@ -81,7 +84,7 @@ def _pairs_photo(image_size: int, photo_size: int) -> LookBookConfig:
 def _pairs(image_size: int) -> LookBookConfig:
     return LookBookConfig(
         name=f"pairs{image_size}",
-        description=f"LookBook's own files from `--manual_dir`, {image_size} px, splits yoo2016.",
+        description=(f"Files from `--manual_dir`, {image_size} px, their own splits or yoo2016."),
         image_size=image_size,
     )
 
@@ -89,7 +92,7 @@ def _pairs(image_size: int) -> LookBookConfig:
 def _pairs_kwon2019(image_size: int) -> LookBookConfig:
     return LookBookConfig(
         name=f"pairs{image_size}_kwon2019",
-        description=f"LookBook's own files from `--manual_dir`, {image_size} px, splits kwon2019.",
+        description=f"Files from `--manual_dir`, {image_size} px, splits kwon2019.",
         image_size=image_size,
         splits="kwon2019",
         resize="stretch",
@@ -108,7 +111,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {"1.0.0": "First version."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put LookBook's images (PID000001_CLEAN0_IID000002.jpg is a person, CLEAN1 the product), "
-        "or one zip or tar archive of them, into a folder of their own and pass it: "
+        "one zip or tar archive of them, VITON-HD, Dress Code, DeepFashion's In-shop or "
+        "Consumer-to-shop, or a CSV of source,target with its images into a folder of their own "
+        "and pass it: "
         "`tfds build lookbook --config pairs64 --manual_dir=FOLDER`. The config `rendered64` needs "
         "no files."
     )
@@ -167,9 +172,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             # Read in place, because TFDS would cache an archive by its name and return the first
             # archive's data for a second one with the same name.
             book = data.read_lookbook(
-                dl_manager.manual_dir, config.image_size, config.resize, photo_size
+                dl_manager.manual_dir, config.image_size, config.resize, photo_size, config.layout
             )
-        masks = data.split_groups(book.pairs.group_id, config.splits)
+        masks = book.split(config.splits or None)
         resize = None if config.num_products else config.resize  # drawings accept either
         self.info.metadata.update({**_metadata(book, masks), "resize": resize})
         return {

@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_pixdt import data
 from keras_pixdt.data.files import HIDDEN, UNREADABLE
-from keras_pixdt.data.readers import lookbook
+from keras_pixdt.data.readers import listing, lookbook
 
 
 def photo(seed: int) -> Image.Image:
@@ -126,12 +126,12 @@ def test_every_file_that_is_left_out_is_counted_and_named(tmp_path):
         HIDDEN: 2,
         lookbook.WRONG_NAME: 2,
         lookbook.SAME_ID: 1,
-        lookbook.SECOND_PRODUCT_IMAGE: 1,
-        lookbook.NO_PRODUCT_IMAGE: 2,
-        lookbook.NO_PERSON_IMAGE: 1,
+        listing.SECOND_PRODUCT_IMAGE: 1,
+        listing.NO_PRODUCT_IMAGE: 2,
+        listing.NO_PERSON_IMAGE: 1,
     }
     assert book.skipped.examples[lookbook.SAME_ID] == ["copies/" + file_name(0, 0, 1)]
-    assert book.skipped.examples[lookbook.NO_PERSON_IMAGE] == [file_name(60, 1, 600)]
+    assert book.skipped.examples[listing.NO_PERSON_IMAGE] == [file_name(60, 1, 600)]
     assert "2 wrong_name (PID000000_CLEAN2_IID000009.jpg, notes.txt)" in str(book.skipped)
 
 
@@ -199,7 +199,7 @@ def test_an_unreadable_product_image_takes_its_persons_along(tmp_path):
     make_folder(tmp_path, products=20, views=4)
     (tmp_path / file_name(3, 1, 30)).write_bytes(b"")
     book = data.read_lookbook(tmp_path, 16)
-    assert book.skipped.counts == {UNREADABLE: 1, lookbook.NO_PRODUCT_IMAGE: 4}
+    assert book.skipped.counts == {UNREADABLE: 1, listing.NO_PRODUCT_IMAGE: 4}
     assert 3 not in book.pairs.product_id and len(book.pairs) == 76
     row = list(book.pairs.product_id).index(4)
     np.testing.assert_array_equal(
