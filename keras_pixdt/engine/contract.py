@@ -19,7 +19,7 @@ Shape = tuple[int | None, ...]  # None for the batch, and where any size is righ
 
 NEEDED = ("source", "target")
 _LARGEST = 2.0  # bicubic interpolation goes beyond 1 a little
-_ROWS = 64  # as many are looked at
+_ROWS = 8  # as many are looked at
 
 
 class Contract(NamedTuple):
@@ -229,7 +229,7 @@ def check_callbacks(owner: str, callbacks: Any, losses: list[str]) -> None:
             )
         decides = keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau
         if isinstance(callback, decides) or getattr(callback, "save_best_only", False):
-            if callback.monitor in ("loss", "val_loss"):
+            if getattr(callback, "monitor", None) in ("loss", "val_loss"):
                 raise ValueError(
                     f"{name} looks at `{callback.monitor}`, but {owner} has a loss for each "
                     'player. Give it a score, for example monitor="val_rmse" with compile(metrics='

@@ -69,9 +69,10 @@ class Interface(Step):
     def compile(
         self,
         optimizer: Any = "adam",
+        metrics: Sequence[Any] | None = None,
+        *,
         loss: Any = None,
         loss_weights: Any = None,
-        metrics: Sequence[Any] | None = None,
         auto_scale_loss: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -80,10 +81,10 @@ class Interface(Step):
         Args:
             optimizer: player name -> optimizer for every player, or one optimizer (object, name
                 or config), which is copied for each player.
-            loss: refused, because the model has its own losses.
-            loss_weights: refused too.
             metrics: `keras.metrics.Metric`s of (real, generated) images in [-1, 1], updated by
                 `evaluate` and validation.
+            loss: refused, because the model has its own losses.
+            loss_weights: refused too.
             auto_scale_loss: whether the players' losses are scaled in mixed_float16.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `weighted_metrics` as in
                 `keras.Model`.

@@ -89,8 +89,8 @@ def test_losses_are_refused(given):
         Duel().compile("sgd", **given)
 
 
-def test_a_second_argument_is_the_loss_as_in_keras():
-    with pytest.raises(ValueError, match="Duel brings its objective"):
+def test_a_loss_where_keras_has_it_is_refused():
+    with pytest.raises(ValueError, match="Expected `metrics` argument to be a list.*mse"):
         Duel().compile("sgd", "mse")
 
 

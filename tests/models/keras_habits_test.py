@@ -207,6 +207,25 @@ interface_test.test_swapped_averages_are_validated_and_training_goes_on_without_
 model.compile(keras.optimizers.SGD(0.1, use_ema=True))
 for _ in range(2):
     model.fit(batch, verbose=0)
+
+# A phase of a schedule that begins within an epoch has its rate: a = 1 - 0.1 - 0.05.
+from keras_pixdt.training import Schedule
+from tests.training.schedule_test import staged
+
+class Batches(keras.utils.PyDataset):
+    def start_epoch(self, *place):
+        pass
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return {key: x[index : index + 1] for key, x in interface_test.BATCH.items()}
+
+model, batches = interface_test.duel(run_eagerly=False), Batches()
+schedule = Schedule(staged((1, 0.1), (1, 0.05)), batches, epochs=1)
+model.fit(batches, verbose=0, shuffle=False, callbacks=[schedule])
+np.testing.assert_allclose(model.weights_a_b[0], 0.85, rtol=1e-5)
 print("done")
 """
 

@@ -22,6 +22,9 @@ class StubModel:
         self.stop_training = False
         self.phases = []
 
+    def _attach_state(self):
+        pass
+
     def on_phase(self, index, progress):
         self.phases.append((index, progress))
 
