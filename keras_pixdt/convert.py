@@ -18,10 +18,9 @@ from absl import logging
 from keras_pixdt import data, progress
 from keras_pixdt.atomic import replacing
 from keras_pixdt.data.crops import cutter
-from keras_pixdt.data.files import ENDINGS, Skipped, is_archive, is_image, open_files
+from keras_pixdt.data.files import ENDINGS, Skipped, first_few, is_archive, is_image, open_files
 
 IN_OUT = "in_the_folder_of_results"
-_EXAMPLES = 5
 _LONGEST = 200  # bytes of a name without its ending
 
 
@@ -249,9 +248,8 @@ def _check_free(out: pathlib.Path, names: Iterable[str], overwrite: bool) -> Non
     if overwrite:
         there = [name for name in there if (out / name).is_dir()]
     if there:
-        more = ", ..." if there[_EXAMPLES:] else ""
         raise FileExistsError(
-            f"{out} already has {len(there)} of the files to write "
-            f"({', '.join(there[:_EXAMPLES])}{more}). Pass another --out"
+            f"{out} already has {len(there)} of the files to write ({first_few(there)}). Pass "
+            "another --out"
             f"{', or remove these folders.' if overwrite else ', or --overwrite to replace them.'}"
         )

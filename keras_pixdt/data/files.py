@@ -6,7 +6,7 @@ import heapq
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from absl import logging
@@ -69,6 +69,11 @@ class Skipped:
             f"{', ...' if count > _EXAMPLES else ''})"
             for reason, count in self.counts.items()
         )
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first few names, for messages that could name thousands."""
+    return ", ".join(names[:_EXAMPLES]) + (", ..." if names[_EXAMPLES:] else "")
 
 
 def is_hidden(name: str) -> bool:
@@ -151,10 +156,9 @@ def decode_all(
                     skipped.add(UNREADABLE, name)
                     bad.append(name)
     if len(bad) > MAX_UNREADABLE * len(signatures):
-        more = ", ..." if bad[_EXAMPLES:] else ""
         raise ValueError(
             f"{len(bad)} of {len(signatures)} images in {path} cannot be read, more than "
-            f"{MAX_UNREADABLE:.0%}: {', '.join(bad[:_EXAMPLES])}{more}. "
+            f"{MAX_UNREADABLE:.0%}: {first_few(bad)}. "
             "The log says why for each. Copy or download the data again, or remove these files."
         )
     return signatures
@@ -243,8 +247,8 @@ def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix
             return Files(names, lambda name: (path / name).read_bytes(), left_out=left_out)
         if len(archives) > 1:
             raise ValueError(
-                f"{path} has {len(archives)} archives ({', '.join(archives[:_EXAMPLES])}) and no "
-                f"{what} beside them. Pass one archive, or a folder with one."
+                f"{path} has {len(archives)} archives ({first_few(archives)}) and no {what} beside "
+                f"them. Pass one archive, or a folder with one."
             )
         path = path / archives[0]
     if not path.exists():

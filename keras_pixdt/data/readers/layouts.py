@@ -32,7 +32,6 @@ _LAYOUTS = {
         table.LAYOUT,
     )
 }
-_EXAMPLES = 5
 
 
 @dataclasses.dataclass(frozen=True)

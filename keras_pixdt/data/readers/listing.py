@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from keras_pixdt.data.files import MAX_UNREADABLE, Files, Skipped
+from keras_pixdt.data.files import MAX_UNREADABLE, Files, Skipped, first_few
 from keras_pixdt.data.splits import OFFICIAL
 
 SECOND_PRODUCT_IMAGE = "second_product_image"
@@ -17,8 +17,6 @@ MISSING = "missing_file"
 REPEATED = "repeated_pair"
 NOT_LISTED = "in_no_pair"
 IN_OTHER_SPLIT = "product_in_another_split"
-
-_EXAMPLES = 5
 
 
 class Listed(NamedTuple):
@@ -132,8 +130,7 @@ def list_pairs(
     if len(missing) > MAX_UNREADABLE * len(named):
         raise ValueError(
             f"{len(missing)} of {len(named)} files in {' and '.join(lists)} are not there: "
-            f"{', '.join(sorted(missing)[:_EXAMPLES])}"
-            f"{', ...' if len(missing) > _EXAMPLES else ''}. {fix}"
+            f"{first_few(sorted(missing))}. {fix}"
         )
     used = set(named) | {pair.mask for pair in pairs} | set(lists)
     for name in names:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
-from keras_pixdt.data.files import Files, Skipped
+from keras_pixdt.data.files import Files, Skipped, first_few
 from keras_pixdt.data.readers.attributes import ATTRIBUTES, id_of
 from keras_pixdt.data.readers.listing import Layout, Listing, Pair, list_pairs, number_of, read_text
 
@@ -66,7 +66,7 @@ def _read(files: Files, names: list[str], skipped: Skipped) -> Listing:
     tables = _tables(files, names) or [name for name in names if is_table(name)]
     if len(tables) != 1:
         raise ValueError(
-            f"{LAYOUT.name} needs {LAYOUT.what}. Found: {', '.join(tables[:5]) or 'no table'} "
+            f"{LAYOUT.name} needs {LAYOUT.what}. Found: {first_few(tables) or 'no table'} "
             f"among {len(names)} file(s). Pass the table itself."
         )
     (table,) = tables
