@@ -28,6 +28,7 @@ from export import metadata
 from export.runtime import CARD, DIGEST, digest
 from keras_pixdt import data, search
 from keras_pixdt.data.readers import folder, lookbook
+from tests.profiles import encoded
 from tests.saved_files_test import ON_TENSORFLOW, SAVED
 
 pytestmark = pytest.mark.slow
@@ -119,12 +120,6 @@ def texts(whole):
 
 
 # Images
-
-
-def encoded(image, kind, **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def whole_images():

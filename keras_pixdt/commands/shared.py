@@ -85,11 +85,9 @@ def open_embedder(path: str) -> Any:
     found = find(path)
     if (found / preset.SEARCH_EMBEDDER).is_file():  # the model is not needed then
         found /= preset.SEARCH_EMBEDDER
-    return (
-        preset.load_preset(path).search_embedder()
-        if found.is_dir()
-        else (catalogue.load_embedder(found))
-    )
+    if found.is_dir():
+        return preset.load_preset(path).search_embedder()
+    return catalogue.load_embedder(found)
 
 
 def open_run(arguments: argparse.Namespace) -> Any:

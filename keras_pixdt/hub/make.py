@@ -79,8 +79,9 @@ def make(scratch: pathlib.Path, num_products: int) -> pathlib.Path:
         "seed": 0,
         "epochs": None,
         "minutes": _MINUTES,
+        "versions": versions,
+        "trained_minutes": _MINUTES,
     }
-    options |= {"versions": versions, "trained_minutes": _MINUTES}
     write_json(folder / preset.CONFIG, options)
     model = row.model(0)
     start.load(model, start.RENDERED)

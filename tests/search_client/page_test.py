@@ -19,6 +19,7 @@ from keras_pixdt.choices import RESIZES
 from keras_pixdt.data.images import letterbox, read_image, resize
 from keras_pixdt.search import ProductIndex
 from tests.browser import AXE, MARKS, NEEDS_PACKAGES, PHONE, in_page
+from tests.profiles import encoded
 from tests.search.catalogues import index_of, random_vectors, unit
 from tests.search_client import samples
 
@@ -149,12 +150,6 @@ def shown(page):
         """,
     )
     return np.reshape(pixels, (size, size, 4))[..., :3].astype(float)
-
-
-def encoded(image, form="PNG", **options):
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, form, **options)
-    return file.getvalue()
 
 
 def runner(path, signature):

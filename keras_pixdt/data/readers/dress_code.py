@@ -22,6 +22,7 @@ from keras_pixdt.data.readers.listing import (
     lines_of,
     list_pairs,
     number_of,
+    one_root,
 )
 
 CATEGORIES = ("upper_body", "lower_body", "dresses")  # their numbers in lists of all three
@@ -48,13 +49,7 @@ def _why(files: Files, names: list[str]) -> str | None:
 
 
 def _read(files: Files, names: list[str], skipped: Skipped) -> Listing:
-    roots = _roots(names)
-    if len(roots) != 1:
-        raise ValueError(
-            f"{LAYOUT.name} needs {LAYOUT.what} in one folder. Found: "
-            f"{', '.join(root or 'the folder itself' for root in roots) or 'none'}. Pass that one."
-        )
-    ((root, categories),) = roots.items()
+    root, categories = one_root(LAYOUT, _roots(names))
     pairs: list[Pair] = []
     lists: list[str] = []
     for split, listed in _LISTS.items():

@@ -84,6 +84,25 @@ def base_of(name: str) -> str:
     return name.rpartition("/")[2]
 
 
+def one_root(layout: Layout, roots: Mapping[str, set[str]]) -> tuple[str, set[str]]:
+    """The one folder that has a layout, and which parts of the data set it has.
+
+    Args:
+        layout: the layout, for the message.
+        roots: each folder that has the layout -> its parts.
+
+    Raises:
+        ValueError: none has it, or several do.
+    """
+    if len(roots) != 1:
+        found = first_few([root or "the folder itself" for root in sorted(roots)]) or "none"
+        raise ValueError(
+            f"{layout.name} needs {layout.what} in one folder. Found: {found}. Pass the one that "
+            "has them."
+        )
+    return next(iter(roots.items()))
+
+
 def read_text(files: Files, name: str) -> str:
     """The text of a file in UTF-8, or in UTF-16 with a mark, as spreadsheets also write it."""
     content = files.read(name)

@@ -23,6 +23,7 @@ from keras_pixdt.data.readers.listing import (
     lines_of,
     list_pairs,
     number_of,
+    one_root,
 )
 
 _LISTS = {"train": "train_pairs.txt", "test": "test_pairs.txt"}
@@ -51,13 +52,7 @@ def _why(files: Files, names: list[str]) -> str | None:
 
 
 def _read(files: Files, names: list[str], skipped: Skipped) -> Listing:
-    roots = _roots(names)
-    if len(roots) != 1:
-        raise ValueError(
-            f"{LAYOUT.name} needs {LAYOUT.what} in one folder. Found: "
-            f"{', '.join(root or 'the folder itself' for root in roots) or 'none'}. Pass that one."
-        )
-    ((root, splits),) = roots.items()
+    root, splits = one_root(LAYOUT, _roots(names))
     pairs = []
     for split in sorted(splits, reverse=True):
         listed = f"{root}{_LISTS[split]}"

@@ -1,4 +1,3 @@
-import io
 import json
 import pathlib
 import tarfile
@@ -11,18 +10,13 @@ from PIL import Image
 from keras_pixdt import data
 from keras_pixdt.data.files import HIDDEN, UNREADABLE
 from keras_pixdt.data.readers import listing, lookbook
+from tests.profiles import encoded
 
 
 def photo(seed: int) -> Image.Image:
     """A smooth picture, unlike that of another seed."""
     noise = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
     return Image.fromarray(noise).resize((24, 32), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, file_format: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    image.save(file, file_format)
-    return file.getvalue()
 
 
 def file_name(product: int, clean: int, image: int, extension: str = "png") -> str:
