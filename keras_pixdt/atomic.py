@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, also when processes are killed or write at once."""
+"""Files that are written whole or not at all, even if processes are killed or write together."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def convert_photos(
         read, its name is logged and the others are still converted.
 
     Raises:
-        FileNotFoundError: none of the paths is a file or a folder with an image in it.
+        FileNotFoundError: none of the paths is a photo, or a folder or archive with one.
         FileExistsError: a result would replace a file, without `overwrite`; nothing is written.
         ValueError: `out` is one of the folders, or a crop names no photo, or several.
     """
@@ -156,7 +156,7 @@ def _listed(
     """The photos, each once; `by_folder` once for each path."""
     if same := [path for path in paths if path.is_dir() and out.exists() and out.samefile(path)]:
         raise ValueError(
-            f"`out` must be another folder than that of the photos, where the next command would "
+            "`out` must be another folder than that of the photos: there, the next command would "
             f"take product images for photos. Received: {out} for both"
             f"{'' if same[0] == out else f' ({same[0]})'}. Pass another --out."
         )

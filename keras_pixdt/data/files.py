@@ -17,18 +17,18 @@ from keras_pixdt.data import duplicates, images
 from keras_pixdt.data.archives import LINKED_AGAIN, NO_FILE, is_archive, open_archive
 from keras_pixdt.workers import thread_pool
 
-ENDINGS = ".bmp, .gif, .heic, .jpg, .png, .tif, .webp, or as another format that Pillow reads"
+ENDINGS = ".bmp, .gif, .heic, .jpg, .png, .tif, .webp, or whatever else Pillow reads"
 MAX_UNREADABLE = 0.01
 HIDDEN = "hidden_file"
 NO_IMAGE = "no_image_by_its_name"
 UNREADABLE = "unreadable"
 UNREADABLE_FOLDER = "unreadable_folder"
 
-# Photos even where this Pillow cannot read them, which is then said of each.
+# Photos even where this Pillow cannot read them; each is then reported as unreadable.
 _PHOTOS = frozenset((".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".jfif"))
 # Pillow recognizes these (films, weather and other arrays), but cannot decode them.
 _NO_PICTURES = frozenset(("BUFR", "GRIB", "HDF5", "MPEG"))
-# What systems, NAS boxes and cameras write beside files; each name that starts with "." too.
+# What systems, NAS boxes and cameras write beside files. Names that start with "." count too.
 _HIDDEN = frozenset((
     "__macosx", "icon\r", "network trash folder", "temporary items",  # macOS
     "$recycle.bin", "recycler", "system volume information", "thumbs.db", "ehthumbs.db",

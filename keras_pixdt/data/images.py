@@ -163,7 +163,8 @@ def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         pixels = np.repeat(_gray_levels(image, name)[:, :, None], 3, axis=2)
     else:
-        # What is half transparent is mixed in the file's colours: so the search client can as well.
+        # Half-transparent pixels are mixed in the file's colours, because the search client can do
+        # that too.
         if image.mode in _PREMULTIPLIED:
             image = image.convert(_PREMULTIPLIED[image.mode])
         if image.has_transparency_data:

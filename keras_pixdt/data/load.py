@@ -59,9 +59,9 @@ def load_pairs(
     Raises:
         FileNotFoundError: if there is nothing at the path, or nothing prepared under the name.
         ValueError: if there are no pairs, fewer products than splits, more than 1% of the images
-            cannot be read or are not there, files have not the `layout`, `splits` is given for
-            TFDS data, these were built with another `resize`, or `layout` is given for data that
-            are no files.
+            are unreadable or missing, the files do not have the `layout`, `splits` is given for
+            TFDS data, these were built with another `resize`, or `layout` is given for data without
+            files.
 
     Example:
     ```python
@@ -72,7 +72,8 @@ def load_pairs(
     name = os.fspath(data)
     if layout != "auto" and (name == "rendered" or name.startswith(TFDS)):
         raise ValueError(
-            f"`layout` is of files, and {name} is none. Leave it out. Received: {layout!r}"
+            f"`layout` says how files are named, and {name} has none. Leave it out. "
+            f"Received: {layout!r}"
         )
     if name.startswith(TFDS):
         if splits is not None:

@@ -160,8 +160,8 @@ def _numbers(scores: Mapping[str, Any] | None) -> dict[str, float]:
 def _licence(licence: str) -> str:
     if licence == UNKNOWN:
         return (
-            "Not chosen yet. The weights may be shared as the owner of the training data allows: "
-            "who publishes this folder names the licence here and at the top."
+            "Not chosen yet. What is allowed depends on the owner of the training data. If you "
+            "publish this folder, name the licence here and at the top."
         )
     return f"The weights: `{licence}`. The code that made them, keras-pixdt: `apache-2.0`."
 

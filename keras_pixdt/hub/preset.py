@@ -192,7 +192,7 @@ def upload_preset(uri: str, folder: str | os.PathLike[str]) -> None:
     Raises:
         FileNotFoundError: there is no preset.
         ImportError: the extra `hub` is missing.
-        ValueError: `uri` is another one.
+        ValueError: `uri` is not hf://USER/NAME, or the folder is a run.
         OSError: the upload fails.
     """
     folder = pathlib.Path(folder)

@@ -1,4 +1,4 @@
-"""What a run's data consist of, by which they are known again wherever they are."""
+"""What a run's data consist of, so that they are recognized after they have moved."""
 
 from __future__ import annotations
 
@@ -77,17 +77,17 @@ def check(
         found: of `find`.
         workdir: its folder, for the message.
         moved: whether the data are in another place than the options say.
-        strict: whether other data are an error; if not, they are a warning. Other pixels alone are
-            no more than a warning if another version of Pillow reads them.
+        strict: whether other data are an error instead of a warning. Other pixels alone are only a
+            warning if another version of Pillow reads them.
 
     Raises:
-        ValueError: the data are others; names what differs.
+        ValueError: the data differ; says in what.
     """
     if _CONTENTS not in options:  # of an earlier version
         if moved:
             logging.warning(
-                "%s does not say what its data consist of, so nobody knows whether these are the "
-                "same: it is of an earlier version",
+                "%s does not say what its data consist of, because it is from an earlier version. "
+                "These data cannot be compared with them",
                 workdir / "run.json",
             )
         return

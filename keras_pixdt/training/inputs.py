@@ -61,7 +61,7 @@ def load(
     for name in ("splits", "num_products", "layout"):
         if name in options:
             raise ValueError(
-                f"`{name}` is of sets with pairs; two domains are split 90/5/5. Leave it out. "
+                f"`{name}` is for data with pairs; two domains are split 90/5/5. Leave it out. "
                 f"Received: {options[name]!r}"
             )
     renamed = {"data": "source", "target_data": "target"}

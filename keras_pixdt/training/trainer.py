@@ -297,7 +297,7 @@ class Trainer:
 
 
 def _bar(verbose: str | int) -> list[keras.callbacks.Callback]:
-    """Keras' bar. Its own would come last, and be torn by what other callbacks log."""
+    """Keras' bar, first: where Keras adds it, last, lines that other callbacks log tear it."""
     bar = keras.callbacks.ProgbarLogger()
     bar.async_safe = True  # as Keras takes its own to be
     return [bar] if verbose else []

@@ -283,9 +283,9 @@ def test_data_that_the_preset_does_not_learn_from_is_refused(folders, small_look
         train(folders, workdir, presets.get("demo"), data_options={"edges": True})
     with pytest.raises(ValueError, match="has no pairs.*'kim2017' needs no pairs.*`target_data`"):
         train(folders, workdir, data_options={})
-    with pytest.raises(ValueError, match="`layout` is of sets with pairs.*Received: 'csv'"):
+    with pytest.raises(ValueError, match="`layout` is for data with pairs.*Received: 'csv'"):
         train(folders, workdir, data_options={"edges": True, "layout": "csv"})
-    with pytest.raises(ValueError, match="`splits` is of sets with pairs.*Received: 'kwon2019'"):
+    with pytest.raises(ValueError, match="`splits` is for data with pairs.*Received: 'kwon2019'"):
         train(folders, workdir, data_options={"edges": True, "splits": "kwon2019"})
     with pytest.raises(ValueError, match="`crop` and.*of two domains.*Received: {'crop': .*a.json"):
         train(folders, workdir, data_options={"crop": "a.json"})

@@ -106,8 +106,8 @@ def read_lookbook(
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: if it is no archive, it has not the layout, there are no pairs, more than 1% of
-            the images cannot be read or are not there, or an option is unknown.
+        ValueError: if it is not an archive, it does not have the layout, there are no pairs, more
+            than 1% of the images are unreadable or missing, or an option is unknown.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}. Received: {layout!r}")

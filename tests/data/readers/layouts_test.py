@@ -253,7 +253,7 @@ def test_what_was_looked_for_and_what_is_there(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="`layout` must be one of auto, .*Received: 'viton'"):
         data.load_pairs(tmp_path, layout="viton")
-    with pytest.raises(ValueError, match="`layout` is of files, and rendered is none"):
+    with pytest.raises(ValueError, match="`layout` says how files are named, and rendered"):
         data.load_pairs("rendered", layout="csv")
 
 
