@@ -316,7 +316,7 @@ def _read(content: bytes) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         files = {name: archive.read(name).decode() for name in archive.namelist()}
     facts = json.loads(files[CARD])
-    facts.pop(DIGEST, None)  # which says something of the bytes only
+    facts.pop(DIGEST, None)  # it is about the bytes only
     return {
         "name": _string(root, 0),
         "description": _string(root, 1),

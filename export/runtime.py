@@ -237,7 +237,7 @@ def _moved(photo: np.ndarray, flow: np.ndarray) -> np.ndarray:
 def _read_card(path: Path) -> dict[str, str]:
     """The card of a file, once the file is known to be whole.
 
-    The runtime does not check what it reads: of a damaged file, it may take any address.
+    The runtime does not check what it reads: a damaged file can make it read any address.
     """
     content = path.read_bytes()
     try:

@@ -14,8 +14,8 @@ _DELAY_S = 1.0  # shorter loops show no bar
 def bar(what: str, items: Iterable[Any] | None = None, total: int | None = None) -> Any:
     """A bar that shows how far a loop is, and disappears at its end.
 
-    It is written to stderr if that is a terminal, from the second second on. Elsewhere, as in a
-    pipe or a notebook, nothing is written. Lines that are logged meanwhile go above it.
+    It is written to stderr if that is a terminal, once the loop has taken a second. Elsewhere, as
+    in a pipe or a notebook, nothing is written. Lines that are logged meanwhile go above it.
 
     Args:
         what: what is done, such as "Reading photos".

@@ -48,7 +48,7 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-# Where data are; and how each is told to a run whose data have moved.
+# The options that say where the data of a run are now, and their help.
 _PLACES = {
     "data": "folder, archive or tfds:NAME of the run's data, if they are no longer where they were "
     "when it was trained; they must be the same",

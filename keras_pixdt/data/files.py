@@ -269,8 +269,8 @@ def open_list(path: pathlib.Path) -> Files:
 def _walk(root: pathlib.Path) -> tuple[list[str], list[tuple[str, str]]]:
     """All files below a folder, and what is left out there: its reason and name.
 
-    No folder is read twice, so loops end. Its name is the one with the fewest links, hidden ones
-    last.
+    No folder is read twice, so loops end. If several paths lead to a folder, it is named by the one
+    with the fewest links, and by a hidden one only if there is no other.
     """
     names: list[str] = []
     left_out: list[tuple[str, str]] = []

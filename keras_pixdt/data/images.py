@@ -37,8 +37,8 @@ def read_image(
     """Decodes any image that Pillow reads to sRGB, as a browser shows it.
 
     The photo is turned as its EXIF orientation says, transparency is composited on white, and all
-    modes of Pillow are converted. Of an animation or several pages, the first counts; the file's
-    extension does not. HEIC is read if `pillow-heif` is installed.
+    modes of Pillow are converted. Animations and pages count with their first image; the file's
+    extension does not matter. HEIC is read if `pillow-heif` is installed.
 
     - **Colours.** Embedded ICC profiles are converted to sRGB, and so are the gAMA and cHRM chunks
       of PNG: for cameras, phones, displays and gray images in the same whole numbers as by the

@@ -345,7 +345,7 @@ def train(
 
     Args:
         preset: a preset or its name.
-        data: "rendered", a folder or archive with LookBook's file names, or "tfds:NAME". Presets
+        data: "rendered", files in a known layout (see `data.load_pairs`), or "tfds:NAME". Presets
             without pairs take these as two domains, persons and products; or, with `target_data`
             or `edges` among the `data_options`, the first domain of
             `keras_pixdt.data.load_domains`, or its photos.

@@ -40,8 +40,8 @@ class LookBook:
 
     Attributes:
         pairs: the pairs, products in the order of their ids.
-        source_id: int64 `(n,)`, the IID of each person image.
-        target_id: int64 `(m,)`, the IID of each product image.
+        source_id: int64 `(n,)`, the IID of each person image, or its number if it has no IID.
+        target_id: int64 `(m,)`, the same of each product image.
         skipped: the files that were left out.
         official: str `(m,)`, the split of each product, "train", "validation" or "test"; None if
             the data set has no splits of its own.

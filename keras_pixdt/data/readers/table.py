@@ -116,7 +116,7 @@ def _rows(table: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     if not text.strip():
         raise ValueError(f"{table} is empty. Its first line must be `source,target`.")
     header, mark = _header(text)
-    for name in (*_NEEDED, *_KNOWN):
+    for name in _KNOWN:
         if header.count(name) != 1 and (name in _NEEDED or name in header):
             raise ValueError(
                 f"{table} must have one column `{name}`, in its first line. "

@@ -15,8 +15,10 @@ from tests.data.readers import layouts as written
 def logged(caplog):
     with caplog.at_level(logging.INFO):
         logging.getLogger("absl").addHandler(caplog.handler)
-        yield
-        logging.getLogger("absl").removeHandler(caplog.handler)
+        try:
+            yield
+        finally:
+            logging.getLogger("absl").removeHandler(caplog.handler)
 
 
 def seeds_of(images, size=16):
