@@ -219,7 +219,7 @@ def _places(photo: pathlib.Path) -> tuple[str, str]:
 
 
 def _folded(name: str) -> str:
-    """Alike for names that are one in some file systems."""
+    """Equal for names that some file systems take for the same one."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

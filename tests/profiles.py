@@ -78,6 +78,10 @@ def tables(space, corners):
     return profile({b"A2B0": lut}, space, b"Lab ", b"prtr")
 
 
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
 def encoded(image, form="PNG", **options):
     """The bytes of a file with an array or an image."""
     file = io.BytesIO()

@@ -77,7 +77,7 @@ def cutter(
 
 
 def _path(name: str) -> pathlib.PurePosixPath:
-    """Alike for all ways to write a name: macOS splits accents off, and Windows has backslashes."""
+    """Equal for all ways to write a name: macOS splits accents off, and Windows has backslashes."""
     return pathlib.PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/"))
 
 

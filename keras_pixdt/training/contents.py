@@ -29,7 +29,7 @@ def fingerprint(*arrays: np.ndarray) -> str:
     return digest.hexdigest()[:12]
 
 
-def find(splits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def describe(splits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What splits consist of: numbers of images, and digests of everything else.
 
     Args:
@@ -74,7 +74,7 @@ def check(
 
     Args:
         options: of the run, as in its `run.json`.
-        found: of `find`.
+        found: of `describe`.
         workdir: its folder, for the message.
         moved: whether the data are in another place than the options say.
         strict: whether other data are an error instead of a warning. Other pixels alone are only a

@@ -99,7 +99,7 @@ class Run:
                 ) from error
             if self._kept is not None:
                 moved = self._kept["data"] != self.data
-                found = contents.find(splits)
+                found = contents.describe(splits)
                 contents.check(self._kept, found, self.workdir, moved=moved, strict=moved)
             self._splits = splits
         return self._splits

@@ -137,7 +137,7 @@ class Trainer:
         parts: dict[str, Any] = splits if preset.paired else inputs.domains(splits, preset)
         train, held_out = parts["train"], parts.get("validation")
         self._choose_best(parts)
-        found = contents.find(splits)
+        found = contents.describe(splits)
         if self._kept:
             moved = self._kept["data"] != self.data
             contents.check(self._kept, found, self.workdir, moved=moved, strict=True)

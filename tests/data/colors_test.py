@@ -8,6 +8,7 @@ from PIL import Image, ImageCms
 
 from keras_pixdt.data import colors, images
 from tests import profiles
+from tests.profiles import noise
 
 # XYZ of D50 to linear sRGB: the inverse of sRGB's primaries, which `profiles.SRGB` has rounded.
 TO_SRGB = np.linalg.inv(np.array(profiles.SRGB).T)
@@ -22,10 +23,6 @@ def exact(pixels, primaries, curve):
 
 def srgb_curve(x):
     return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
-
-
-def noise(*shape):
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def by_library(image, profile):

@@ -11,7 +11,7 @@ from keras_pixdt.data.images import read_image
 from keras_pixdt.serve import CLIENT
 from tests import profiles
 from tests.browser import MARKS, in_page
-from tests.profiles import chrm, encoded, exif, gama, png16, png_with, with_exif
+from tests.profiles import chrm, encoded, exif, gama, noise, png16, png_with, with_exif
 
 pytestmark = MARKS
 URL = "http://client.test/"
@@ -51,10 +51,6 @@ def in_browser(page, content):
     )
     rgba = np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)
     return rgba[..., :3].astype(int)
-
-
-def noise(*shape):
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def assert_equal(page, content, changed=None):

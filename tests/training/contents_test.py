@@ -24,8 +24,8 @@ def pairs(count=6, seed=0, **more):
 
 
 def check(there, here, pillow=PILLOW, moved=True, strict=True):
-    options = {"contents": contents.find(there), "versions": {"pillow": pillow}}
-    contents.check(options, contents.find(here), WORKDIR, moved=moved, strict=strict)
+    options = {"contents": contents.describe(there), "versions": {"pillow": pillow}}
+    contents.check(options, contents.describe(here), WORKDIR, moved=moved, strict=strict)
 
 
 def test_fingerprints_see_values_shapes_and_types():
