@@ -97,8 +97,8 @@ def one_root(layout: Layout, roots: Mapping[str, set[str]]) -> tuple[str, set[st
     if len(roots) != 1:
         found = first_few([root or "the folder itself" for root in sorted(roots)]) or "none"
         raise ValueError(
-            f"{layout.name} needs {layout.what} in one folder. Found: {found}. Pass the one that "
-            "has them."
+            f"{layout.name} needs {layout.what} in one folder. Found: {found}. "
+            "Pass one such folder."
         )
     return next(iter(roots.items()))
 

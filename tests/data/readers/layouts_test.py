@@ -269,7 +269,7 @@ def test_a_list_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match="dresses/test_pairs_paired.txt is not there"):
         data.load_pairs(tmp_path / "b")
     written.viton_hd(tmp_path / "b")
-    with pytest.raises(ValueError, match="Found: a/, b/. Pass that one"):
+    with pytest.raises(ValueError, match="Found: a/, b/. Pass one such folder"):
         written.viton_hd(tmp_path / "a")
         data.load_pairs(tmp_path, layout="viton_hd")
 
