@@ -10,6 +10,7 @@ import secrets
 import socket
 import stat
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 UNFINISHED = "unfinished_"
+_LONGEST = 500  # characters of an error of Keras, which may have a whole configuration
 
 
 @contextlib.contextmanager
@@ -176,6 +178,25 @@ def save_model(path: pathlib.Path, model: Any) -> None:
         model.save(unfinished)
 
 
+def load_model(path: str | os.PathLike[str], **options: Any) -> Any:
+    """`keras.models.load_model`, whose errors are of many kinds and may not name the file.
+
+    Raises:
+        ValueError: the file is damaged, or holds no model that can be opened here.
+    """
+    import keras  # takes seconds, which `pixdt --help` should not pay for
+
+    try:
+        return keras.models.load_model(path, **options)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if not zipfile.is_zipfile(path):
+            reason = "it is not a whole zip file"  # which Keras would call missing
+        raise ValueError(
+            f"{path} cannot be opened as a Keras model: {reason[:_LONGEST]}. Copy or make it again."
+        ) from error
+
+
 def load_or_train(
     path: pathlib.Path,
     train: Callable[[], Any],
@@ -191,10 +212,9 @@ def load_or_train(
         train: makes the model.
         usable: whether the model in the file is the one that is needed; if not, it is replaced.
     """
-    import keras  # takes seconds, which `pixdt --help` should not pay for
 
     def kept() -> Any:
-        model = keras.models.load_model(path) if path.exists() else None
+        model = load_model(path) if path.exists() else None
         return model if model is not None and usable(model) else None
 
     model = kept()

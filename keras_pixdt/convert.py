@@ -89,9 +89,11 @@ def convert_photos(
     Raises:
         FileNotFoundError: none of the paths is a photo, or a folder or archive with one.
         FileExistsError: a result would replace a file, without `overwrite`; nothing is written.
-        ValueError: `out` is one of the folders, or a crop names no photo, or several.
+        ValueError: `out` is a file or one of the folders, or a crop names no photo, or several.
     """
     out = pathlib.Path(out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"`out` must be a folder. Received: the file {out}. Pass another --out.")
     result = Conversion({}, {}, {})
     with contextlib.ExitStack() as stack:
         photos = _listed(list(map(pathlib.Path, paths)), out, result, stack, distance is not None)

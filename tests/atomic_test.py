@@ -300,3 +300,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(NotADirectoryError, match=message):
         with atomic.locked(tmp_path / "file" / "run" / ".lock", "busy: {}"):
             pass
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0])
+def test_models_that_are_damaged_are_named(tmp_path, part):
+    """Keras says "File not found" of one that is cut off, and names no file of others."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "[]")
+    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    for use in (atomic.load_model, lambda path: atomic.load_or_train(path, lambda: None)):
+        with pytest.raises(ValueError, match="model.keras cannot be opened as a Keras model: "):
+            use(path)
+    assert os.listdir(tmp_path) == ["model.keras"]

@@ -179,6 +179,12 @@ def test_archive_is_converted_as_its_folder_is(tmp_path):
     assert list(result.written) == [photo] and "photos.zip is neither" in result.failed[path]
 
 
+def test_results_do_not_go_into_a_file(tmp_path):
+    photo = write_photo(tmp_path / "a.png", (1, 2, 3))
+    with pytest.raises(ValueError, match="must be a folder. Received: the file .*a.png.*--out"):
+        convert.convert_photos(negative, [photo], photo, SIZE, overwrite=True)
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("link", [False, True])
 def test_results_do_not_go_into_the_folder_of_photos(tmp_path, overwrite, link):

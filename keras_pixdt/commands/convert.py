@@ -152,6 +152,7 @@ def open_model(arguments: argparse.Namespace) -> Model:
     import_keras()
     import keras
 
+    from keras_pixdt.atomic import load_model
     from keras_pixdt.data import to_float, to_uint8
     from keras_pixdt.engine.model import reverse_network
     from keras_pixdt.training.run import load_run
@@ -162,7 +163,7 @@ def open_model(arguments: argparse.Namespace) -> Model:
         model: Any = opened.model
         resize = _known_resize(arguments, opened.preset.resize)
     elif path.exists():
-        model = keras.models.load_model(path)
+        model = load_model(path)
     else:
         raise FileNotFoundError(
             f"--model {path} does not exist. Give the folder of a run, a preset, a .keras or a "

@@ -5,6 +5,8 @@ All files are written whole or not at all (see `atomic`), so a process may end a
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import socket
@@ -48,6 +50,7 @@ class Interrupts:
         signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         self._kept = sender
         threading.Thread(target=self._watch, args=(receiver,), daemon=True).start()
+        atexit.register(self._leave)  # as the first, it is called last
         self._report_swallowed, sys.unraisablehook = sys.unraisablehook, self._swallowed
 
     @property
@@ -79,6 +82,14 @@ class Interrupts:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             self._end()
         self._report_swallowed(unraisable)
+
+    def _leave(self) -> None:
+        """Ends before Python removes its modules: some wait forever then, and nothing watches."""
+        if self.told:
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
+                    stream.flush()
+            os._exit(self.status)
 
     def _end(self) -> NoReturn:
         with self._ending:  # the watching thread and the main one may both be here

@@ -27,8 +27,8 @@ NO_FILE = "no_regular_file"
 LINKED_AGAIN = "folder_linked_again"
 
 _ENDINGS = (
-    ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz",
-    ".tar.zst", ".tzst", ".7z", ".rar",  # named if they cannot be read
+    ".zip", ".tar", ".tar.gz", ".tgz", ".taz", ".tar.bz2", ".tbz2", ".tbz", ".tb2",
+    ".tar.xz", ".txz", ".tar.zst", ".tzst", ".7z", ".rar",  # named if they cannot be read
 )  # fmt: skip
 _COMPRESSED: dict[bytes, Callable[[pathlib.Path], Any]] = {
     b"\x1f\x8b": gzip.open,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,6 +28,11 @@ else:
         f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND before the first "
         "import of keras."
     )
+
+
+def _given(method: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Arguments by name, also those that are given by position."""
+    return dict(inspect.signature(method).bind(*args, **kwargs).arguments)
 
 
 class Interface(Step):
@@ -118,7 +124,8 @@ class Interface(Step):
             ValueError: data or an argument do not fit the model; names the data contract. Or a
                 batch size of `x`, a `Triplets`, is not a multiple of the number of replicas.
         """
-        owner, given = type(self).__name__, kwargs.get
+        # Keras drops weights that come without targets, wherever they stand.
+        owner, given = type(self).__name__, _given(super().fit, x, y, *args, **kwargs).get
         contract.refuse_weights(
             owner, class_weight=given("class_weight"), sample_weight=given("sample_weight")
         )
@@ -159,7 +166,8 @@ class Interface(Step):
             ValueError: data or an argument do not fit the model, or it has no metrics.
         """
         self._check_metrics()
-        self._contract().check_early((x, y, kwargs.get("sample_weight")))
+        given = _given(super().evaluate, x, y, *args, **kwargs)
+        self._contract().check_early((x, y, given.get("sample_weight")))
         return super().evaluate(x, y, *args, **kwargs)
 
     def predict(

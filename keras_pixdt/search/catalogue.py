@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
+from keras_pixdt.atomic import load_model
 from keras_pixdt.data.images import read_image, resize
 from keras_pixdt.data.load import TFDS, load_pairs
 from keras_pixdt.search import page
@@ -28,16 +29,15 @@ def load_embedder(path: str | os.PathLike[str]) -> keras.Model:
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: the file is damaged.
     """
-    import keras
-
     import keras_pixdt.judges.embedder  # noqa: F401, so that Keras knows the class
 
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(
             f"There is no embedder at {path}. Pass a .keras file, or the folder of a run."
         )
-    return keras.saving.load_model(path)
+    return load_model(path)
 
 
 def index_catalogue(

@@ -244,7 +244,7 @@ class Run:
             if path.exists():
                 logging.warning(
                     "%s was trained for images of %d px, and the model draws %d: a new one is made",
-                    path, keras.models.load_model(path).image_size, size,
+                    path, atomic.load_model(path).image_size, size,
                 )  # fmt: skip
             logging.info("Training super-resolution on the training targets: about a minute")
             targets = self.domains()["train"].targets
@@ -313,7 +313,11 @@ class Run:
 
     def history(self) -> dict[str, list[float]]:
         """Losses and validation scores of each epoch."""
-        return json.loads((self.workdir / "history.json").read_text())
+        path = self.workdir / "history.json"
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is damaged ({error}). Put a copy of it back.") from error
 
 
 def train(
@@ -437,6 +441,6 @@ def load_run(
                 "validation split and, with stages, an epoch of the last one.)"
             )
     preset, kept = kept_preset(workdir)
-    model = keras.models.load_model(path)
+    model = atomic.load_model(path)
     now = {**kept["data"], **inputs.absolute(moved)}
     return Run(workdir, preset, now, kept["seed"], model, _kept=kept)

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from absl import logging
 
-from keras_pixdt.atomic import replacing
+from keras_pixdt.atomic import load_model, replacing
 from keras_pixdt.engine.model import AdversarialModel
 from keras_pixdt.layers import moving_statistics
 
@@ -118,7 +118,7 @@ def _read(start: str) -> Mapping[str, np.ndarray]:
     if start == RENDERED:
         with importlib.resources.as_file(_FILE) as path, np.load(path) as archive:
             return dict(archive)
-    model = keras.models.load_model(_model_file(start), compile=False)
+    model = load_model(_model_file(start), compile=False)
     if not isinstance(model, AdversarialModel):
         raise ValueError(
             f"`start` must be a model of this package. Received: {start!r}, which holds a "

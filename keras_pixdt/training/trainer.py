@@ -12,7 +12,7 @@ import pathlib
 import platform
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -37,6 +37,7 @@ FUNCTION = "function.keras"
 SOURCE_CLASSIFIER = "source_classifier.keras"
 GRID_IMAGES = 32
 _ENDLESS = 1_000_000  # epochs
+_LONGEST = 200  # characters of what is wrong with a file
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -320,10 +321,11 @@ def check_free(workdir: pathlib.Path, options: dict[str, Any]) -> dict[str, Any]
                 "or remove this one."
             )
         return {}
-    kept = json.loads(path.read_text())
-    finished = is_finished(workdir, kept)
     now = _fields(json.loads(json.dumps(options)))  # tuples as JSON has them
-    there = _fields({**kept, "preset": completed(kept["preset"])})
+    with _reading(path):
+        kept = json.loads(path.read_text("utf-8"))
+        there = _fields({**kept, "preset": completed(kept["preset"])})
+    finished = is_finished(workdir, kept)
     ignored = ("epochs", "minutes") if finished else ()
     different = [
         f"{field}: {there.get(field)} there, {now.get(field)} here"
@@ -362,19 +364,37 @@ def kept_preset(workdir: pathlib.Path) -> tuple[presets.Preset, dict[str, Any]]:
     """The preset of a run, and everything that its `run.json` holds.
 
     Raises:
-        ValueError: it is from a version with other options.
+        ValueError: it is from a version with other options, or damaged.
     """
-    kept = json.loads((workdir / "run.json").read_text())
-    preset = presets.get(kept["preset"]["name"])
-    fields = completed(kept["preset"])
-    unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
-    if unknown:
+    path = workdir / "run.json"
+    with _reading(path):
+        kept = json.loads(path.read_text("utf-8"))
+        preset = presets.get(kept["preset"]["name"])
+        fields = completed(kept["preset"])
+        unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
+        version = kept["versions"]["keras-pixdt"]
+        inputs.absolute(kept["data"])
+        if type(kept["seed"]) is not int:
+            raise TypeError("seed must be a whole number")
+        if not unknown:
+            return dataclasses.replace(preset, **fields), kept
+    raise ValueError(
+        f"{path} is of keras-pixdt {version}. This one, "
+        f"{importlib.metadata.version('keras-pixdt')}, does not know its options: "
+        f"{', '.join(unknown)}. Open it with the version that trained it."
+    )
+
+
+@contextlib.contextmanager
+def _reading(path: pathlib.Path) -> Iterator[None]:
+    """Names a `run.json` that is damaged."""
+    try:
+        yield
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{workdir / 'run.json'} is of keras-pixdt {kept['versions']['keras-pixdt']}. This "
-            f"one, {importlib.metadata.version('keras-pixdt')}, does not know its options: "
-            f"{', '.join(unknown)}. Open it with the version that trained it."
-        )
-    return dataclasses.replace(preset, **fields), kept
+            f"{path} is damaged ({type(error).__name__}: {str(error)[:_LONGEST]}). Put a copy of "
+            "it back, or train in another --workdir."
+        ) from error
 
 
 def completed(kept: Mapping[str, Any]) -> dict[str, Any]:

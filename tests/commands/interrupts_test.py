@@ -46,6 +46,17 @@ def test_the_line_is_told_once():
     assert ended == (130, "", "")
 
 
+def test_the_end_of_python_is_not_waited_for():
+    """After the line, evaluate could hang there, where no signal is caught any more."""
+    ended = script(
+        LISTENING + "    class Waits:\n        def __del__(self, wait=time.sleep):\n"
+        "            wait(20)\n"
+        "    waits = Waits()\n    try:\n        interrupt()\n        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n        interrupts.told = True\n        print('said')"
+    )
+    assert ended == (130, "said\n", "")
+
+
 NEVER_RETURNS = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
 
 

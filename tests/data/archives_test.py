@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from keras_pixdt.data import files
-from keras_pixdt.data.archives import open_archive
+from keras_pixdt.data.archives import is_archive, open_archive
 from keras_pixdt.data.images import ImageError
 
 
@@ -258,6 +258,11 @@ def test_a_zip_that_is_cut_off_or_a_part_is_refused(tmp_path):
     path.write_bytes(part)
     with pytest.raises(ValueError, match="its members are in other parts.*join them first"):
         open_archive(path)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "A.TAR", "a.tgz", "a.taz", "a.tbz", "a.tb2", "a.tar.xz"])
+def test_archives_are_known_by_the_endings_that_tar_knows(name):
+    assert is_archive(name) and not is_archive(f"{name}.jpg")
 
 
 def test_archives_with_nothing_in_them_have_no_files(tmp_path):

@@ -46,6 +46,22 @@ def test_weights_are_refused_and_nothing_is_trained(name):
     assert model.weights_a_b == [1.0, 1.0]
 
 
+def test_arguments_by_position_are_refused_as_those_by_name():
+    model, weights, stop = duel(), np.zeros(2), [keras.callbacks.TerminateOnNaN()]
+    early = None, 1, 1, 0  # y, batch size, epochs, verbose
+    with pytest.raises(ValueError, match="Duel does not weigh samples.*`class_weight`"):
+        model.fit(BATCH, *early, None, 0.0, None, False, {0: 0.0})
+    with pytest.raises(ValueError, match="Duel does not weigh samples.*`sample_weight`"):
+        model.fit(BATCH, *early, None, 0.0, None, False, None, weights)
+    with pytest.raises(ValueError, match="Duel does not weigh samples.*`sample_weight`"):
+        model.evaluate(BATCH, None, 1, 0, weights)
+    with pytest.raises(ValueError, match="TerminateOnNaN looks at `loss`"):
+        model.fit(BATCH, *early, stop)
+    with pytest.raises(ValueError, match="Duel takes dicts.*Received: a tuple"):
+        model.fit(BATCH, *early, None, 0.0, (BATCH["source"], BATCH["target"]))
+    assert model.weights_a_b == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("kind", ["dataset", "generator", "sequence"])
 def test_weights_and_targets_that_data_bring_are_refused(kind):
     def bring(*values):

@@ -542,3 +542,12 @@ def test_a_run_is_told_where_its_data_are_now(finished, small_lookbook, tmp_path
 
     with pytest.raises(ValueError, match="data, target_data, data_dir, .* Received: splits"):
         run.load_run(workdir, data_options={"splits": "kwon2019"})
+
+
+@pytest.mark.parametrize("content", ["", "{", "null", "{}", '{"preset": {"name": "demo"}}'])
+def test_options_that_are_damaged_are_named(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    (tmp_path / "model.keras").touch()
+    for use in (run.load_run, lambda folder: run.train("demo", workdir=folder)):
+        with pytest.raises(ValueError, match=r"run\.json is damaged .*Put a copy"):
+            use(tmp_path)
