@@ -522,7 +522,8 @@ def test_command_draws_at_another_size(command):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--size", "0"), "--size must be at least 1 px. Received: 0"),
+        (("--size", "0"), "--size must be in 1..4096 px. Received: 0"),
+        (("--size", "100000"), "--size must be in 1..4096 px. Received: 100000"),
         (("--size", "9", "--reverse"), "--size and --reverse do not go together"),
         (("--size", "9", "--super-resolution", "2"), "--size and --super-resolution do not"),
     ],

@@ -20,6 +20,8 @@ from keras_pixdt.commands.shared import (
     tflite_of,
 )
 
+_LARGEST = 4096
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
@@ -192,8 +194,9 @@ def open_model(arguments: argparse.Namespace) -> Model:
 
 
 def _check_size(arguments: argparse.Namespace) -> None:
-    if arguments.size < 1:
-        raise ValueError(f"--size must be at least 1 px. Received: {arguments.size}")
+    # Photos are reduced to 2,048 px, so that larger drawings would not be sharper.
+    if not 1 <= arguments.size <= _LARGEST:
+        raise ValueError(f"--size must be in 1..{_LARGEST} px. Received: {arguments.size}")
     for option in ("reverse", "super_resolution", "best_of_folder"):
         if getattr(arguments, option):
             raise ValueError(

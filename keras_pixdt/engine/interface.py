@@ -130,6 +130,8 @@ class Interface(Step):
             owner, class_weight=given("class_weight"), sample_weight=given("sample_weight")
         )
         contract.check_callbacks(owner, given("callbacks"), list(self._player_losses()))
+        if x is None:
+            self._contract().batch(None)  # refuses it
         self._contract().check_early((x, y))
         if given("validation_data") is not None or given("validation_split"):
             self._check_metrics()

@@ -94,7 +94,8 @@ class Run:
             except FileNotFoundError as error:
                 raise FileNotFoundError(
                     f"The data of the run {self.workdir} are missing: {error} If they have moved, "
-                    "say where they are now: `pixdt evaluate` and `pixdt export` take --data, "
+                    "say where they are now: `pixdt evaluate --embedder search`, after which "
+                    "`index` and `search` need no data, and `pixdt export` take --data, "
                     "`load_run` takes data=."
                 ) from error
             if self._kept is not None:

@@ -115,6 +115,11 @@ def model():
     return model
 
 
+def test_fit_without_data_is_refused(model):
+    with pytest.raises(ValueError, match="takes dicts .* Received: NoneType"):
+        model.fit()
+
+
 def dataset_of(given):
     return tf.data.Dataset.from_tensor_slices(given).batch(2)
 
