@@ -27,7 +27,7 @@ import keras_pixdt
 from export import metadata
 from export.runtime import CARD, DIGEST, digest
 from keras_pixdt import data, search
-from keras_pixdt.data.readers import folder, lookbook
+from keras_pixdt.data.readers import folder, layouts
 from tests.profiles import encoded
 from tests.saved_files_test import ON_TENSORFLOW, SAVED
 
@@ -196,7 +196,7 @@ def test_archives(content, place):
     with named(str(path)):
         assert len(folder.read_folder(str(path), 16, "letterbox", None).images)
     with named(str(path)):
-        assert len(lookbook.read_lookbook(path, 16).pairs)
+        assert len(layouts.read_lookbook(path, 16).pairs)
 
 
 PRODUCTS = [{"pid": 1, "category": "dress", "color": "red"}, {"pid": "2", "pattern": None}]
@@ -212,7 +212,7 @@ def test_products_json(content, place):
             (catalogue / name).write_bytes(picture)
     (catalogue / "products.json").write_bytes(content)
     with named("products.json"):
-        pairs = lookbook.read_lookbook(catalogue, 16).pairs
+        pairs = layouts.read_lookbook(catalogue, 16).pairs
         assert all(
             isinstance(key, str) and isinstance(value, str)
             for values in pairs.attributes
