@@ -373,7 +373,7 @@ def kept_preset(workdir: pathlib.Path) -> tuple[presets.Preset, dict[str, Any]]:
         fields = completed(kept["preset"])
         unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
         version = kept["versions"]["keras-pixdt"]
-        inputs.absolute(kept["data"])
+        inputs.absolute({**kept["data"]})
         if type(kept["seed"]) is not int:
             raise TypeError("seed must be a whole number")
         if not unknown:

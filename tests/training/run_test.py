@@ -551,3 +551,12 @@ def test_options_that_are_damaged_are_named(tmp_path, content):
     for use in (run.load_run, lambda folder: run.train("demo", workdir=folder)):
         with pytest.raises(ValueError, match=r"run\.json is damaged .*Put a copy"):
             use(tmp_path)
+
+
+def test_data_options_of_another_kind_are_named(tmp_path):
+    options = {"preset": presets.get("demo").options(), "seed": 0, "data": []}
+    options["versions"] = {"keras-pixdt": "0.1.0"}
+    (tmp_path / "run.json").write_text(json.dumps(options))
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(ValueError, match=r"run\.json is damaged .*mapping"):
+        run.load_run(tmp_path)
