@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from keras_pixdt.data.readers.listing import SHOWN
+
 ATTRIBUTES_FILE = "products.json"
 ATTRIBUTES = ("category", "pattern", "color")
 MOST_ID = 2**63 - 1  # ids are int64
 
 _RULE = 'must be a JSON list of {"pid": 1, "category": "dress"}'
-_SHOWN = 200  # characters
 _UNKNOWN = ("", "nan", "null", "<na>")  # as pandas writes what is missing; "None" may be a pattern
 
 
@@ -123,4 +124,4 @@ def _text(value: Any, key: str, where: str) -> str | None:
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

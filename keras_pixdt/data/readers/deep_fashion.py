@@ -28,6 +28,7 @@ from keras_pixdt.data.readers.listing import (
     NO_PERSON_IMAGE,
     NO_PRODUCT_IMAGE,
     SECOND_PRODUCT_IMAGE,
+    SHOWN,
     Layout,
     Listing,
     Pair,
@@ -99,7 +100,7 @@ def _rows(
         if len(images) != len(columns) - 2 or match is None or status not in _SPLITS:
             raise ValueError(
                 f"{lists[0]}, line {number} must be `{' '.join(columns)}`, the item as id_00000002 "
-                f"and the status one of {', '.join(_SPLITS)}. Received: {line.strip()[:200]!r}"
+                f"and the status one of {', '.join(_SPLITS)}. Received: {line.strip()[:SHOWN]!r}"
             )
         here = [
             place.get(at["name"], image) if (at := _IMAGES.fullmatch(image)) else image

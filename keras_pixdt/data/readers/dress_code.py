@@ -14,7 +14,7 @@ from __future__ import annotations
 import pathlib
 import re
 
-from keras_pixdt.data.files import Files, Skipped, is_image
+from keras_pixdt.data.files import Files, Skipped
 from keras_pixdt.data.readers.listing import (
     Layout,
     Listing,
@@ -23,23 +23,20 @@ from keras_pixdt.data.readers.listing import (
     list_pairs,
     number_of,
     one_root,
+    parts_of,
 )
 
 CATEGORIES = ("upper_body", "lower_body", "dresses")  # their numbers in lists of all three
 _LISTS = {"train": "train_pairs.txt", "test": "test_pairs_paired.txt"}
 _UNUSED = "test_pairs_unpaired.txt"
-_PLACE = re.compile(rf"(?P<root>(?:.*/)?)(?P<category>{'|'.join(CATEGORIES)})/images/[^/]+")
+_PLACE = re.compile(rf"((?:.*/)?)({'|'.join(CATEGORIES)})/images/[^/]+")
 _NUMBER = re.compile(r"(\d{1,9})_1", re.ASCII)
 
 
 def _roots(names: list[str]) -> dict[str, set[str]]:
     """Folder -> the categories that it has."""
-    roots: dict[str, set[str]] = {}
-    for name in names:
-        match = _PLACE.fullmatch(name)
-        if match and is_image(name):
-            roots.setdefault(match["root"], set()).add(match["category"])
-    return roots
+    found = parts_of(names, _PLACE).items()
+    return {root: {category for (category,) in parts} for root, parts in found}
 
 
 def _why(files: Files, names: list[str]) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from keras_pixdt.data.files import MAX_UNREADABLE, Files, Skipped, first_few
+from keras_pixdt.data.files import MAX_UNREADABLE, Files, Skipped, first_few, is_image
 from keras_pixdt.data.splits import OFFICIAL
 
 SECOND_PRODUCT_IMAGE = "second_product_image"
@@ -17,6 +18,8 @@ MISSING = "missing_file"
 REPEATED = "repeated_pair"
 NOT_LISTED = "in_no_pair"
 IN_OTHER_SPLIT = "product_in_another_split"
+
+SHOWN = 200  # characters of a line that messages show
 
 
 class Listed(NamedTuple):
@@ -82,6 +85,22 @@ class Pair(NamedTuple):
 def base_of(name: str) -> str:
     """A file's name without its folder."""
     return name.rpartition("/")[2]
+
+
+def parts_of(names: Iterable[str], place: re.Pattern[str]) -> dict[str, set[tuple[str, ...]]]:
+    """Each folder that has a layout, and which parts of the data set it has images of.
+
+    Args:
+        names: of files.
+        place: matches an image's name; its first group is the folder, the others are the part.
+    """
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for name in names:
+        match = place.fullmatch(name)
+        if match and is_image(name):
+            root, *part = match.groups()
+            found.setdefault(root, set()).add(tuple(part))
+    return found
 
 
 def one_root(layout: Layout, roots: Mapping[str, set[str]]) -> tuple[str, set[str]]:
@@ -212,7 +231,7 @@ def lines_of(files: Files, name: str, columns: int, form: str) -> list[list[str]
         row = line.split()
         if row and len(row) != columns:
             raise ValueError(
-                f"{name}, line {number} must be `{form}`. Received: {line.strip()[:200]!r}"
+                f"{name}, line {number} must be `{form}`. Received: {line.strip()[:SHOWN]!r}"
             )
         if row:
             rows.append(row)

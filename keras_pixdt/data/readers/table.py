@@ -19,7 +19,15 @@ from absl import logging
 
 from keras_pixdt.data.files import Files, Skipped, first_few
 from keras_pixdt.data.readers.attributes import ATTRIBUTES, id_of
-from keras_pixdt.data.readers.listing import Layout, Listing, Pair, list_pairs, number_of, read_text
+from keras_pixdt.data.readers.listing import (
+    SHOWN,
+    Layout,
+    Listing,
+    Pair,
+    list_pairs,
+    number_of,
+    read_text,
+)
 
 _NEEDED = ("source", "target")
 _KNOWN = (*_NEEDED, "product_id", "split", *ATTRIBUTES)
@@ -27,7 +35,6 @@ _SPLITS = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation",
     "validation": "validation", "dev": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
-_MOST = 200  # characters of a line that are shown
 
 
 def is_table(name: str) -> bool:
@@ -120,7 +127,7 @@ def _rows(table: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         if header.count(name) != 1 and (name in _NEEDED or name in header):
             raise ValueError(
                 f"{table} must have one column `{name}`, in its first line. "
-                f"Received: {', '.join(header)[:_MOST]}"
+                f"Received: {', '.join(header)[:SHOWN]}"
             )
     if other := [name for name in header if name not in _KNOWN]:
         logging.info("%s: columns that are not used: %s", table, ", ".join(other))
@@ -137,7 +144,7 @@ def _rows(table: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         if len(cells) != len(header) or empty:
             raise ValueError(
                 f"{table}, line {line} must have {len(header)} columns, and "
-                f"{', '.join(empty) or 'no more'} in it. Received: {mark.join(cells)[:_MOST]!r}"
+                f"{', '.join(empty) or 'no more'} in it. Received: {mark.join(cells)[:SHOWN]!r}"
             )
         if "split" in row:
             if row["split"].lower() not in _SPLITS:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import pathlib
 import re
 
-from keras_pixdt.data.files import Files, Skipped, is_image
+from keras_pixdt.data.files import Files, Skipped
 from keras_pixdt.data.readers.listing import (
     Layout,
     Listing,
@@ -24,23 +24,19 @@ from keras_pixdt.data.readers.listing import (
     list_pairs,
     number_of,
     one_root,
+    parts_of,
 )
 
 _LISTS = {"train": "train_pairs.txt", "test": "test_pairs.txt"}
-_PLACE = re.compile(r"(?P<root>(?:.*/)?)(?P<split>train|test)/(?P<kind>image|cloth)/[^/]+")
+_PLACE = re.compile(r"((?:.*/)?)(train|test)/(image|cloth)/[^/]+")
 _NUMBER = re.compile(r"(\d{1,9})_(\d\d)", re.ASCII)
 
 
 def _roots(names: list[str]) -> dict[str, set[str]]:
     """Folder -> the splits of which it has persons and clothes."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for name in names:
-        match = _PLACE.fullmatch(name)
-        if match and is_image(name):
-            found.setdefault(match["root"], set()).add((match["split"], match["kind"]))
     return {
         root: splits
-        for root, parts in found.items()
+        for root, parts in parts_of(names, _PLACE).items()
         if (splits := {split for split in _LISTS if {(split, "image"), (split, "cloth")} <= parts})
     }
 
