@@ -71,6 +71,8 @@ class LookBook:
         if scheme or self.official is None:
             return split_groups(pairs.group_id, scheme or "yoo2016")
         masks = keep_splits(self.official, pairs.group_id)
+        if DUPLICATE in self.skipped.counts:  # of an earlier call
+            return masks
         dropped = Skipped()
         for row in np.flatnonzero(~np.logical_or.reduce(list(masks.values()))):
             for skipped in (dropped, self.skipped):

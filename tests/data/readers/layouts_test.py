@@ -8,6 +8,7 @@ from PIL import Image
 
 from keras_pixdt import data
 from keras_pixdt.data.readers import deep_fashion, layouts, listing
+from keras_pixdt.data.readers.layouts import DUPLICATE
 from tests.data.readers import layouts as written
 
 
@@ -186,6 +187,10 @@ def test_training_products_that_duplicate_tested_ones_are_left_out(tmp_path, cap
     trained = [*loaded["train"].product_id.tolist(), *loaded["validation"].product_id.tolist()]
     assert sorted(trained) == [0, 100, 200, 400, 500, 600, 700]
     assert "left out 1 duplicate_of_another_split (train product 300)" in caplog.text
+    book = data.read_lookbook(tmp_path, 16)
+    for _ in range(2):
+        book.split()
+        assert book.skipped.counts[DUPLICATE] == 1
 
 
 def test_a_product_of_two_splits_is_tested(tmp_path):
