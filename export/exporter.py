@@ -20,6 +20,7 @@ import numpy as np
 from absl import logging
 
 from export import conversion, metadata, performance, verification
+from export.installation import install
 from export.metadata import ModelCard
 from export.runtime import EMBED, FLOW, IMAGE, MAPS, REVERSE, SIGNATURE
 from export.table import format_report
@@ -207,7 +208,9 @@ def export_converter(
     stage = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         _make_files(stage, directions, embed, variants, card, report)
-        _install(stage, directory, name)
+        # Also variants that were not asked for this time: they come from an older converter.
+        owned = [SAVED_MODEL, REPORT, *(f"{name}_{variant}.tflite" for variant in VARIANTS)]
+        install(stage / "made", directory, owned, stage / "retired")
     finally:
         shutil.rmtree(stage)
     logging.info("Verified on %d photos:\n%s", len(images), format_report(report))
@@ -395,27 +398,6 @@ def _about(directions: Sequence[_Direction], name: str, card: ModelCard) -> dict
     return report
 
 
-def _install(stage: Path, directory: Path, name: str) -> None:
-    """Moves `stage/made` into `directory`, where it replaces an earlier export; all or nothing."""
-    made, retired = stage / "made", stage / "retired"
-    retired.mkdir()
-    directory.mkdir(exist_ok=True)
-    # Also variants that were not asked for this time, because they come from an older converter.
-    owned = [SAVED_MODEL, REPORT, *(f"{name}_{variant}.tflite" for variant in VARIANTS)]
-    moves = [(directory / entry, retired / entry) for entry in owned]
-    moves += [(entry, directory / entry.name) for entry in made.iterdir()]
-    done = []
-    try:
-        for old, new in moves:
-            if old.exists():
-                old.rename(new)
-                done.append((old, new))
-    except BaseException:  # not even an interrupt may cost the earlier export
-        for old, new in reversed(done):
-            new.rename(old)
-        raise
-
-
 def _check_arguments(directory: Path, variants: Sequence[str], name: str) -> None:
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
@@ -434,8 +416,9 @@ def _check_arguments(directory: Path, variants: Sequence[str], name: str) -> Non
         )
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"directory must be a folder, but {str(directory)!r} is a file")
-    if not os.access(next(p for p in directory.absolute().parents if p.exists()), os.W_OK):
-        raise PermissionError(f"directory (--out) must not be read-only. Received: {directory}")
+    for folder in (directory, next(p for p in directory.absolute().parents if p.exists())):
+        if folder.exists() and not os.access(folder, os.W_OK):
+            raise PermissionError(f"directory (--out) must not be read-only. Received: {directory}")
 
 
 def _spread(images: np.ndarray, count: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from ai_edge_litert import schema_py_generated as schema  # noqa: E402
 from ai_edge_litert.interpreter import Interpreter  # noqa: E402
 
 import export  # noqa: E402
-from export import conversion, exporter, joining, performance, verification  # noqa: E402
+from export import conversion, installation, joining, performance, verification  # noqa: E402
 from export.verification import Reference  # noqa: E402
 from keras_pixdt.data.images import to_float, to_uint8  # noqa: E402
 from tests.export.samples import (  # noqa: E402
@@ -472,8 +472,28 @@ def test_a_failure_leaves_the_earlier_export(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_that_cannot_be_written_is_named_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, how: path != tmp_path)
+def test_a_reader_finds_a_whole_file_at_any_time(tmp_path, monkeypatch):
+    made, directory = tmp_path / "made", tmp_path / "out"
+    for folder, content in ((made, "new"), (directory, "old")):
+        folder.mkdir()
+        (folder / "a.tflite").write_text(content)
+    rename, seen = pathlib.Path.rename, []
+
+    def look(self, target):
+        seen.append((directory / "a.tflite").read_text())
+        rename(self, target)
+        seen.append((directory / "a.tflite").read_text())
+
+    monkeypatch.setattr(pathlib.Path, "rename", look)
+    installation.install(made, directory, ["a.tflite"], tmp_path / "retired")
+    assert seen == ["old", "new"]
+
+
+@pytest.mark.parametrize("locked", ["", "a/b"])
+def test_a_folder_that_cannot_be_written_is_named_before_any_work(tmp_path, monkeypatch, locked):
+    if locked:
+        (tmp_path / locked).mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, how: path != tmp_path / locked)
     with pytest.raises(PermissionError, match=f"not be read-only. Received: {tmp_path}/a/b"):
         export.export_converter(None, tmp_path / "a" / "b", images=None)
 
@@ -488,7 +508,8 @@ def test_replaces_its_own_files_only(tmp_path):
     (directory / "saved_model" / "fingerprint.pb").write_text("old")
     (made / "saved_model").mkdir()
     (made / "converter_dynamic.tflite").write_text("new")
-    exporter._install(tmp_path, directory, "converter")
+    owned = ["saved_model", "converter_float32.tflite", "converter_dynamic.tflite"]
+    installation.install(made, directory, owned, tmp_path / "retired")
     # The float32 file was of an older converter than the dynamic one that is there now.
     assert snapshot(directory) == {
         pathlib.Path("converter_dynamic.tflite"): b"new",
