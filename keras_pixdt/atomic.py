@@ -201,6 +201,7 @@ def load_or_train(
     path: pathlib.Path,
     train: Callable[[], Any],
     usable: Callable[[Any], bool] = lambda model: True,
+    keep: bool = True,
 ) -> Any:
     """Loads the Keras model in a file; if there is none, `train` makes it and it is saved there.
 
@@ -211,6 +212,7 @@ def load_or_train(
         path: the `.keras` file.
         train: makes the model.
         usable: whether the model in the file is the one that is needed; if not, it is replaced.
+        keep: whether it is saved.
     """
 
     def kept() -> Any:
@@ -220,6 +222,8 @@ def load_or_train(
     model = kept()
     if model is not None:
         return model
+    if not keep:
+        return train()
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(path.with_name(f".{path.name}.lock")))

@@ -152,7 +152,8 @@ def load_preset(name: str | os.PathLike[str], checkpoint: str = "final", **data_
     preset, options = kept_preset(folder)
     model = preset.model(options["seed"])
     start.load(model, start.RENDERED)
-    return Run(folder, preset, options["data"], options["seed"], model)
+    # What belongs to the package stays as it is.
+    return Run(folder, preset, options["data"], options["seed"], model, keeps=False)
 
 
 def find(name: str | os.PathLike[str]) -> pathlib.Path:

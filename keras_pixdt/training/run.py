@@ -70,6 +70,7 @@ class Run:
             or `edges`, of `keras_pixdt.data.load_domains` that give its two domains.
         seed: of weights, batches and random draws.
         model: the trained model.
+        keeps: whether networks that it trains once, such as embedders, are saved in the folder.
     """
 
     workdir: pathlib.Path
@@ -77,6 +78,7 @@ class Run:
     data: dict[str, Any]
     seed: int
     model: AdversarialModel
+    keeps: bool = dataclasses.field(default=True, kw_only=True)
     _splits: dict[str, PairSet] | dict[str, DomainSet] | None = None
     _kept: dict[str, Any] | None = None  # the content of run.json
 
@@ -194,7 +196,7 @@ class Run:
     def load_or_train(self, name: str, train: Callable[[], keras.Model], **options: Any) -> Any:
         """`atomic.load_or_train` in the run's folder; says what is missing without the data."""
         try:
-            return atomic.load_or_train(self.workdir / name, train, **options)
+            return atomic.load_or_train(self.workdir / name, train, keep=self.keeps, **options)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{self.workdir} has no usable {name}, which is trained once on the run's data. "
