@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from absl import logging
+from PIL import Image
 
 from keras_pixdt.data.images import read_image
 from keras_pixdt.search.client_files import CLIENT, client_files
@@ -34,6 +35,7 @@ HOST = "127.0.0.1"
 _MAX_BYTES = 2**31 - 1
 _BLOCK = 1 << 18
 _IDLE_S = 10.0
+_BROWSERS_SHOW = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP")
 
 # The page may run its own files, compile WebAssembly and show what it has decoded, but use nothing
 # from elsewhere. The last three headers let it use threads.
@@ -171,12 +173,12 @@ def collect(
     }
     given = {"index": ("/products.index", index), "model": ("/model.tflite", model)}
     if example is not None:
-        read_image(example)
         given["example"] = "/example", pathlib.Path(example)
     settings = {}
     for name, (path, file) in given.items():
         # The page reads bytes and recognizes a photo's format from them.
-        resource = resources[path] = Resource.of(file, "application/octet-stream")
+        source = _shown_by_browsers(file) if name == "example" else file
+        resource = resources[path] = Resource.of(source, "application/octet-stream")
         # The query string changes with the content, so that the page can tell versions apart.
         url = f"{path[1:]}?v={resource.digest[:16]}"
         settings[name] = {"name": file.name, "bytes": resource.size, "url": url}
@@ -184,6 +186,17 @@ def collect(
     content = json.dumps(settings, indent=1).encode()
     resources["/settings.json"] = Resource.of(content, _TYPES[".json"])
     return resources
+
+
+def _shown_by_browsers(photo: pathlib.Path) -> pathlib.Path | bytes:
+    """The photo, or the bytes of a PNG if no browser knows its format, such as HEIC or TIFF."""
+    image = read_image(photo)
+    with Image.open(photo) as opened:
+        if opened.format in _BROWSERS_SHOW:
+            return photo
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
 
 
 def _describe(model: pathlib.Path) -> _Model:

@@ -20,6 +20,7 @@ from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
 from keras_pixdt import serve
+from keras_pixdt.data import read_image
 from tests.search.catalogues import index_of, random_vectors
 
 SIZE, DIMENSIONS = 8, 3
@@ -195,6 +196,15 @@ def test_refuses_files_that_are_something_else(folder, tmp_path):
         collect(folder, index=text)
     with pytest.raises(ValueError, match="text.tflite cannot be decoded"):
         collect(folder, example=text)
+
+
+def test_an_example_that_no_browser_shows_is_sent_as_png(folder, tmp_path):
+    image = read_image(folder / "photo.png")
+    Image.fromarray(image).save(tmp_path / "photo.tif")
+    sent = collect(folder, example=tmp_path / "photo.tif")["/example"].source
+    assert sent.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(read_image(sent), image)
+    assert collect(folder, example=folder / "photo.png")["/example"].source == folder / "photo.png"
 
 
 def test_refuses_a_model_of_other_signatures(folder, tmp_path):
