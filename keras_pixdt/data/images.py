@@ -88,7 +88,7 @@ def read_image(
     # The decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error,
     # EOFError, IndexError, zlib.error, and more with every format.
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, Image.UnidentifiedImageError):
             reason = f"its {len(data):,} bytes are not in an image format that Pillow knows"
             if data[4:12] in _HEIF and "HEIF" not in Image.OPEN:

@@ -78,6 +78,16 @@ def test_read_image_names_what_it_cannot_read(tmp_path):
         images.read_image(tmp_path / "missing.png")
 
 
+def test_reasons_are_one_line(monkeypatch):
+    def fail(*_):
+        raise ValueError("Unexpected end of file\n(position 379)\n")
+
+    monkeypatch.setattr(images, "_decode", fail)
+    with pytest.raises(images.ImageError) as error:
+        images.read_image(b"bytes", "a.heic")
+    assert "decoded: Unexpected end of file (position 379). Replace" in str(error.value)
+
+
 def test_read_image_refuses_a_decompression_bomb(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     for side in (11, 20):
