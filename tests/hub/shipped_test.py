@@ -38,6 +38,7 @@ def test_it_holds_few_bytes_and_no_place_of_a_machine():
     assert options == preset._without_places(options)
     front, text = card_of(FOLDER)
     assert front["license"] == "apache-2.0"
+    assert make._LIMITS in text
     assert "Photos of real persons come out worse" in text and "for 19% of them" in text
 
 
@@ -148,6 +149,12 @@ def test_a_catalogue_is_indexed_and_searched_by_it(empty, capsys):
 def test_export_does_not_write_into_it(caplog):
     assert commands.main(["export", "--workdir", SHIPPED]) == 1
     assert "--out must be given with a preset" in caplog.text
+
+
+def test_nothing_that_it_trains_is_written_into_it(shipped):
+    before = sorted(FOLDER.iterdir())
+    assert shipped.load_or_train("embedder.keras", shipped.search_embedder) is not None
+    assert sorted(FOLDER.iterdir()) == before
 
 
 def test_training_starts_from_a_preset(empty, monkeypatch, caplog):
