@@ -1,7 +1,7 @@
 // From a photo to what the model takes: the same bytes as read_image and resize give in Python, of
 // JPEG, PNG, WebP and AVIF of up to MAX_SIDE_PX. What the browser converts itself is a level or a few
-// apart: PNG with a gAMA chunk and no profile, profiles with tables, and CMYK, whose profiles Chromium
-// ignores. All other formats are turned and converted by the browser alone.
+// apart: PNG with a gAMA chunk and no profile, profiles with tables, and CMYK. Of CMYK, Chromium ignores
+// the profile, and colours may be tens of levels apart. All other formats are turned and converted by the browser alone.
 
 import { conversionBy } from "./colors.js";
 import { readMetadata } from "./metadata.js";
