@@ -17,8 +17,8 @@ RUN = f"folder of a finished run, or a preset: its folder, hf://USER/NAME, or {S
 
 _WHAT_IT_KNOWS = (
     f"Using {SHIPPED}, which comes with the package. It knows drawn persons only: its drawings of "
-    "them find the product among the first ten in 89% of cases (of 1,600 products), those of street "
-    "photos in 19% (of 595). "
+    "them find the product among the first ten in 89% of cases (of 1,600 products), those of "
+    "street photos in 19% (of 595). "
     "`pixdt train --data YOUR_PAIRS/ --workdir runs/mine` trains on your own photos, for --model "
     "runs/mine"
 )
