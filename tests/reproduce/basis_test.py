@@ -29,7 +29,8 @@ def workdir(model, tmp_path_factory):
     """The folder of a run, with all that is read of it."""
     folder = tmp_path_factory.mktemp("run")
     preset = dataclasses.replace(presets.get("taigman2017"), image_size=SIZE, width=WIDTH)
-    options = {"preset": preset.options(), "data": {}, "seed": 0}
+    versions = {"keras-pixdt": "0"}
+    options = {"preset": preset.options(), "data": {}, "seed": 0, "versions": versions}
     (folder / "run.json").write_text(json.dumps(options))
     model.save(folder / "model.keras")
     return folder
