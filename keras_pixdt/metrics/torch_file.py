@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import io
 import os
 import pathlib
 import pickle
 import zipfile
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
@@ -23,13 +24,32 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _FLOAT32 = np.dtype("<f4")
 
 
-class _Tensor(NamedTuple):
+@dataclasses.dataclass
+class _Tensor:
     """A tensor whose storage has not been read: the file may hold far more than is wanted."""
 
-    key: str
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    key: str = ""
+    offset: int = 0
+    shape: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """What files of early 2017, such as torchvision's VGG16, say after an empty tensor."""
+        if len(state) == 4:
+            self.key, self.offset, self.shape, self.strides = state
+        elif len(state) == 5:  # of a parameter, its tensor and what only training needs
+            self.__dict__.update(state[0].__dict__)
+
+
+class _Parameter:
+    """A parameter is read as the tensor that it is made of."""
+
+    def __new__(cls, tensor: _Tensor | None = None, *_: Any) -> _Tensor:  # type: ignore[misc]
+        return _Tensor() if tensor is None else tensor
+
+
+def _tensor(*arguments: Any) -> _Tensor:
+    return _Tensor(*arguments[:4])
 
 
 def read(path: str | os.PathLike[str], prefix: str = "") -> dict[str, np.ndarray]:
@@ -111,17 +131,19 @@ class _Unpickler(pickle.Unpickler):
     """Unpickles dicts of float32 tensors; anything else is refused."""
 
     _KNOWN = {
-        ("collections", "OrderedDict"): collections.OrderedDict,
-        ("torch._utils", "_rebuild_tensor"): lambda storage, *rest: _Tensor(storage, *rest[:3]),
-        ("torch._utils", "_rebuild_tensor_v2"): lambda storage, *rest: _Tensor(storage, *rest[:3]),
-        ("torch", "FloatStorage"): "float32",
+        "collections.OrderedDict": collections.OrderedDict,
+        "torch.FloatStorage": "float32",
+        "torch.FloatTensor": _Tensor,
+        "torch._utils._rebuild_tensor": _tensor,
+        "torch._utils._rebuild_tensor_v2": _tensor,
+        "torch._utils._rebuild_parameter": _Parameter,
+        "torch.nn.parameter.Parameter": _Parameter,
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self._KNOWN[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} is not read") from None
+        if f"{module}.{name}" not in self._KNOWN:
+            raise pickle.UnpicklingError(f"{module}.{name} is not read")
+        return self._KNOWN[f"{module}.{name}"]
 
     def persistent_load(self, pid: Any) -> str:
         _, _, key, _, _, *view = pid  # "storage", its type, its key, its device, its length

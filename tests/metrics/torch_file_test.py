@@ -1,6 +1,11 @@
 """The files beside the golden values were written by PyTorch 2.13."""
 
+import collections
+import copyreg
+import io
 import pickle
+import sys
+import types
 import zipfile
 
 import numpy as np
@@ -53,6 +58,78 @@ def test_damage_is_named(name, tmp_path):
                 assert content is changed
                 assert all(array.dtype == np.float32 for array in found.values())
     assert refused > 1.2 * len(whole) / 5
+
+
+class FloatStorage:
+    """Stands for the classes of PyTorch when pickles are written, under its names."""
+
+
+class FloatTensor(FloatStorage):
+    pass
+
+
+class Parameter(FloatStorage):
+    def __new__(cls, *arguments):
+        return super().__new__(cls)
+
+
+def early_file(arrays, form):
+    """A file as PyTorch wrote it in early 2017, with tensors and parameters in its forms then.
+
+    Tensors were empty ones with a state, and so were parameters, or they were made of a tensor.
+    PyTorch 2.13 reads these files too.
+    """
+    stored, keys = io.BytesIO(), []
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            if not isinstance(value, np.ndarray):
+                return None
+            keys.append(str(len(keys)))
+            stored.write(np.int64(value.size).tobytes() + value.tobytes())
+            return "storage", FloatStorage, keys[-1], "cpu", value.size, None
+
+        def reducer_override(self, value):
+            if type(value) is FloatTensor:
+                array = value.array
+                strides = tuple(step // array.itemsize for step in array.strides)
+                return FloatTensor, (), (array, 0, array.shape, strides)
+            if type(value) is Parameter:
+                if form == "made of a tensor":
+                    return copyreg.__newobj__, (Parameter, value.data), (True, False, None)
+                return copyreg.__newobj__, (Parameter,), (value.data, None, None, True, False)
+            return NotImplemented
+
+    content = collections.OrderedDict()
+    for name, array in arrays.items():
+        content[name] = tensor = FloatTensor()
+        tensor.array = array
+        if form != "tensor":
+            content[name] = Parameter()
+            content[name].data = tensor
+    head = (FOLDER / "dists.pth").read_bytes().partition(b"alpha")[0]
+    file = io.BytesIO()
+    file.write(head[: head.rindex(b"\x80\x02")])
+    Pickler(file, protocol=2).dump(content)
+    pickle.dump(keys, file, protocol=2)
+    return file.getvalue() + stored.getvalue()
+
+
+@pytest.mark.parametrize("form", ["tensor", "made of a tensor", "with a tensor in its state"])
+def test_reads_the_forms_of_early_2017(form, tmp_path, monkeypatch):
+    """Torchvision's VGG16 is of March 2017."""
+    classes = {"torch": [FloatStorage, FloatTensor], "torch.nn.parameter": [Parameter]}
+    for module, kinds in classes.items():
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace())
+        for kind in kinds:
+            monkeypatch.setattr(kind, "__module__", module)
+            setattr(sys.modules[module], kind.__name__, kind)
+    arrays = {"a": EXPECTED[0], "b": np.asarray(EXPECTED[1].T, order="C")[..., 0]}
+    (tmp_path / "early.pth").write_bytes(early_file(arrays, form))
+    found = torch_file.read(tmp_path / "early.pth")
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 class _Writes:
