@@ -1,7 +1,7 @@
 """How different two images look, by the features of VGG16: LPIPS and DISTS.
 
 Both compare the features of a network that was trained to classify ImageNet, with weights that
-were fitted to what people find similar. They are the ones of the authors' own code:
+were fitted to what people find similar. They equal the authors' own code:
 
 - LPIPS: Zhang et al. 2018, The Unreasonable Effectiveness of Deep Features as a Perceptual Metric,
   in version 0.1 with `net="vgg"` (the package `lpips`).

@@ -116,8 +116,8 @@ def evaluate(
         perceptual: distances of two sets of images, or the reason why one is missing, by name: the
             result of `metrics.perceptual.load_present`.
         reverse: whether `convert` goes from the product to the person (Yoo et al. 2016, Fig. 6).
-            Its results are compared with each photo of the product, and only the pixel scores are
-            defined.
+            Its results are compared with each photo of the product, and only the pixel scores and
+            those of `perceptual` are defined.
         batch_size: images per call of `convert`.
         seed: seed of the random subsets for `kid_*` and `consistency`.
 
