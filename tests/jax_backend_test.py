@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_pixdt.data.images import to_float
+from keras_pixdt.metrics.perceptual import DISTS, LPIPS
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
+from tests.golden.perceptual import make_golden
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SIZE = 32
@@ -32,6 +35,8 @@ import numpy as np
 
 import keras_pixdt
 from keras_pixdt import data, metrics
+from keras_pixdt.metrics.perceptual import DISTS, LPIPS
+from tests.golden.perceptual import make_golden
 
 folder = pathlib.Path(sys.argv[1])
 arguments, batch_size, steps = json.loads(sys.argv[2])
@@ -74,6 +79,15 @@ moments = [np.asarray(v) for v in model.optimizer.variables]
 fitted = model.fit(train, validation_data=validation, epochs=2, verbose=0).history
 converted = model.predict(data.to_float(levels), verbose=0)
 
+# LPIPS and DISTS, with random weights.
+filters = make_golden.SMALL_FILTERS
+vgg16 = make_golden.random_vgg16(filters)
+distances = {
+    "lpips": LPIPS(vgg16, make_golden.random_linear(filters)),
+    "dists": DISTS(vgg16, *make_golden.random_alpha_beta(filters)),
+}
+looks = [data.to_float(images) for images in make_golden.random_images(45, 64)]
+
 # Saved and loaded.
 model.save(folder / "model.keras")
 loaded = keras.models.load_model(folder / "model.keras")
@@ -106,6 +120,7 @@ result = {
     "prediction_difference": float(
         np.abs(loaded.predict(data.to_float(levels), verbose=0) - converted).max()
     ),
+    "perceptual": {name: f(*looks).tolist() for name, f in distances.items()},
     "tensorflow": [name for name in sys.modules if name.startswith("tensorflow.")],
 }
 (folder / "result.json").write_text(json.dumps(result))
@@ -171,6 +186,18 @@ def test_three_steps_equal_tensorflows(jax_run):
         np.testing.assert_allclose(arrays[f"after_{i}"], weight, atol=2e-5, rtol=1e-4)
         moved.append(np.abs(weight - arrays[f"before_{i}"]).max())
     assert np.median(moved) > 1e-3  # far above the tolerance
+
+
+@pytest.mark.slow
+def test_lpips_and_dists_equal_tensorflows(jax_run):
+    filters = make_golden.SMALL_FILTERS
+    vgg16 = make_golden.random_vgg16(filters)
+    a, b = (to_float(images) for images in make_golden.random_images(45, 64))
+    found = jax_run[0]["perceptual"]
+    lpips = LPIPS(vgg16, make_golden.random_linear(filters))
+    np.testing.assert_allclose(found["lpips"], lpips(a, b), rtol=1e-4)
+    dists = DISTS(vgg16, *make_golden.random_alpha_beta(filters))
+    np.testing.assert_allclose(found["dists"], dists(a, b), rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@ from keras_pixdt.metrics.consistency import cosine as cosine
 from keras_pixdt.metrics.consistency import sample_triplets as sample_triplets
 from keras_pixdt.metrics.kid_fid import fid as fid
 from keras_pixdt.metrics.kid_fid import kid as kid
+from keras_pixdt.metrics.perceptual import load_dists as load_dists
+from keras_pixdt.metrics.perceptual import load_lpips as load_lpips
 from keras_pixdt.metrics.pixel import SSIM as SSIM
 from keras_pixdt.metrics.pixel import ColorSSIM as ColorSSIM
 from keras_pixdt.metrics.pixel import RootMeanSquaredError as RootMeanSquaredError

@@ -25,7 +25,7 @@ _C2 = 0.03**2
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
 
 
-def _checked(a, b, smallest: int = 1):
+def checked(a, b, smallest: int = 1, name: str = "SSIM"):
     """Checks that both are RGB, alike and at least `smallest` pixels; returns them as float32."""
     a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
     shapes = tuple(a.shape), tuple(b.shape)
@@ -37,8 +37,8 @@ def _checked(a, b, smallest: int = 1):
             )
         if any(side is not None and side < smallest for side in shape[1:3]):
             raise ValueError(
-                f"SSIM needs images of at least {smallest}x{smallest} pixels, the size of its "
-                f"window. Received: {shapes[0]} and {shapes[1]}."
+                f"{name} needs images of at least {smallest}x{smallest} pixels. "
+                f"Received: {shapes[0]} and {shapes[1]}."
             )
     if any(m != n and None not in (m, n) for m, n in zip(*shapes, strict=True)):
         raise ValueError(
@@ -64,7 +64,7 @@ def rmse(a, b):
     Raises:
         ValueError: the shapes differ or are not RGB images.
     """
-    a, b = _checked(a, b)
+    a, b = checked(a, b)
     return ops.sqrt(ops.mean(ops.square(a - b), axis=(1, 2, 3))) / 2.0
 
 
@@ -116,7 +116,7 @@ def ssim(a, b):
     Raises:
         ValueError: the shapes differ, are not RGB images, or are smaller than the window.
     """
-    a, b = _checked(a, b, smallest=_WINDOW)
+    a, b = checked(a, b, smallest=_WINDOW)
     weights = ops.convert_to_tensor(np.asarray(_LUMINANCE, "float32"))
 
     def luminance(x):
@@ -130,7 +130,7 @@ def color_ssim(a, b):
 
     Yoo et al. 2016, Section 5.5. Window, arguments, result and errors are those of `ssim`.
     """
-    return _structural_similarity(*_checked(a, b, smallest=_WINDOW))
+    return _structural_similarity(*checked(a, b, smallest=_WINDOW))
 
 
 def _structural_similarity(a, b):

@@ -4,6 +4,7 @@
 defined is None, with the reason in `notes`:
 
 - `rmse`, `ssim`, `c_ssim`: means over the photos (see `metrics.pixel`).
+- With `perceptual`: `lpips` and `dists`, means over the photos (see `metrics.perceptual`).
 - With `find_masks`: `mask_iou`, the mean intersection over union of the masks that it finds in the
   photos and the products' own (see `PairSet.masks`), or what is not white in their images.
 - `recall@1`, `@5`, `@10`, `@20`, `@60`: share of photos whose product is among the first k, for
@@ -54,6 +55,7 @@ from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.judges import attributes
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
+from keras_pixdt.metrics.perceptual import Distance
 from keras_pixdt.models.appearance_flow import garment_mask
 from keras_pixdt.training.measures import (
     Convert,
@@ -82,6 +84,7 @@ def evaluate(
     inception: keras.Model | None = None,
     attribute_classifier: attributes.AttributeClassifier | None = None,
     find_masks: Convert | None = None,
+    perceptual: Mapping[str, Distance | str] | None = None,
     reverse: bool = False,
     batch_size: int = 128,
     seed: int = 0,
@@ -110,9 +113,11 @@ def evaluate(
             it judges what converted images show.
         find_masks: maps photos as `convert` gets them to masks of the products' size, float32
             `(b, size, size, 1)` in [0, 1].
+        perceptual: distances of two sets of images, or the reason why one is missing, by name: the
+            result of `metrics.perceptual.load_present`.
         reverse: whether `convert` goes from the product to the person (Yoo et al. 2016, Fig. 6).
-            Its results are compared with each photo of the product, and only the pixel scores are
-            defined.
+            Its results are compared with each photo of the product, and only the pixel scores and
+            those of `perceptual` are defined.
         batch_size: images per call of `convert`.
         seed: seed of the random subsets for `kid_*` and `consistency`.
 
@@ -131,11 +136,15 @@ def evaluate(
             "`reverse` persons are drawn. Leave them out."
         )
     embedder = None if reverse else embedder
-    scores = photos.scores
-    seen = photos.measure(convert, embedder, inception, attribute_classifier, find_masks)
-    for name in (*_PIXEL_SCORES, "mask_iou"):
+    scores, perceptual = photos.scores, perceptual or {}
+    seen = photos.measure(
+        convert, embedder, inception, attribute_classifier, find_masks, perceptual
+    )
+    for name in (*_PIXEL_SCORES, *perceptual, "mask_iou"):
         if name in seen:
             scores.mean(name, seen[name])
+        elif name in perceptual:
+            scores.undefined([name], str(perceptual[name]))
     photos.search(embedder, seen, seed)
     if inception is not None:
         fake, real = (
@@ -187,11 +196,14 @@ class _Photos:
         inception: keras.Model | None,
         classifier: attributes.AttributeClassifier | None,
         find_masks: Convert | None,
+        perceptual: Mapping[str, Distance | str],
     ) -> dict[str, np.ndarray]:
         """Converts the photos, once, and keeps the data from which scores are computed."""
         pairs = self.pairs
         measures: dict[str, Measure] = {
-            name: (score, "target", "converted") for name, score in _PIXEL_SCORES.items()
+            name: (score, "target", "converted")
+            for name, score in (*_PIXEL_SCORES.items(), *perceptual.items())
+            if not isinstance(score, str)
         }
         if embedder is not None:
             measures["embeddings"] = embedder.predict_on_batch, "converted"
@@ -417,13 +429,11 @@ def _of_images(
     convert: Convert, sources: np.ndarray, batch_size: int, measures: Mapping[str, Measure]
 ) -> dict[str, np.ndarray]:
     """Measures uint8 images and their converted versions."""
-    return measured(
-        convert,
-        lambda rows: {"source": to_float(sources[rows])},
-        len(sources),
-        batch_size,
-        measures,
-    )
+
+    def read(rows: slice) -> dict[str, np.ndarray]:
+        return {"source": to_float(sources[rows])}
+
+    return measured(convert, read, len(sources), batch_size, measures)
 
 
 def _means(seen: Mapping[str, np.ndarray]) -> dict[str, Any]:

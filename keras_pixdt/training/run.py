@@ -19,8 +19,7 @@
 The best model is chosen on the validation split. There is no best model if the data have no such
 split (Kwon et al.'s 90/10), or if the preset learns from two domains without pairs. With stages,
 only epochs of the last stage are compared. Grids show images of the validation split or, without
-one, of the training split. Without pairs they show the source, the converted image, and the image
-converted back.
+one, of the training split. Without pairs they show source, converted, and converted back.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ from keras_pixdt.data.images import resize, to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
 from keras_pixdt.judges import upscaler
+from keras_pixdt.metrics import perceptual
 from keras_pixdt.training import contents, devices, evaluation, inputs, judging, start
 from keras_pixdt.training.callbacks import has_reconstruction
 from keras_pixdt.training.checkpoint import best_path
@@ -286,6 +286,7 @@ class Run:
                 gallery=gallery,
                 embedder=None if self.preset.reverse else self.embedder(embedder),
                 find_masks=self.model.find_masks if convert is None else None,
+                perceptual=perceptual.load_present(),
                 reverse=self.preset.reverse,
             )
         elif gallery != "split":

@@ -227,6 +227,32 @@ def test_masks_that_are_found_are_compared_with_the_products(splits):
     assert scores["standard_errors"]["mask_iou"] > 0
 
 
+def test_perceptual_distances_are_means_with_errors_over_products(splits):
+    pairs = splits["test"]
+    of_product = np.arange(24) / 100
+    told = []
+
+    def distance(targets, converted):
+        """By hand, of each product; equal to what it compares."""
+        np.testing.assert_allclose(targets, converted, atol=1e-6)
+        rows = pairs.target_index[len(told) : len(told) + len(targets)]
+        told.extend(rows)
+        return of_product[rows].astype("float32")
+
+    given = {"lpips": distance, "dists": "its weights are missing"}
+    scores = evaluate(invert, splits, perceptual=given, batch_size=10)
+    assert json.loads(json.dumps(scores)) == scores
+    assert set(scores) - set(evaluate(invert, splits)) == {"lpips", "dists"}
+    assert scores["lpips"] == pytest.approx(of_product.mean())
+    error = of_product.std(ddof=1) / np.sqrt(24)
+    assert scores["standard_errors"]["lpips"] == pytest.approx(error, rel=1e-4)
+    assert scores["dists"] is None and scores["notes"]["dists"] == "its weights are missing"
+    assert "dists" not in scores["standard_errors"]
+    told.clear()
+    swapped = evaluate(lambda x: -x, splits, perceptual=given, reverse=True)
+    assert swapped["lpips"] == pytest.approx(of_product.mean())
+
+
 def test_recall_at_60_where_the_gallery_is_larger(splits):
     pairs = {"test": pair_set(70, photos=1)}
     assert evaluate(invert, pairs, embedder=Colors())["recall@60"] == 1.0
