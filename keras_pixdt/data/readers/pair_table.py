@@ -93,7 +93,11 @@ def write(
     data_dir: str | os.PathLike[str], split: str, examples: Iterable[Mapping[str, Any]]
 ) -> None:
     """Writes the table of a split, whole or not at all; see `table_of` for the examples."""
-    table = table_of(examples)
+    save(data_dir, split, table_of(examples))
+
+
+def save(data_dir: str | os.PathLike[str], split: str, table: PairTable) -> None:
+    """Writes a table, as `write` does."""
     arrays = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
     text = json.dumps([dict(each) for each in table.attributes], ensure_ascii=False)
     arrays["attributes"] = np.frombuffer(text.encode(), np.uint8)

@@ -15,6 +15,7 @@ from keras_pixdt.choices import RESIZES, SCHEMES
 from keras_pixdt.data import images
 from keras_pixdt.data.files import File, Skipped
 from keras_pixdt.data.pairs import Labels, PairSet, allocate
+from keras_pixdt.data.readers import array_record
 from keras_pixdt.data.readers.attributes import ATTRIBUTES
 from keras_pixdt.data.readers.domain import ALL, TFDS_NAMES, Domain, decode_domain, squares
 
@@ -61,6 +62,8 @@ def read_pairs(
     # TFDS lists them alphabetically.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
     sizes = image_size, photo_size or image_size
+    if builder.info.file_format.value == array_record.FORMAT:
+        return {s: array_record.open_pairs(builder, s, *sizes, resize, truth) for s in splits}
     return {split: _read_pairs(builder, split, *sizes, resize, truth) for split in splits}
 
 
