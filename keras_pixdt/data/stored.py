@@ -127,5 +127,5 @@ def as_images(images: Any) -> Any:
 
 @functools.cache
 def _threads() -> concurrent.futures.ThreadPoolExecutor:
-    """One thread per core. They are kept, because starting them takes as long as many images."""
-    return concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "decode")
+    """A thread per core, two at least. They are kept, because starting them takes as long as many images."""
+    return concurrent.futures.ThreadPoolExecutor(max(2, os.cpu_count() or 1), "decode")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -87,6 +88,12 @@ def _read_pairs(
 ) -> PairSet:
     import tensorflow_datasets as tfds
 
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ModuleNotFoundError(
+            f"{TFDS}{builder.info.full_name} was prepared as {builder.info.file_format.value}, "
+            "which TensorFlow reads, and it is not installed. Build the set with "
+            f"--file_format={array_record.FORMAT}, or install TensorFlow."
+        )
     # Every example repeats its product image, so it is decoded only once per product.
     skip = {"target": tfds.decode.SkipDecoding()}
     truth = truth and "flow" in builder.info.features
