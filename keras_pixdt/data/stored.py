@@ -127,5 +127,5 @@ def as_images(images: Any) -> Any:
 
 @functools.cache
 def _threads() -> concurrent.futures.ThreadPoolExecutor:
-    """A thread per core, two at least. They are kept, because starting them takes as long as many images."""
+    """A thread per core, two at least; they are kept, because starting them takes a while."""
     return concurrent.futures.ThreadPoolExecutor(max(2, os.cpu_count() or 1), "decode")
