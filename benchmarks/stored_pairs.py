@@ -58,54 +58,48 @@ def prepare(folder: pathlib.Path, count: int, products: int) -> None:
     from keras_pixdt.data.readers import pair_table
     from keras_pixdt.drawn import rendered
 
+    if (folder / "stored_pairs").exists():
+        there = tfds.builder(NAME, data_dir=folder).info.splits["train"].num_examples
+        if there != count:
+            raise ValueError(
+                f"{folder} holds a set of {there} pairs: remove it, or choose another --data-dir. "
+                f"Received: --pairs {count}"
+            )
+        return
+
     def encoded(image: Any) -> bytes:
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=95)
         return file.getvalue()
 
-    def ids(pair: int) -> dict[str, int]:
+    def ids(pair: int) -> dict[str, Any]:
         product = pair // VIEWS
-        return {
-            "product_id": product, "group_id": product, "target_id": product, "source_id": pair
-        }  # fmt: skip
+        found = {"product_id": product, "group_id": product, "target_id": product}
+        return {**found, "source_id": pair, **dict.fromkeys(("category", "pattern", "color"), "")}
 
-    with tfds.core.registered.skip_registration():
+    def examples() -> Iterator[tuple[int, dict[str, Any]]]:
+        drawn = rendered.render(products, SIZE, processes=1)
+        files = [(encoded(each.target), [encoded(x) for x in each.sources]) for each in drawn]
+        for pair in range(count):
+            target, sources = files[pair // VIEWS % len(files)]
+            source = sources[pair % len(sources)]
+            yield pair, {"source": io.BytesIO(source), "target": io.BytesIO(target), **ids(pair)}
 
-        class StoredPairs(tfds_lookbook.Builder):
-            name = "stored_pairs"
-
-            def _split_generators(self, dl_manager: Any) -> Any:
-                return {"train": self._generate_examples()}
-
-            def _generate_examples(self) -> Iterator[Any]:
-                every = rendered.render(products, SIZE, processes=1)
-                files = [
-                    (encoded(drawn.target), [encoded(source) for source in drawn.sources])
-                    for drawn in every
-                ]
-                unknown = dict.fromkeys(("category", "pattern", "color"), "")
-                for pair in range(count):
-                    target, sources = files[pair // VIEWS % len(files)]
-                    pixels = {"source": sources[pair % len(sources)], "target": target}
-                    opened = {key: io.BytesIO(file) for key, file in pixels.items()}
-                    yield pair, {**opened, **ids(pair), **unknown}
-
-    config = StoredPairs.builder_configs["pairs256"]
-    builder = StoredPairs(data_dir=folder, config=config, file_format="array_record")
-    if builder.info.splits:
-        if builder.info.splits["train"].num_examples != count:
-            raise ValueError(
-                f"{folder} holds a set of {builder.info.splits['train'].num_examples} pairs: "
-                f"remove it, or choose another --data-dir. Received: --pairs {count}"
-            )
-        return
-    builder.download_and_prepare(
+    name, config = NAME.split("/")
+    builder = tfds.dataset_builders.store_as_tfds_dataset(
+        name,
+        "1.0.0",
+        tfds_lookbook.Builder(data_dir=folder, config=config).info.features,
+        {"train": examples()},
+        config=config,
+        data_dir=folder,
+        file_format="array_record",
         download_config=tfds.download.DownloadConfig(
             compute_stats=tfds.download.ComputeStatsMode.SKIP
-        )
+        ),
+        disable_shuffling=True,
     )
-    skip = {name: tfds.decode.SkipDecoding() for name in ("source", "target")}
-    pair_table.write(builder.data_dir, "train", builder.as_data_source("train", decoders=skip))
+    pair_table.write(builder.data_dir, "train", map(ids, range(count)))
 
 
 def choose(backend: str) -> None:
