@@ -7,11 +7,12 @@ It draws some products, and TFDS writes them as array_record until there are `--
 their own: 40 KB a pair. `--keep` leaves them in `--data-dir`, where the next run finds them.
 
 A run of each preset and backend is a process of its own, on JAX without TensorFlow. It is stopped
-after a few steps. The table says when, counted from the start of the process, the pairs were open,
-the first step began and it was done (Keras compiles it first), and the peak of its memory. Then one
-process on each backend makes batches, from the records and, in turns, from the same pairs in
-memory, of which it holds `--in-memory`. `memory` is the resident set; "mapped" is what of it are
-pages of the data's files.
+after a few steps. The table says how long opening the pairs took; when, counted from the start of
+the process, they were open (the libraries are loaded by then), the first step began and it was done
+(Keras compiles it first); the peak of the resident set, and what of it were pages of mapped data
+files at the end; the rate of the further steps, and how many times it the input reaches. Before,
+one process on each backend makes batches, from the records and, in turns, from the first
+`--in-memory` pairs as arrays.
 """
 
 from __future__ import annotations
@@ -127,13 +128,13 @@ def train(
     """A run that is stopped after some steps."""
     choose(backend)
     import keras
+    import tensorflow_datasets  # noqa: F401  it is loaded when it is first needed
 
     from keras_pixdt import presets
     from keras_pixdt.training import inputs, run
 
-    row = dataclasses.replace(presets.get(preset), start=None)
-    if not row.data_options().get("photo_size"):
-        row = dataclasses.replace(row, resize="letterbox")  # as the set is
+    # Without weights to start from, and made square as the set is.
+    row = dataclasses.replace(presets.get(preset), start=None, resize="letterbox")
     options = {"data": f"tfds:{NAME}", "data_dir": str(folder)}
     at: dict[str, float] = {"imported": time.time()}
     splits = inputs.load(row, options)
@@ -185,11 +186,9 @@ def draw(
             made[index % len(made)]
 
     rates: dict[str, Any] = {"records": [], "memory": []}
-    stored_memory = None
     held = None
     for _ in range(rounds):
         rates["records"].append(batches * batch_size / _common.seconds(lambda: take(pairs)))
-        stored_memory = stored_memory or memory(folder)
         if held is None:
             some = pairs.select(np.arange(in_memory // VIEWS))
             start = time.perf_counter()
@@ -200,35 +199,45 @@ def draw(
         rates["memory"].append(
             batches * batch_size / _common.seconds(functools.partial(take, held))
         )
-    assert stored_memory is not None
     return {
         "pairs_per_second": {name: statistics.median(each) for name, each in rates.items()},
         "rounds": rates,
         "reading_pairs_per_second": reading,
         "in_memory_gb": (held.sources.nbytes + held.targets.nbytes) / 2**30,
         "in_memory_pairs": len(held),
-        **stored_memory,
     }
 
 
 def measure(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
-    results: dict[str, Any] = {"runs": {}, "input": {}}
-    for preset, backend in itertools.product(options.presets, options.backends):
-        found = _common.apart(train, backend, preset, folder, options.steps, time.time())
-        results["runs"][f"{preset}, {backend}"] = found
-        at = found["seconds"]
-        print(
-            f"{preset:12}{backend:12}{found['opening_seconds']:9.2f}{at['open']:9.1f}"
-            f"{at['first_step_begins']:9.1f}{at['first_step']:9.1f}{found['peak_gb']:9.2f}"
-            f"{found['mapped_gb']:9.2f}{found['step_pairs_per_second']:10.2f}",
-            flush=True,
-        )
+    """Measures all, and prints what is found on the way."""
+    results: dict[str, Any] = {"input": {}, "runs": {}}
     for backend in options.backends:
-        found = _common.apart(
+        found = results["input"][backend] = _common.apart(
             draw, backend, folder, options.in_memory, options.batch_size, options.batches,
             options.rounds,
         )  # fmt: skip
-        results["input"][backend] = found
+        rates = found["pairs_per_second"]
+        print(
+            f"{backend}: {rates['records']:,.0f} pairs/s from records, {rates['memory']:,.0f} from "
+            f"{found['in_memory_gb']:.1f} GB in memory ({found['in_memory_pairs']:,} pairs, read "
+            f"at {found['reading_pairs_per_second']:,.0f} pairs/s)",
+            flush=True,
+        )
+    print(
+        f"{'':24}{'opening':>9}{'open':>9}{'begins':>9}{'1st step':>9}{'peak GB':>9}"
+        f"{'mapped':>9}{'pairs/s':>10}{'input':>8}"
+    )
+    for preset, backend in itertools.product(options.presets, options.backends):
+        found = _common.apart(train, backend, preset, folder, options.steps, time.time())
+        results["runs"][f"{preset}, {backend}"] = found
+        at, rate = found["seconds"], found["step_pairs_per_second"]
+        found["input_to_step"] = results["input"][backend]["pairs_per_second"]["records"] / rate
+        print(
+            f"{preset:12}{backend:12}{found['opening_seconds']:8.2f}s{at['open']:8.1f}s"
+            f"{at['first_step_begins']:8.1f}s{at['first_step']:8.1f}s{found['peak_gb']:9.2f}"
+            f"{found['mapped_gb']:9.2f}{rate:10.2f}{found['input_to_step']:7.0f}x",
+            flush=True,
+        )
     return results
 
 
@@ -252,24 +261,8 @@ def main() -> None:
     )
     size = sum(path.stat().st_size for path in (folder / "stored_pairs").rglob("*.*"))
     print(f"{options.pairs:,} pairs of {SIZE} px, {size / 2**30:.1f} GB, in {building:.0f} s")
-    print(
-        f"{'':24}{'opening':>9}{'open':>9}{'begins':>9}{'1st step':>9}{'peak GB':>9}"
-        f"{'mapped':>9}{'pairs/s':>10}"
-    )
     results = measure(options, folder)
     results["data"] = {"gb": size / 2**30, "seconds": building}
-    for backend, found in results["input"].items():
-        rates = found["pairs_per_second"]
-        print(
-            f"{backend}: {rates['records']:,.0f} pairs/s from records, {rates['memory']:,.0f} from "
-            f"{found['in_memory_gb']:.1f} GB in memory ({found['in_memory_pairs']:,} pairs, read "
-            f"at {found['reading_pairs_per_second']:,.0f} pairs/s); "
-            f"peak {found['peak_gb']:.2f} GB, mapped {found['mapped_gb']:.2f} GB"
-        )
-        for name, run in results["runs"].items():
-            if name.endswith(backend):
-                ratio = rates["records"] / run["step_pairs_per_second"]
-                print(f"    {ratio:.0f} times the rate of a step of {name}")
     packages = (
         "numpy", "pillow", "keras", "tensorflow", "jax", "tensorflow-datasets", "array-record"
     )  # fmt: skip
