@@ -173,8 +173,6 @@ def test_files_that_are_missing_or_damaged_are_named(copied, tmp_path):
 
 def test_without_tensorflow_the_other_format_names_the_fix(prepared, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r"lookbook/tiny/1\.0\.0 was prepared as tfrecord"
-    ):
+    with pytest.raises(ModuleNotFoundError, match=r"lookbook/tiny.* was prepared as tfrecord"):
         load(prepared, "tfrecord")
     assert len(load(prepared)["train"].sources[:2]) == 2
