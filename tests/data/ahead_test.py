@@ -73,3 +73,36 @@ def test_an_error_while_making_it_comes_with_it():
     ahead[0]
     with pytest.raises(OSError, match="no more"):
         ahead[1]
+
+
+def test_on_tensorflow_fit_makes_batches_during_steps():
+    """What `Distribution.feed` relies on, when it hands over batches as they are."""
+    import keras
+
+    made = [threading.Event() for _ in range(5)]
+
+    class Watched(data.Triplets):
+        def __getitem__(self, index):
+            batch = super().__getitem__(index)
+            if ready.is_set():  # before, Keras looks at the shapes of some
+                made[index].set()
+            return batch
+
+    ready = threading.Event()
+
+    class Waits(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            ready.set()
+
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0:
+                assert made[1].wait(60)  # although nobody asks for it meanwhile
+
+    class Nothing(keras.Model):
+        def train_step(self, batch):
+            return {"loss": keras.ops.mean(batch["source"])}
+
+    model = Nothing()
+    model.compile()
+    model.fit(Watched(pairs(), 2), shuffle=False, verbose=0, callbacks=[Waits()])
+    assert all(each.is_set() for each in made)
