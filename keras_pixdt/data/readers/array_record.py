@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from typing import Any
 
@@ -38,6 +39,7 @@ def open_pairs(
 
     Raises:
         FileNotFoundError: a file of the split is missing.
+        ModuleNotFoundError: the package array_record is not installed.
         ValueError: the table of the pairs is damaged or of other records, or a record cannot be
             read.
     """
@@ -75,6 +77,11 @@ class _Records:
         import tensorflow_datasets as tfds
 
         self.name = f"{builder.info.full_name}, {split}"
+        if importlib.util.find_spec(FORMAT) is None:  # TFDS brings it on Linux only
+            raise ModuleNotFoundError(
+                f"{self.name} was prepared as {FORMAT}, which needs the package of this name: pip "
+                f"install {FORMAT}. Where there is none, build the set with --file_format=tfrecord."
+            )
         try:
             self.sizes = tuple(
                 os.path.getsize(path) for path in builder.info.splits[split].filepaths

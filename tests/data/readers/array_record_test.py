@@ -1,4 +1,5 @@
 import collections
+import importlib.util
 import io
 import logging
 import shutil
@@ -171,8 +172,15 @@ def test_files_that_are_missing_or_damaged_are_named(copied, tmp_path):
         load(tmp_path)
 
 
-def test_without_tensorflow_the_other_format_names_the_fix(prepared, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+def test_a_package_that_is_missing_is_named_with_the_fix(prepared, monkeypatch):
+    missing = ["tensorflow"]
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name in missing else find(name)
+    )
     with pytest.raises(ModuleNotFoundError, match=r"lookbook/tiny.* was prepared as tfrecord"):
         load(prepared, "tfrecord")
     assert len(load(prepared)["train"].sources[:2]) == 2
+    missing[0] = "array_record"
+    with pytest.raises(ModuleNotFoundError, match="pip install array_record.*file_format=tfrecord"):
+        load(prepared)
