@@ -111,7 +111,7 @@ def choose(backend: str) -> None:
 
 
 def memory(folder: pathlib.Path) -> dict[str, float]:
-    """Peak of the resident set, and what of it now are pages of mapped files of data, GB."""
+    """Peak of the resident set, and what of it now are pages of mapped files of data, GiB."""
     mapped, of_data = 0, False
     for line in pathlib.Path("/proc/self/smaps").read_text("utf-8").splitlines():
         if "-" in line.split()[0]:  # the head of a mapping
@@ -119,7 +119,7 @@ def memory(folder: pathlib.Path) -> dict[str, float]:
         elif of_data and line.startswith("Rss:"):
             mapped += int(line.split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"peak_gb": peak / 2**20, "mapped_gb": mapped / 2**20}
+    return {"peak_gib": peak / 2**20, "mapped_gib": mapped / 2**20}
 
 
 def train(
@@ -203,7 +203,7 @@ def draw(
         "pairs_per_second": {name: statistics.median(each) for name, each in rates.items()},
         "rounds": rates,
         "reading_pairs_per_second": reading,
-        "in_memory_gb": (held.sources.nbytes + held.targets.nbytes) / 2**30,
+        "in_memory_gib": (held.sources.nbytes + held.targets.nbytes) / 2**30,
         "in_memory_pairs": len(held),
     }
 
@@ -219,12 +219,12 @@ def measure(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]
         rates = found["pairs_per_second"]
         print(
             f"{backend}: {rates['records']:,.0f} pairs/s from records, {rates['memory']:,.0f} from "
-            f"{found['in_memory_gb']:.1f} GB in memory ({found['in_memory_pairs']:,} pairs, read "
+            f"{found['in_memory_gib']:.1f} GiB in memory ({found['in_memory_pairs']:,} pairs, read "
             f"at {found['reading_pairs_per_second']:,.0f} pairs/s)",
             flush=True,
         )
     print(
-        f"{'':24}{'opening':>9}{'open':>9}{'begins':>9}{'1st step':>9}{'peak GB':>9}"
+        f"{'':24}{'opening':>9}{'open':>9}{'begins':>9}{'1st step':>9}{'peak GiB':>9}"
         f"{'mapped':>9}{'pairs/s':>10}{'input':>8}"
     )
     for preset, backend in itertools.product(options.presets, options.backends):
@@ -234,8 +234,8 @@ def measure(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]
         found["input_to_step"] = results["input"][backend]["pairs_per_second"]["records"] / rate
         print(
             f"{preset:12}{backend:12}{found['opening_seconds']:8.2f}s{at['open']:8.1f}s"
-            f"{at['first_step_begins']:8.1f}s{at['first_step']:8.1f}s{found['peak_gb']:9.2f}"
-            f"{found['mapped_gb']:9.2f}{rate:10.2f}{found['input_to_step']:7.0f}x",
+            f"{at['first_step_begins']:8.1f}s{at['first_step']:8.1f}s{found['peak_gib']:9.2f}"
+            f"{found['mapped_gib']:9.2f}{rate:10.2f}{found['input_to_step']:7.0f}x",
             flush=True,
         )
     return results
@@ -260,9 +260,9 @@ def main() -> None:
         lambda: _common.apart(prepare, folder, options.pairs, options.products)
     )
     size = sum(path.stat().st_size for path in (folder / "stored_pairs").rglob("*.*"))
-    print(f"{options.pairs:,} pairs of {SIZE} px, {size / 2**30:.1f} GB, in {building:.0f} s")
+    print(f"{options.pairs:,} pairs of {SIZE} px, {size / 2**30:.1f} GiB, in {building:.0f} s")
     results = measure(options, folder)
-    results["data"] = {"gb": size / 2**30, "seconds": building}
+    results["data"] = {"gib": size / 2**30, "seconds": building}
     packages = (
         "numpy", "pillow", "keras", "tensorflow", "jax", "tensorflow-datasets", "array-record"
     )  # fmt: skip

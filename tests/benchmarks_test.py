@@ -388,9 +388,9 @@ def test_stored_pairs_measures_start_memory_and_input(tmp_path):
     times = ("imported", "open", "first_step_begins", "first_step")
     assert sorted(run["seconds"], key=run["seconds"].get) == list(times)
     assert 0 < run["opening_seconds"] < run["seconds"]["open"]
-    assert 0 <= run["mapped_gb"] < run["peak_gb"] < 24
+    assert 0 <= run["mapped_gib"] < run["peak_gib"] < 24
     assert drawn["in_memory_pairs"] == 64
-    assert drawn["in_memory_gb"] == (64 + 8) * 256 * 256 * 3 / 2**30
+    assert drawn["in_memory_gib"] == (64 + 8) * 256 * 256 * 3 / 2**30
     rate = drawn["pairs_per_second"]["records"]
     assert rate == sorted(drawn["rounds"]["records"])[1]
     assert run["input_to_step"] == pytest.approx(rate / run["step_pairs_per_second"])
