@@ -379,6 +379,26 @@ def test_input_pipeline_compares_every_path_with_decoder_and_step(tmp_path):
 
 
 @pytest.mark.slow
+def test_stored_pairs_measures_start_memory_and_input(tmp_path):
+    options = f"--data-dir {tmp_path} --pairs 160 --products 2 --presets demo --steps 1 "
+    options += "--backends tensorflow --in-memory 64 --batch-size 16 --batches 2 --rounds 3"
+    report, printed = report_of("stored_pairs.py", options, tmp_path)
+    results = report["results"]
+    run, drawn = results["runs"]["demo, tensorflow"], results["input"]["tensorflow"]
+    times = ("imported", "open", "first_step_begins", "first_step")
+    assert sorted(run["seconds"], key=run["seconds"].get) == list(times)
+    assert 0 < run["opening_seconds"] < run["seconds"]["open"]
+    assert 0 <= run["mapped_gib"] < run["peak_gib"] < 24
+    assert drawn["in_memory_pairs"] == 64
+    assert drawn["in_memory_gib"] == (64 + 8) * 256 * 256 * 3 / 2**30
+    rate = drawn["pairs_per_second"]["records"]
+    assert rate == sorted(drawn["rounds"]["records"])[1]
+    assert run["input_to_step"] == pytest.approx(rate / run["step_pairs_per_second"])
+    assert "demo" in printed and "160 pairs of 256 px" in printed
+    assert not (tmp_path / "stored_pairs").exists()
+
+
+@pytest.mark.slow
 def test_search_compares_all_that_is_exact_with_numpy(tmp_path):
     options = "--products 40 300 --dimensions 8 --queries 3"
     report, printed = report_of("search.py", options, tmp_path)

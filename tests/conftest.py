@@ -60,6 +60,38 @@ def small_lookbook(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A folder in which TFDS has prepared drawings, as array_record and as tfrecord.
+
+    In `array_record/` and `tfrecord/` are `lookbook/tiny`, PNG of 32 px with photos of 64 px, masks
+    and flows; in the first also `lookbook/tiny_jpeg`, of 96 px. Tests only read them.
+    """
+    import tensorflow_datasets as tfds
+
+    import tfds_lookbook
+    from keras_pixdt.data.readers import pair_table
+
+    folder = tmp_path_factory.mktemp("prepared")
+    drawn = {"num_products": 12, "seed": 5}
+    tiny = tfds_lookbook.LookBookConfig(
+        name="tiny", image_size=32, photo_size=64, truth=True, **drawn
+    )
+    jpeg = tfds_lookbook.LookBookConfig(name="tiny_jpeg", image_size=96, **drawn)
+    for form, config in (("array_record", tiny), ("array_record", jpeg), ("tfrecord", tiny)):
+        builder = tfds_lookbook.Builder(data_dir=folder / form, config=config, file_format=form)
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                compute_stats=tfds.download.ComputeStatsMode.SKIP
+            )
+        )
+        for split in builder.info.splits if form == "array_record" else ():
+            skip = {name: tfds.decode.SkipDecoding() for name in ("source", "target")}
+            examples = builder.as_data_source(split, decoders=skip)
+            pair_table.write(builder.data_dir, split, examples)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_run(small_lookbook, tmp_path_factory):
     """The folder of a finished run on it, made by the command. Tests only read it."""
     from keras_pixdt import commands

@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-# On JAX `feed` hands over the batches as they are: "plain" would be the same.
+# On JAX `feed` only makes the same batches earlier: "plain" would be the same.
 WORKER_CASES = {"tensorflow": ["plain", "fed"], "jax": ["fed"]}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import search
+from keras_pixdt.data.stored import Stored
 
 
 def images(count, size=16, seed=0):
@@ -18,6 +19,39 @@ def images(count, size=16, seed=0):
 
 def batch_of(count=6, seed=0, keys=("source", "target", "irrelevant")):
     return {key: images(count, seed=10 * seed + i) for i, key in enumerate(keys)}
+
+
+class InBatches(Stored):
+    """Images that are never all decoded at once, but at most `most` of them."""
+
+    def __init__(self, images, most):
+        class Records:
+            sizes = (images.nbytes,)
+
+            def __getitem__(self, record):
+                return images[record].tobytes()
+
+        def decode(data, record):
+            return np.frombuffer(data, images.dtype).reshape(images.shape[1:])
+
+        super().__init__(Records(), decode, np.arange(len(images)), images.shape[1:], images.dtype)
+        self._most = most
+
+    def __getitem__(self, key):
+        rows = np.arange(len(self))[key]
+        assert rows.size <= self._most, f"{rows.size} images are decoded at once"
+        return super().__getitem__(key)
+
+    def __iter__(self):
+        return (self[row] for row in range(len(self)))
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("all images are decoded at once")
+
+    def select(self, rows):
+        return InBatches(
+            np.stack([self[int(row)] for row in np.arange(len(self))[rows]]), self._most
+        )
 
 
 class Snapshot(keras.callbacks.Callback):

@@ -422,7 +422,9 @@ class Triplets(Batches):
             flow = None if flows is None else flows[i]
             placement = None if placements is None else placements[i]
             pair = augment.Pair(persons[i], products[i], flow, placement)
-            pair = augment.change_pair(pair, change, self._other(rows[i], draws["other"][i]))
+            cut_out = placement is not None and placement.known
+            other = self._other(rows[i], draws["other"][i]) if cut_out else None
+            pair = augment.change_pair(pair, change, other)
             persons[i], products[i] = pair.photo, pair.product
             if flows is not None:
                 flows[i] = pair.flow

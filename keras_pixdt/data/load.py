@@ -54,7 +54,8 @@ def load_pairs(
 
     Returns:
         Split name -> pairs. Splits share no product and no duplicate of one. Skipped files are
-        logged; `read_lookbook` returns them.
+        logged; `read_lookbook` returns them. The images of TFDS data that were prepared as
+        array_record are `keras_pixdt.data.stored.Stored`: they are decoded when they are indexed.
 
     Raises:
         FileNotFoundError: if there is nothing at the path, or nothing prepared under the name.

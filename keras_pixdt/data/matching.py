@@ -97,6 +97,10 @@ def with_placements(pairs: PairSet) -> PairSet:
                 placements[row] = match.placement
                 count += 1
         if part is probed and count < MIN_SHARE * len(probed):
+            logging.info(
+                "Product images were not cut out of their photos: %d of %d pairs looked at match",
+                count, len(probed),
+            )  # fmt: skip
             return pairs
     logging.info(
         "Product images were cut out of their photos: %d of %d pairs found", count, len(rows)

@@ -10,26 +10,33 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from keras_pixdt.data.stored import Stored
+
 # Images up to this total size are kept in memory, more in a temporary file.
 _MAX_MEMORY_BYTES = 4 << 30
 
 
-def allocate(shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array to fill with images: in memory, or in a file if above 4 GiB.
+def allocate(shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
+    """An array to fill with images: in memory, or in a file if above 4 GiB.
 
     The file has no name, is in `$TMPDIR`, and disappears with the array.
     """
-    if np.prod(shape, dtype=np.int64) <= _MAX_MEMORY_BYTES:
-        return np.empty(shape, np.uint8)
+    if np.prod(shape, dtype=np.int64) * np.dtype(dtype).itemsize <= _MAX_MEMORY_BYTES:
+        return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def take_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`images[rows]` through `allocate`; returns `images` itself for all rows in order."""
+def take_rows(images: np.ndarray, rows: np.ndarray) -> Any:
+    """`images[rows]` through `allocate`; returns `images` itself for all rows in order.
+
+    Stored images stay where they are.
+    """
+    if isinstance(images, Stored):
+        return images.select(rows)
     if len(rows) == len(images) and (rows == np.arange(len(rows))).all():
         return images
-    taken = allocate((len(rows), *images.shape[1:]))
+    taken = allocate((len(rows), *images.shape[1:]), images.dtype)
     for start in range(0, len(rows), 1024):
         place = slice(start, start + 1024)
         taken[place] = images[rows[place]]
@@ -105,7 +112,7 @@ class Labels:
 class DomainSet:
     """The images of two domains without pairs, for one split.
 
-    Images are uint8 RGB in memory or in a `np.memmap`.
+    Images are uint8 RGB in memory, in a `np.memmap` or `keras_pixdt.data.stored.Stored`.
 
     Attributes:
         sources: uint8 `(n, photo_size, photo_size, 3)`, images of the first domain.
@@ -160,7 +167,7 @@ class PairSet:
     """The pairs of one split, from which batches are drawn.
 
     A product has one target and one or more sources. Images are uint8 RGB in memory or in a
-    `np.memmap`.
+    `np.memmap`, or `keras_pixdt.data.stored.Stored`, which decodes those that are indexed.
 
     Attributes:
         sources: uint8 `(n, photo_size, photo_size, 3)`, the person images.
@@ -290,15 +297,15 @@ class PairSet:
         new_row = np.full(len(self.targets), -1, np.int64)
         new_row[rows] = np.arange(len(rows))
         target_index = new_row[self.target_index]
-        kept = target_index >= 0
+        kept = np.flatnonzero(target_index >= 0)
         return PairSet(
-            sources=take_rows(self.sources, np.flatnonzero(kept)),
+            sources=take_rows(self.sources, kept),
             targets=take_rows(self.targets, rows),
             target_index=target_index[kept],
             product_id=self.product_id[rows],
             group_id=self.group_id[rows],
             attributes=tuple(self.attributes[row] for row in rows) if self.attributes else (),
-            masks=None if self.masks is None else self.masks[rows],
-            flows=None if self.flows is None else self.flows[kept],
+            masks=None if self.masks is None else take_rows(self.masks, rows),
+            flows=None if self.flows is None else take_rows(self.flows, kept),
             placements=None if self.placements is None else self.placements[kept],
         )

@@ -19,6 +19,7 @@ from keras import layers, ops
 
 from keras_pixdt.data.images import to_float
 from keras_pixdt.data.readers.attributes import ATTRIBUTES
+from keras_pixdt.data.stored import as_images
 from keras_pixdt.judges import fitting
 from keras_pixdt.judges.embedder import distort
 from keras_pixdt.metrics import uncertainty
@@ -182,7 +183,7 @@ def train_attribute_classifier(
         ValueError: `images` are not such images, `attributes` has a different length, or no
             attribute has two classes.
     """
-    images = np.asarray(images)
+    images = as_images(images)
     fitting.check_images(images, 1, "`images` must be one or more uint8 images (n, size, size, 3)")
     _check_length(images, attributes)
     classes = _classes(attributes)

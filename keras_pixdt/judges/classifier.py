@@ -174,7 +174,8 @@ class _Moved(keras.utils.PyDataset):
         y, x = (
             np.clip(np.arange(size) + self._shift[rows, axis, None], 0, size - 1) for axis in (0, 1)
         )
-        moved = self._images[rows[:, None, None], y[:, :, None], x[:, None, :]]
+        every = np.arange(len(rows))[:, None, None]
+        moved = self._images[rows][every, y[:, :, None], x[:, None, :]]
         return to_float(moved), self._labels[rows]
 
     def on_epoch_end(self) -> None:

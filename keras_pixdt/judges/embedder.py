@@ -17,6 +17,8 @@ from keras import layers, ops
 
 from keras_pixdt.choices import RESIZES
 from keras_pixdt.data.images import to_float
+from keras_pixdt.data.pairs import take_rows
+from keras_pixdt.data.stored import as_images
 from keras_pixdt.judges import fitting
 
 # Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of
@@ -24,6 +26,7 @@ from keras_pixdt.judges import fitting
 _TEMPERATURE = 0.1
 # Share of the products with generated images that show one as their strong view.
 _GENERATED_SHARE = 0.5
+_BATCH = 256  # images in memory, when all are gone through
 
 
 @keras.saving.register_keras_serializable(package="keras_pixdt")
@@ -203,20 +206,22 @@ def train_embedder(
         ValueError: `targets` are not such images or fewer than two, `generated` and
             `generated_index` are not such images and rows, or only one of them is given.
     """
-    targets = np.asarray(targets)
+    targets = as_images(targets)
     fitting.check_images(
         targets, 2, "`targets` must be two or more uint8 images (m, size, size, 3)"
     )
     drawn = None
     if generated is not None or generated_index is not None:
-        drawn = np.asarray(generated), np.asarray(generated_index)
+        drawn = as_images(generated), np.asarray(generated_index)
         _check_generated(*drawn, targets)
     embedder = ProductEmbedder(width=width, resize=resize, seed=seed)
     views = _Views(targets, embedder.image_size, min(batch_size, len(targets)), steps, seed, drawn)
     # A second model with the same layers, so that the embedder is saved without an optimizer.
     trainer = keras.Model(embedder.inputs, embedder.outputs)
     loss = fitting.fit(trainer, views, learning_rate, view_contrast)
-    statistics = embedder.features.predict(to_float(targets), batch_size=256, verbose=0)
+    features = embedder.features.predict_on_batch
+    batches = range(0, len(targets), _BATCH)
+    statistics = np.concatenate([features(to_float(targets[i : i + _BATCH])) for i in batches])
     embedder.standardize.moving_mean.assign(statistics.mean(axis=0))
     embedder.standardize.moving_variance.assign(statistics.var(axis=0))
     logging.info(
@@ -258,13 +263,13 @@ class _Views(keras.utils.PyDataset):
         drawn: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         super().__init__()
-        self.ink = (1.0 - to_float(targets)) / 2.0
-        self.mean_ink = self.ink.mean(axis=0)
+        self.targets = targets
+        self.mean_ink = sum(map(_ink, targets)) / np.float32(len(targets))
         self.generated = None
         if drawn is not None:
             generated, index = drawn
             # Those of product p become `generated[first[p] : first[p] + count[p]]`.
-            self.generated = generated[np.argsort(index, kind="stable")]
+            self.generated = take_rows(generated, np.argsort(index, kind="stable"))
             self.count = np.bincount(index, minlength=len(targets))
             self.first = np.cumsum(self.count) - self.count
         self.image_size = image_size
@@ -277,8 +282,8 @@ class _Views(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         rng = np.random.default_rng((self.seed, index))
-        rows = rng.choice(len(self.ink), self.batch_size, replace=False)
-        ink = self.ink[rows]
+        rows = rng.choice(len(self.targets), self.batch_size, replace=False)
+        ink = _ink(self.targets[rows])
         # When a converter is unsure, it draws the mean garment.
         unsure = 0.6 * rng.random((self.batch_size, 1, 1, 1)).astype(np.float32)
         draft = ink + unsure * (self.mean_ink - ink)
@@ -287,11 +292,16 @@ class _Views(keras.utils.PyDataset):
             drawn = (self.count[rows] > 0) & (rng.random(self.batch_size) < _GENERATED_SHARE)
             products = rows[drawn]
             chosen = self.first[products] + rng.integers(self.count[products])
-            draft[drawn] = (1.0 - to_float(self.generated[chosen])) / 2.0
+            draft[drawn] = _ink(self.generated[chosen])
         # Distort drawings of training photos too: a converter draws those better than searched
         # photos.
         strong = distort(draft, self.image_size, 1.0, rng)
         return np.concatenate([mild, strong]), np.concatenate([rows, rows])
+
+
+def _ink(images: np.ndarray) -> np.ndarray:
+    """How far uint8 images are from white, float32 in [0, 1]."""
+    return (1.0 - to_float(images)) / 2.0
 
 
 def distort(

@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
+from keras_pixdt.data.stored import as_images
 from keras_pixdt.judges import fitting
 from keras_pixdt.models.super_resolution import MIN_PX, SuperResolution
 
@@ -84,7 +85,7 @@ def train_upscaler(
         ValueError: `targets` are not such images, too small for the factor, or fewer than two; or
             `SuperResolution` refuses an argument.
     """
-    targets = np.asarray(targets)
+    targets = as_images(targets)
     rule = "`targets` must be two or more uint8 images (m, size, size, 3)"
     fitting.check_images(targets, 2, rule)
     side = targets.shape[1]

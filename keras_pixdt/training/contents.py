@@ -13,15 +13,22 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt.data.pairs import DomainSet, PairSet
+from keras_pixdt.data.stored import Stored
 
 _HASHED_AT_ONCE = 1 << 24  # bytes
 _CONTENTS = "contents"
 
 
 def fingerprint(*arrays: np.ndarray) -> str:
-    """A digest of arrays, their shapes and types; they may be larger than the memory."""
+    """A digest of arrays, their shapes and types; they may be larger than the memory.
+
+    Of stored images it reads a few, see `Stored.digest`.
+    """
     digest = hashlib.sha256()
     for array in arrays:
+        if isinstance(array, Stored):
+            digest.update(array.digest())
+            continue
         digest.update(f"{array.dtype}{array.shape}".encode())
         rows = max(1, _HASHED_AT_ONCE // max(1, array[:1].nbytes))
         for start in range(0, len(array), rows):

@@ -35,6 +35,7 @@ import keras
 from absl import logging
 
 from keras_pixdt.choices import PRECISIONS, STRATEGIES
+from keras_pixdt.data.ahead import Ahead
 from keras_pixdt.data.batches import Batches
 from keras_pixdt.engine.replicas import check_batch_size
 from keras_pixdt.training.peers import Peers, WorkerLostError, cluster
@@ -86,11 +87,13 @@ class Distribution:
         check_batch_size(batch_size, self.replicas, what)
 
     def feed(self, batches: Batches) -> Any:
-        """Wraps batches for `fit` and `evaluate`, so that each worker draws only its own rows.
+        """Wraps batches for `fit` and `evaluate`.
 
-        `fit` and `evaluate` also take plain `batches`; each worker then draws all rows and keeps
-        its own.
+        On TensorFlow, each worker then draws only its own rows; on JAX, the next batch is made
+        during a step. `fit` and `evaluate` also take plain `batches`.
         """
+        if _BACKEND == "jax":
+            return Ahead(batches)
         if self.workers == 1 or self._tf_strategy is None:
             return batches
         from keras_pixdt.engine import tensorflow_step

@@ -51,7 +51,7 @@ from keras import ops
 
 from keras_pixdt.choices import GALLERIES
 from keras_pixdt.data.images import to_float, to_uint8
-from keras_pixdt.data.pairs import DomainSet, PairSet
+from keras_pixdt.data.pairs import DomainSet, PairSet, take_rows
 from keras_pixdt.judges import attributes
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
@@ -447,4 +447,4 @@ def _means(seen: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def _distinct(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
     """One product image per group of duplicates, and each product's row among these."""
     _, first, row = np.unique(pairs.group_id, return_index=True, return_inverse=True)
-    return pairs.targets[first], row
+    return take_rows(pairs.targets, first), row

@@ -125,13 +125,12 @@ def measured(
 def in_batches(function: Convert, sets: list[np.ndarray], batch_size: int) -> np.ndarray:
     """Applies a function of float images to sets of uint8 images; concatenates the results."""
     parts = [
-        images[start : start + batch_size]
+        (images, slice(start, start + batch_size))
         for images in sets
         for start in range(0, len(images), batch_size)
     ]
-    return np.concatenate(
-        [function(to_float(images)) for images in progress.bar("Comparing images", parts)]
-    )
+    bar = progress.bar("Comparing images", parts)
+    return np.concatenate([function(to_float(images[rows])) for images, rows in bar])
 
 
 def _converted(

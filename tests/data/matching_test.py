@@ -8,6 +8,7 @@ from keras_pixdt import data
 from keras_pixdt.data import matching
 from keras_pixdt.data.images import garment_of
 from keras_pixdt.data.pairs import PairSet
+from tests.samples import InBatches
 
 SIDE, SIZE = 128, 64  # of photos and of product images, px
 
@@ -145,3 +146,15 @@ def test_of_many_pairs_some_are_searched(monkeypatch):
 def test_a_garment_is_what_is_not_white():
     image = np.array([[[255, 255, 249], [250, 250, 250], [0, 255, 255], [255, 255, 255]]], np.uint8)
     assert garment_of(image).tolist() == [[True, False, True, False]]
+
+
+def test_placements_of_stored_pairs_are_the_same_and_read_in_parts():
+    photos = [picture(0), picture(0), picture(1), picture(2)]
+    targets = [cut_out(photos[0], 20, 12, 80, 80), cut_out(photos[2], 30, 20, 64, 64)]
+    pairs = pairs_of(photos, targets, [0, 0, 1, 1])
+    stored = dataclasses.replace(
+        pairs, sources=InBatches(pairs.sources, 2), targets=InBatches(pairs.targets, 1)
+    )
+    found = matching.with_placements(stored)
+    np.testing.assert_array_equal(found.placements, matching.with_placements(pairs).placements)
+    assert found.sources is stored.sources

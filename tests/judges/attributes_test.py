@@ -11,6 +11,7 @@ from keras_pixdt.judges.attributes import (
     attribute_scores,
     train_attribute_classifier,
 )
+from tests.samples import InBatches
 
 SIZE = 32
 COLORS = {"red": (200, 30, 30), "blue": (30, 30, 200), "green": (30, 150, 60)}
@@ -248,3 +249,13 @@ def test_output_does_not_depend_on_the_global_policy():
     x = to_float(garments(4)[0])
     logits = [model.predict_on_batch(x)["color"] for model in (classifier, plain)]
     np.testing.assert_array_equal(*logits)
+
+
+def test_stored_images_are_read_in_batches_and_give_the_same_classifier():
+    images, attributes = garments(20)
+    found, expected = (
+        train_attribute_classifier(each, attributes, epochs=1, batch_size=8, width=1 / 8)
+        for each in (InBatches(images, 8), images)
+    )
+    for weight, value in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, value)

@@ -6,6 +6,7 @@ from keras_pixdt import data
 from keras_pixdt.judges import classifier
 from keras_pixdt.judges.classifier import classify, train_classifier
 from keras_pixdt.models import domain_transfer_networks
+from tests.samples import InBatches
 
 SIZE = 16
 
@@ -189,3 +190,13 @@ def test_the_loss_against_numpy(caplog, monkeypatch):
     expected = -(wanted * np.log(share)).sum(axis=1).mean()
     expected += 1e-3 * ((features**2).sum(axis=1).mean() + (kernel**2).sum())
     assert caplog.messages == [f"Classifier trained on 8 images for 1 epochs: loss {expected:.3f}"]
+
+
+def test_stored_images_are_read_in_batches_and_give_the_same_classifier():
+    images, labels = halves(24)
+    found, expected = (
+        train_classifier(each, labels, 2, epochs=2, batch_size=8, width=1 / 64)
+        for each in (InBatches(images, 24), images)
+    )
+    for weight, value in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, value)

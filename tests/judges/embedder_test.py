@@ -11,6 +11,7 @@ from keras_pixdt.search import (
     fingerprint,
     train_embedder,
 )
+from tests.samples import InBatches
 
 
 def garments(count, size=32, seed=0):
@@ -276,3 +277,13 @@ def test_inception_features_equal_keras_applications(tmp_path):
     features = embed(model, to_float(images))
     assert features.shape == (2, 2048)
     np.testing.assert_allclose(features, embed(reference, prepared), rtol=1e-4, atol=1e-6)
+
+
+def test_stored_targets_are_read_in_batches_and_give_the_same_embedder():
+    targets, drawn = garments(270), garments(40, seed=1)
+    index = np.arange(40) // 2
+    options = {"steps": 2, "batch_size": 8, "width": 0.25, "generated_index": index}
+    expected = train_embedder(targets, generated=drawn, **options)
+    found = train_embedder(InBatches(targets, 256), generated=InBatches(drawn, 8), **options)
+    for weight, value in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, value)

@@ -13,6 +13,7 @@ from keras_pixdt.data.pairs import DomainSet
 from keras_pixdt.judges import upscaler
 from keras_pixdt.judges.upscaler import psnr, shrink, train_upscaler
 from keras_pixdt.training import run
+from tests.samples import InBatches
 
 NARROW = {"steps": 2, "batch_size": 4, "width": 1 / 16}
 
@@ -216,3 +217,10 @@ def test_run_trains_it_once_on_what_it_draws(tmp_path, monkeypatch, caplog, reve
     assert calls[2][1:] == (2, 8, 3)
     assert "upscaler_x2.keras was trained for images of 12 px, and the model draws 8" in caplog.text
     assert finished.upscaler(2).image_size == 8 and len(calls) == 3
+
+
+def test_stored_targets_are_read_in_batches_and_give_the_same_network():
+    targets = drawings(20)
+    found, expected = (train_upscaler(each, **NARROW) for each in (InBatches(targets, 4), targets))
+    for weight, value in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, value)

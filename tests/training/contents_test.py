@@ -2,11 +2,13 @@ import dataclasses
 import importlib.metadata
 import logging
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from keras_pixdt.data import DomainSet, Labels, PairSet
+from keras_pixdt.data import DomainSet, Labels, PairSet, load_pairs
 from keras_pixdt.training import contents
 from keras_pixdt.training.contents import fingerprint
 
@@ -93,3 +95,34 @@ def test_a_run_of_an_earlier_version_does_not_know_its_data(caplog):
         assert not caplog.text
         contents.check({}, {}, WORKDIR, moved=True, strict=True)
     assert "runs/mine/run.json does not say what its data consist of" in caplog.text
+
+
+def test_stored_pairs_are_known_again_in_another_folder_and_told_from_others(prepared, tmp_path):
+    def load(folder, size=32):
+        return load_pairs("tfds:lookbook/tiny", size, data_dir=str(folder), truth=True)
+
+    here, copied = prepared / "array_record", tmp_path / "copied"
+    shutil.copytree(here, copied)
+    check({"train": load(here)["train"]}, {"train": load(copied)["train"]})
+    path = next(copied.rglob("lookbook-train.array_record*"))
+    reader = ArrayRecordReader(str(path))
+    records = [reader.read([row])[0] for row in range(reader.num_records())]
+    reader.close()
+    writer = ArrayRecordWriter(str(path), "group_size:1")
+    for record in [*records[:-1], records[-1] + b"\x78\x01"]:  # a field that nobody reads
+        writer.write(record)
+    writer.close()
+    with pytest.raises(ValueError, match=r"\(train: other pixels\)"):
+        check(load(here), load(copied))
+    with pytest.raises(ValueError, match="train: other pixels"):
+        check(load(here), load(here, 16))
+
+
+def test_a_description_of_stored_pairs_reads_a_few_records(prepared, monkeypatch):
+    pairs = load_pairs("tfds:lookbook/tiny", 32, data_dir=str(prepared / "array_record"))["train"]
+    read = []
+    records = type(pairs.sources._records)
+    get = records.__getitem__
+    monkeypatch.setattr(records, "__getitem__", lambda self, n: read.append(n) or get(self, n))
+    contents.describe({"train": pairs})
+    assert len(read) == 32 + len(pairs.targets) < len(pairs)

@@ -9,6 +9,7 @@ from keras_pixdt.data.images import to_float
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import fid, kid
 from keras_pixdt.training.evaluation import evaluate
+from tests.samples import InBatches
 
 SIZE = 16
 
@@ -410,3 +411,16 @@ def test_bad_arguments_are_named(splits):
         evaluate(invert, splits, batch_size=0)
     with pytest.raises(ValueError, match="'test' has no pairs"):
         evaluate(invert, {"test": splits["test"].select(np.array([], int))})
+
+
+@pytest.mark.parametrize("options", [{"gallery": "all"}, {"reverse": True}], ids=str)
+def test_stored_pairs_are_read_in_batches_and_score_the_same(splits, options):
+    stored = {
+        split: dataclasses.replace(
+            pairs, sources=InBatches(pairs.sources, 25), targets=InBatches(pairs.targets, 25)
+        )
+        for split, pairs in splits.items()
+    }
+    options = {"embedder": Colors(), "batch_size": 25, **options}
+    convert = (lambda x: x) if "reverse" in options else invert
+    assert evaluate(convert, stored, **options) == evaluate(convert, splits, **options)

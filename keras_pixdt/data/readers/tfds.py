@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from keras_pixdt.choices import RESIZES, SCHEMES
 from keras_pixdt.data import images
 from keras_pixdt.data.files import File, Skipped
 from keras_pixdt.data.pairs import Labels, PairSet, allocate
+from keras_pixdt.data.readers import array_record
 from keras_pixdt.data.readers.attributes import ATTRIBUTES
 from keras_pixdt.data.readers.domain import ALL, TFDS_NAMES, Domain, decode_domain, squares
 
@@ -61,6 +63,8 @@ def read_pairs(
     # TFDS lists them alphabetically.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
     sizes = image_size, photo_size or image_size
+    if builder.info.file_format.value == array_record.FORMAT:
+        return {s: array_record.open_pairs(builder, s, *sizes, resize, truth) for s in splits}
     return {split: _read_pairs(builder, split, *sizes, resize, truth) for split in splits}
 
 
@@ -84,6 +88,12 @@ def _read_pairs(
 ) -> PairSet:
     import tensorflow_datasets as tfds
 
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ModuleNotFoundError(
+            f"{TFDS}{builder.info.full_name} was prepared as {builder.info.file_format.value}, "
+            "which TensorFlow reads, and it is not installed. Build the set with "
+            f"--file_format={array_record.FORMAT}, or install TensorFlow."
+        )
     # Every example repeats its product image, so it is decoded only once per product.
     skip = {"target": tfds.decode.SkipDecoding()}
     truth = truth and "flow" in builder.info.features
