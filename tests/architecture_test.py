@@ -28,7 +28,7 @@ ALLOWED = {
     "models": MODELS,
     "presets": {"presets"} | MODELS,
     "drawn": {"drawn"},
-    "data": {"data", "drawn"},
+    "data": {"data", "drawn", "atomic"},
     "metrics": {"metrics"} | MODELS,
     "atomic": {"atomic"},
     "judges": MODELS | {"judges", "data", "drawn", "metrics"},
