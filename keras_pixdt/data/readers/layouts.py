@@ -107,7 +107,8 @@ def plan_lookbook(
     """
     skipped = Skipped()
     with _open_listing(path, layout, skipped) as (files, listing):
-        maker = _Reader(files.root, str(path), image_size, photo_size or image_size, resize)
+        root = files.root.absolute()
+        maker = _Reader(root, str(path), image_size, photo_size or image_size, resize)
 
     def index(signatures: list[duplicates.Signature | None]) -> Index:
         count_unreadable([file.name for file in listing.files], signatures, str(path), skipped)
