@@ -25,10 +25,10 @@ from keras_pixdt.data.duplicates import Signature
 from keras_pixdt.data.examples import Encoded, encode, examples_of
 from keras_pixdt.data.index import Index, Maker, Pictures, Plan
 
-# Products that a worker makes at once: few enough that their encoded images fit into its memory,
-# enough that files are not small.
+# Products of a piece at most: their encoded images fit into a worker's memory.
 _MAX_PRODUCTS = 128
-_PIECES = 256
+# Pieces at least, if there are as many products: enough to keep many workers busy.
+_MIN_PIECES = 256
 
 
 class Pieces:
@@ -43,7 +43,7 @@ class Pieces:
         self._folder = epath.Path(folder)
         self._plan = plan
         count = len(plan.products)
-        step = min(max(count // _PIECES, 1), _MAX_PRODUCTS)
+        step = min(max(count // _MIN_PIECES, 1), _MAX_PRODUCTS)
         self._starts = range(0, count, step)
 
     def make(self, runner: Any, options: PipelineOptions | None) -> Index:

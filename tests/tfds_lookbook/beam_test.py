@@ -114,7 +114,7 @@ def offline(*_):
     ],
 )
 def test_beam_builds_the_same_set(tmp_path, monkeypatch, make, config, runner):
-    monkeypatch.setattr(distributed, "_PIECES", 4)  # of several products each
+    monkeypatch.setattr(distributed, "_MIN_PIECES", 4)  # of several products each
     # DirectRunner would download another runner, and takes the one that is here if it cannot.
     monkeypatch.setattr(prism_runner, "urlopen", offline)
     monkeypatch.setattr(prism_runner.PrismJobServer, "BIN_CACHE", str(tmp_path))
