@@ -244,6 +244,23 @@ def test_drawing_needs_pillow_and_numpy_only():
     assert not wrong, "\n".join(wrong)
 
 
+def test_apache_beam_is_loaded_only_when_it_is_used():
+    importing = {
+        name
+        for name, (_, imports) in MODULES.items()
+        for imported in imports
+        if imported.target.startswith("apache_beam.") or imported.target == "apache_beam"
+    }
+    assert importing == {"keras_pixdt.data.distributed"}
+    using = {
+        name: imported.nested
+        for name, (_, imports) in MODULES.items()
+        for imported in imports
+        if imported.target.startswith("keras_pixdt.data.distributed")
+    }
+    assert using == {"tfds_lookbook.lookbook.lookbook_dataset_builder": True}
+
+
 HEAVY = {"keras", "tensorflow", "jax", "tensorflow_datasets"}
 
 

@@ -265,12 +265,13 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
 def test_tfds_commands_are_what_tfds_takes(folder, monkeypatch):
     pytest.importorskip("mlcroissant")
     pytest.importorskip("apache_beam")
+    from apache_beam.options.pipeline_options import PipelineOptions
     from tensorflow_datasets.scripts.cli import main as tfds_command
 
     import tfds_lookbook
 
     lines = [line for line in COMMANDS if "tfds build" in line]
-    assert len(lines) == 3
+    assert len(lines) == 5
     for line in lines:
         place, _, command = line.rpartition(" && ")
         if place:
@@ -282,6 +283,13 @@ def test_tfds_commands_are_what_tfds_takes(folder, monkeypatch):
             assert generation.config in tfds_lookbook.Builder.builder_configs
             assert pathlib.Path(options.paths.manual_dir).is_dir()
         assert place or generation.imports == "tfds_lookbook"
+    table = re.findall(r"`(runner=\S+)`", PAGES["docs/data.md"])
+    given = [line.partition("--beam_pipeline_options=")[2] for line in lines]
+    assert [flags for flags in given if flags] == [table[1]]
+    for flags in table:
+        names = {flag.partition("=")[0] for flag in flags.split(",")}
+        options = PipelineOptions([f"--{flag}" for flag in flags.split(",")])
+        assert names <= set(options.get_all_options(drop_default=True))
 
 
 def test_no_command_is_left_out():

@@ -136,7 +136,6 @@ def decode_all(
         ValueError: if more than 1% cannot be read.
     """
     signatures: list[duplicates.Signature | None] = []
-    bad: list[str] = []
 
     def read(item: tuple[int, File]) -> tuple[str, duplicates.Signature | None]:
         row, (name, content_of) = item
@@ -147,21 +146,43 @@ def decode_all(
         return name, duplicates.signature(*decoded)
 
     items = enumerate(found)
+    names: list[str] = []
     with thread_pool() as pool, progress.bar("Reading photos", total=total) as shown:
         while chunk := list(itertools.islice(items, _CHUNK)):
             for name, signature in pool.map(read, chunk):
                 shown.update()
+                names.append(name)
                 signatures.append(signature)
-                if signature is None:
-                    skipped.add(UNREADABLE, name)
-                    bad.append(name)
+    count_unreadable(names, signatures, path, skipped)
+    return signatures
+
+
+def count_unreadable(
+    names: Sequence[str],
+    signatures: Sequence[duplicates.Signature | None],
+    path: str,
+    skipped: Skipped,
+) -> None:
+    """Counts the images that could not be read.
+
+    Args:
+        names: of the images' files.
+        signatures: of the images; None for one that could not be read.
+        path: the folder or the archive, for the message.
+        skipped: counts the images that could not be read.
+
+    Raises:
+        ValueError: if they are more than 1%.
+    """
+    bad = [name for name, signature in zip(names, signatures, strict=True) if signature is None]
+    for name in bad:
+        skipped.add(UNREADABLE, name)
     if len(bad) > MAX_UNREADABLE * len(signatures):
         raise ValueError(
             f"{len(bad)} of {len(signatures)} images in {path} cannot be read, more than "
             f"{MAX_UNREADABLE:.0%}: {first_few(bad)}. "
             "The log says why for each. Copy or download the data again, or remove these files."
         )
-    return signatures
 
 
 class Files:
@@ -171,11 +192,13 @@ class Files:
         names: within the folder, with `/` between folders, sorted.
         read: name -> the bytes of the file. Raises an `OSError` or an `ImageError`.
         exists: name -> whether there is such a file.
+        root: the folder or the archive that names are in; `open_root` opens it elsewhere.
         top: the one folder in which everything in an archive lies, as `photos/`; otherwise empty.
     """
 
     def __init__(
         self,
+        root: pathlib.Path,
         names: Iterable[str],
         read: Callable[[str], bytes],
         close: Callable[[], None] = lambda: None,
@@ -183,6 +206,7 @@ class Files:
         is_packed: bool = False,
         exists: Callable[[str], bool] | None = None,
     ) -> None:
+        self.root = root
         self.names = sorted(names)
         self.read = read
         self.exists = exists or frozenset(self.names).__contains__
@@ -244,7 +268,7 @@ def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix
         bases = {name: name.rpartition("/")[2] for name in names if not is_hidden(name)}
         archives = sorted(name for name, base in bases.items() if is_archive(base))
         if not archives or any(map(wanted, bases.values())):
-            return Files(names, lambda name: (path / name).read_bytes(), left_out=left_out)
+            return Files(path, names, lambda name: (path / name).read_bytes(), left_out=left_out)
         if len(archives) > 1:
             raise ValueError(
                 f"{path} has {len(archives)} archives ({first_few(archives)}) and no {what} beside "
@@ -253,13 +277,21 @@ def open_files(path: pathlib.Path, wanted: Callable[[str], bool], what: str, fix
         path = path / archives[0]
     if not path.exists():
         raise FileNotFoundError(f"There is no folder or archive at {path}. {fix}")
-    return Files(*open_archive(path), is_packed=True)
+    return Files(path, *open_archive(path), is_packed=True)
+
+
+def open_root(root: pathlib.Path) -> Files:
+    """Opens `Files.root` to read files whose names are known; a folder is not walked again."""
+    if root.is_dir():
+        return Files(root, [], lambda name: (root / name).read_bytes())
+    return Files(root, *open_archive(root), is_packed=True)
 
 
 def open_list(path: pathlib.Path) -> Files:
     """Opens a file that names others by their paths from its folder; lists only itself."""
     folder = path.parent
     return Files(
+        folder,
         [path.name],
         lambda name: (folder / name).read_bytes(),
         exists=lambda name: (folder / name).is_file(),

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
 
 from keras_pixdt.data import duplicates
 from keras_pixdt.data.files import Skipped
+from keras_pixdt.data.index import Index, Pictures, Plan
 from keras_pixdt.data.pairs import PairSet, allocate
 from keras_pixdt.data.readers.layouts import LookBook, read_lookbook
 from keras_pixdt.data.readers.tfds import TFDS, read_pairs
+
+if TYPE_CHECKING:
+    from keras_pixdt.drawn import rendered
 
 NUM_PRODUCTS = 1600
 
@@ -116,15 +125,12 @@ def render_lookbook(
     """
     from keras_pixdt.drawn import rendered
 
-    if num_products < 1:
-        raise ValueError(f"`num_products` must be at least 1. Received: {num_products}")
-    views = [
-        rendered.num_views(rendered.sample_product(index, seed)) for index in range(num_products)
-    ]
+    _check_count(num_products)
+    views = [rendered.num_views(product) for product in _sample(num_products, seed)]
     side = photo_size or image_size
     sources = allocate((sum(views), side, side, 3))
     targets = allocate((num_products, image_size, image_size, 3))
-    product_id, attributes, target_signatures, source_signatures = [], [], [], []
+    signatures: list[duplicates.Signature | None] = []
     masks: list[np.ndarray] = []
     flows: list[np.ndarray] = []
     start = 0
@@ -133,30 +139,103 @@ def render_lookbook(
         targets[row] = drawn.target
         sources[start : start + len(drawn.sources)] = drawn.sources
         start += len(drawn.sources)
-        product_id.append(drawn.product.product_id)
-        attributes.append(drawn.product.attributes())
-        target_signatures.append(duplicates.signature(drawn.target))
-        source_signatures += [duplicates.signature(source) for source in drawn.sources]
+        signatures += _signatures(drawn)
         if drawn.mask is not None and drawn.flows is not None:
             masks.append(drawn.mask)
             flows.append(drawn.flows)
-    target_index = np.repeat(np.arange(num_products), views)
-    ids = np.array(product_id, np.int64)
+    index = _index_drawn(num_products, seed, signatures)
     pairs = PairSet(
         sources=sources,
         targets=targets,
-        target_index=target_index,
-        product_id=ids,
-        group_id=duplicates.group_products(
-            target_signatures + source_signatures,
-            np.concatenate([np.arange(num_products), target_index]),
-            ids,
-        ),
-        attributes=tuple(attributes),
+        target_index=index.target_index,
+        product_id=index.product_id,
+        group_id=index.group_id,
+        attributes=index.attributes,
         masks=np.stack(masks) if truth else None,
         flows=np.concatenate(flows) if truth else None,
     )
-    # A product's image and then its persons, numbered consecutively like LookBook's IIDs.
-    source_id = np.arange(len(sources)) + target_index + 1
-    target_id = np.cumsum([0, *views[:-1]]) + np.arange(num_products)
-    return LookBook(pairs, source_id, target_id, Skipped())
+    return LookBook(**vars(index), pairs=pairs)
+
+
+def plan_drawings(
+    num_products: int,
+    image_size: int,
+    seed: int = 0,
+    photo_size: int | None = None,
+    truth: bool = False,
+) -> Plan:
+    """Plans the procedural LookBook for workers that draw it; see `render_lookbook`."""
+    _check_count(num_products)
+    return Plan(
+        [(product_id, product_id) for product_id in range(num_products)],
+        _Drawer(image_size, seed, photo_size, truth),
+        functools.partial(_index_drawn, num_products, seed),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Drawer:
+    """Draws products by their ids; see `Plan`."""
+
+    image_size: int
+    seed: int
+    photo_size: int | None
+    truth: bool
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Callable[[int], Pictures]]:
+        yield self._draw
+
+    def _draw(self, product_id: int) -> Pictures:
+        from keras_pixdt.drawn import rendered
+
+        (drawn,) = rendered.render(
+            1,
+            self.image_size,
+            self.seed,
+            processes=1,
+            first_product=product_id,
+            photo_size=self.photo_size,
+            with_truth=self.truth,
+        )
+        flows = None if drawn.flows is None else list(drawn.flows)
+        return Pictures(drawn.target, list(drawn.sources), _signatures(drawn), drawn.mask, flows)
+
+
+def _check_count(num_products: int) -> None:
+    if num_products < 1:
+        raise ValueError(f"`num_products` must be at least 1. Received: {num_products}")
+
+
+def _sample(num_products: int, seed: int) -> list[rendered.Product]:
+    from keras_pixdt.drawn import rendered
+
+    return [rendered.sample_product(product_id, seed) for product_id in range(num_products)]
+
+
+def _signatures(drawn: rendered.RenderedProduct) -> list[duplicates.Signature | None]:
+    return [duplicates.signature(image) for image in (drawn.target, *drawn.sources)]
+
+
+def _index_drawn(
+    num_products: int, seed: int, signatures: list[duplicates.Signature | None]
+) -> Index:
+    """The index of drawn products; `signatures` are of each product and then of its persons."""
+    from keras_pixdt.drawn import rendered
+
+    products = _sample(num_products, seed)
+    views = np.array([rendered.num_views(product) for product in products])
+    rows = np.arange(num_products)
+    target_index = np.repeat(rows, views)
+    return Index(
+        target_index=target_index,
+        product_id=rows,
+        group_id=duplicates.group_products(
+            [signature for signature in signatures if signature], np.repeat(rows, views + 1), rows
+        ),
+        # A product's image and then its persons, numbered consecutively like LookBook's IIDs.
+        source_id=np.arange(len(target_index)) + target_index + 1,
+        target_id=np.cumsum(views + 1) - views - 1,
+        skipped=Skipped(),
+        attributes=tuple(product.attributes() for product in products),
+    )

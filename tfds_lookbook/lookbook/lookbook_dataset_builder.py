@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from keras_pixdt import data
+from keras_pixdt.data.examples import encode, examples_of, image_format
+from keras_pixdt.data.index import Index, Pictures, Plan
+from keras_pixdt.data.load import plan_drawings
+from keras_pixdt.data.readers import pair_table
 from keras_pixdt.data.readers.attributes import ATTRIBUTES
-from keras_pixdt.data.readers.layouts import LookBook
+from keras_pixdt.data.readers.layouts import LookBook, plan_lookbook
+
+_PIECES = "pieces"  # what workers leave for one another, until the set is built
 
 
 @dataclasses.dataclass
@@ -159,89 +162,98 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> None:
+        self._download_config = download_config
+        super()._download_and_prepare(dl_manager, download_config)
+        (self.data_path / _PIECES).rmtree(missing_ok=True)
+        if self.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
+            # The folder gets its name only afterwards, so no set is without them.
+            self._write_tables()
+
+    def _write_tables(self) -> None:
+        """Writes, beside the records of each split, which of them show which product."""
+        known = {"product_id", "group_id", "target_id", "source_id", *ATTRIBUTES}
+        skip = {
+            name: tfds.decode.SkipDecoding() for name in self.info.features if name not in known
+        }
+        for split in self.info.splits:
+            pair_table.write(self.data_dir, split, self.as_data_source(split, decoders=skip))
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         config = self.builder_config
         photo_size = config.photo_size or None
+        # Files are read in place, because TFDS would cache an archive by its name and return the
+        # first archive's data for a second one with the same name.
+        made: tuple[Any, ...]
         if config.num_products:
-            book = data.render_lookbook(
-                config.num_products, config.image_size, config.seed, photo_size, config.truth
-            )
+            made = config.num_products, config.image_size, config.seed, photo_size, config.truth
         else:
-            # Read in place, because TFDS would cache an archive by its name and return the first
-            # archive's data for a second one with the same name.
-            book = data.read_lookbook(
-                dl_manager.manual_dir, config.image_size, config.resize, photo_size, config.layout
-            )
-        masks = book.split(config.splits or None)
-        resize = None if config.num_products else config.resize  # drawings accept either
-        self.info.metadata.update({**_metadata(book, masks), "resize": resize})
+            made = (
+                dl_manager.manual_dir, config.image_size, config.resize, photo_size, config.layout,
+            )  # fmt: skip
+        options = self._download_config
+        if options.beam_runner is not None or options.beam_options is not None:
+            return self._with_beam((plan_drawings if config.num_products else plan_lookbook)(*made))
+        book = (data.render_lookbook if config.num_products else data.read_lookbook)(*made)
         return {
-            split: self._generate_examples(book, np.flatnonzero(mask))
-            for split, mask in masks.items()
+            split: self._generate_examples(book, mask) for split, mask in self._split(book).items()
         }
 
+    def _with_beam(self, plan: Plan) -> dict[str, Any]:
+        """What `_split_generators` returns, made by workers."""
+        from keras_pixdt.data.distributed import Pieces  # loads Apache Beam, which takes seconds
+
+        options = self._download_config
+        if options.max_examples_per_split is not None:
+            raise ValueError(
+                "`max_examples_per_split` must be None for Apache Beam, which makes all examples. "
+                f"Received: {options.max_examples_per_split}"
+            )
+        pieces = Pieces(self.data_path / _PIECES, plan)
+        index = pieces.make(options.beam_runner, options.beam_options)
+        return {
+            split: pieces.examples(index, mask, split) for split, mask in self._split(index).items()
+        }
+
+    def _split(self, index: Index) -> dict[str, np.ndarray]:
+        """Splits the products, and notes what was read and left out."""
+        config = self.builder_config
+        masks = index.split(config.splits or None)
+        resize = None if config.num_products else config.resize  # drawings accept either
+        self.info.metadata.update({**_metadata(index, masks), "resize": resize})
+        return masks
+
     def _generate_examples(
-        self, book: LookBook, products: np.ndarray
+        self, book: LookBook, mask: np.ndarray
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        sources_of = collections.defaultdict(list)
-        for source, product in enumerate(book.pairs.target_index.tolist()):
-            sources_of[product].append(source)
-        for product in products.tolist():
-            yield from _product_examples(book, product, sources_of[product])
-
-
-def _product_examples(
-    book: LookBook, product: int, sources: list[int]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    pairs = book.pairs
-    attributes = pairs.attributes[product] if pairs.attributes else {}
-    # Encoded only once, although every example of the product repeats it.
-    target = _encode(pairs.targets[product])
-    mask = None if pairs.masks is None else _encode(pairs.masks[product], "PNG")
-    for source in sources:
-        product_id, source_id = int(pairs.product_id[product]), int(book.source_id[source])
-        truth = {}
-        if mask is not None and pairs.flows is not None:
-            truth = {"mask": io.BytesIO(mask), "flow": pairs.flows[source]}
-        yield (
-            f"PID{product_id:06d}_IID{source_id:06d}",
-            {
-                "source": io.BytesIO(_encode(pairs.sources[source])),
-                "target": io.BytesIO(target),
-                "product_id": product_id,
-                "source_id": source_id,
-                "target_id": int(book.target_id[product]),
-                "group_id": int(pairs.group_id[product]),
-                **{name: attributes.get(name, "") for name in ATTRIBUTES},
-                **truth,
-            },
-        )
-
-
-def _format(size: int) -> str:
-    # PNG is lossless and small enough at 64 px; at 256 px it is three times the size of JPEG.
-    return "PNG" if size <= 64 else "JPEG"
+        pairs = book.pairs
+        masks, flows = pairs.masks, pairs.flows
+        for product in book.products(mask):
+            pictures = Pictures(
+                target=pairs.targets[product.row],
+                sources=[pairs.sources[row] for row in product.sources],
+                signatures=[],
+                mask=None if masks is None else masks[product.row],
+                flows=None if flows is None else [flows[row] for row in product.sources],
+            )
+            yield from examples_of(product, encode(pictures))
 
 
 def _image(size: int) -> tfds.features.Image:
-    return tfds.features.Image(shape=(size, size, 3), encoding_format=_format(size).lower())
+    return tfds.features.Image(shape=(size, size, 3), encoding_format=image_format(size).lower())
 
 
-def _encode(image: np.ndarray, encoding: str | None = None) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, encoding or _format(len(image)), quality=95)
-    return file.getvalue()
-
-
-def _metadata(book: LookBook, masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _metadata(index: Index, masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Describes what was read or left out, and why; TFDS stores it as JSON beside the data."""
     return {
-        "pairs": len(book.pairs),
-        "products": len(book.pairs.targets),
-        "groups_without_duplicates": len(np.unique(book.pairs.group_id)),
+        "pairs": len(index.target_index),
+        "products": len(index.product_id),
+        "groups_without_duplicates": len(np.unique(index.group_id)),
         "products_of_split": {split: int(mask.sum()) for split, mask in masks.items()},
-        "skipped": dict(book.skipped.counts),
-        "skipped_examples": dict(book.skipped.examples),
+        "skipped": dict(index.skipped.counts),
+        "skipped_examples": dict(index.skipped.examples),
     }

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from absl import logging
 
 from keras_pixdt.choices import LAYOUTS
 from keras_pixdt.data import duplicates, images
-from keras_pixdt.data.files import Files, Skipped, decode_all, open_files, open_list
+from keras_pixdt.data.files import (
+    Files,
+    Skipped,
+    count_unreadable,
+    decode,
+    decode_all,
+    open_files,
+    open_list,
+    open_root,
+)
+from keras_pixdt.data.index import Index, Pictures, Plan
 from keras_pixdt.data.pairs import PairSet, allocate, take_rows
 from keras_pixdt.data.readers import deep_fashion, dress_code, lookbook, table, viton_hd
 from keras_pixdt.data.readers.listing import Layout, Listed, Listing, whole_products
-from keras_pixdt.data.splits import OFFICIAL, keep_splits, split_groups
-
-DUPLICATE = "duplicate_of_another_split"
+from keras_pixdt.data.splits import OFFICIAL
 
 # The first that fits is taken.
 _LAYOUTS = {
@@ -34,51 +45,15 @@ _LAYOUTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class LookBook:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LookBook(Index):
     """All pairs of a data set, before they are split.
 
     Attributes:
         pairs: the pairs, products in the order of their ids.
-        source_id: int64 `(n,)`, the IID of each person image, or its number if it has no IID.
-        target_id: int64 `(m,)`, the same of each product image.
-        skipped: the files that were left out.
-        official: str `(m,)`, the split of each product, "train", "validation" or "test"; None if
-            the data set has no splits of its own.
     """
 
     pairs: PairSet
-    source_id: np.ndarray
-    target_id: np.ndarray
-    skipped: Skipped
-    official: np.ndarray | None = None
-
-    def split(self, scheme: str | None = None) -> dict[str, np.ndarray]:
-        """Splits the products.
-
-        Args:
-            scheme: of `split_groups`, for all products. None keeps the splits that the data set
-                has, see `keep_splits`, or takes "yoo2016" if it has none.
-
-        Returns:
-            Split name -> boolean mask over the products. Products that are in none, because
-            another split has a duplicate of them, are logged and added to `skipped`.
-
-        Raises:
-            ValueError: see `split_groups` and `keep_splits`.
-        """
-        pairs = self.pairs
-        if scheme or self.official is None:
-            return split_groups(pairs.group_id, scheme or "yoo2016")
-        masks = keep_splits(self.official, pairs.group_id)
-        if DUPLICATE in self.skipped.counts:  # of an earlier call
-            return masks
-        dropped = Skipped()
-        for row in np.flatnonzero(~np.logical_or.reduce(list(masks.values()))):
-            for skipped in (dropped, self.skipped):
-                skipped.add(DUPLICATE, f"{self.official[row]} product {pairs.product_id[row]}")
-        dropped.log("Official splits")
-        return masks
 
 
 def read_lookbook(
@@ -111,10 +86,82 @@ def read_lookbook(
         ValueError: if it is not an archive, it does not have the layout, there are no pairs, more
             than 1% of the images are unreadable or missing, or an option is unknown.
     """
+    skipped = Skipped()
+    with _open_listing(path, layout, skipped) as (files, listing):
+        sizes = {True: image_size, False: photo_size or image_size}
+        book = _decode(files, listing, sizes, resize, skipped, str(path), truth)
+    _log(book, str(path))
+    return book
+
+
+def plan_lookbook(
+    path: str | os.PathLike[str],
+    image_size: int,
+    resize: str = "letterbox",
+    photo_size: int | None = None,
+    layout: str = "auto",
+) -> Plan:
+    """Lists all pairs of a folder, an archive or a table, for workers that read the images.
+
+    See `read_lookbook` for the arguments and errors. What becomes of the plan is what that returns.
+    """
+    skipped = Skipped()
+    with _open_listing(path, layout, skipped) as (files, listing):
+        root = files.root.absolute()
+        maker = _Reader(root, str(path), image_size, photo_size or image_size, resize)
+
+    def index(signatures: list[duplicates.Signature | None]) -> Index:
+        count_unreadable([file.name for file in listing.files], signatures, str(path), skipped)
+        index, _ = _index(listing, signatures, skipped, str(path))
+        _log(index, str(path))
+        return index
+
+    groups = itertools.groupby(listing.files, lambda file: file.product_id)
+    return Plan([(product, list(found)) for product, found in groups], maker, index)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """Reads the images of listed products; see `Plan`."""
+
+    root: pathlib.Path
+    path: str
+    image_size: int
+    photo_size: int
+    resize: str
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Callable[[list[Listed]], Pictures]]:
+        if not self.root.exists():
+            raise FileNotFoundError(
+                f"{self.root} is not there for a worker. All workers must see it under this path: "
+                "put it on a file system that they share."
+            )
+        with open_root(self.root) as files:
+            yield functools.partial(self._read, files)
+
+    def _read(self, files: Files, listed: list[Listed]) -> Pictures:
+        targets: list[np.ndarray] = []
+        sources: list[np.ndarray] = []
+        signatures: list[duplicates.Signature | None] = []
+        for file in listed:
+            decoded = decode(functools.partial(files.read, file.name), file.name, self.path)
+            signatures.append(duplicates.signature(*decoded) if decoded else None)
+            if decoded:
+                size = self.image_size if file.is_target else self.photo_size
+                image = images.resize(decoded[0], size, self.resize)
+                (targets if file.is_target else sources).append(image)
+        return Pictures(targets[0] if targets else None, sources, signatures)
+
+
+@contextlib.contextmanager
+def _open_listing(
+    path: str | os.PathLike[str], layout: str, skipped: Skipped
+) -> Iterator[tuple[Files, Listing]]:
+    """Opens what is at a path, and lists its images."""
     if layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}. Received: {layout!r}")
     with _open(pathlib.Path(path), layout) as files:
-        skipped = Skipped()
         visible = files.visible(skipped)
         known = _recognize(files, visible, str(path)) if layout == "auto" else _LAYOUTS[layout]
         listing = known.read(files, visible, skipped)
@@ -125,15 +172,16 @@ def read_lookbook(
                 f"{path} has no pairs. Looked for {what}. In the folder, in a subfolder or in one "
                 f"archive. Found: {len(files.names)} file(s); left out: {str(skipped) or 'none'}"
             )
-        sizes = {True: image_size, False: photo_size or image_size}
-        book = _decode(files, listing, sizes, resize, skipped, str(path), truth)
-    skipped.log(str(path))
-    groups = np.unique(book.pairs.group_id, return_counts=True)[1]
+        yield files, listing
+
+
+def _log(index: Index, path: str) -> None:
+    index.skipped.log(path)
+    groups = np.unique(index.group_id, return_counts=True)[1]
     logging.info(
         "%s: %d products in %d groups without duplicates, the largest of %d",
         path, groups.sum(), len(groups), groups.max(),
     )  # fmt: skip
-    return book
 
 
 def _open(path: pathlib.Path, layout: str) -> Files:
@@ -191,12 +239,45 @@ def _decode(
         images_of[file.is_target][row[file]] = images.resize(image, sizes[file.is_target], resize)
 
     found = ((file.name, functools.partial(files.read, file.name)) for file in listed)
-    decoded = decode_all(found, use, path, skipped, len(listed))
-    signatures = {file: made for file, made in zip(listed, decoded, strict=True) if made}
-    kept = whole_products(signatures, skipped)
+    signatures = decode_all(found, use, path, skipped, len(listed))
+    index, kept = _index(listing, signatures, skipped, path)
+    rows: dict[bool, list[int]] = {False: [], True: []}
+    for file in kept:
+        rows[file.is_target].append(row[file])
+    sources, targets = (
+        take_rows(images_of[is_target], np.array(rows[is_target])) for is_target in (False, True)
+    )
+    ids = index.product_id.tolist()
+    masks = _masks(files, listing, ids, sizes[True], resize, path) if truth else None
+    pairs = PairSet(
+        sources, targets, index.target_index, index.product_id, index.group_id, index.attributes,
+        masks,
+    )  # fmt: skip
+    return LookBook(**vars(index), pairs=pairs)
+
+
+def _index(
+    listing: Listing,
+    signatures: list[duplicates.Signature | None],
+    skipped: Skipped,
+    path: str,
+) -> tuple[Index, list[Listed]]:
+    """The index of the images that could be read, and these, in its order.
+
+    Args:
+        listing: what was to be read.
+        signatures: of each of its files; None if it could not be read.
+        skipped: counts files of products that are no longer whole.
+        path: the folder or the archive, for the message.
+    """
+    read = {
+        file: signature
+        for file, signature in zip(listing.files, signatures, strict=True)
+        if signature
+    }
+    kept = whole_products(read, skipped)
     if not kept:
         raise ValueError(f"{path} has no pair whose images can both be read. Left out: {skipped}")
-
     sources = [file for file in kept if not file.is_target]
     targets = [file for file in kept if file.is_target]
     products = [file.product_id for file in targets]
@@ -207,26 +288,21 @@ def _decode(
         return np.array([product_row[file.product_id] for file in files], np.int64)
 
     item = np.array([listing.item.get(product, -1 - product) for product in products], np.int64)
-    pairs = PairSet(
-        sources=take_rows(images_of[False], np.array([row[file] for file in sources])),
-        targets=take_rows(images_of[True], np.array([row[file] for file in targets])),
+    index = Index(
         target_index=rows(sources),
         product_id=product_id,
         group_id=duplicates.group_products(
-            [signatures[file] for file in kept],
-            rows(kept),
-            product_id,
-            item if listing.item else None,
+            [read[file] for file in kept], rows(kept), product_id, item if listing.item else None
         ),
+        source_id=np.array([file.image_id for file in sources], np.int64),
+        target_id=np.array([file.image_id for file in targets], np.int64),
+        skipped=skipped,
         attributes=tuple(listing.attributes.get(product, {}) for product in products)
         if listing.attributes
         else (),
-        masks=_masks(files, listing, products, sizes[True], resize, path) if truth else None,
+        official=_official(listing, products),
     )
-    source_id, target_id = (
-        np.array([file.image_id for file in files], np.int64) for files in (sources, targets)
-    )
-    return LookBook(pairs, source_id, target_id, skipped, _official(listing, products))
+    return index, kept
 
 
 def _official(listing: Listing, products: list[int]) -> np.ndarray | None:

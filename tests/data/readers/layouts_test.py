@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from keras_pixdt import data
+from keras_pixdt.data.index import DUPLICATE
 from keras_pixdt.data.readers import deep_fashion, layouts, listing
-from keras_pixdt.data.readers.layouts import DUPLICATE
 from tests.data.readers import layouts as written
 
 
