@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from keras_pixdt.choices import LAYOUTS
+from keras_pixdt.choices import LAYOUTS, Size, as_height_width
 from keras_pixdt.data import duplicates, images
 from keras_pixdt.data.files import Files, Skipped, decode_all, open_files, open_list
 from keras_pixdt.data.pairs import PairSet, allocate, take_rows
@@ -83,9 +83,9 @@ class LookBook:
 
 def read_lookbook(
     path: str | os.PathLike[str],
-    image_size: int,
+    image_size: Size,
     resize: str = "letterbox",
-    photo_size: int | None = None,
+    photo_size: Size | None = None,
     layout: str = "auto",
     truth: bool = False,
 ) -> LookBook:
@@ -97,9 +97,9 @@ def read_lookbook(
 
     Args:
         path: a folder, a zip or tar archive (also gzip, bzip2 or xz), or a .csv or .tsv file.
-        image_size: side of the images in pixels.
-        resize: how they are made square, "letterbox" or "stretch"; see `images.resize`.
-        photo_size: side of the person images in pixels; None takes `image_size`.
+        image_size: side of square images, or (height, width), in pixels.
+        resize: how they are brought to that size, "letterbox" or "stretch"; see `images.resize`.
+        photo_size: the same for the person images; None takes `image_size`.
         layout: how the files are named, see docs/data.md; "auto" recognizes it, and logs why.
         truth: whether to read masks, if every product has one.
 
@@ -171,7 +171,7 @@ def _recognize(files: Files, names: list[str], path: str) -> Layout:
 def _decode(
     files: Files,
     listing: Listing,
-    sizes: dict[bool, int],
+    sizes: dict[bool, Size],
     resize: str,
     skipped: Skipped,
     path: str,
@@ -184,7 +184,9 @@ def _decode(
     for file in listed:
         row[file] = count[file.is_target]
         count[file.is_target] += 1
-    images_of = {kind: allocate((count[kind], size, size, 3)) for kind, size in sizes.items()}
+    images_of = {
+        kind: allocate((count[kind], *as_height_width(size), 3)) for kind, size in sizes.items()
+    }
 
     def use(index: int, name: str, image: np.ndarray) -> None:
         file = listed[index]
@@ -238,12 +240,12 @@ def _official(listing: Listing, products: list[int]) -> np.ndarray | None:
 
 
 def _masks(
-    files: Files, listing: Listing, products: list[int], size: int, resize: str, path: str
+    files: Files, listing: Listing, products: list[int], size: Size, resize: str, path: str
 ) -> np.ndarray | None:
     """The masks of all products; None if one is not there or cannot be read."""
     names = [listing.mask[product] for product in products if product in listing.mask]
     skipped = Skipped()
-    masks = allocate((len(products), size, size))
+    masks = allocate((len(products), *as_height_width(size)))
 
     def use(index: int, name: str, image: np.ndarray) -> None:
         # Bars that keep the aspect are white, and no product is there.
