@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pixdt.choices import Size, as_height_width, as_size
 from keras_pixdt.engine import replicas
 
 _BACKEND = keras.backend.backend()
@@ -201,6 +202,34 @@ class FadeIn(keras.layers.Layer):
         return super().get_config()
 
 
+# Rectangles where a network takes squares
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class PadToSquare(keras.layers.Layer):
+    """Fills images up with white to squares of their longer side, as `data.as_square` does.
+
+    Call arguments:
+        inputs: (batch, height, width, channels), where white is 1.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Returns (batch, side, side, channels)."""
+        height, width = sides = ops.shape(inputs)[1:3]
+        known = all(isinstance(side, int) for side in sides)
+        if known and height == width:
+            return inputs
+        side = max(sides) if known else ops.maximum(height, width)
+        borders = [((side - length) // 2, (side - length + 1) // 2) for length in sides]
+        return ops.pad(inputs, ((0, 0), *borders, (0, 0)), constant_values=1.0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns squares."""
+        batch, height, width, channels = input_shape
+        side = None if None in (height, width) else max(height, width)
+        return (batch, side, side, channels)
+
+
 # Sampling images where a flow points
 
 
@@ -282,10 +311,10 @@ class Warp(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_pixdt")
 class AffineFlow(keras.layers.Layer):
-    """The flow of an affine map: where the pixels of a square image come from.
+    """The flow of an affine map: where the pixels of an image come from.
 
     Args:
-        size: side of the flow.
+        size: side of the flow, or its (rows, columns).
         **kwargs: `name`. The flow is float32 in any case.
 
     Call arguments:
@@ -293,22 +322,24 @@ class AffineFlow(keras.layers.Layer):
             (a x + b y + c, d x + e y + f).
     """
 
-    def __init__(self, size: int, **kwargs: Any) -> None:
+    def __init__(self, size: Size, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.size = size
+        self.size = as_size(size)
 
     def call(self, inputs: Any) -> Any:
-        """Returns (batch, size, size, 2)."""
-        centers = (np.arange(self.size, dtype="float32") + 0.5) * (2 / self.size) - 1
-        x, y = np.meshgrid(centers, centers)
+        """Returns (batch, rows, columns, 2)."""
+        rows, columns = as_height_width(self.size)
+        x, y = np.meshgrid(
+            *((np.arange(n, dtype="float32") + 0.5) * (2 / n) - 1 for n in (columns, rows))
+        )
         points = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(1, -1, 3)
         matrix = ops.reshape(ops.cast(inputs, "float32"), (-1, 2, 3))
         moved = ops.matmul(ops.convert_to_tensor(points), ops.transpose(matrix, (0, 2, 1)))
-        return ops.reshape(moved, (-1, self.size, self.size, 2))
+        return ops.reshape(moved, (-1, rows, columns, 2))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the shape of the flow."""
-        return (input_shape[0], self.size, self.size, 2)
+        return (input_shape[0], *as_height_width(self.size), 2)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

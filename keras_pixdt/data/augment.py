@@ -168,7 +168,7 @@ def recolour(image: np.ndarray, colours: Any) -> np.ndarray:
 def _composed(
     garment: np.ndarray, photo: np.ndarray, product: np.ndarray, placement: Placement
 ) -> np.ndarray:
-    """A photo in which the garment of a product image has other pixels, uint8 (height, width, 3)."""
+    """A photo in which the garment of a product image has other pixels, uint8."""
     mask = np.where(garment_of(product), WHITE, 0).astype(np.uint8)
     cover = placement.in_photo(mask, photo.shape[:2])[..., None] * np.float32(1 / WHITE)
     return np.rint(photo + cover * (garment - photo.astype(np.float32))).astype(np.uint8)

@@ -171,11 +171,11 @@ class PairSet:
         group_id: int64 `(m,)`, equal for products that are duplicates of one another.
         attributes: one mapping per product (`category`, `pattern`, `color`, as far as known), or
             empty.
-        masks: uint8 `(m, height, width)`, where each target shows its product, from 0 to 255; None if
+        masks: uint8 `(m, height, width)`, where each target shows its product, from 0 to 255;
+            None if this is not known.
+        flows: float16 `(n, rows, columns, 2)`, where the points of the target lie in each source,
+            as `keras_pixdt.layers.warp` takes it, NaN where the target shows its ground; None if
             this is not known.
-        flows: float16 `(n, rows, columns, 2)`, where the points of the target lie in each source, as
-            `keras_pixdt.layers.warp` takes it, NaN where the target shows its ground; None if this
-            is not known.
         placements: float32 `(n, 2, 2)`, scale and shift of each source's
             `keras_pixdt.data.placement.Placement`, NaN where the target was not cut out of it; None
             if this is not known.

@@ -68,7 +68,7 @@ def train_upscaler(
         here, so the network is trained on images of the target domain.
 
     Args:
-        targets: uint8 (m, size, size, 3), images of the kind to be enlarged.
+        targets: uint8 (m, size, size, 3), images of the kind to be enlarged; squares only.
         factor: see `SuperResolution`.
         image_size: side in px of the images to be enlarged; by default the side of the targets.
         seed: seed of the weights, patches and held-out images.
@@ -85,7 +85,7 @@ def train_upscaler(
             `SuperResolution` refuses an argument.
     """
     targets = np.asarray(targets)
-    rule = "`targets` must be two or more uint8 images (m, size, size, 3)"
+    rule = "`targets` must be two or more square uint8 images (m, size, size, 3)"
     fitting.check_images(targets, 2, rule)
     side = targets.shape[1]
     if targets.shape[2] != side:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers, ops
 
+from keras_pixdt.choices import Size, as_height_width, scaled_size
 from keras_pixdt.engine.model import Tensor
 from keras_pixdt.layers import AffineFlow, Warp, warp
 from keras_pixdt.models.common import batch_norm, conv, doubled, scaled
@@ -21,7 +22,7 @@ REFINEMENT = 0.5  # of the convolutions that refine flow and mask: they start fr
 
 
 class Parts(NamedTuple):
-    """What a drawing is composed of, (batch, size, size, channels) each.
+    """What a drawing is composed of, (batch, height, width, channels) each.
 
     Attributes:
         flow: where each pixel comes from in the photo, 2 channels; see `keras_pixdt.layers.warp`.
@@ -46,7 +47,7 @@ class Parts(NamedTuple):
         """The drawing: mask x (gate x moved photo + (1 - gate) x paint) + (1 - mask) x white.
 
         Returns:
-            (batch, size, size, 3) in [-1, 1].
+            (batch, height, width, 3) in [-1, 1].
         """
         return composed(self.garment(), ops.sigmoid(self.mask))
 
@@ -54,7 +55,7 @@ class Parts(NamedTuple):
         """What the mask cuts out: gate x moved photo + (1 - gate) x paint.
 
         Returns:
-            (batch, size, size, 3) in [-1, 1].
+            (batch, height, width, 3) in [-1, 1].
         """
         gate = ops.sigmoid(self.gate)
         return gate * self.warped + (1.0 - gate) * ops.tanh(self.paint)
@@ -63,6 +64,11 @@ class Parts(NamedTuple):
 def composed(garment: Tensor, mask: Tensor) -> Tensor:
     """A garment on white: mask x garment + (1 - mask) x 1."""
     return mask * garment + (1.0 - mask)
+
+
+def _longer(x: Tensor) -> int:
+    """The longer side of a map."""
+    return max(x.shape[1:3])
 
 
 def _filters(size: int, width: float) -> int:
@@ -88,14 +94,14 @@ def _residual(x: Tensor, filters: int, name: str, dtype: Any) -> Tensor:
 
 def _pooled(x: Tensor, size: int, name: str, dtype: Any) -> Tensor:
     """A layer that takes means of squares of pixels, if there is anything to reduce."""
-    factor = x.shape[1] // size
+    factor = _longer(x) // size
     return layers.AveragePooling2D(factor, dtype=dtype, name=name)(x) if factor > 1 else x
 
 
 def _read(photo: Tensor, size: int, width: float, dtype: Any) -> Tensor:
     """A map that reads the photo, first reduced to at most 4 x 4 pixels for each of its own."""
-    photo = _pooled(photo, min(photo.shape[1], 4 * size), f"photo{4 * size}", dtype)
-    factor = photo.shape[1] // size
+    photo = _pooled(photo, min(_longer(photo), 4 * size), f"photo{4 * size}", dtype)
+    factor = _longer(photo) // size
     options = {"size_px": 2 * factor, "strides": factor}
     return _block(photo, _filters(size, width), f"encoder{size}", dtype, **options)
 
@@ -103,11 +109,12 @@ def _read(photo: Tensor, size: int, width: float, dtype: Any) -> Tensor:
 def _encode(
     photo: Tensor, image_size: int, width: float, dtype: Any
 ) -> tuple[dict[int, Tensor], Tensor]:
-    """Reads a photo to a map of each size, and to a code.
+    """Reads a photo to a map of each size, its longer side, and to a code.
 
     Maps of half of `CORE_PX` and larger ones read the photo itself, each on its own, and smaller
     ones the map before. So the smaller maps are the same in networks for larger and for smaller
-    drawings.
+    drawings. The smallest map of a rectangle is stretched to a square, so that its code has the
+    same weights.
     """
     size, maps = image_size // 2, {}
     maps[size] = _read(photo, size, width, dtype)
@@ -119,6 +126,7 @@ def _encode(
         size //= 2
         x = _block(x, _filters(size, width), f"encoder{size}", dtype, strides=2)
         x = maps[size] = _residual(x, _filters(size, width), f"encoder{size}_block", dtype)
+    x = _stretched(x, (SMALLEST_PX, SMALLEST_PX), "code_square", dtype)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     x = layers.Dense(
         scaled(CODE_SIZE, width), kernel_initializer="he_normal", dtype=dtype, name="code"
@@ -126,9 +134,16 @@ def _encode(
     return maps, layers.LeakyReLU(LEAK, dtype=dtype, name="code_lrelu")(x)
 
 
+def _stretched(x: Tensor, size: tuple[int, int], name: str, dtype: Any) -> Tensor:
+    """A layer that brings a map to (rows, columns), if it has others."""
+    if x.shape[1:3] == size:
+        return x
+    return layers.Resizing(*size, data_format="channels_last", dtype=dtype, name=name)(x)
+
+
 def build_parts(
-    photo_size: int,
-    image_size: int,
+    photo_size: Size,
+    image_size: Size,
     width: float,
     dtype: Any = None,
     *,
@@ -142,24 +157,25 @@ def build_parts(
     size it sees the encoder's map moved by the flow so far, so that this map lies where the drawing
     needs it. The last stage, at full size, sees the moved photo itself.
 
-    Layers are named after the size of their maps, so that networks of one width for drawings of
-    `CORE_PX` and more share them. (If photos are no larger than drawings, the largest map has a
-    kernel of its own.)
+    Layers are named after the longer side of their maps, so that networks of one width for drawings
+    of `CORE_PX` and more share them, squares and rectangles alike. (If photos are no larger than
+    drawings, the largest map has a kernel of its own.)
 
     Args:
-        photo_size: side of the square photos, px.
-        image_size: side of the square product images, px.
+        photo_size: size of the photos, px.
+        image_size: size of the product images, px.
         width: factor on the numbers of filters.
         dtype: dtype policy of the layers; the output is float32 in any case.
         moves: whether pixels are moved. If not, all maps stay in place, and `warped` is paint.
         warped_skips: whether the encoder's maps are moved by the flow.
 
     Returns:
-        A functional model, (batch, photo_size, photo_size, 3) in [-1, 1] to (batch, image_size,
-        image_size, 10), float32: the channels of `Parts`, one after the other.
+        A functional model, (batch, *photo_size, 3) in [-1, 1] to (batch, *image_size, 10), float32:
+        the channels of `Parts`, one after the other.
     """
-    photo = keras.Input((photo_size, photo_size, 3), name="photo")
-    maps, code = _encode(photo, image_size, width, dtype)
+    photo = keras.Input((*as_height_width(photo_size), 3), name="photo")
+    full = max(as_height_width(image_size))
+    maps, code = _encode(photo, full, width, dtype)
 
     # Zero at first, so that training starts from the photo as it is.
     affine = layers.Dense(
@@ -170,13 +186,15 @@ def build_parts(
         name="affine",
     )(code)
     size, filters = SMALLEST_PX, _filters(SMALLEST_PX, width)
-    flow = AffineFlow(size, name=f"affine_flow{size}")(affine)
+    smallest = as_height_width(scaled_size(image_size, size))
+    flow = AffineFlow(smallest, name=f"affine_flow{size}")(affine)
     refined = None
     x = layers.Dense(size**2 * filters, activation="relu", dtype=dtype, name="decoder")(code)
     x = layers.Reshape((size, size, filters), dtype=dtype, name="decoder_reshape")(x)
-    while size < image_size:
+    x = _stretched(x, smallest, "decoder_rectangle", dtype)
+    while size < full:
         name, skips = f"decoder{size}", [maps[size]]
-        fine = size >= min(image_size, CORE_PX) // 2
+        fine = size >= min(full, CORE_PX) // 2
         if fine:
             skips.append(_pooled(photo, size, f"reduced{size}", dtype))
         if moves and warped_skips:
@@ -195,14 +213,15 @@ def build_parts(
             2, interpolation="bilinear", dtype="float32", name=f"{name}_step_up"
         )(refined)
         bent, mask = ops.split(refined, (2,), axis=-1)
-        flow = AffineFlow(size, name=f"affine_flow{size}")(affine) + bent
+        grid = scaled_size(image_size, size)
+        flow = AffineFlow(grid, name=f"affine_flow{size}")(affine) + bent
         x = _block(x, _filters(size, width), f"{name}_out", dtype, 1)
         x = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_up")(x)
 
     if moves:
         seen = Warp(dtype="float32", name="warped")([photo, flow])
     else:
-        seen = _pooled(photo, image_size, "seen", "float32")
+        seen = _pooled(photo, full, "seen", "float32")
     x = layers.Concatenate(dtype=dtype, name="drawing_skip")([x, seen])
     x = _block(x, _filters(size, width), f"drawing{size}", dtype)
     # Zero at first: from pretrained weights a larger network begins with the smaller one's mask.
@@ -215,18 +234,18 @@ def build_parts(
     return keras.Model(photo, maps, name="parts")
 
 
-def draw_enlarged(photo: Tensor, maps: Tensor, size: int) -> Tensor:
+def draw_enlarged(photo: Tensor, maps: Tensor, size: Size) -> Tensor:
     """Draws at another size: enlarges the maps, and moves the pixels of the photo itself.
 
     Args:
-        photo: (batch, side, side, 3) in [-1, 1], any `side`.
+        photo: (batch, height, width, 3) in [-1, 1], however large.
         maps: what `build_parts` gives for the photo, reduced to the size that it takes.
-        size: side of the drawing, px.
+        size: of the drawing, px.
 
     Returns:
-        (batch, size, size, 3) in [-1, 1].
+        (batch, *size, 3) in [-1, 1].
     """
-    parts = Parts.of(ops.image.resize(maps, (size, size), "bilinear"))
+    parts = Parts.of(ops.image.resize(maps, as_height_width(size), "bilinear"))
     return parts._replace(warped=warp(photo, parts.flow)).compose()
 
 
@@ -235,19 +254,19 @@ def as_bytes(images: Tensor) -> Tensor:
     return ops.floor((images + 1.0) * 127.5 + 0.5001) / 127.5 - 1.0
 
 
-def build_discriminator(image_size: int, width: float, dtype: Any = None) -> keras.Model:
+def build_discriminator(image_size: Size, width: float, dtype: Any = None) -> keras.Model:
     """A discriminator that judges patches of a pair of photo and mask.
 
     Args:
-        image_size: side of the square images, px.
+        image_size: size of the images, px.
         width: factor on the numbers of filters.
         dtype: dtype policy of the layers; the logits are float32 in any case.
 
     Returns:
-        A functional model, (batch, image_size, image_size, 4) in [-1, 1], the photo and the mask,
-        to logits (batch, image_size / 8, image_size / 8, 1).
+        A functional model, (batch, *image_size, 4) in [-1, 1], the photo and the mask, to logits of
+        an eighth of this size, rounded up, (batch, rows, columns, 1).
     """
-    pair = keras.Input((image_size, image_size, 4), name="pair")
+    pair = keras.Input((*as_height_width(image_size), 4), name="pair")
     x = pair
     for i, count in enumerate(doubled(3, width)):
         if i:

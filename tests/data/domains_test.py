@@ -472,7 +472,10 @@ def write_npz(path, arrays):
         ({"x_train": None}, "must have the arrays x_train.*no `x_train`. Found: y_train, x_test"),
         ({"y_test": None}, "no `y_test`"),
         ({"x_test": np.zeros((5, 8, 8), np.float32)}, "`x_test` in .*d.npz must be uint8.*float32"),
-        ({"x_train": np.zeros((12, 8, 8, 4), np.uint8)}, r"\(count, height, width\).*\(12, 8, 8, 4\)"),
+        (
+            {"x_train": np.zeros((12, 8, 8, 4), np.uint8)},
+            r"\(count, height, width\).*\(12, 8, 8, 4\)",
+        ),
         ({"x_train": np.zeros((12, 8, 8, 1), np.uint8)}, r"RGB. Received.*\(12, 8, 8, 1\)"),
         ({"x_train": np.zeros((12, 8), np.uint8)}, r"uint8 of shape \(12, 8\)"),
         (
