@@ -68,7 +68,7 @@ class ModelCard:
         licence: licence of the file.
         embedder_fingerprint: fingerprint of the embedder in the file, to detect an index made with
             another one.
-        resize: how photos are made square for the model, "letterbox" or "stretch".
+        resize: how photos are brought to the size that the model takes, "letterbox" or "stretch".
     """
 
     preset: str = ""
@@ -80,8 +80,11 @@ class ModelCard:
 
     def photo(self) -> str:
         """A description of the model's input, for people."""
-        square = {"letterbox": "letterboxed on white", "stretch": "stretched to a square"}
-        return f"RGB, {square[self.resize]}"
+        how = {
+            "letterbox": "letterboxed on white",
+            "stretch": "stretched, whatever its proportions",
+        }
+        return f"RGB, {how[self.resize]}"
 
 
 def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard) -> bytes:
