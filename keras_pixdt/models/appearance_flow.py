@@ -33,17 +33,16 @@ from keras_pixdt.losses import (
     real_loss,
 )
 from keras_pixdt.models.appearance_flow_networks import (
-    SMALLEST_PX,
     Parts,
     as_bytes,
     build_discriminator,
     build_parts,
+    check_sizes,
     composed,
     draw_enlarged,
 )
 from keras_pixdt.models.common import check_weights, check_widths
 
-MAX_PHOTO_FACTOR = 16
 WHITE_FROM = (GARMENT_BELOW - 0.5) / 127.5 - 1  # in [-1, 1], between two levels
 
 # Terms of the objective
@@ -155,37 +154,6 @@ def flow_error(flow: Tensor, truth: Tensor) -> Tensor:
     return masked_error(_pooled(flow, pool), ops.where(known, truth, 0.0), mask)
 
 
-# Sizes
-
-
-def _check_sizes(image_size: Size, photo_size: Size) -> None:
-    """Requires sizes that the layers can halve, of photos and of drawings."""
-    sides = as_height_width(image_size, "image_size")
-    read = as_height_width(photo_size, "photo_size")
-    quarter = max(sides) // SMALLEST_PX
-    if not _is_power(max(sides)) or quarter < 4 or min(sides) % quarter:
-        raise ValueError(
-            "`image_size` must be a power of two from 16, since each strided layer halves the "
-            "image down to 4x4; of a rectangle the longer side, and the shorter one must be one, "
-            f"two or three quarters of it. Received: {image_size}"
-        )
-    factor = read[0] // sides[0]
-    if read != (factor * sides[0], factor * sides[1]) or not _is_power(factor):
-        raise ValueError(
-            "`photo_size` must be `image_size` times a power of two, on both sides, so that one "
-            f"layer reads photos. Received: {photo_size} and {image_size}"
-        )
-    if factor > MAX_PHOTO_FACTOR:
-        raise ValueError(
-            f"`photo_size` must be at most {MAX_PHOTO_FACTOR} times `image_size`. "
-            f"Received: {photo_size} and {image_size}"
-        )
-
-
-def _is_power(number: int) -> bool:
-    return number > 0 and not number & (number - 1)
-
-
 @keras.saving.register_keras_serializable("keras_pixdt")
 class AppearanceFlow(AdversarialModel):
     """Draws product images from the photo's own pixels.
@@ -206,8 +174,8 @@ class AppearanceFlow(AdversarialModel):
         image_size: side of the drawings in px, a power of two from 16; or (height, width), of which
             the longer one is such a number, and the other one, two or three quarters of it.
         width: factor on all numbers of filters.
-        photo_size: the same of the photos: `image_size` times a power of two, up to
-            `MAX_PHOTO_FACTOR`; None takes `image_size`.
+        photo_size: the same of the photos: `image_size` times a power of two, up to 16;
+            None takes `image_size`.
         discriminator_width: factor on the discriminator's filters; None takes `width`.
         l1_weight: weight of the mean absolute error of the drawing, from which its mask learns.
         garment_weight: weight of the mean absolute error of the garment, moved and painted, inside
@@ -262,7 +230,7 @@ class AppearanceFlow(AdversarialModel):
     ) -> None:
         super().__init__(**kwargs)
         read = image_size if photo_size is None else photo_size
-        _check_sizes(image_size, read)
+        check_sizes(image_size, read)
         narrowed = check_widths(width, discriminator_width)
         check_weights(
             l1_weight=l1_weight,

@@ -14,11 +14,40 @@ from keras_pixdt.models.common import batch_norm, conv, doubled, scaled
 
 CODE_SIZE = 256
 CORE_PX = 64  # drawings of this size and larger ones share all stages up to it
+MAX_PHOTO_FACTOR = 16
 SMALLEST_PX = 4  # side of the smallest map
 OPEN = 2.0  # logit that the gate starts from: pixels are moved, and paint is the exception
 LEAK = 0.2
 MOMENTUM = 0.98  # of BatchNorm: small batches
 REFINEMENT = 0.5  # of the convolutions that refine flow and mask: they start from 0 and learn fast
+
+
+def check_sizes(image_size: Size, photo_size: Size) -> None:
+    """Requires sizes that the layers can halve, of photos and of drawings."""
+    sides = as_height_width(image_size, "image_size")
+    read = as_height_width(photo_size, "photo_size")
+    quarter = max(sides) // SMALLEST_PX
+    if not _is_power(max(sides)) or quarter < 4 or min(sides) % quarter:
+        raise ValueError(
+            "`image_size` must be a power of two from 16, since each strided layer halves the "
+            "image down to 4x4; of a rectangle the longer side, and the shorter one must be one, "
+            f"two or three quarters of it. Received: {image_size}"
+        )
+    factor = read[0] // sides[0]
+    if read != (factor * sides[0], factor * sides[1]) or not _is_power(factor):
+        raise ValueError(
+            "`photo_size` must be `image_size` times a power of two, on both sides, so that one "
+            f"layer reads photos. Received: {photo_size} and {image_size}"
+        )
+    if factor > MAX_PHOTO_FACTOR:
+        raise ValueError(
+            f"`photo_size` must be at most {MAX_PHOTO_FACTOR} times `image_size`. "
+            f"Received: {photo_size} and {image_size}"
+        )
+
+
+def _is_power(number: int) -> bool:
+    return number > 0 and not number & (number - 1)
 
 
 class Parts(NamedTuple):

@@ -39,7 +39,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import atomic, presets, progress, search
-from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS, Size, as_size, shown_size
+from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS, Size, shown_size
 from keras_pixdt.data.images import resize, to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
@@ -158,8 +158,7 @@ class Run:
             ValueError: the model draws at one size only.
         """
         if size is None or (size == self.model.drawn_size and not self.model.scalable):
-            read = as_size(self.model.converter.input_shape[1:3])
-            fitted = resize(photo, read, self.preset.resize)
+            fitted = resize(photo, self.model.converter.input_shape[1:3], self.preset.resize)
             return to_uint8(self.convert(to_float(fitted[None])))[0]
         if not self.model.scalable:
             raise ValueError(
@@ -237,9 +236,8 @@ class Run:
     def upscaler(self, factor: int = 2) -> keras.Model:
         """The network that enlarges the model's images, trained once on the training targets.
 
-        It takes images of the model's `drawn_size`, as `drawing` gives them. Images that were
-        already enlarged have no more detail, but would be sharpened as if they had. It takes
-        squares only.
+        It takes squares of the model's `drawn_size`, as `drawing` gives them. Images that were
+        already enlarged have no more detail, but would be sharpened as if they had.
 
         Args:
             factor: how many times larger images become.
@@ -249,8 +247,8 @@ class Run:
         def trained() -> keras.Model:
             if path.exists():
                 logging.warning(
-                    "%s was trained for images of %s px, and the model draws %s: a new one is made",
-                    path, shown_size(atomic.load_model(path).image_size), shown_size(size),
+                    "%s was trained for images of %d px, and the model draws %d: a new one is made",
+                    path, atomic.load_model(path).image_size, size,
                 )  # fmt: skip
             logging.info("Training super-resolution on the training targets: about a minute")
             targets = self.domains()["train"].targets

@@ -117,7 +117,7 @@ def test_photos_of_any_shape_are_converted(finished, photo, tmp_path):
     np.testing.assert_array_equal(finished.convert_photo(photo, size=(64, 48)), large)
     with pytest.raises(ValueError, match="proportions of what the model draws, 16x12 px"):
         finished.convert_photo(photo, size=(64, 64))
-    with pytest.raises(ValueError, match="must be two or more square uint8 images"):
+    with pytest.raises(ValueError, match="square uint8 images.*rectangles are not enlarged"):
         finished.upscaler()
 
 

@@ -59,13 +59,15 @@ def read_pairs(
     builder = _open(name, data_dir, f"tfds build {name} --imports tfds_lookbook")
     _check_resize(builder, resize)
     _check_proportions(builder, target=image_size, source=photo_size or image_size)
-    stored = builder.info.features["source"].shape[0]
-    if photo_size is not None and as_height_width(photo_size, "photo_size")[0] > stored:
+    stored = as_size(builder.info.features["source"].shape[:2])
+    most = as_height_width(stored)[0]
+    if photo_size is not None and as_height_width(photo_size, "photo_size")[0] > most:
         raise ValueError(
-            f"`photo_size` must be at most {stored} for {TFDS}{builder.info.full_name}, whose "
-            f"photos have {stored} px. Received: {photo_size}. Take a set with larger photos "
-            f"(rendered64_flow, pairs64_photo256), or smaller ones (pixdt train --set "
-            f"photo_size={stored})."
+            f"`photo_size` must be at most {shown_size(stored)} for "
+            f"{TFDS}{builder.info.full_name}, whose photos have {shown_size(stored)} px. Received: "
+            f"{shown_size(photo_size)}. Take a set with larger photos (rendered64_flow, "
+            "pairs64_photo256), or smaller ones (pixdt train --set "
+            f"photo_size={shown_size(stored)})."
         )
     # TFDS lists them alphabetically.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
