@@ -195,8 +195,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         assert_data_exists(options.pop("target_data", call["data"]))
         assert options in ({}, {"edges": True}, {"layout": "dress_code"})
     assert {call["preset"].name for call in trained} == {
-        "demo", "flow-64", "flow-256", "yoo2016", "kim2017-small", "taigman2017", "taigman2017-small",
-        "taigman2017-faces",
+        "demo", "flow-64", "flow-256", "yoo2016", "kim2017-small", "taigman2017",
+        "taigman2017-small", "taigman2017-faces",
     }  # fmt: skip
     assert [call["workdir"] for call in shown] == ["runs/demo"]
     assert ("mirrored", "mixed_bfloat16") in [(c["strategy"], c["precision"]) for c in started]

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from keras_pixdt.choices import LAYOUTS, Size, as_height_width
+from keras_pixdt.choices import LAYOUTS, Size, as_height_width, as_size
 from keras_pixdt.data import duplicates, images
 from keras_pixdt.data.files import Files, Skipped, decode_all, open_files, open_list
 from keras_pixdt.data.pairs import PairSet, allocate, take_rows
@@ -113,6 +113,10 @@ def read_lookbook(
     """
     if layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}. Received: {layout!r}")
+    sizes = {
+        True: as_size(image_size, "image_size"),
+        False: as_size(photo_size or image_size, "photo_size"),
+    }
     with _open(pathlib.Path(path), layout) as files:
         skipped = Skipped()
         visible = files.visible(skipped)
@@ -125,7 +129,6 @@ def read_lookbook(
                 f"{path} has no pairs. Looked for {what}. In the folder, in a subfolder or in one "
                 f"archive. Found: {len(files.names)} file(s); left out: {str(skipped) or 'none'}"
             )
-        sizes = {True: image_size, False: photo_size or image_size}
         book = _decode(files, listing, sizes, resize, skipped, str(path), truth)
     skipped.log(str(path))
     groups = np.unique(book.pairs.group_id, return_counts=True)[1]
