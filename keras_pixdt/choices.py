@@ -98,9 +98,8 @@ def drawing_size(drawn: Size, size: Size) -> Size:
     Raises:
         ValueError: it is no size, or two numbers of other proportions than `drawn`.
     """
-    if isinstance(size, int):
-        as_height_width(size)
-        return scaled_size(drawn, size)
+    if not isinstance(size, Sequence):
+        return scaled_size(drawn, as_height_width(size)[0])
     if (asked := as_size(size)) != scaled_size(drawn, max(size)):
         raise ValueError(
             f"`size` must have the proportions of what the model draws, {shown_size(drawn)} px, or "
