@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pixdt.choices import Size, as_height_width, as_size
 from keras_pixdt.engine import replicas
 
 _BACKEND = keras.backend.backend()
@@ -311,10 +310,10 @@ class Warp(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_pixdt")
 class AffineFlow(keras.layers.Layer):
-    """The flow of an affine map: where the pixels of an image come from.
+    """The flow of an affine map: where the pixels of a square image come from.
 
     Args:
-        size: side of the flow, or its (rows, columns).
+        size: side of the flow.
         **kwargs: `name`. The flow is float32 in any case.
 
     Call arguments:
@@ -322,24 +321,22 @@ class AffineFlow(keras.layers.Layer):
             (a x + b y + c, d x + e y + f).
     """
 
-    def __init__(self, size: Size, **kwargs: Any) -> None:
+    def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.size = as_size(size)
+        self.size = size
 
     def call(self, inputs: Any) -> Any:
-        """Returns (batch, rows, columns, 2)."""
-        rows, columns = as_height_width(self.size)
-        x, y = np.meshgrid(
-            *((np.arange(n, dtype="float32") + 0.5) * (2 / n) - 1 for n in (columns, rows))
-        )
+        """Returns (batch, size, size, 2)."""
+        centers = (np.arange(self.size, dtype="float32") + 0.5) * (2 / self.size) - 1
+        x, y = np.meshgrid(centers, centers)
         points = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(1, -1, 3)
         matrix = ops.reshape(ops.cast(inputs, "float32"), (-1, 2, 3))
         moved = ops.matmul(ops.convert_to_tensor(points), ops.transpose(matrix, (0, 2, 1)))
-        return ops.reshape(moved, (-1, rows, columns, 2))
+        return ops.reshape(moved, (-1, self.size, self.size, 2))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the shape of the flow."""
-        return (input_shape[0], *as_height_width(self.size), 2)
+        return (input_shape[0], self.size, self.size, 2)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

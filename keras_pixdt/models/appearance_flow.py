@@ -172,7 +172,8 @@ class AppearanceFlow(AdversarialModel):
 
     Args:
         image_size: side of the drawings in px, a power of two from 16; or (height, width), of which
-            the longer one is such a number, and the other one, two or three quarters of it.
+            the longer one is such a number, and the other even. A rectangle takes the time of the
+            square around it.
         width: factor on all numbers of filters.
         photo_size: the same of the photos: `image_size` times a power of two, up to 16;
             None takes `image_size`.

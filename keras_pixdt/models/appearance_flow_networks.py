@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers, ops
 
-from keras_pixdt.choices import Size, as_height_width, scaled_size
+from keras_pixdt.choices import Size, as_height_width
 from keras_pixdt.engine.model import Tensor
-from keras_pixdt.layers import AffineFlow, Warp, warp
+from keras_pixdt.layers import AffineFlow, PadToSquare, Warp, warp
 from keras_pixdt.models.common import batch_norm, conv, doubled, scaled
 
 CODE_SIZE = 256
@@ -26,12 +26,12 @@ def check_sizes(image_size: Size, photo_size: Size) -> None:
     """Requires sizes that the layers can halve, of photos and of drawings."""
     sides = as_height_width(image_size, "image_size")
     read = as_height_width(photo_size, "photo_size")
-    quarter = max(sides) // SMALLEST_PX
-    if not _is_power(max(sides)) or quarter < 4 or min(sides) % quarter:
+    longer, shorter = max(sides), min(sides)
+    if longer < 16 or not _is_power(longer) or shorter < SMALLEST_PX or shorter % 2:
         raise ValueError(
             "`image_size` must be a power of two from 16, since each strided layer halves the "
-            "image down to 4x4; of a rectangle the longer side, and the shorter one must be one, "
-            f"two or three quarters of it. Received: {image_size}"
+            "image down to 4x4; of a rectangle the longer side, and the shorter one must be even, "
+            f"from 4, as it lies in the middle of a square. Received: {image_size}"
         )
     factor = read[0] // sides[0]
     if read != (factor * sides[0], factor * sides[1]) or not _is_power(factor):
@@ -95,11 +95,6 @@ def composed(garment: Tensor, mask: Tensor) -> Tensor:
     return mask * garment + (1.0 - mask)
 
 
-def _longer(x: Tensor) -> int:
-    """The longer side of a map."""
-    return max(x.shape[1:3])
-
-
 def _filters(size: int, width: float) -> int:
     """Filters of maps of a size: the number depends on it alone, so that networks can share."""
     return scaled(max(16, 1024 // size), width)
@@ -123,14 +118,14 @@ def _residual(x: Tensor, filters: int, name: str, dtype: Any) -> Tensor:
 
 def _pooled(x: Tensor, size: int, name: str, dtype: Any) -> Tensor:
     """A layer that takes means of squares of pixels, if there is anything to reduce."""
-    factor = _longer(x) // size
+    factor = x.shape[1] // size
     return layers.AveragePooling2D(factor, dtype=dtype, name=name)(x) if factor > 1 else x
 
 
 def _read(photo: Tensor, size: int, width: float, dtype: Any) -> Tensor:
     """A map that reads the photo, first reduced to at most 4 x 4 pixels for each of its own."""
-    photo = _pooled(photo, min(_longer(photo), 4 * size), f"photo{4 * size}", dtype)
-    factor = _longer(photo) // size
+    photo = _pooled(photo, min(photo.shape[1], 4 * size), f"photo{4 * size}", dtype)
+    factor = photo.shape[1] // size
     options = {"size_px": 2 * factor, "strides": factor}
     return _block(photo, _filters(size, width), f"encoder{size}", dtype, **options)
 
@@ -138,12 +133,11 @@ def _read(photo: Tensor, size: int, width: float, dtype: Any) -> Tensor:
 def _encode(
     photo: Tensor, image_size: int, width: float, dtype: Any
 ) -> tuple[dict[int, Tensor], Tensor]:
-    """Reads a photo to a map of each size, its longer side, and to a code.
+    """Reads a photo to a map of each size, and to a code.
 
     Maps of half of `CORE_PX` and larger ones read the photo itself, each on its own, and smaller
     ones the map before. So the smaller maps are the same in networks for larger and for smaller
-    drawings. The smallest map of a rectangle is stretched to a square, so that its code has the
-    same weights.
+    drawings.
     """
     size, maps = image_size // 2, {}
     maps[size] = _read(photo, size, width, dtype)
@@ -155,7 +149,6 @@ def _encode(
         size //= 2
         x = _block(x, _filters(size, width), f"encoder{size}", dtype, strides=2)
         x = maps[size] = _residual(x, _filters(size, width), f"encoder{size}_block", dtype)
-    x = _stretched(x, (SMALLEST_PX, SMALLEST_PX), "code_square", dtype)
     x = layers.Flatten(dtype=dtype, name="flatten")(x)
     x = layers.Dense(
         scaled(CODE_SIZE, width), kernel_initializer="he_normal", dtype=dtype, name="code"
@@ -163,11 +156,21 @@ def _encode(
     return maps, layers.LeakyReLU(LEAK, dtype=dtype, name="code_lrelu")(x)
 
 
-def _stretched(x: Tensor, size: tuple[int, int], name: str, dtype: Any) -> Tensor:
-    """A layer that brings a map to (rows, columns), if it has others."""
-    if x.shape[1:3] == size:
-        return x
-    return layers.Resizing(*size, data_format="channels_last", dtype=dtype, name=name)(x)
+def _of_rectangle(maps: Tensor, photo: Tensor, size: tuple[int, int], moves: bool) -> Tensor:
+    """The maps of a rectangle: the middle of those of the square, the flow in its coordinates."""
+    borders = [(maps.shape[1] - side) // 2 for side in size]
+    maps = layers.Cropping2D(
+        [(border, border) for border in borders],
+        data_format="channels_last",
+        dtype="float32",
+        name="rectangle",
+    )(maps)
+    flow, others, warped = ops.split(maps, (2, 7), axis=-1)
+    per_side = [max(size) / size[1], max(size) / size[0]]
+    flow = layers.Rescaling(per_side, dtype="float32", name="rectangle_flow")(flow)
+    if moves:  # as from a larger photo, which has no bars
+        warped = Warp(dtype="float32", name="rectangle_warped")([photo, flow])
+    return layers.Concatenate(dtype="float32", name="rectangle_maps")([flow, others, warped])
 
 
 def build_parts(
@@ -186,9 +189,12 @@ def build_parts(
     size it sees the encoder's map moved by the flow so far, so that this map lies where the drawing
     needs it. The last stage, at full size, sees the moved photo itself.
 
-    Layers are named after the longer side of their maps, so that networks of one width for drawings
-    of `CORE_PX` and more share them, squares and rectangles alike. (If photos are no larger than
-    drawings, the largest map has a kernel of its own.)
+    A rectangle is the middle of a square: the photo gets white bars, and the maps are cut. So
+    networks for both find the same, with the same weights, in the same time.
+
+    Layers are named after the size of their maps, so that networks of one width for drawings of
+    `CORE_PX` and more share them. (If photos are no larger than drawings, the largest map has a
+    kernel of its own.)
 
     Args:
         photo_size: size of the photos, px.
@@ -203,8 +209,10 @@ def build_parts(
         the channels of `Parts`, one after the other.
     """
     photo = keras.Input((*as_height_width(photo_size), 3), name="photo")
-    full = max(as_height_width(image_size))
-    maps, code = _encode(photo, full, width, dtype)
+    sides = as_height_width(image_size)
+    rectangular, full = sides[0] != sides[1], max(sides)
+    square = PadToSquare(dtype="float32", name="square")(photo) if rectangular else photo
+    maps, code = _encode(square, full, width, dtype)
 
     # Zero at first, so that training starts from the photo as it is.
     affine = layers.Dense(
@@ -215,17 +223,15 @@ def build_parts(
         name="affine",
     )(code)
     size, filters = SMALLEST_PX, _filters(SMALLEST_PX, width)
-    smallest = as_height_width(scaled_size(image_size, size))
-    flow = AffineFlow(smallest, name=f"affine_flow{size}")(affine)
+    flow = AffineFlow(size, name=f"affine_flow{size}")(affine)
     refined = None
     x = layers.Dense(size**2 * filters, activation="relu", dtype=dtype, name="decoder")(code)
     x = layers.Reshape((size, size, filters), dtype=dtype, name="decoder_reshape")(x)
-    x = _stretched(x, smallest, "decoder_rectangle", dtype)
     while size < full:
         name, skips = f"decoder{size}", [maps[size]]
         fine = size >= min(full, CORE_PX) // 2
         if fine:
-            skips.append(_pooled(photo, size, f"reduced{size}", dtype))
+            skips.append(_pooled(square, size, f"reduced{size}", dtype))
         if moves and warped_skips:
             skips = [
                 Warp(dtype=dtype, name=f"{name}_warp{k}")([skip, flow])
@@ -242,15 +248,14 @@ def build_parts(
             2, interpolation="bilinear", dtype="float32", name=f"{name}_step_up"
         )(refined)
         bent, mask = ops.split(refined, (2,), axis=-1)
-        grid = scaled_size(image_size, size)
-        flow = AffineFlow(grid, name=f"affine_flow{size}")(affine) + bent
+        flow = AffineFlow(size, name=f"affine_flow{size}")(affine) + bent
         x = _block(x, _filters(size, width), f"{name}_out", dtype, 1)
         x = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_up")(x)
 
     if moves:
-        seen = Warp(dtype="float32", name="warped")([photo, flow])
+        seen = Warp(dtype="float32", name="warped")([square, flow])
     else:
-        seen = _pooled(photo, full, "seen", "float32")
+        seen = _pooled(square, full, "seen", "float32")
     x = layers.Concatenate(dtype=dtype, name="drawing_skip")([x, seen])
     x = _block(x, _filters(size, width), f"drawing{size}", dtype)
     # Zero at first: from pretrained weights a larger network begins with the smaller one's mask.
@@ -260,6 +265,8 @@ def build_parts(
     maps = layers.Concatenate(dtype="float32", name="maps")(
         [flow, mask + finest, gate + OPEN, paint, warped]
     )
+    if rectangular:
+        maps = _of_rectangle(maps, photo, sides, moves)
     return keras.Model(photo, maps, name="parts")
 
 
