@@ -379,7 +379,7 @@ def _about(directions: Sequence[_Direction], name: str, card: ModelCard) -> dict
     report: dict[str, Any] = {
         "name": name,
         "signature": SIGNATURE,
-        "input": about_images(there.images, f"photo, {card.photo()}"),
+        "input": about_images(there.images, f"photo, {card.photo(there.takes)}"),
         "output": about_images(there.reference.levels, "converted image, RGB"),
         "embedding_dimensions": None if embeddings is None else embeddings.shape[1],
         "card": {**dataclasses.asdict(card), "categories": list(card.categories)},
