@@ -7,12 +7,12 @@ two work without TensorFlow.
     convert = export.load_tflite("runs/demo/export/converter_dynamic.tflite")
 
 Every file has the signature `convert` with one input and one output, both named `image`, uint8 RGB
-`(1, size, size, 3)`. The graph includes the scaling to [-1, 1] and back, the clip and the rounding
-(halves up); in `int8`, the quantization of input and output does the scaling. With an embedder
-there is also the signature `embed`, from such an image to `embedding`, float32 `(1, dimensions)`.
-With a reverse converter there is the signature `reverse`, which looks like `convert`. With `flow`,
-the network of an `AppearanceFlow` that finds where pixels come from, there is the signature `flow`,
-which gives the maps of which `draw_at` composes product images of any size.
+`(1, height, width, 3)`. The graph includes the scaling to [-1, 1] and back, the clip and the
+rounding (halves up); in `int8`, the quantization of input and output does the scaling. With an
+embedder there is also the signature `embed`, from such an image to `embedding`, float32 `(1,
+dimensions)`. With a reverse converter there is the signature `reverse`, which looks like `convert`.
+With `flow`, the network of an `AppearanceFlow` that finds where pixels come from, there is the
+signature `flow`, which gives the maps of which `draw_at` composes product images of any size.
 
 The batch is fixed to 1, also in the SavedModel, because with a free batch the transposed
 convolutions would leave TFLite's fast path (XNNPACK). Convert batches with the Keras model.

@@ -13,6 +13,7 @@ import numpy as np
 from export.runtime import EMBEDDING, IMAGE, MAPS
 from export.verification import LEVELS_PER_UNIT, ExportError
 from keras_pixdt.data.images import to_float
+from keras_pixdt.layers import PadToSquare
 from keras_pixdt.models.appearance_flow import Parts
 
 
@@ -72,49 +73,60 @@ def _scale(image: Any) -> Any:
     return tf.cast(image, tf.float32) / LEVELS_PER_UNIT - 1.0
 
 
-def embed_function(embedder: keras.Model, size: int) -> Callable[[Any], dict[str, Any]]:
-    """The graph of `embed`, with builtin operations only.
+def embed_function(
+    embedder: keras.Model, shape: tuple[int, ...]
+) -> Callable[[Any], dict[str, Any]]:
+    """The graph of `embed` for images of a shape, with builtin operations only.
 
     TFLite has no resizing with antialiasing. Resizing is linear and the same along both axes, so it
-    is a product with one matrix from each side, whose columns are the resized unit vectors.
+    is a product with one matrix from each side, whose columns are the resized unit vectors. Where
+    the embedder fills rectangles up to squares, white is added first.
 
     Raises:
-        ValueError: the embedder does not map images of this size to vectors, or resizes outside its
-            first layer.
+        ValueError: the embedder does not map images of this shape to vectors, or resizes outside
+            its first layer.
     """
     import tensorflow as tf
 
     takes, gives = embedder.input_shape, embedder.output_shape
     if len(gives) != 2 or any(
-        theirs not in (None, ours) for theirs, ours in zip(takes[1:], (size, size, 3), strict=True)
+        theirs not in (None, ours) for theirs, ours in zip(takes[1:], shape, strict=True)
     ):
         raise ValueError(
-            f"embedder must take images of shape (n, {size}, {size}, 3), as the converter draws "
+            f"embedder must take images of shape (n, {str(shape)[1:]}, as the converter draws "
             f"them, to vectors (n, dimensions). Received: {embedder.name!r} from {takes} to {gives}"
         )
     resizing = [x for x in embedder.layers if isinstance(x, keras.layers.Resizing)]
     if not resizing:
         return lambda image: {EMBEDDING: embedder(_scale(image), training=False)}
-    layer = resizing[0]
-    if len(resizing) > 1 or layer is not embedder.layers[1] or layer.crop_to_aspect_ratio:
+    layer, before = resizing[0], embedder.layers[1 : embedder.layers.index(resizing[0])]
+    kinds = {type(x) for x in before}
+    if len(resizing) > 1 or not kinds <= {PadToSquare} or layer.crop_to_aspect_ratio:
         raise ValueError(
             "embedder may resize only in its first layer, once, without crop_to_aspect_ratio. "
             f"Received: {embedder.name!r} with {[x.name for x in embedder.layers]}"
         )
     network = keras.Model(layer.output, embedder.output, name=embedder.name)
     side = layer.height
-    unit_vectors = np.eye(size, dtype=np.float32)[None, :, :, None]
-    matrix = np.asarray(
-        keras.ops.image.resize(
+    pads = kinds and shape[0] != shape[1]
+    height, width = (max(shape[:2]),) * 2 if pads else shape[:2]
+
+    def matrix(size: int) -> np.ndarray:
+        unit_vectors = np.eye(size, dtype=np.float32)[None, :, :, None]
+        resized = keras.ops.image.resize(
             unit_vectors, (side, size), layer.interpolation, antialias=layer.antialias
         )
-    )[0, :, :, 0]
+        return np.asarray(resized)[0, :, :, 0]
+
+    down, along = matrix(height), matrix(width)
 
     def embed(image: Any) -> dict[str, Any]:
         pixels = _scale(image)
-        if side != size:
-            rows = tf.matmul(matrix, tf.reshape(pixels, (size, size * 3)))
-            columns = tf.matmul(matrix, tf.reshape(rows, (side, size, 3)))
+        if pads:
+            pixels = PadToSquare()(pixels)
+        if (height, width) != (side, side):
+            rows = tf.matmul(down, tf.reshape(pixels, (height, width * 3)))
+            columns = tf.matmul(along, tf.reshape(rows, (side, width, 3)))
             pixels = tf.reshape(columns, (1, side, side, 3))
         return {EMBEDDING: network(pixels, training=False)}
 
@@ -123,18 +135,18 @@ def embed_function(embedder: keras.Model, size: int) -> Callable[[Any], dict[str
 
 def write_saved_model(
     functions: Mapping[str, Callable[[Any], dict[str, Any]]],
-    sizes: Mapping[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
     dtype: str,
     path: Path,
 ) -> None:
-    """Writes a SavedModel whose signatures take one image `(1, size, size, 3)` of a dtype."""
+    """Writes a SavedModel whose signatures take one image `(1, height, width, 3)` of a dtype."""
     import tensorflow as tf
 
     # The endpoints track their variables themselves; `archive.track(network)` would store each one
     # twice.
     archive = keras.export.ExportArchive()
     for signature, function in functions.items():
-        image = tf.TensorSpec((1, sizes[signature], sizes[signature], 3), dtype, name=IMAGE)
+        image = tf.TensorSpec((1, *shapes[signature]), dtype, name=IMAGE)
         archive.add_endpoint(signature, function, input_signature=[image])
     archive.write_out(str(path), verbose=False)
 

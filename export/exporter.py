@@ -52,9 +52,14 @@ class _Direction:
     composed: _Direction | None = None  # draws what the maps of this one are composed to
 
     @property
-    def drawn_size(self) -> int:
-        """Side of the images that it draws, px."""
-        return self.converter.output_shape[1]
+    def takes(self) -> tuple[int, ...]:
+        """Shape of the images that it takes, (height, width, 3)."""
+        return self.converter.input_shape[1:]
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        """Shape of the images that it draws."""
+        return (*self.converter.output_shape[1:3], 3)
 
     @functools.cached_property
     def network(self) -> keras.Model:
@@ -80,8 +85,8 @@ class _Direction:
         """The part of a report, or of a variant's report, for this direction."""
         return report if self.signature == SIGNATURE else report.setdefault(self.signature, {})
 
-    def check(self, variants: Sequence[str], size: int) -> None:
-        """Refuses a converter whose shapes do not fit `size`, px, and photos of other shapes."""
+    def check(self, variants: Sequence[str], shape: tuple[int, ...]) -> None:
+        """Refuses a converter that takes other images than of `shape`, and other photos."""
         moves = any(isinstance(x, Warp) for x in self.converter.layers)
         if "int8" in variants and moves:
             raise ValueError(
@@ -92,16 +97,16 @@ class _Direction:
             self._check_maps(self.composed.converter, moves)
             return
         prefix = "" if self.signature == SIGNATURE else f"{self.signature}_"
-        received = self.converter.input_shape
-        if None in received[1:] or received[1:] != (received[1], received[1], 3):
+        if None in self.takes or len(self.takes) != 3 or self.takes[2] != 3:
             raise ExportError(
-                f"the {prefix}converter must take square RGB images of a fixed size: build it with "
-                f"keras.Input((64, 64, 3)), or 128 or 256. Received the shape {received}"
+                f"the {prefix}converter must take RGB images of a fixed size: build it with "
+                "keras.Input((64, 64, 3)), or 128, 256 or (256, 192, 3). Received the shape "
+                f"{self.converter.input_shape}"
             )
-        if received[1] != size:
+        if self.takes != shape:
             raise ValueError(
-                f"the {prefix}converter must take images of the side {size}, as the converter "
-                f"does. Received the shape {received}"
+                f"the {prefix}converter must take images of the shape {shape}, as the converter "
+                f"does. Received the shape {self.converter.input_shape}"
             )
         if self.representative is None and "int8" in variants:
             raise ValueError(
@@ -114,10 +119,10 @@ class _Direction:
             (f"{prefix}representative", self.representative),
         ):
             if images is not None and (
-                images.dtype != np.uint8 or not len(images) or images.shape[1:] != received[1:]
+                images.dtype != np.uint8 or not len(images) or images.shape[1:] != shape
             ):
                 raise ValueError(
-                    f"{argument} must be uint8 of shape (n, {size}, {size}, 3), as the converter "
+                    f"{argument} must be uint8 of shape (n, {str(shape)[1:]}, as the converter "
                     f"takes them, with n at least 1. Received: {images.dtype} {images.shape}"
                 )
 
@@ -156,18 +161,18 @@ def export_converter(
     `directory` changes.
 
     Args:
-        converter: Keras model from float `(batch, size, size, 3)` in [-1, 1], with a fixed size,
+        converter: Keras model from float `(batch, height, width, 3)` in [-1, 1], of a fixed size,
             to images of the same range, of the same or another size.
         directory: folder for the files; made if missing, other files in it stay.
-        images: uint8 `(n, size, size, 3)`, RGB: the photos to verify with; all are used. Take real
-            photos that the converter was not trained on. 100 are enough, and each takes up to 0.5 s
-            at full width.
+        images: uint8 `(n, height, width, 3)`, RGB: the photos to verify with; all are used. Take
+            real photos that the converter was not trained on. 100 are enough, and each takes up to
+            0.5 s at full width.
         variants: which TFLite files to write, out of `float32`, `float16`, `dynamic` and `int8`.
         name: prefix of the TFLite file names.
-        embedder: Keras model from float32 `(batch, size, size, 3)` in [-1, 1] to `(batch,
+        embedder: Keras model from float32 `(batch, height, width, 3)` in [-1, 1] to `(batch,
             dimensions)`, such as a `ProductEmbedder`. Only its first layer may resize.
-        representative: uint8 `(m, size, size, 3)`: photos that the converter was trained on, from
-            which `int8` takes the ranges of the activations. 100 are enough.
+        representative: uint8 `(m, height, width, 3)`: photos that the converter was trained on,
+            from which `int8` takes the ranges of the activations. 100 are enough.
         reverse_converter: Keras model from images that `converter` draws back to images that it
             takes, with the same shapes.
         reverse_images: as `images`, of the second domain; needed with `reverse_converter`.
@@ -201,8 +206,8 @@ def export_converter(
     if flow is not None:
         directions.append(_Direction(FLOW, flow, images, None, composed=directions[0]))
     for direction in directions:
-        direction.check(variants, size=converter.input_shape[1])
-    embed = embedder and conversion.embed_function(embedder, directions[0].drawn_size)
+        direction.check(variants, converter.input_shape[1:])
+    embed = embedder and conversion.embed_function(embedder, directions[0].draws)
     report = _about(directions, name, card)  # runs the Keras models
     directory.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
@@ -293,14 +298,14 @@ def _make_files(
     made = stage / "made"
     made.mkdir()
     name = report["name"]
-    sizes = {d.signature: d.images.shape[1] for d in directions}
-    sizes[EMBED] = directions[0].drawn_size
+    shapes = {d.signature: d.takes for d in directions}
+    shapes[EMBED] = directions[0].draws
     functions: dict[str, Callable[[Any], dict[str, Any]]] = {}
     for d in directions:
         functions[d.signature] = d.function
         if embed is not None:  # in second place, whatever comes after
             functions[EMBED] = embed
-    conversion.write_saved_model(functions, sizes, "uint8", made / SAVED_MODEL)
+    conversion.write_saved_model(functions, shapes, "uint8", made / SAVED_MODEL)
     for d in directions:
         verification.verify_saved_model(made / SAVED_MODEL, d.images, d.reference, d.signature)
     if "int8" in variants:
@@ -308,7 +313,7 @@ def _make_files(
             d.signature: functools.partial(conversion.convert_floats, d.exported)
             for d in directions
         }
-        conversion.write_saved_model(floats, sizes, "float32", stage / "floats")
+        conversion.write_saved_model(floats, shapes, "float32", stage / "floats")
     saved = [path for path in (made / SAVED_MODEL).rglob("*") if path.is_file()]
     packages = ("keras", "tensorflow", "ai-edge-litert")
     report |= {
@@ -374,14 +379,14 @@ def _about(directions: Sequence[_Direction], name: str, card: ModelCard) -> dict
     report: dict[str, Any] = {
         "name": name,
         "signature": SIGNATURE,
-        "input": about_images(there.images, f"photo, {card.photo()}"),
+        "input": about_images(there.images, f"photo, {card.photo(there.takes)}"),
         "output": about_images(there.reference.levels, "converted image, RGB"),
         "embedding_dimensions": None if embeddings is None else embeddings.shape[1],
         "card": {**dataclasses.asdict(card), "categories": list(card.categories)},
     }
     for other in others:
         if other.composed is not None:
-            shape = [1, other.drawn_size, other.drawn_size]
+            shape = [1, *other.draws[:2]]
             maps = {name: [*shape, channels] for name, channels in MAPS.items()}
             report[FLOW] = {"input": report["input"], "outputs": maps}
             continue

@@ -68,7 +68,7 @@ class ModelCard:
         licence: licence of the file.
         embedder_fingerprint: fingerprint of the embedder in the file, to detect an index made with
             another one.
-        resize: how photos are made square for the model, "letterbox" or "stretch".
+        resize: how photos are brought to the size that the model takes, "letterbox" or "stretch".
     """
 
     preset: str = ""
@@ -78,10 +78,11 @@ class ModelCard:
     embedder_fingerprint: str = ""
     resize: str = "letterbox"
 
-    def photo(self) -> str:
-        """A description of the model's input, for people."""
-        square = {"letterbox": "letterboxed on white", "stretch": "stretched to a square"}
-        return f"RGB, {square[self.resize]}"
+    def photo(self, shape: Sequence[int]) -> str:
+        """A description of the model's input, (height, width, 3), for people."""
+        if self.resize == "letterbox":
+            return "RGB, letterboxed on white"
+        return f"RGB, stretched to a {'square' if shape[0] == shape[1] else 'rectangle'}"
 
 
 def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard) -> bytes:
@@ -118,7 +119,8 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
         files[LABELS] = "".join(f"{category}\n" for category in card.categories)
     builder = flatbuffers.Builder(4096)
     signatures = {s.signatureKey.decode(): _outputs(model, s) for s in model.signatureDefs}
-    fields = _model_fields(name, card, signatures, files, quantized=variant == "int8")
+    photo = card.photo(_takes(model))
+    fields = _model_fields(name, card, signatures, files, photo, quantized=variant == "int8")
     builder.Finish(_write(builder, fields), file_identifier=IDENTIFIER)
     model.metadata.append(schema.MetadataT(name=BUFFER, buffer=len(model.buffers)))
     model.buffers.append(schema.BufferT(data=np.frombuffer(builder.Output(), np.uint8)))
@@ -126,6 +128,13 @@ def assemble(parts: Sequence[bytes], *, name: str, variant: str, card: ModelCard
     facts[DIGEST] = digest(content)
     files[CARD] = json.dumps(facts, indent=1) + "\n"
     return _with_files(content, files)
+
+
+def _takes(model: schema.ModelT) -> list[int]:
+    """Height, width and channels of the images that the first signature takes."""
+    signature = model.signatureDefs[0]
+    tensors = model.subgraphs[signature.subgraphIndex].tensors
+    return list(tensors[signature.inputs[0].tensorIndex].shape[1:])
 
 
 def _outputs(model: schema.ModelT, signature: schema.SignatureDefT) -> list[str]:
@@ -150,6 +159,7 @@ def _model_fields(
     card: ModelCard,
     signatures: Mapping[str, Sequence[str]],
     files: Mapping[str, str],
+    photo: str,
     quantized: bool,
 ) -> dict[int, Any]:
     """The table `ModelMetadata`, by field numbers of the schema, as are all tables here.
@@ -172,7 +182,7 @@ def _model_fields(
         1: description,
         2: importlib.metadata.version("keras-pixdt"),
         3: [
-            _graph_fields(signature, outputs, REVERSE in signatures, quantized, card)
+            _graph_fields(signature, outputs, REVERSE in signatures, quantized, photo)
             for signature, outputs in signatures.items()
         ],
         5: card.licence,
@@ -182,14 +192,14 @@ def _model_fields(
 
 
 def _graph_fields(
-    signature: str, outputs: Sequence[str], both_ways: bool, quantized: bool, card: ModelCard
+    signature: str, outputs: Sequence[str], both_ways: bool, quantized: bool, photo: str
 ) -> dict[int, Any]:
     """`SubGraphMetadata`: inputs and outputs."""
-    source = f"Photo of a dressed person, {card.photo()}"
+    source = f"Photo of a dressed person, {photo}"
     target = "Product image, RGB, white around the garment"
     about = "From a photo to the product image"
     if both_ways:
-        source, target = (f"Image of the {x} domain, {card.photo()}" for x in ("first", "second"))
+        source, target = (f"Image of the {x} domain, {photo}" for x in ("first", "second"))
         about = "From an image of the first domain to one of the second"
     if signature == EMBED:
         return {

@@ -12,7 +12,14 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_pixdt.choices import photo_side
+from keras_pixdt.choices import (
+    Size,
+    as_height_width,
+    as_size,
+    drawing_size,
+    photo_side,
+    shown_size,
+)
 
 SIGNATURE = "convert"
 EMBED = "embed"  # in files with an embedder: from an image that `convert` draws to its vector
@@ -32,9 +39,9 @@ class TFLiteConverter:
 
     Attributes:
         interpreter: the `ai_edge_litert` interpreter that runs the file.
-        image_size: side of the square photos that the file takes, px.
-        drawn_size: side of the images that it draws, px.
-        resize: how photos of other shapes are made square for it, "letterbox" or "stretch".
+        image_size: side of the photos that the file takes, px; or (height, width) of rectangles.
+        drawn_size: the same of the images that it draws.
+        resize: how photos of other sizes are brought to that size, "letterbox" or "stretch".
         image_details: how the interpreter describes the input and the output of `convert`.
         dimensions: length of the vectors of `embed`; None for a file without an embedder.
         reversible: whether the file can convert back, with `reverse`.
@@ -69,7 +76,9 @@ class TFLiteConverter:
             convert.get_input_details()[IMAGE],
             convert.get_output_details()[IMAGE],
         )
-        self.image_size, self.drawn_size = (int(d["shape"][1]) for d in self.image_details)
+        self.image_size, self.drawn_size = (
+            as_size(d["shape"][1:3].tolist()) for d in self.image_details
+        )
         self.resize = card.get("resize", "letterbox")
         self.reversible = REVERSE in self._runners
         self.scalable = FLOW in self._runners
@@ -81,12 +90,11 @@ class TFLiteConverter:
         """Converts photos.
 
         Args:
-            images: uint8 `(image_size, image_size, 3)`, or `(n, image_size, image_size, 3)` for
+            images: uint8 `(height, width, 3)` of `image_size`, or `(n, height, width, 3)` for
                 several, which run one after the other. RGB, [0, 255].
 
         Returns:
-            uint8 product images `(drawn_size, drawn_size, 3)`, with the leading dimension of
-            `images`.
+            uint8 product images of `drawn_size`, with the leading dimension of `images`.
 
         Raises:
             ValueError: another dtype or shape.
@@ -132,22 +140,23 @@ class TFLiteConverter:
             )
         return self.run(REVERSE, images)
 
-    def photo_side(self, size: int) -> int:
-        """Side in px of the square photo that `draw_at` takes the pixels from."""
+    def photo_side(self, size: Size) -> Size:
+        """Size in px of the photo that `draw_at` takes the pixels from."""
         return photo_side(self.image_size, size)
 
-    def draw_at(self, photo: np.ndarray, size: int) -> np.ndarray:
+    def draw_at(self, photo: np.ndarray, size: Size) -> np.ndarray:
         """Draws a product image of any size from the photo's own pixels.
 
         Args:
-            photo: uint8 `(height, width, 3)`, RGB, of any size. It is made square as the file says.
-            size: side of the product image, px.
+            photo: uint8 `(height, width, 3)`, RGB, of any size. It is letterboxed or stretched as
+                the file says.
+            size: side of the product image, px; of a rectangle its longer side, or (height, width).
 
         Returns:
-            uint8 `(size, size, 3)`.
+            uint8 `(height, width, 3)`, of the proportions of `drawn_size`.
 
         Raises:
-            ValueError: another dtype or shape, a size below 1, or the file cannot draw at other
+            ValueError: another dtype or shape, no such size, or the file cannot draw at other
                 sizes.
         """
         from PIL import Image
@@ -156,28 +165,26 @@ class TFLiteConverter:
 
         if not self.scalable:
             raise ValueError(
-                f"{str(self._path)!r} has no signature {FLOW!r}, so it draws {self.drawn_size} px "
-                "only: export it of a model that moves the photo's own pixels, such as flow-64"
+                f"{str(self._path)!r} has no signature {FLOW!r}, so it draws "
+                f"{shown_size(self.drawn_size)} px only: export it of a model that moves the "
+                "photo's own pixels, such as flow-64"
             )
-        if size < 1:
-            raise ValueError(f"`size` must be at least 1 px. Received: {size}")
-        square = resize(photo, self.photo_side(size), self.resize)
+        size = drawing_size(self.drawn_size, size)
+        fitted = resize(photo, self.photo_side(size), self.resize)
         # As `AppearanceFlow.draw_at` reduces it.
-        reduced = Image.fromarray(square).resize(
-            (self.image_size, self.image_size), Image.Resampling.BILINEAR
-        )
-        return to_uint8(compose(square, self.run(FLOW, np.asarray(reduced)), size))
+        height, width = as_height_width(self.image_size)
+        reduced = Image.fromarray(fitted).resize((width, height), Image.Resampling.BILINEAR)
+        return to_uint8(compose(fitted, self.run(FLOW, np.asarray(reduced)), size))
 
     def run(self, signature: str, images: np.ndarray) -> np.ndarray:
         """Runs a signature of the file, "convert", "embed" or "reverse", like its method.
 
-        With "flow", returns float32 `(side, side, 7)`, the `MAPS` one after the other, with the
+        With "flow", returns float32 `(height, width, 7)`, the `MAPS` one after the other, with the
         leading dimension of `images`.
         """
         runner = self._runners[signature]
         images = np.asarray(images)
-        side = int(runner.get_input_details()[IMAGE]["shape"][1])
-        shape = (side, side, 3)
+        shape = tuple(runner.get_input_details()[IMAGE]["shape"][1:].tolist())
         if images.dtype != np.uint8 or images.shape[-3:] != shape or images.ndim > 4:
             raise ValueError(
                 f"images must be uint8 of shape {shape} or (n, {str(shape)[1:]}; "
@@ -191,20 +198,21 @@ class TFLiteConverter:
         return found[0][0] if images.ndim == 3 else np.concatenate(found)
 
 
-def compose(photo: np.ndarray, maps: np.ndarray, size: int) -> np.ndarray:
+def compose(photo: np.ndarray, maps: np.ndarray, size: Size) -> np.ndarray:
     """Composes a drawing of any size: enlarges the maps, and moves the pixels of the photo.
 
     Mask and gate are enlarged as logits. The sigmoid comes after, which keeps their edges sharp.
 
     Args:
-        photo: uint8 `(side, side, 3)`, any side.
-        maps: float32 `(rows, rows, 7)`, what the signature "flow" gives for the photo, reduced.
-        size: side of the drawing, px.
+        photo: uint8 `(photo_height, photo_width, 3)`, however large.
+        maps: float32 `(rows, columns, 7)`, what the signature "flow" gives for the photo, reduced.
+        size: of the drawing, px.
 
     Returns:
-        float32 `(size, size, 3)` in [-1, 1].
+        float32 `(height, width, 3)` of `size`, in [-1, 1].
     """
-    enlarged = _enlarged(_enlarged(maps, size, axis=0), size, axis=1)
+    height, width = as_height_width(size)
+    enlarged = _enlarged(_enlarged(maps, height, axis=0), width, axis=1)
     flow, mask, gate, paint = np.split(enlarged, np.cumsum([*MAPS.values()])[:-1], axis=-1)
     mask, gate = (0.5 + 0.5 * np.tanh(0.5 * logits) for logits in (mask, gate))  # the sigmoid
     garment = gate * _moved(photo, flow) + (1 - gate) * np.tanh(paint)
@@ -223,12 +231,13 @@ def _enlarged(maps: np.ndarray, size: int, axis: int) -> np.ndarray:
 
 def _moved(photo: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """As `keras_pixdt.layers.warp`, float32 in [-1, 1]."""
-    side = len(photo)
-    place = np.clip((flow + 1) * np.float32(side / 2) - np.float32(0.5), 0, side - 1)
+    height, width = photo.shape[:2]
+    sides = np.array([width, height], np.float32)
+    place = np.clip((flow + 1) * (sides / 2) - np.float32(0.5), 0, sides - 1)
     first = place.astype(int)
     across, down = np.split((place - first).astype(np.float32), 2, axis=-1)
     left, top = first[..., 0], first[..., 1]
-    right, bottom = np.minimum(left + 1, side - 1), np.minimum(top + 1, side - 1)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
     upper = photo[top, left] * (1 - across) + photo[top, right] * across
     lower = photo[bottom, left] * (1 - across) + photo[bottom, right] * across
     return (upper * (1 - down) + lower * down) / np.float32(127.5) - 1
@@ -281,9 +290,9 @@ def load_tflite(path: str | os.PathLike[str], num_threads: int = 1) -> TFLiteCon
         num_threads: how many threads one image may use.
 
     Returns:
-        A function from uint8 `(image_size, image_size, 3)`, or `(n, image_size, image_size, 3)`, to
-        uint8 of the side `drawn_size`, RGB in [0, 255], with the attributes `image_size` and
-        `resize` and the methods `embed`, `reverse` and `draw_at`.
+        A function from uint8 `(height, width, 3)`, or `(n, height, width, 3)`, of `image_size` to
+        uint8 of `drawn_size`, RGB in [0, 255], with the attributes `image_size` and `resize` and
+        the methods `embed`, `reverse` and `draw_at`.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -134,10 +134,10 @@ class Reference:
     """Keras' drawings of the photos with which files are verified.
 
     Attributes:
-        levels: float32 (n, s, s, 3) in [0, 255], computed in float64, not rounded to bytes.
+        levels: float32 (n, h, w, 3) in [0, 255], computed in float64, not rounded to bytes.
         float32_difference_levels: the largest difference of Keras' own float32 from them.
         embeddings: float32 (n, d), of the `products`; None without an embedder.
-        maps: float32 (n, s, s, 7), what the levels are composed of, for `flow`; None for the
+        maps: float32 (n, h, w, 7), what the levels are composed of, for `flow`; None for the
             others.
     """
 
@@ -148,7 +148,7 @@ class Reference:
 
     @property
     def products(self) -> np.ndarray:
-        """The levels as bytes, uint8 (n, s, s, 3), which are embedded."""
+        """The levels as bytes, uint8 (n, h, w, 3), which are embedded."""
         return np.rint(self.levels).astype(np.uint8)
 
     def floors(self, variant: str) -> tuple[Floor, Floor]:
@@ -158,7 +158,7 @@ class Reference:
             allowed = min(1.0, _ROUNDING_MARGIN * self.float32_difference_levels)
             limit = max(least.max_difference_levels, allowed)
             least = dataclasses.replace(least, max_difference_levels=limit)
-        if variant == "int8" and self.levels.shape[1] >= _LARGE_PX:
+        if variant == "int8" and max(self.levels.shape[1:3]) >= _LARGE_PX:
             full = _INT8_LARGE
         return least, full
 
@@ -166,7 +166,7 @@ class Reference:
 def compute_reference(
     converter: keras.Model, images: np.ndarray, embedder: keras.Model | None = None
 ) -> Reference:
-    """Runs a float32 Keras model on uint8 photos (n, s, s, 3), and an embedder on the result.
+    """Runs a float32 Keras model on uint8 photos (n, h, w, 3), and an embedder on the result.
 
     Raises:
         ExportError: a model gives NaN or infinity.
@@ -287,7 +287,7 @@ def verify_saved_model(
 def _composed(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """The levels of what maps are composed to, at their own size."""
     pairs = zip(images, maps, strict=True)
-    return _levels(np.stack([compose(image, found, len(found)) for image, found in pairs]))
+    return _levels(np.stack([compose(image, found, found.shape[:2]) for image, found in pairs]))
 
 
 def _place(path: Path, signature: str) -> str:
@@ -309,7 +309,7 @@ def verify_tflite(
         path: the file.
         variant: a key of `VARIANTS`.
         parameter_count: how many weights the networks that draw have.
-        images: uint8 (n, s, s, 3).
+        images: uint8 (n, h, w, 3).
         reference: the result of `compute_reference` for them and the signature's network, for
             `flow` with `with_maps`.
         signature: the signature that draws the images, or "flow", whose maps are composed to them.

@@ -1,6 +1,13 @@
-"""Choices that the command line and exported files need without loading NumPy, Pillow or Keras."""
+"""Choices that the command line and exported files need without loading NumPy, Pillow or Keras.
 
-from collections.abc import Mapping
+Also what sizes of images are: `as_height_width` and the functions beside it.
+"""
+
+import operator
+from collections.abc import Mapping, Sequence
+
+# Of images, in px: the side of a square, or (height, width).
+Size = int | tuple[int, int]
 
 RESIZES = ("letterbox", "stretch")
 SCHEMES: Mapping[str, Mapping[str, float]] = {
@@ -27,14 +34,90 @@ HUB = "hf://"
 GARMENT_BELOW = 250
 
 
-def photo_side(read: int, size: int) -> int:
-    """Side in px of the square photo whose pixels a product image is drawn from.
-
-    Four times the product image, since a garment is often a quarter of a photo wide. Larger photos
-    are reduced to this side first.
+def as_height_width(size: Size | Sequence[int], name: str = "size") -> tuple[int, int]:
+    """Height and width in px of a size: one number is the side of a square.
 
     Args:
-        read: side of the photos that the model reads, px.
-        size: side of the product image, px.
+        size: the size.
+        name: what messages call it.
+
+    Raises:
+        ValueError: it is neither a whole number from 1 nor two of them.
     """
-    return max(read, min(4 * size, MOST_PHOTO_PX))
+    try:
+        height, width = map(operator.index, size if isinstance(size, Sequence) else (size, size))
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(
+            f"`{name}` must be the side of a square, or (height, width), in whole pixels from 1. "
+            f"Received: {size!r}"
+        )
+    return height, width
+
+
+def as_size(size: Size | Sequence[int], name: str = "size") -> Size:
+    """A size in one form: of a square its side, otherwise (height, width)."""
+    height, width = as_height_width(size, name)
+    return height if height == width else (height, width)
+
+
+def parse_size(text: str) -> Size:
+    """A size as the command line takes it: 256, or 256x192, the height first.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise ValueError(
+            "a size must be the side of a square, such as 256, or HEIGHTxWIDTH, such as 256x192, "
+            f"in px. Received: {text!r}"
+        )
+    return as_size([int(side) for side in sides * (3 - len(sides))])
+
+
+def shown_size(size: Size) -> str:
+    """A size for people, as `parse_size` reads it."""
+    return str(size) if isinstance(size, int) else "x".join(map(str, size))
+
+
+def scaled_size(size: Size, longer: int) -> Size:
+    """A size of the same proportions with another longer side, px."""
+    sides = as_height_width(size)
+    return as_size([max(1, round(side * longer / max(sides))) for side in sides])
+
+
+def drawing_size(drawn: Size, size: Size) -> Size:
+    """The size of a drawing that is asked for: one number is its longer side.
+
+    Args:
+        drawn: the size that the model draws.
+        size: the size that is asked for.
+
+    Raises:
+        ValueError: it is no size, or two numbers of other proportions than `drawn`.
+    """
+    if not isinstance(size, Sequence):
+        return scaled_size(drawn, as_height_width(size)[0])
+    if (asked := as_size(size)) != scaled_size(drawn, max(size)):
+        raise ValueError(
+            f"`size` must have the proportions of what the model draws, {shown_size(drawn)} px, or "
+            f"be its longer side. Received: {size!r}"
+        )
+    return asked
+
+
+def photo_side(read: Size, size: Size) -> Size:
+    """Size in px of the photo whose pixels a product image is drawn from.
+
+    Its proportions are those of the photos that the model reads. Its longer side is four times that
+    of the product image, since a garment is often a quarter of a photo wide. Larger photos are
+    reduced to this size first.
+
+    Args:
+        read: size of the photos that the model reads, px.
+        size: size of the product image, px.
+    """
+    least, longer = max(as_height_width(read)), max(as_height_width(size))
+    return scaled_size(read, max(least, min(4 * longer, MOST_PHOTO_PX)))

@@ -17,6 +17,7 @@ from absl import logging
 
 from keras_pixdt import data, progress
 from keras_pixdt.atomic import replacing
+from keras_pixdt.choices import Size
 from keras_pixdt.data.crops import cutter
 from keras_pixdt.data.files import ENDINGS, Skipped, first_few, is_archive, is_image, open_files
 
@@ -54,7 +55,7 @@ def convert_photos(
     convert: Callable[[np.ndarray], np.ndarray],
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
-    image_size: int,
+    image_size: Size,
     batch_size: int = 32,
     distance: Callable[[np.ndarray], np.ndarray] | None = None,
     resize: str = "letterbox",
@@ -64,19 +65,19 @@ def convert_photos(
     """Converts photos and writes each product image as a PNG file.
 
     Args:
-        convert: uint8 images (n, image_size, image_size, 3) to uint8 images of any one size.
+        convert: uint8 images (n, height, width, 3) to uint8 images of any one size.
         paths: photos, or folders and archives, all of whose images are converted, subfolders
             included; see `data.files` for what is left out there.
         out: folder for the results; made if it is missing. A photo `a.jpg` becomes `a.png`;
             if two photos have the same stem, or a photo is there, the later one becomes
             `a_jpg.png`, `a_2.png` and so on. Images of a folder that lie here are left out.
-        image_size: side of the images that `convert` takes.
+        image_size: side of the images that `convert` takes, or their (height, width).
         batch_size: photos converted at a time.
         distance: maps the images that `convert` takes to (n,) numbers: how far each image is from
             its product image. If given, each folder among the paths is one person, and only the
             product image with the smallest distance is written (Taigman et al. 2017, Eq. 8); the
             folder `anna` gives `anna.png`.
-        resize: how photos are made square for `convert`, "letterbox" or "stretch".
+        resize: how photos are brought to that size, "letterbox" or "stretch".
         crop: a JSON file that says which part of each photo to use, see `keras_pixdt.data.crops`.
             It names photos by their paths within the folders, with the folder in front if several
             share a path, such as "anna/1.jpg". A photo that does not contain its box fails.

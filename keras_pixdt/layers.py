@@ -201,6 +201,34 @@ class FadeIn(keras.layers.Layer):
         return super().get_config()
 
 
+# Rectangles where a network takes squares
+
+
+@keras.saving.register_keras_serializable("keras_pixdt")
+class PadToSquare(keras.layers.Layer):
+    """Fills images up with white to squares of their longer side, as `data.as_square` does.
+
+    Call arguments:
+        inputs: (batch, height, width, channels), where white is 1.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Returns (batch, side, side, channels)."""
+        height, width = sides = ops.shape(inputs)[1:3]
+        known = all(isinstance(side, int) for side in sides)
+        if known and height == width:
+            return inputs
+        side = max(sides) if known else ops.maximum(height, width)
+        borders = [((side - length) // 2, (side - length + 1) // 2) for length in sides]
+        return ops.pad(inputs, ((0, 0), *borders, (0, 0)), constant_values=1.0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns squares."""
+        batch, height, width, channels = input_shape
+        side = None if None in (height, width) else max(height, width)
+        return (batch, side, side, channels)
+
+
 # Sampling images where a flow points
 
 

@@ -20,6 +20,7 @@ _NOT_PUBLIC = {
     "ColorSSIM": "keras_pixdt.metrics.pixel",
     "Dropout": "keras_pixdt.layers",
     "FadeIn": "keras_pixdt.layers",
+    "PadToSquare": "keras_pixdt.layers",
     "ProductEmbedder": "keras_pixdt.judges.embedder",
     "RootMeanSquaredError": "keras_pixdt.metrics.pixel",
     "SSIM": "keras_pixdt.metrics.pixel",

@@ -124,7 +124,7 @@ class Resource:
 class _Model(NamedTuple):
     dimensions: int
     embedder: str | None  # the fingerprint of its embedder, if the file gives it
-    resize: str  # how photos are made square for it, "letterbox" or "stretch"
+    resize: str  # how photos are brought to its size, "letterbox" or "stretch"
 
 
 def collect(
@@ -232,10 +232,10 @@ def _describe(model: pathlib.Path) -> _Model:
                 f"Received: from {types[0]} to {types[1]}"
             )
     (photo, product), (embedded, vector) = shapes["convert"], shapes["embed"]
-    squares = all(shape == (1, shape[1], shape[1], 3) for shape in (photo, product))
-    if not squares or embedded != product or vector[:-1] != (1,):
+    images = all(len(x) == 4 and x[::3] == (1, 3) and min(x) > 0 for x in (photo, product))
+    if not images or embedded != product or vector[:-1] != (1,):
         raise ValueError(
-            f"{model} must draw an image (1, side, side, 3) from a photo (1, size, size, 3), and "
+            f"{model} must draw an image (1, height, width, 3) from a photo of such a shape, and "
             f"embed it to (1, d). {again} Received: 'convert' from {photo} to {product}, 'embed' "
             f"from {embedded} to {vector}"
         )

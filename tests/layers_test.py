@@ -5,8 +5,16 @@ import tensorflow as tf
 from keras import ops
 from scipy import ndimage
 
+from keras_pixdt import data
 from keras_pixdt.engine import replicas
-from keras_pixdt.layers import AffineFlow, BatchNormalization, Dropout, Warp, warp
+from keras_pixdt.layers import (
+    AffineFlow,
+    BatchNormalization,
+    Dropout,
+    PadToSquare,
+    Warp,
+    warp,
+)
 
 OPTIONS = {"momentum": 0.9, "epsilon": 1e-5}
 
@@ -254,3 +262,31 @@ def test_the_flow_of_an_affine_map():
     still = AffineFlow(8)(np.array([[1.0, 0, 0, 0, 1, 0]], "float32"))
     images = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype("float32")
     np.testing.assert_allclose(warp(images, still), images, atol=1e-6)
+
+
+def test_warp_of_rectangles_by_hand_and_as_of_a_square_with_bars():
+    images = np.random.default_rng(0).normal(size=(2, 8, 6, 3)).astype("float32")
+    x, y = ((np.arange(n, dtype="float32") + 0.5) * (2 / n) - 1 for n in (6, 8))
+    still = np.stack(np.meshgrid(x, y), -1)[None].repeat(2, 0)
+    np.testing.assert_allclose(warp(images, still), images, atol=1e-6)
+    # Two pixels to the right and three down: of 6 and of 8, which are 2 long in a flow.
+    shift = np.array([2 * 2 / 6, 3 * 2 / 8], "float32")
+    moved = np.asarray(warp(images, still + shift))
+    np.testing.assert_allclose(moved[:, :5, :4], images[:, 3:, 2:], atol=1e-5)
+    # With a bar of a pixel at both sides, a point is at 6 / 8 of its x.
+    flow = np.random.default_rng(1).uniform(-0.8, 0.8, (2, 5, 4, 2)).astype("float32")
+    square = np.pad(images, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=1.0)
+    expected = warp(square, flow * np.array([6 / 8, 1], "float32"))
+    np.testing.assert_allclose(warp(images, flow), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (7, 7), (4, 8)])
+def test_padding_to_a_square_is_that_of_images(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
+    expected = data.to_float(np.stack([data.images.as_square(image) for image in pixels]))
+    inputs = keras.Input((None, None, 3))  # as of an embedder, which learns shapes from images
+    layer = PadToSquare()
+    network = keras.Model(inputs, layer(inputs))
+    np.testing.assert_array_equal(network.predict_on_batch(data.to_float(pixels)), expected)
+    np.testing.assert_array_equal(layer(data.to_float(pixels)), expected)
+    assert layer.compute_output_shape((None, *shape, 3)) == (None, max(shape), max(shape), 3)

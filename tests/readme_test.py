@@ -184,6 +184,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         dtype = call["preset"].dtype
         given = {"start": call["preset"].start}
         assert given["start"] in (presets.get(name).start, "runs/longer")
+        if (size := call["preset"].image_size) == (256, 192):
+            given |= {"image_size": size, "photo_size": (512, 384)}
         if f := getattr(call["preset"], "function", None):
             assert pathlib.Path(f).is_file()
             given["function"] = f
@@ -193,8 +195,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         assert_data_exists(options.pop("target_data", call["data"]))
         assert options in ({}, {"edges": True}, {"layout": "dress_code"})
     assert {call["preset"].name for call in trained} == {
-        "demo", "flow-64", "yoo2016", "kim2017-small", "taigman2017", "taigman2017-small",
-        "taigman2017-faces",
+        "demo", "flow-64", "flow-256", "yoo2016", "kim2017-small", "taigman2017",
+        "taigman2017-small", "taigman2017-faces",
     }  # fmt: skip
     assert [call["workdir"] for call in shown] == ["runs/demo"]
     assert ("mirrored", "mixed_bfloat16") in [(c["strategy"], c["precision"]) for c in started]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from keras_pixdt.choices import RESIZES, SHIPPED
+from keras_pixdt.choices import RESIZES, SHIPPED, Size, as_size
 from keras_pixdt.commands.shared import (
     RUN,
     add_checkpoint_argument,
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=int,
         metavar="PX",
-        help="draw product images of this side from the photo's own pixels, by a model that moves "
-        "them (flow-64); without, as large as the model draws",
+        help="draw product images of this side, the longer one of rectangles, from the photo's own "
+        "pixels, by a model that moves them (flow-64); without, as large as the model draws",
     )
     add(
         "--super-resolution",
@@ -81,8 +81,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, **model: Any) -> None:
     parser.add_argument(
         "--resize",
         choices=RESIZES,
-        help="how photos are made square for a .keras file: letterbox (default) keeps their aspect "
-        "and fills up with white, stretch does not. A run and a .tflite file say it themselves",
+        help="how photos are brought to the size that a .keras file takes: letterbox (default) "
+        "keeps their aspect and fills up with white, stretch does not. A run and a .tflite file "
+        "say it themselves",
     )
 
 
@@ -115,14 +116,14 @@ class Model(NamedTuple):
     """The opened `--model`.
 
     Attributes:
-        draw: maps uint8 images (n, image_size, image_size, 3) to uint8 images of any one size.
-        image_size: side of the images that it takes, px.
-        resize: how photos are made square for it.
+        draw: maps uint8 images (n, height, width, 3) to uint8 images of any one size.
+        image_size: size of the images that it takes, px.
+        resize: how photos are brought to that size.
         distance: maps the same images to the (n,) numbers of --best-of-folder; None without it.
     """
 
     draw: Callable[[Any], Any]
-    image_size: int
+    image_size: Size
     resize: str
     distance: Callable[[Any], Any] | None = None
 
@@ -189,7 +190,7 @@ def open_model(arguments: argparse.Namespace) -> Model:
 
     if arguments.size is not None:
         return _at_size(model, arguments.size, path, resize)
-    size = getattr(model, "converter", model).input_shape[1]
+    size = as_size(getattr(model, "converter", model).input_shape[1:3])
     return Model(draw, size, resize, distance if arguments.best_of_folder else None)
 
 

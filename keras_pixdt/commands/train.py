@@ -5,7 +5,6 @@ Example:
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -16,7 +15,16 @@ from typing import Any
 from absl import logging
 
 from keras_pixdt import presets
-from keras_pixdt.choices import HUB, LAYOUTS, PRECISIONS, SCHEMES, SCORES, SHIPPED, STRATEGIES
+from keras_pixdt.choices import (
+    HUB,
+    LAYOUTS,
+    PRECISIONS,
+    SCHEMES,
+    SCORES,
+    SHIPPED,
+    STRATEGIES,
+    parse_size,
+)
 from keras_pixdt.commands.shared import find, import_keras
 
 _PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum", "start")
@@ -123,7 +131,12 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     for option, kind, what in (
         ("--batch-size", int, "pairs in a batch"),
-        ("--image-size", int, "side of the images in px, for most presets a power of two"),
+        (
+            "--image-size",
+            _size,
+            "side of the images in px, for most presets a power of two; for "
+            "flow-* and pix2pix-* also HEIGHTxWIDTH, such as 256x192",
+        ),
         ("--width", float, "factor on the numbers of filters"),
         ("--ema", float, "momentum of the average of the converter's weights, such as 0.999"),
     ):
@@ -133,7 +146,8 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FIELD=VALUE",
-        help="other values of any fields of the preset, such as selection=sample mirror=false",
+        help="other values of any fields of the preset, such as selection=sample mirror=false "
+        "photo_size=256x192",
     )
     add(
         "--function",
@@ -152,6 +166,13 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _size(text: str) -> Any:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def run(arguments: argparse.Namespace) -> int | None:
     """Trains."""
     import_keras(arguments.strategy)
@@ -162,7 +183,7 @@ def run(arguments: argparse.Namespace) -> int | None:
         arguments.start = start.RENDERED
     elif arguments.start is not None and arguments.start.startswith(HUB):
         arguments.start = str(find(arguments.start))
-    preset = _preset(arguments).changed(arguments.set)
+    preset = _preset(arguments)
     changed = _given(arguments, *_PRESET_FIELDS)
     if arguments.function is not None:
         if "function" not in preset.options():
@@ -170,7 +191,7 @@ def run(arguments: argparse.Namespace) -> int | None:
                 f"--function is for presets with an f, and {preset.name!r} has none. Leave it out."
             )
         changed["function"] = os.path.abspath(arguments.function)
-    preset = dataclasses.replace(preset, **changed)
+    preset = preset.changed(arguments.set, **changed)
     distribution = devices.start(
         arguments.strategy,
         preset.dtype,

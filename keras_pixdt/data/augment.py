@@ -21,14 +21,14 @@ from keras_pixdt.choices import GARMENT_BELOW
 from keras_pixdt.data.images import WHITE, garment_of
 from keras_pixdt.data.placement import Placement, view
 
-_ZOOM = (0.85, 1.2)  # sides of the part of the photo that is seen, as shares of its side
-_STRETCH = (0.93, 1.07)  # its height in relation to its width
-_SHIFT = 0.06  # of its middle, as a share of the side, at most
+_ZOOM = (0.85, 1.2)  # sides of the part of the photo that is seen, as shares of its sides
+_STRETCH = (0.93, 1.07)  # its share of the height in relation to that of the width
+_SHIFT = 0.06  # of its middle, as a share of the sides, at most
 _GAMMA = 0.25  # of the logarithm of each channel's exponent, at most
 _TURNED = 0.3  # share of the pairs whose channels change places, red to green to blue to red
 # Shares of the garments that were cut out
 _RECOLOURED, _PATTERNED, _HIDDEN = 0.7, 0.8, 0.7
-_TILE = (0.6, 1.4)  # side of another product's pattern, as a share of the product image's
+_TILE = (0.6, 1.4)  # sides of another product's pattern, as shares of the product image's
 _PIECE = (0.08, 0.35)  # half axes of what hides a garment, as shares of the root of its area
 _ORIGIN = (0.35, 0.65)  # middle of the piece in its own photo, which may have bars at the sides
 _SHADE = (0.5, 1.6)  # brightness of a garment's pixel in relation to its mean
@@ -37,8 +37,8 @@ _LEVELS = np.arange(256) / 255
 _COLOURS = [("gamma", float, 3), ("turn", int)]
 CHANGE = np.dtype(
     [
-        ("zoom", float, 2),  # width and height of what is seen, as shares of the photo's side
-        ("shift", float, 2),  # of its middle to the right and down, as shares of the side
+        ("zoom", float, 2),  # width and height of what is seen, as shares of the photo's
+        ("shift", float, 2),  # of its middle to the right and down, as shares of the sides
         ("colours", _COLOURS),  # exponents on [0, 1]; by how many places channels move
         # Of garments that were cut out:
         ("recoloured", bool),
@@ -49,7 +49,7 @@ CHANGE = np.dtype(
         ("middle", float),  # which of the garment's pixels the piece lies on, in [0, 1)
         ("axes", float, 2),  # half axes of the piece, an ellipse; see `_PIECE`
         ("angle", float),  # from x to y
-        ("origin", float, 2),  # of its middle in the other photo, as shares of the side
+        ("origin", float, 2),  # of its middle in the other photo, as shares of the sides
     ]
 )
 
@@ -58,9 +58,9 @@ class Pair(NamedTuple):
     """A photo and a product image.
 
     Attributes:
-        photo: uint8 (side, side, 3).
-        product: uint8 (size, size, 3).
-        flow: (rows, rows, 2), where the points of the product image lie in the photo, NaN where
+        photo: uint8 (photo_height, photo_width, 3).
+        product: uint8 (height, width, 3).
+        flow: (rows, columns, 2), where the points of the product image lie in the photo, NaN where
             this is not known; or None.
         placement: where the product image lies in the photo, if it was cut out of it; NaN or None
             if this is not known.
@@ -136,15 +136,15 @@ def move(photo: np.ndarray, change: Any) -> np.ndarray:
     """Zooms and shifts a photo; white comes in from outside.
 
     Args:
-        photo: uint8 (side, side, 3).
+        photo: uint8 (height, width, 3).
         change: has `zoom` and `shift`.
 
     Returns:
         The same shape.
     """
-    side = len(photo)
-    first = (0.5 + change["shift"] - change["zoom"] / 2) * side
-    return view(photo, first, first + change["zoom"] * side, side, WHITE)
+    height, width = size = photo.shape[:2]
+    first = (0.5 + change["shift"] - change["zoom"] / 2) * (width, height)
+    return view(photo, first, first + change["zoom"] * (width, height), size, WHITE)
 
 
 def recolour(image: np.ndarray, colours: Any) -> np.ndarray:
@@ -168,9 +168,9 @@ def recolour(image: np.ndarray, colours: Any) -> np.ndarray:
 def _composed(
     garment: np.ndarray, photo: np.ndarray, product: np.ndarray, placement: Placement
 ) -> np.ndarray:
-    """A photo in which the garment of a product image has other pixels, uint8 (side, side, 3)."""
+    """A photo in which the garment of a product image has other pixels, uint8."""
     mask = np.where(garment_of(product), WHITE, 0).astype(np.uint8)
-    cover = placement.in_photo(mask, len(photo))[..., None] * np.float32(1 / WHITE)
+    cover = placement.in_photo(mask, photo.shape[:2])[..., None] * np.float32(1 / WHITE)
     return np.rint(photo + cover * (garment - photo.astype(np.float32))).astype(np.uint8)
 
 
@@ -181,17 +181,17 @@ def _gray(image: np.ndarray) -> np.ndarray:
 
 def _patterned(pair: Pair, placement: Placement, other: np.ndarray, change: Any) -> Pair:
     """The garment with the pattern of another product, shaded as it was."""
-    size, inside = len(pair.product), garment_of(pair.product)
-    quarter = size // 4
-    piece = other[quarter:-quarter, quarter:-quarter]
+    (height, width), inside = pair.product.shape[:2], garment_of(pair.product)
+    down, along = height // 4, width // 4
+    piece = other[down:-down, along:-along]
     known = garment_of(piece)
     if not inside.any() or known.mean() < 0.5:
         return pair
     piece = np.where(known[..., None], piece, piece[known].mean(0)).astype(np.uint8)
-    side = max(2, round(change["tile"] * size))
-    tile = np.asarray(Image.fromarray(piece).resize((side, side), Image.Resampling.BILINEAR))
-    missing = max(0, size - side)
-    pattern = np.pad(tile, ((0, missing), (0, missing), (0, 0)), "symmetric")[:size, :size]
+    sides = [max(2, round(change["tile"] * size)) for size in (width, height)]
+    tile = np.asarray(Image.fromarray(piece).resize(sides, Image.Resampling.BILINEAR))
+    right, below = max(0, width - sides[0]), max(0, height - sides[1])
+    pattern = np.pad(tile, ((0, below), (0, right), (0, 0)), "symmetric")[:height, :width]
     gray = _gray(pair.product)
     mean = gray[inside].mean()
 
@@ -201,27 +201,28 @@ def _patterned(pair: Pair, placement: Placement, other: np.ndarray, change: Any)
 
     garment = np.rint(shaded(pattern, gray)).astype(np.uint8)
     product = np.where(inside[..., None], garment, pair.product)
-    in_photo = shaded(placement.in_photo(pattern, len(pair.photo)), _gray(pair.photo))
+    in_photo = shaded(placement.in_photo(pattern, pair.photo.shape[:2]), _gray(pair.photo))
     photo = _composed(in_photo, pair.photo, pair.product, placement)
     return pair._replace(photo=photo, product=product)
 
 
 def _hidden(pair: Pair, placement: Placement, other: np.ndarray, change: Any) -> Pair:
     """A piece of another photo lies over the garment; there the product image is white."""
-    side, inside = len(pair.photo), garment_of(pair.product)
+    (height, width), inside = pair.photo.shape[:2], garment_of(pair.product)
     if not inside.any():
         return pair
-    pixels = placement.pixels_in_photo(len(pair.product), side)
+    pixels = placement.pixels_in_photo(pair.product.shape[:2], (height, width))
     middle = pixels[:, inside][:, int(change["middle"] * inside.sum())]
-    axes = change["axes"] * math.sqrt(inside.mean() * placement.scale.prod()) * side
+    share = inside.mean() * placement.scale.prod()
+    axes = change["axes"] * math.sqrt(share) * math.sqrt(height * width)
     cos, sin = math.cos(change["angle"]), math.sin(change["angle"])
 
     def covered(pixels: np.ndarray) -> np.ndarray:
         x, y = pixels - middle[:, None, None]
         return ((x * cos + y * sin) / axes[0]) ** 2 + ((y * cos - x * sin) / axes[1]) ** 2 < 1
 
-    piece = covered(np.stack(np.meshgrid(np.arange(side), np.arange(side))))
-    x, y = np.rint(middle - change["origin"] * side).astype(int)
+    piece = covered(np.stack(np.meshgrid(np.arange(width), np.arange(height))))
+    x, y = np.rint(middle - change["origin"] * (width, height)).astype(int)
     photo, product = pair.photo.copy(), pair.product.copy()
     photo[piece] = np.roll(other, (y, x), (0, 1))[piece]
     product[covered(pixels)] = WHITE

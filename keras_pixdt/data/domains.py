@@ -11,8 +11,8 @@ A domain is one of these:
   own splits: `test`, and for training `extra` if there is one (Taigman et al. 2017, Sec. 5.1, for
   SVHN), otherwise `train`;
 - an `.npz` file of `x_train`, `y_train`, `x_test` and `y_test`, as Keras names its data sets, which
-  keeps these splits. Images are uint8 `(n, size, size)` or `(n, size, size, 3)`, labels int `(n,)`
-  from 0, whose names are "0", "1" and so on.
+  keeps these splits. Images are uint8 `(n, height, width)` or `(n, height, width, 3)`, labels int
+  `(n,)` from 0, whose names are "0", "1" and so on.
 
 Gray images are replicated to three channels. Files that cannot be used are left out, counted, and
 logged by name.
@@ -35,7 +35,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from keras_pixdt.choices import SCHEMES
+from keras_pixdt.choices import SCHEMES, Size
 from keras_pixdt.data import duplicates
 from keras_pixdt.data.edges import edges_of
 from keras_pixdt.data.pairs import DomainSet, Labels, take_rows
@@ -52,7 +52,7 @@ _SCHEME_BESIDE_OWN = "kwon2019"  # 90/10, for a domain whose partner has train a
 def load_domains(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str] | None = None,
-    image_size: int = 64,
+    image_size: Size = 64,
     *,
     edges: bool = False,
     seed: int = 0,
@@ -71,15 +71,15 @@ def load_domains(
     Args:
         source: the first domain; with `edges`, the photos.
         target: the second domain.
-        image_size: side of the images in pixels.
+        image_size: side of square images, or (height, width), in pixels.
         edges: whether `source` has only photos, and their edges are the first domain. The edges
             then come from one half of the training photos and the photos from the other half, so
             that no photo is used together with its own edges. In the other splits both come from
             all photos, in the same order.
         seed: decides which photos are in which half.
         data_dir: where TFDS sets were prepared; by default `~/tensorflow_datasets`.
-        resize: how images are made square: "letterbox" keeps their aspect and fills up with white,
-            "stretch" does not.
+        resize: how images of other shapes are brought to that size: "letterbox" keeps their aspect
+            and fills up with white, "stretch" does not.
         crop: a JSON file that says which parts of the first domain's images to use, such as their
             faces: `{"anna/1.jpg": [40, 20, 192, 172]}` gives the left, top, right and bottom edge
             in pixels of the upright image. It only works for a folder or an archive. Images that it
@@ -132,7 +132,7 @@ def load_domains(
 
 def _read(
     name: str,
-    image_size: int,
+    image_size: Size,
     resize: str,
     data_dir: str | os.PathLike[str] | None,
     crop: str | os.PathLike[str] | None,

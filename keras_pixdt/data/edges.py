@@ -58,12 +58,12 @@ def draw_edges(photo: np.ndarray) -> np.ndarray:
 
 def edges_of(photos: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """Edges of photos that may have bars; bars get none. For `shapes` see `Domain`."""
-    size = photos.shape[1]
+    full_height, full_width = sides = photos.shape[1:3]
     drawn = allocate(photos.shape)
 
     def draw(row: int) -> None:
-        height, width = np.maximum(1, np.round(shapes[row] * (size / shapes[row].max())))
-        top, left = int(size - height) // 2, int(size - width) // 2
+        height, width = np.maximum(1, np.round(shapes[row] * (sides / shapes[row]).min()))
+        top, left = int(full_height - height) // 2, int(full_width - width) // 2
         inside = slice(top, top + int(height)), slice(left, left + int(width))
         drawn[row] = WHITE
         drawn[row][inside] = draw_edges(photos[row][inside])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +22,10 @@ class Encoded(NamedTuple):
     flows: Iterable[np.ndarray] | None = None
 
 
-def image_format(size: int) -> str:
-    """The format of images with this side: "PNG" or "JPEG"."""
+def image_format(shape: Sequence[int]) -> str:
+    """The format of images of a shape, (height, width, ...): "PNG" or "JPEG"."""
     # PNG is lossless and small enough at 64 px; at 256 px it is three times the size of JPEG.
-    return "PNG" if size <= 64 else "JPEG"
+    return "PNG" if max(shape[:2]) <= 64 else "JPEG"
 
 
 def encode(pictures: Pictures) -> Encoded:
@@ -41,7 +41,7 @@ def encode(pictures: Pictures) -> Encoded:
 
 def _encode(image: np.ndarray, encoding: str | None = None) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(image).save(file, encoding or image_format(len(image)), quality=95)
+    Image.fromarray(image).save(file, encoding or image_format(image.shape), quality=95)
     return file.getvalue()
 
 

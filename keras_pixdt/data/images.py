@@ -1,4 +1,4 @@
-"""Images at the boundary of the library: square uint8 RGB arrays, and float32 in [-1, 1].
+"""Images at the boundary of the library: uint8 RGB arrays, and float32 in [-1, 1].
 
 This module only needs NumPy and Pillow, so that worker processes start quickly.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 from PIL import ExifTags, Image
 
-from keras_pixdt.choices import GARMENT_BELOW, RESIZES
+from keras_pixdt.choices import GARMENT_BELOW, RESIZES, Size, as_height_width
 from keras_pixdt.data import colors, metadata
 
 WHITE = 255
@@ -228,21 +228,22 @@ def _gray_levels(image: Image.Image, name: str) -> np.ndarray:
     raise ImageError(f"its levels are from {low} to {high}, and {rule}; save it with 8 bits")
 
 
-def resize(image: np.ndarray, size: int, how: str = "letterbox") -> np.ndarray:
-    """Makes an image square by bicubic interpolation.
+def resize(image: np.ndarray, size: Size, how: str = "letterbox") -> np.ndarray:
+    """Brings an image to a size by bicubic interpolation.
 
     Args:
         image: uint8 `(height, width, 3)`.
-        size: side of the square in pixels, at least 1.
-        how: "letterbox" fits the image into a white square: its longer side becomes `size`, its
-            aspect is kept, it is centred. "stretch" makes both sides `size`, whatever the aspect.
-            A square image becomes the same either way.
+        size: side of a square, or (height, width), in pixels.
+        how: "letterbox" fits the image into a white picture of this size: it becomes as large as
+            fits, its aspect is kept, it is centred. "stretch" makes both sides fit, whatever the
+            aspect. An image of the same proportions becomes the same either way.
 
     Returns:
-        uint8 `(size, size, 3)`. An image that already has this shape is returned as it is.
+        uint8 `(height, width, 3)` of `size`. An image that already has this shape is returned as it
+        is.
 
     Raises:
-        ValueError: `image` is not uint8 RGB, `size` is below 1, or `how` is neither of the two.
+        ValueError: `image` is not uint8 RGB, `size` is no size, or `how` is neither of the two.
     """
     if how not in RESIZES:
         raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: {how!r}")
@@ -251,30 +252,34 @@ def resize(image: np.ndarray, size: int, how: str = "letterbox") -> np.ndarray:
             "`image` must be uint8 of shape (height, width, 3); read_image() returns that. "
             f"Received: {image.dtype} of shape {image.shape}"
         )
-    if size < 1:
-        raise ValueError(f"`size` must be at least 1 pixel. Received: {size}")
+    full_height, full_width = as_height_width(size)
     height, width = image.shape[:2]
-    if height == width == size:
+    if (height, width) == (full_height, full_width):
         return image
-    new_height = new_width = size
+    new_height, new_width = full_height, full_width
     if how == "letterbox":
-        scale = size / max(height, width)
+        scale = min(full_height / height, full_width / width)
         new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
     resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC)
-    square = np.full((size, size, 3), WHITE, np.uint8)
-    top, left = (size - new_height) // 2, (size - new_width) // 2
-    square[top : top + new_height, left : left + new_width] = np.asarray(resized)
-    return square
+    fitted = np.full((full_height, full_width, 3), WHITE, np.uint8)
+    top, left = (full_height - new_height) // 2, (full_width - new_width) // 2
+    fitted[top : top + new_height, left : left + new_width] = np.asarray(resized)
+    return fitted
 
 
-def letterbox(image: np.ndarray, size: int) -> np.ndarray:
-    """Fits an image into a white square, as `resize(image, size, "letterbox")` does."""
+def letterbox(image: np.ndarray, size: Size) -> np.ndarray:
+    """Fits an image into a white picture, as `resize(image, size, "letterbox")` does."""
     return resize(image, size, "letterbox")
 
 
-def stretch(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes both sides of an image to `size`, as `resize(image, size, "stretch")` does."""
+def stretch(image: np.ndarray, size: Size) -> np.ndarray:
+    """Brings both sides of an image to `size`, as `resize(image, size, "stretch")` does."""
     return resize(image, size, "stretch")
+
+
+def as_square(image: np.ndarray, how: str = "letterbox") -> np.ndarray:
+    """Makes an image a square of its longer side; see `resize` for the arguments."""
+    return resize(image, max(image.shape[:2]), how)
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
@@ -329,10 +334,10 @@ def garment_of(product: np.ndarray) -> np.ndarray:
     """Where a product image on white shows its garment.
 
     Args:
-        product: uint8 (size, size, 3).
+        product: uint8 (height, width, 3).
 
     Returns:
-        bool (size, size).
+        bool (height, width).
     """
     red, green, blue = np.moveaxis(product, -1, 0)
     # Several times as fast as a minimum over the last axis.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 
+from keras_pixdt.choices import Size, as_size
 from keras_pixdt.data import duplicates
 from keras_pixdt.data.files import Skipped
 from keras_pixdt.data.index import Index, Pictures, Plan
@@ -27,14 +28,14 @@ NUM_PRODUCTS = 1600
 
 def load_pairs(
     data: str | os.PathLike[str],
-    image_size: int = 64,
+    image_size: Size = 64,
     *,
     splits: str | None = None,
     seed: int = 0,
     num_products: int = NUM_PRODUCTS,
     data_dir: str | None = None,
     resize: str = "letterbox",
-    photo_size: int | None = None,
+    photo_size: Size | None = None,
     truth: bool = False,
     layout: str = "auto",
 ) -> dict[str, PairSet]:
@@ -44,7 +45,7 @@ def load_pairs(
         data: `"rendered"` draws the procedural LookBook; `"tfds:lookbook/rendered64"` reads what
             `tfds build` prepared; anything else is the path of a folder or an archive of files
             in a known layout, or of a CSV that names pairs.
-        image_size: side of the images in pixels.
+        image_size: side of square images, or (height, width), in pixels.
         splits: `"yoo2016"` (train, validation, test of 90/5/5) or `"kwon2019"` (train, test of
             90/10, no validation). By default, the splits that the layout has (see `keep_splits`),
             otherwise `"yoo2016"`. Leave it out for TFDS data, which is already split as its config
@@ -52,10 +53,10 @@ def load_pairs(
         seed: which products `"rendered"` draws.
         num_products: how many products `"rendered"` draws.
         data_dir: where `"tfds:..."` was prepared; by default `~/tensorflow_datasets`.
-        resize: how images of other shapes are made square: "letterbox" keeps their aspect and fills
-            up with white, "stretch" does not. TFDS data were made square when they were built, so
-            it must match their config.
-        photo_size: side of the person images in pixels; None takes `image_size`.
+        resize: how images of other shapes are brought to that size: "letterbox" keeps their aspect
+            and fills up with white, "stretch" does not. TFDS data were resized when they were
+            built, so it must match their config, and so must the proportions of rectangles.
+        photo_size: the same as `image_size` for the person images; None takes `image_size`.
         truth: whether to add masks and flows (see `PairSet`): both of drawn products, and masks
             of files whose layout has them. TFDS data have them if their config does.
         layout: how files are named: `"lookbook"`, `"viton_hd"`, `"dress_code"`, `"in_shop"`,
@@ -70,8 +71,8 @@ def load_pairs(
         FileNotFoundError: if there is nothing at the path, or nothing prepared under the name.
         ValueError: if there are no pairs, fewer products than splits, more than 1% of the images
             are unreadable or missing, the files do not have the `layout`, `splits` is given for
-            TFDS data, these were built with another `resize`, or `layout` is given for data without
-            files.
+            TFDS data, these were built with another `resize`, a size is a rectangle where there
+            are squares, or `layout` is given for data without files.
 
     Example:
     ```python
@@ -109,32 +110,35 @@ def load_pairs(
 
 def render_lookbook(
     num_products: int,
-    image_size: int,
+    image_size: Size,
     seed: int = 0,
-    photo_size: int | None = None,
+    photo_size: Size | None = None,
     truth: bool = False,
 ) -> LookBook:
     """Draws the procedural LookBook, on all cores.
 
     Args:
         num_products: how many products; each has 8 person images on average.
-        image_size: side of the images in pixels.
+        image_size: side of the images in pixels, which are squares.
         seed: selects the products.
         photo_size: side of the person images in pixels; None takes `image_size`.
         truth: whether the pairs have masks and flows.
+
+    Raises:
+        ValueError: a size is no square, or out of its range, or there are no products.
     """
     from keras_pixdt.drawn import rendered
 
     _check_count(num_products)
+    image_side, photo_side = _sides(image_size, photo_size)
     views = [rendered.num_views(product) for product in _sample(num_products, seed)]
-    side = photo_size or image_size
-    sources = allocate((sum(views), side, side, 3))
-    targets = allocate((num_products, image_size, image_size, 3))
+    sources = allocate((sum(views), photo_side, photo_side, 3))
+    targets = allocate((num_products, image_side, image_side, 3))
     signatures: list[duplicates.Signature | None] = []
     masks: list[np.ndarray] = []
     flows: list[np.ndarray] = []
     start = 0
-    every = rendered.render(num_products, image_size, seed, photo_size=photo_size, with_truth=truth)
+    every = rendered.render(num_products, image_side, seed, photo_size=photo_side, with_truth=truth)
     for row, drawn in enumerate(every):
         targets[row] = drawn.target
         sources[start : start + len(drawn.sources)] = drawn.sources
@@ -159,16 +163,17 @@ def render_lookbook(
 
 def plan_drawings(
     num_products: int,
-    image_size: int,
+    image_size: Size,
     seed: int = 0,
-    photo_size: int | None = None,
+    photo_size: Size | None = None,
     truth: bool = False,
 ) -> Plan:
     """Plans the procedural LookBook for workers that draw it; see `render_lookbook`."""
     _check_count(num_products)
+    image_side, photo_side = _sides(image_size, photo_size)
     return Plan(
         [(product_id, product_id) for product_id in range(num_products)],
-        _Drawer(image_size, seed, photo_size, truth),
+        _Drawer(image_side, seed, photo_side, truth),
         functools.partial(_index_drawn, num_products, seed),
     )
 
@@ -179,7 +184,7 @@ class _Drawer:
 
     image_size: int
     seed: int
-    photo_size: int | None
+    photo_size: int
     truth: bool
 
     @contextlib.contextmanager
@@ -205,6 +210,17 @@ class _Drawer:
 def _check_count(num_products: int) -> None:
     if num_products < 1:
         raise ValueError(f"`num_products` must be at least 1. Received: {num_products}")
+
+
+def _sides(image_size: Size, photo_size: Size | None) -> tuple[int, int]:
+    """The sides of product images and of photos, which are squares."""
+    image_side, photo_side = as_size(image_size), as_size(photo_size or image_size)
+    if not isinstance(image_side, int) or not isinstance(photo_side, int):
+        raise ValueError(
+            "Drawn products and persons are squares: give a side. Files take rectangles. Received: "
+            f"image_size={image_side}, photo_size={photo_side}"
+        )
+    return image_side, photo_side
 
 
 def _sample(num_products: int, seed: int) -> list[rendered.Product]:

@@ -117,8 +117,8 @@ def find(target: np.ndarray, photos: np.ndarray) -> list[Match]:
     smaller their error is than a poor one.
 
     Args:
-        target: uint8 (size, size, 3), on white.
-        photos: uint8 (count, side, side, 3).
+        target: uint8 (height, width, 3), on white.
+        photos: uint8 (count, photo_height, photo_width, 3), of the same proportions.
 
     Returns:
         The best match in each photo, which need not be right: see `Match.found`.
@@ -168,7 +168,7 @@ def _search(pairs: PairSet, rows: np.ndarray) -> Iterator[tuple[int, Match]]:
 
 
 def _scaled(image: np.ndarray, side: int) -> np.ndarray:
-    """An image at another size, float32 in [0, 1]."""
+    """An image as a square of a size, whatever its shape, float32 in [0, 1]."""
     scaled = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(scaled, np.float32) / WHITE
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from keras_pixdt.choices import Size, as_size
 from keras_pixdt.data.stored import Stored
 
 # Images up to this total size are kept in memory, more in a temporary file.
@@ -44,17 +45,16 @@ def take_rows(images: np.ndarray, rows: np.ndarray) -> Any:
 
 
 def check_images(sources: np.ndarray, targets: np.ndarray) -> None:
-    """Checks that two sets of images are square and uint8 RGB.
+    """Checks that two sets of images are uint8 RGB.
 
     Raises:
         ValueError: if they are not.
     """
     for name, images in (("sources", sources), ("targets", targets)):
-        square = images.ndim == 4 and images.shape[1] == images.shape[2]
-        if images.dtype != np.uint8 or not square or images.shape[3] != 3:
+        if not _has_shape(images, np.uint8, (None, None, None, 3)):
             raise ValueError(
-                f"`{name}` must be uint8 of shape (count, size, size, 3); resize() makes "
-                f"images square. Received: {images.dtype} of shape {images.shape}"
+                f"`{name}` must be uint8 of shape (count, height, width, 3); resize() brings "
+                f"images to one size. Received: {images.dtype} of shape {images.shape}"
             )
 
 
@@ -115,8 +115,8 @@ class DomainSet:
     Images are uint8 RGB in memory, in a `np.memmap` or `keras_pixdt.data.stored.Stored`.
 
     Attributes:
-        sources: uint8 `(n, photo_size, photo_size, 3)`, images of the first domain.
-        targets: uint8 `(m, size, size, 3)`, images of the second domain.
+        sources: uint8 `(n, photo_height, photo_width, 3)`, images of the first domain.
+        targets: uint8 `(m, height, width, 3)`, images of the second domain.
         source_labels: labels of the first domain's `n` images, if they are known.
         target_labels: labels of the second domain's `m` images, if they are known.
 
@@ -149,9 +149,9 @@ class DomainSet:
                 )
 
     @property
-    def image_size(self) -> int:
-        """Side of the images in pixels."""
-        return self.targets.shape[1]
+    def image_size(self) -> Size:
+        """Side of the targets in pixels, or their (height, width) if they are not square."""
+        return as_size(self.targets.shape[1:3])
 
     def exchanged(self) -> DomainSet:
         """The same images with the second domain first."""
@@ -170,18 +170,18 @@ class PairSet:
     `np.memmap`, or `keras_pixdt.data.stored.Stored`, which decodes those that are indexed.
 
     Attributes:
-        sources: uint8 `(n, photo_size, photo_size, 3)`, the person images.
-        targets: uint8 `(m, size, size, 3)`, one product image per product.
+        sources: uint8 `(n, photo_height, photo_width, 3)`, the person images.
+        targets: uint8 `(m, height, width, 3)`, one product image per product.
         target_index: int64 `(n,)`, the row of `targets` that belongs to each source.
         product_id: int64 `(m,)`, unique.
         group_id: int64 `(m,)`, equal for products that are duplicates of one another.
         attributes: one mapping per product (`category`, `pattern`, `color`, as far as known), or
             empty.
-        masks: uint8 `(m, size, size)`, where each target shows its product, from 0 to 255; None if
+        masks: uint8 `(m, height, width)`, where each target shows its product, from 0 to 255;
+            None if this is not known.
+        flows: float16 `(n, rows, columns, 2)`, where the points of the target lie in each source,
+            as `keras_pixdt.layers.warp` takes it, NaN where the target shows its ground; None if
             this is not known.
-        flows: float16 `(n, rows, rows, 2)`, where the points of the target lie in each source, as
-            `keras_pixdt.layers.warp` takes it, NaN where the target shows its ground; None if this
-            is not known.
         placements: float32 `(n, 2, 2)`, scale and shift of each source's
             `keras_pixdt.data.placement.Placement`, NaN where the target was not cut out of it; None
             if this is not known.
@@ -237,14 +237,14 @@ class PairSet:
                 )
 
     @property
-    def image_size(self) -> int:
-        """Side of the targets in pixels."""
-        return self.targets.shape[1]
+    def image_size(self) -> Size:
+        """Side of the targets in pixels, or their (height, width) if they are not square."""
+        return as_size(self.targets.shape[1:3])
 
     @property
-    def photo_size(self) -> int:
-        """Side of the sources in pixels."""
-        return self.sources.shape[1]
+    def photo_size(self) -> Size:
+        """The same of the sources."""
+        return as_size(self.sources.shape[1:3])
 
     def __len__(self) -> int:
         """The number of pairs, which is the number of person images."""

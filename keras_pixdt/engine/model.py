@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_pixdt.choices import Size, as_size
 from keras_pixdt.engine import contract, replicas
 from keras_pixdt.engine.interface import Interface
 from keras_pixdt.engine.replicas import Tensor
@@ -96,7 +97,7 @@ class AdversarialModel(Interface):
                 and noise, if the model has any, is drawn anew.
 
         Returns:
-            The converted images, float32 (batch, `drawn_size`, `drawn_size`, 3) in [-1, 1].
+            The converted images, float32 (batch, height, width, 3) in [-1, 1].
         """
         return self.converter(self.source_of(inputs), training=training)
 
@@ -162,9 +163,10 @@ class AdversarialModel(Interface):
         return self.converter
 
     @property
-    def drawn_size(self) -> int:
-        """Side in px of the images that `drawing` draws."""
-        return self.generated_shape()[1]  # type: ignore[return-value]
+    def drawn_size(self) -> Size:
+        """Side in px of the images that `drawing` draws, or (height, width) of rectangles."""
+        _, height, width, _ = self.generated_shape()
+        return as_size((height, width))  # type: ignore[arg-type]
 
     @property
     def scalable(self) -> bool:
@@ -178,8 +180,8 @@ class AdversarialModel(Interface):
         """The model that converts images, at the size it draws, before any mere enlargement.
 
         Returns:
-            A model that maps float32 images in [-1, 1], as `call` takes them, to (batch,
-            `drawn_size`, `drawn_size`, 3). If the model does not enlarge its images, this is the
+            A model that maps float32 images in [-1, 1], as `call` takes them, to (batch, height,
+            width, 3), of `drawn_size`. If the model does not enlarge its images, this is the
             model itself.
         """
         return self

@@ -22,6 +22,7 @@ from keras_pixdt.data.readers.attributes import ATTRIBUTES
 from keras_pixdt.data.stored import as_images
 from keras_pixdt.judges import fitting
 from keras_pixdt.judges.embedder import distort
+from keras_pixdt.layers import PadToSquare
 from keras_pixdt.metrics import uncertainty
 
 # not in a paper: the whole network and its training.
@@ -92,7 +93,8 @@ class AttributeClassifier(keras.Model):
             return layers.ReLU(**plain)(x)
 
         inputs = keras.Input((None, None, 3), dtype="float32")
-        image = layers.Resizing(image_size, image_size, antialias=True, **maps)(inputs)
+        square = PadToSquare(**plain)(inputs)
+        image = layers.Resizing(image_size, image_size, antialias=True, **maps)(square)
         # How much of the image has which colour, anywhere: colours do not depend on edges.
         colors = layers.AveragePooling2D(2, **maps)(image)
         for filters in (16, 48):
@@ -166,8 +168,8 @@ def train_attribute_classifier(
     about a converter.
 
     Args:
-        images: uint8 `(n, size, size, 3)`, images on white of real products of the training split.
-            They must not include products that it will judge.
+        images: uint8 `(n, height, width, 3)`, images on white of real products of the training
+            split. They must not include products that it will judge.
         attributes: one mapping per product (`category`, `pattern`, `color`, as far as known, such
             as `PairSet.attributes`). A missing attribute is ignored in training; an attribute with
             fewer than two classes has no head.
@@ -184,8 +186,11 @@ def train_attribute_classifier(
             attribute has two classes.
     """
     images = as_images(images)
-    fitting.check_images(images, 1, "`images` must be one or more uint8 images (n, size, size, 3)")
+    fitting.check_images(
+        images, 1, "`images` must be one or more uint8 images (n, height, width, 3)"
+    )
     _check_length(images, attributes)
+    images = fitting.squares(images, "letterbox")
     classes = _classes(attributes)
     classifier = AttributeClassifier(classes, width=width, seed=seed)
     labels = {name: _labels(attributes, name, classes[name]) for name in classes}
@@ -223,7 +228,7 @@ def predict_classes(classifier: AttributeClassifier, images: np.ndarray) -> np.n
 
     Args:
         classifier: what `train_attribute_classifier` returned.
-        images: one batch, float32 `(n, size, size, 3)` in [-1, 1].
+        images: one batch, float32 `(n, height, width, 3)` in [-1, 1].
 
     Returns:
         int64 `(n, attributes)`, in the order of `classifier.classes`.
@@ -341,7 +346,7 @@ def attribute_scores(
 
     Args:
         classifier: what `train_attribute_classifier` returned.
-        images: uint8 `(n, size, size, 3)`.
+        images: uint8 `(n, height, width, 3)`.
         attributes: one mapping per image, what it should show. Where an attribute is missing it
             is not counted; where it is a class that no training product had, it counts as wrong.
 

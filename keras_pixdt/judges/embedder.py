@@ -20,6 +20,7 @@ from keras_pixdt.data.images import to_float
 from keras_pixdt.data.pairs import take_rows
 from keras_pixdt.data.stored import as_images
 from keras_pixdt.judges import fitting
+from keras_pixdt.layers import PadToSquare
 
 # Cosines are divided by it (Chen et al. 2020, A Simple Framework for Contrastive Learning of
 # Visual Representations, Section 2.1).
@@ -57,7 +58,7 @@ class ProductEmbedder(keras.Model):
         width: multiplies the number of filters.
         dimensions: length of the output vectors.
         resize: how its training images were made square, "letterbox" or "stretch"; its inputs must
-            be made square the same way, see `keras_pixdt.data.resize`.
+            be made square the same way, see `keras_pixdt.data.resize`. Rectangles are made so here.
         seed: of the initial weights.
         name: name of the model.
 
@@ -87,7 +88,8 @@ class ProductEmbedder(keras.Model):
             return keras.initializers.HeNormal(seed=1000 * seed + layer)
 
         inputs = keras.Input((None, None, 3), dtype="float32")
-        image = layers.Resizing(image_size, image_size, antialias=True, **maps)(inputs)
+        square = PadToSquare(**plain)(inputs) if resize == "letterbox" else inputs
+        image = layers.Resizing(image_size, image_size, antialias=True, **maps)(square)
         x, statistics = image, []
         for block, filters in enumerate((24, 48, 96, 96)):
             x = layers.Conv2D(
@@ -186,9 +188,9 @@ def train_embedder(
         products. `densenet121_embedder` is the paper's network.
 
     Args:
-        targets: uint8 `(m, size, size, 3)`, product images on white, of training products only.
+        targets: uint8 `(m, height, width, 3)`, product images on white, of training products only.
             They must not include products on which the embedder will be judged.
-        generated: uint8 `(n, size, size, 3)`, a converter's drawings of training photos, for an
+        generated: uint8 `(n, height, width, 3)`, a converter's drawings of training photos, for an
             embedder that searches with its images. Do not compare converters with such an embedder,
             because it has learned the faults of one of them.
         generated_index: int `(n,)`, the row of `targets` that each of `generated` shows.
@@ -197,7 +199,7 @@ def train_embedder(
         batch_size: products per step; if there are fewer products, batches are smaller.
         width: see `ProductEmbedder`.
         learning_rate: of Adam at the start; it falls to 0 along a cosine.
-        resize: how `targets` were made square; see `ProductEmbedder`.
+        resize: how `targets` were brought to their size; see `ProductEmbedder`.
 
     Returns:
         The trained embedder, which looks at images in 64 x 64 pixels.
@@ -207,14 +209,15 @@ def train_embedder(
             `generated_index` are not such images and rows, or only one of them is given.
     """
     targets = as_images(targets)
-    fitting.check_images(
-        targets, 2, "`targets` must be two or more uint8 images (m, size, size, 3)"
-    )
+    rule = "`targets` must be two or more uint8 images (m, height, width, 3)"
+    fitting.check_images(targets, 2, rule)
     drawn = None
     if generated is not None or generated_index is not None:
         drawn = as_images(generated), np.asarray(generated_index)
         _check_generated(*drawn, targets)
+        drawn = fitting.squares(drawn[0], resize), drawn[1]
     embedder = ProductEmbedder(width=width, resize=resize, seed=seed)
+    targets = fitting.squares(targets, resize)
     views = _Views(targets, embedder.image_size, min(batch_size, len(targets)), steps, seed, drawn)
     # A second model with the same layers, so that the embedder is saved without an optimizer.
     trainer = keras.Model(embedder.inputs, embedder.outputs)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_pixdt import progress
+from keras_pixdt.data.images import as_square
 
 
 def check_images(images: np.ndarray, least: int, rule: str) -> None:
@@ -15,6 +16,13 @@ def check_images(images: np.ndarray, least: int, rule: str) -> None:
     whole = images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8
     if not whole or len(images) < least:
         raise ValueError(f"{rule}. Received: {images.dtype} of shape {images.shape}")
+
+
+def squares(images: np.ndarray, how: str) -> np.ndarray:
+    """Uint8 images as squares of their longer side, if they are rectangles."""
+    if images.shape[1] == images.shape[2]:
+        return images
+    return np.stack([as_square(image, how) for image in images])
 
 
 def check_network(image_size: int, width: float) -> None:

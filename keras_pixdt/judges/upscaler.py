@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import data
+from keras_pixdt.choices import Size
 from keras_pixdt.data.stored import as_images
 from keras_pixdt.judges import fitting
 from keras_pixdt.models.super_resolution import MIN_PX, SuperResolution
@@ -41,7 +42,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def train_upscaler(
     targets: np.ndarray,
     factor: int = 2,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     *,
     seed: int = 0,
     steps: int = 800,
@@ -69,7 +70,7 @@ def train_upscaler(
         here, so the network is trained on images of the target domain.
 
     Args:
-        targets: uint8 (m, size, size, 3), images of the kind to be enlarged.
+        targets: uint8 (m, size, size, 3), images of the kind to be enlarged; squares only.
         factor: see `SuperResolution`.
         image_size: side in px of the images to be enlarged; by default the side of the targets.
         seed: seed of the weights, patches and held-out images.
@@ -86,11 +87,16 @@ def train_upscaler(
             `SuperResolution` refuses an argument.
     """
     targets = as_images(targets)
-    rule = "`targets` must be two or more uint8 images (m, size, size, 3)"
+    rule = "`targets` must be two or more square uint8 images (m, size, size, 3)"
     fitting.check_images(targets, 2, rule)
     side = targets.shape[1]
-    if targets.shape[2] != side:
-        raise ValueError(f"{rule}. Received: {targets.dtype} of shape {targets.shape}")
+    image_size = side if image_size is None else image_size
+    if targets.shape[2] != side or not isinstance(image_size, int):
+        raise ValueError(
+            f"{rule}: rectangles are not enlarged. (A model that moves the photo's own pixels "
+            "draws larger by itself, --size.) "
+            f"Received: {targets.dtype} of shape {targets.shape}"
+        )
     if factor < 2:
         raise ValueError(f"`factor` must be an integer from 2 on. Received: {factor}")
     if side < MIN_PX * factor:
@@ -98,7 +104,6 @@ def train_upscaler(
             f"`targets` must be of {MIN_PX * factor} px or more, to be made {factor} times "
             f"smaller. Received: {targets.dtype} of shape {targets.shape}"
         )
-    image_size = side if image_size is None else image_size
     size = min(side, factor * image_size)
     rows = np.random.default_rng(seed).permutation(len(targets))
     held_out = min(MAX_HELD_OUT, -(-len(targets) // 10))

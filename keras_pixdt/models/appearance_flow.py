@@ -17,7 +17,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pixdt.choices import GARMENT_BELOW, photo_side
+from keras_pixdt.choices import (
+    GARMENT_BELOW,
+    Size,
+    as_height_width,
+    as_size,
+    drawing_size,
+    photo_side,
+)
 from keras_pixdt.engine.model import AdversarialModel, Tensor, train_pass
 from keras_pixdt.losses import (
     binary_cross_entropy,
@@ -30,12 +37,12 @@ from keras_pixdt.models.appearance_flow_networks import (
     as_bytes,
     build_discriminator,
     build_parts,
+    check_sizes,
     composed,
     draw_enlarged,
 )
-from keras_pixdt.models.common import check_image_size, check_weights, check_widths
+from keras_pixdt.models.common import check_weights, check_widths
 
-MAX_PHOTO_FACTOR = 16
 WHITE_FROM = (GARMENT_BELOW - 0.5) / 127.5 - 1  # in [-1, 1], between two levels
 
 # Terms of the objective
@@ -50,10 +57,10 @@ def garment_mask(target: Tensor) -> Tensor:
     """1 where a product image on white shows the garment, else 0.
 
     Args:
-        target: (batch, size, size, 3) in [-1, 1].
+        target: (batch, height, width, 3) in [-1, 1].
 
     Returns:
-        float32 (batch, size, size, 1). White parts of a garment are missing.
+        float32 (batch, height, width, 1). White parts of a garment are missing.
     """
     return ops.cast(ops.min(target, axis=-1, keepdims=True) < WHITE_FROM, "float32")
 
@@ -65,9 +72,9 @@ def masked_error(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
     has.
 
     Args:
-        x: (batch, size, size, channels).
+        x: (batch, height, width, channels).
         y: the same shape.
-        mask: (batch, size, size, 1), weights in [0, 1].
+        mask: (batch, height, width, 1), weights in [0, 1].
 
     Returns:
         A scalar. A sample whose mask is empty counts as 0.
@@ -85,7 +92,7 @@ def overlap_error(found: Tensor, mask: Tensor) -> Tensor:
     are alike.
 
     Args:
-        found: (batch, size, size, 1) in [0, 1].
+        found: (batch, height, width, 1) in [0, 1].
         mask: the same shape.
 
     Returns:
@@ -125,20 +132,22 @@ def flow_error(flow: Tensor, truth: Tensor) -> Tensor:
     """Mean of |flow - truth| where the truth is known, of each sample; mean over samples.
 
     Args:
-        flow: (batch, size, size, 2).
-        truth: (batch, rows, rows, 2) with `size` a multiple of `rows`; NaN where it is unknown.
+        flow: (batch, height, width, 2).
+        truth: (batch, rows, columns, 2), of which the flow's height and width are the same
+            multiple; NaN where it is unknown.
 
     Returns:
         A scalar.
 
     Raises:
-        ValueError: `size` is not a multiple of `rows`.
+        ValueError: they are not.
     """
-    pool, rest = divmod(flow.shape[1], truth.shape[1])
-    if not pool or rest:
+    sides, cells = tuple(flow.shape[1:3]), tuple(truth.shape[1:3])
+    pool = sides[0] // cells[0]
+    if not pool or sides != (pool * cells[0], pool * cells[1]):
         raise ValueError(
-            "`flow` of a batch must have rows of which `image_size` is a multiple. Received: "
-            f"{truth.shape[1]} rows and image_size={flow.shape[1]}"
+            "`flow` of a batch must have rows and columns of which `image_size` is a multiple. "
+            f"Received: {cells[0]} rows, {cells[1]} columns and image_size={as_size(sides)}"
         )
     known = ops.logical_not(ops.isnan(truth))
     mask = ops.cast(known[..., :1], "float32")
@@ -153,18 +162,21 @@ class AppearanceFlow(AdversarialModel):
     part of a photo, and a pattern needs its pixels. The flow is smooth, so it can be enlarged and
     applied to a photo of any size (`draw_at`).
 
-    Batches for `fit` are dicts of float32: `source` (batch, photo_size, photo_size, 3) and `target`
-    (batch, image_size, image_size, 3) in [-1, 1]. They may have `mask` (batch, image_size,
-    image_size, 1) in [0, 1], where the target shows the garment, which is otherwise taken from its
-    white ground; and `flow` (batch, rows, rows, 2), where the points of the target lie in the
-    source, NaN where this is unknown (see `keras_pixdt.layers.warp`). `predict` takes such dicts or
-    photos.
+    `AppearanceFlow((256, 192), photo_size=(1024, 768))` does so with pictures of VITON-HD's shape.
+
+    Batches for `fit` are dicts of float32: `source` (batch, photo_height, photo_width, 3) and
+    `target` (batch, height, width, 3) in [-1, 1]. They may have `mask` (batch, height, width, 1) in
+    [0, 1], where the target shows the garment, which is otherwise taken from its white ground; and
+    `flow` (batch, rows, columns, 2), where the points of the target lie in the source, NaN where
+    this is unknown (see `keras_pixdt.layers.warp`). `predict` takes such dicts or photos.
 
     Args:
-        image_size: side of the drawings in px, a power of two from 16.
+        image_size: side of the drawings in px, a power of two from 16; or (height, width), of which
+            the longer one is such a number, and the other even. A rectangle takes the time of the
+            square around it.
         width: factor on all numbers of filters.
-        photo_size: side of the photos in px: `image_size` times a power of two, up to
-            `MAX_PHOTO_FACTOR`; None takes `image_size`.
+        photo_size: the same of the photos: `image_size` times a power of two, up to 16;
+            None takes `image_size`.
         discriminator_width: factor on the discriminator's filters; None takes `width`.
         l1_weight: weight of the mean absolute error of the drawing, from which its mask learns.
         garment_weight: weight of the mean absolute error of the garment, moved and painted, inside
@@ -198,10 +210,10 @@ class AppearanceFlow(AdversarialModel):
 
     def __init__(
         self,
-        image_size: int = 64,
+        image_size: Size = 64,
         width: float = 1.0,
         *,
-        photo_size: int | None = None,
+        photo_size: Size | None = None,
         discriminator_width: float | None = None,
         l1_weight: float = 10.0,
         garment_weight: float = 3.0,
@@ -218,19 +230,8 @@ class AppearanceFlow(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_image_size(image_size, 16, "each strided layer halves the image down to 4x4")
         read = image_size if photo_size is None else photo_size
-        check_image_size(
-            read,
-            image_size,
-            "photos are `image_size` times a power of two, so that one layer reads them",
-            "photo_size",
-        )
-        if read > MAX_PHOTO_FACTOR * image_size:
-            raise ValueError(
-                f"`photo_size` must be at most {MAX_PHOTO_FACTOR} times `image_size`. "
-                f"Received: {photo_size} and {image_size}"
-            )
+        check_sizes(image_size, read)
         narrowed = check_widths(width, discriminator_width)
         check_weights(
             l1_weight=l1_weight,
@@ -243,9 +244,9 @@ class AppearanceFlow(AdversarialModel):
             flow_weight=flow_weight,
             gan_weight=gan_weight,
         )
-        self.image_size = image_size
+        self.image_size = as_size(image_size)
         self.width = width
-        self.photo_size = photo_size
+        self.photo_size = None if photo_size is None else as_size(photo_size)
         self.discriminator_width = discriminator_width
         self.l1_weight = l1_weight
         self.garment_weight = garment_weight
@@ -278,7 +279,7 @@ class AppearanceFlow(AdversarialModel):
 
     def batch_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Those of all models, and those of `mask` and `flow`."""
-        mask = (None, self.image_size, self.image_size, 1)
+        mask = (None, *as_height_width(self.image_size), 1)
         return {**super().batch_shapes(), "mask": mask, "flow": (None, None, None, 2)}
 
     def converter_passes(
@@ -319,8 +320,8 @@ class AppearanceFlow(AdversarialModel):
         """Cross entropy of photos with the true mask and photos with the mask that is found.
 
         Args:
-            photo: (batch, image_size, image_size, 3) in [-1, 1].
-            mask: (batch, image_size, image_size, 1) in [0, 1].
+            photo: (batch, height, width, 3) in [-1, 1].
+            mask: (batch, height, width, 1) in [0, 1].
             found: the same shape.
 
         Returns:
@@ -333,7 +334,7 @@ class AppearanceFlow(AdversarialModel):
         """The weighted sum of the converter's terms.
 
         Args:
-            photo: (batch, image_size, image_size, 3) in [-1, 1], for the discriminator.
+            photo: (batch, height, width, 3) in [-1, 1], for the discriminator.
             batch: as for `adversarial_step`.
             parts: what the network finds for its sources.
 
@@ -372,18 +373,18 @@ class AppearanceFlow(AdversarialModel):
         """Where the drawings have the garment.
 
         Args:
-            photo: (batch, photo_size, photo_size, 3) in [-1, 1].
+            photo: (batch, photo_height, photo_width, 3) in [-1, 1].
 
         Returns:
-            (batch, image_size, image_size, 1) in [0, 1].
+            (batch, height, width, 1) in [0, 1].
         """
         return ops.sigmoid(Parts.of(self.parts(photo, training=False)).mask)
 
-    def photo_side(self, size: int) -> int:
-        """Side in px of the square photos from which `draw_at` draws best at a size."""
-        return photo_side(self.parts.input_shape[1], size)
+    def photo_side(self, size: Size) -> Size:
+        """Size in px of the photos from which `draw_at` draws best at a size."""
+        return photo_side(as_size(self.parts.input_shape[1:3]), size)
 
-    def draw_at(self, photo: Tensor, size: int) -> Tensor:
+    def draw_at(self, photo: Tensor, size: Size) -> Tensor:
         """Draws at any size from photos of any size.
 
         Flow, mask, gate and paint are found at `image_size` and enlarged; the photo itself is
@@ -391,30 +392,30 @@ class AppearanceFlow(AdversarialModel):
         Pillow does, so that an exported file, which takes bytes, finds the same.
 
         Args:
-            photo: (batch, side, side, 3) in [-1, 1], square.
-            size: side of the drawings, px.
+            photo: (batch, photo_height, photo_width, 3) in [-1, 1], of the proportions of those
+                that the model reads.
+            size: side of the drawings, px; of rectangles their longer side, or (height, width).
 
         Returns:
-            (batch, size, size, 3) in [-1, 1].
+            (batch, height, width, 3) in [-1, 1], of the proportions of `image_size`.
 
         Raises:
-            ValueError: `size` is below 1, or the model was made with `moves=False`.
+            ValueError: `size` is no such size, or the model was made with `moves=False`.
         """
-        if size < 1:
-            raise ValueError(f"`size` must be at least 1 px. Received: {size}")
+        size = drawing_size(self.image_size, size)
         if not self.moves:
             raise ValueError(
                 "A model made with moves=False only paints: it has no flow to enlarge. Draw at "
                 f"{self.image_size} px. Received: size={size}"
             )
-        read = self.parts.input_shape[1]
+        rows, columns = self.parts.input_shape[1:3]
         small = photo
-        for shape in ((photo.shape[1], read), (read, read)):
+        for shape in ((photo.shape[1], columns), (rows, columns)):
             small = as_bytes(ops.image.resize(small, shape, "bilinear", antialias=True))
         return draw_enlarged(photo, self.parts(small, training=False), size)
 
     def _reduced(self, photo: Tensor) -> Tensor:
-        return _pooled(photo, photo.shape[1] // self.image_size)
+        return _pooled(photo, photo.shape[1] // as_height_width(self.image_size)[0])
 
     @staticmethod
     def _mask(batch: Mapping[str, Tensor]) -> Tensor:

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers, ops
 
+from keras_pixdt.choices import Size, as_height_width
 from keras_pixdt.engine.model import Tensor
-from keras_pixdt.layers import AffineFlow, Warp, warp
+from keras_pixdt.layers import AffineFlow, PadToSquare, Warp, warp
 from keras_pixdt.models.common import batch_norm, conv, doubled, scaled
 
 CODE_SIZE = 256
 CORE_PX = 64  # drawings of this size and larger ones share all stages up to it
+MAX_PHOTO_FACTOR = 16
 SMALLEST_PX = 4  # side of the smallest map
 OPEN = 2.0  # logit that the gate starts from: pixels are moved, and paint is the exception
 LEAK = 0.2
@@ -20,8 +22,36 @@ MOMENTUM = 0.98  # of BatchNorm: small batches
 REFINEMENT = 0.5  # of the convolutions that refine flow and mask: they start from 0 and learn fast
 
 
+def check_sizes(image_size: Size, photo_size: Size) -> None:
+    """Requires sizes that the layers can halve, of photos and of drawings."""
+    sides = as_height_width(image_size, "image_size")
+    read = as_height_width(photo_size, "photo_size")
+    longer, shorter = max(sides), min(sides)
+    if longer < 16 or not _is_power(longer) or shorter < SMALLEST_PX or shorter % 2:
+        raise ValueError(
+            "`image_size` must be a power of two from 16, since each strided layer halves the "
+            "image down to 4x4; of a rectangle the longer side, and the shorter one must be even, "
+            f"from 4, as it lies in the middle of a square. Received: {image_size}"
+        )
+    factor = read[0] // sides[0]
+    if read != (factor * sides[0], factor * sides[1]) or not _is_power(factor):
+        raise ValueError(
+            "`photo_size` must be `image_size` times a power of two, on both sides, so that one "
+            f"layer reads photos. Received: {photo_size} and {image_size}"
+        )
+    if factor > MAX_PHOTO_FACTOR:
+        raise ValueError(
+            f"`photo_size` must be at most {MAX_PHOTO_FACTOR} times `image_size`. "
+            f"Received: {photo_size} and {image_size}"
+        )
+
+
+def _is_power(number: int) -> bool:
+    return number > 0 and not number & (number - 1)
+
+
 class Parts(NamedTuple):
-    """What a drawing is composed of, (batch, size, size, channels) each.
+    """What a drawing is composed of, (batch, height, width, channels) each.
 
     Attributes:
         flow: where each pixel comes from in the photo, 2 channels; see `keras_pixdt.layers.warp`.
@@ -46,7 +76,7 @@ class Parts(NamedTuple):
         """The drawing: mask x (gate x moved photo + (1 - gate) x paint) + (1 - mask) x white.
 
         Returns:
-            (batch, size, size, 3) in [-1, 1].
+            (batch, height, width, 3) in [-1, 1].
         """
         return composed(self.garment(), ops.sigmoid(self.mask))
 
@@ -54,7 +84,7 @@ class Parts(NamedTuple):
         """What the mask cuts out: gate x moved photo + (1 - gate) x paint.
 
         Returns:
-            (batch, size, size, 3) in [-1, 1].
+            (batch, height, width, 3) in [-1, 1].
         """
         gate = ops.sigmoid(self.gate)
         return gate * self.warped + (1.0 - gate) * ops.tanh(self.paint)
@@ -126,9 +156,26 @@ def _encode(
     return maps, layers.LeakyReLU(LEAK, dtype=dtype, name="code_lrelu")(x)
 
 
+def _of_rectangle(maps: Tensor, photo: Tensor, size: tuple[int, int], moves: bool) -> Tensor:
+    """The maps of a rectangle: the middle of those of the square, the flow in its coordinates."""
+    borders = [(maps.shape[1] - side) // 2 for side in size]
+    maps = layers.Cropping2D(
+        [(border, border) for border in borders],
+        data_format="channels_last",
+        dtype="float32",
+        name="rectangle",
+    )(maps)
+    flow, others, warped = ops.split(maps, (2, 7), axis=-1)
+    per_side = [max(size) / size[1], max(size) / size[0]]
+    flow = layers.Rescaling(per_side, dtype="float32", name="rectangle_flow")(flow)
+    if moves:  # as from a larger photo, which has no bars
+        warped = Warp(dtype="float32", name="rectangle_warped")([photo, flow])
+    return layers.Concatenate(dtype="float32", name="rectangle_maps")([flow, others, warped])
+
+
 def build_parts(
-    photo_size: int,
-    image_size: int,
+    photo_size: Size,
+    image_size: Size,
     width: float,
     dtype: Any = None,
     *,
@@ -142,24 +189,30 @@ def build_parts(
     size it sees the encoder's map moved by the flow so far, so that this map lies where the drawing
     needs it. The last stage, at full size, sees the moved photo itself.
 
+    A rectangle is the middle of a square: the photo gets white bars, and the maps are cut. So
+    networks for both find the same, with the same weights, in the same time.
+
     Layers are named after the size of their maps, so that networks of one width for drawings of
     `CORE_PX` and more share them. (If photos are no larger than drawings, the largest map has a
     kernel of its own.)
 
     Args:
-        photo_size: side of the square photos, px.
-        image_size: side of the square product images, px.
+        photo_size: size of the photos, px.
+        image_size: size of the product images, px.
         width: factor on the numbers of filters.
         dtype: dtype policy of the layers; the output is float32 in any case.
         moves: whether pixels are moved. If not, all maps stay in place, and `warped` is paint.
         warped_skips: whether the encoder's maps are moved by the flow.
 
     Returns:
-        A functional model, (batch, photo_size, photo_size, 3) in [-1, 1] to (batch, image_size,
-        image_size, 10), float32: the channels of `Parts`, one after the other.
+        A functional model, (batch, *photo_size, 3) in [-1, 1] to (batch, *image_size, 10), float32:
+        the channels of `Parts`, one after the other.
     """
-    photo = keras.Input((photo_size, photo_size, 3), name="photo")
-    maps, code = _encode(photo, image_size, width, dtype)
+    photo = keras.Input((*as_height_width(photo_size), 3), name="photo")
+    sides = as_height_width(image_size)
+    rectangular, full = sides[0] != sides[1], max(sides)
+    square = PadToSquare(dtype="float32", name="square")(photo) if rectangular else photo
+    maps, code = _encode(square, full, width, dtype)
 
     # Zero at first, so that training starts from the photo as it is.
     affine = layers.Dense(
@@ -174,11 +227,11 @@ def build_parts(
     refined = None
     x = layers.Dense(size**2 * filters, activation="relu", dtype=dtype, name="decoder")(code)
     x = layers.Reshape((size, size, filters), dtype=dtype, name="decoder_reshape")(x)
-    while size < image_size:
+    while size < full:
         name, skips = f"decoder{size}", [maps[size]]
-        fine = size >= min(image_size, CORE_PX) // 2
+        fine = size >= min(full, CORE_PX) // 2
         if fine:
-            skips.append(_pooled(photo, size, f"reduced{size}", dtype))
+            skips.append(_pooled(square, size, f"reduced{size}", dtype))
         if moves and warped_skips:
             skips = [
                 Warp(dtype=dtype, name=f"{name}_warp{k}")([skip, flow])
@@ -200,9 +253,9 @@ def build_parts(
         x = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_up")(x)
 
     if moves:
-        seen = Warp(dtype="float32", name="warped")([photo, flow])
+        seen = Warp(dtype="float32", name="warped")([square, flow])
     else:
-        seen = _pooled(photo, image_size, "seen", "float32")
+        seen = _pooled(square, full, "seen", "float32")
     x = layers.Concatenate(dtype=dtype, name="drawing_skip")([x, seen])
     x = _block(x, _filters(size, width), f"drawing{size}", dtype)
     # Zero at first: from pretrained weights a larger network begins with the smaller one's mask.
@@ -212,21 +265,23 @@ def build_parts(
     maps = layers.Concatenate(dtype="float32", name="maps")(
         [flow, mask + finest, gate + OPEN, paint, warped]
     )
+    if rectangular:
+        maps = _of_rectangle(maps, photo, sides, moves)
     return keras.Model(photo, maps, name="parts")
 
 
-def draw_enlarged(photo: Tensor, maps: Tensor, size: int) -> Tensor:
+def draw_enlarged(photo: Tensor, maps: Tensor, size: Size) -> Tensor:
     """Draws at another size: enlarges the maps, and moves the pixels of the photo itself.
 
     Args:
-        photo: (batch, side, side, 3) in [-1, 1], any `side`.
+        photo: (batch, height, width, 3) in [-1, 1], however large.
         maps: what `build_parts` gives for the photo, reduced to the size that it takes.
-        size: side of the drawing, px.
+        size: of the drawing, px.
 
     Returns:
-        (batch, size, size, 3) in [-1, 1].
+        (batch, *size, 3) in [-1, 1].
     """
-    parts = Parts.of(ops.image.resize(maps, (size, size), "bilinear"))
+    parts = Parts.of(ops.image.resize(maps, as_height_width(size), "bilinear"))
     return parts._replace(warped=warp(photo, parts.flow)).compose()
 
 
@@ -235,19 +290,19 @@ def as_bytes(images: Tensor) -> Tensor:
     return ops.floor((images + 1.0) * 127.5 + 0.5001) / 127.5 - 1.0
 
 
-def build_discriminator(image_size: int, width: float, dtype: Any = None) -> keras.Model:
+def build_discriminator(image_size: Size, width: float, dtype: Any = None) -> keras.Model:
     """A discriminator that judges patches of a pair of photo and mask.
 
     Args:
-        image_size: side of the square images, px.
+        image_size: size of the images, px.
         width: factor on the numbers of filters.
         dtype: dtype policy of the layers; the logits are float32 in any case.
 
     Returns:
-        A functional model, (batch, image_size, image_size, 4) in [-1, 1], the photo and the mask,
-        to logits (batch, image_size / 8, image_size / 8, 1).
+        A functional model, (batch, *image_size, 4) in [-1, 1], the photo and the mask, to logits of
+        an eighth of this size, rounded up, (batch, rows, columns, 1).
     """
-    pair = keras.Input((image_size, image_size, 4), name="pair")
+    pair = keras.Input((*as_height_width(image_size), 4), name="pair")
     x = pair
     for i, count in enumerate(doubled(3, width)):
         if i:

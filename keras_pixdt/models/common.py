@@ -8,14 +8,26 @@ from typing import Any
 
 from keras import layers
 
+from keras_pixdt.choices import Size
 from keras_pixdt.engine.replicas import Tensor
 from keras_pixdt.layers import BatchNormalization
 
 # Arguments. A wrong one raises a ValueError that names the argument, the rule and the value.
 
 
-def check_image_size(image_size: int, least: int, why: str, name: str = "image_size") -> None:
+def check_square(image_size: Size, name: str = "image_size") -> int:
+    """Requires the side of a square; returns it."""
+    if not isinstance(image_size, int):
+        raise ValueError(
+            f"`{name}` must be one number, the side of a square: of the models, only "
+            f"AppearanceFlow and Pix2Pix take rectangles. Received: {image_size}"
+        )
+    return image_size
+
+
+def check_image_size(image_size: Size, least: int, why: str, name: str = "image_size") -> None:
     """Requires a power of two, at least `least`; `why` continues the message after "since"."""
+    image_size = check_square(image_size, name)
     if image_size < least or image_size & (image_size - 1):
         raise ValueError(
             f"`{name}` must be a power of two from {least}, since {why}. Received: {image_size}"

@@ -21,7 +21,7 @@ from keras import layers, ops
 from keras_pixdt.engine.model import AdversarialModel, Tensor
 from keras_pixdt.layers import moving_statistics
 from keras_pixdt.losses import CONVERTER_OBJECTIVES, DISTANCES, total_variation
-from keras_pixdt.models.common import check_choice, check_widths
+from keras_pixdt.models.common import check_choice, check_square, check_widths
 from keras_pixdt.models.domain_transfer_networks import (
     build_discriminator,
     build_encoder,
@@ -196,7 +196,7 @@ class DomainTransferNetwork(AdversarialModel):
             )
         if generated_size is not None:
             check_drawn_size(generated_size, "generated_size")
-        self.image_size = image_size
+        self.image_size = check_square(image_size)
         self.width = width
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
         self.distance, self.target_distance = distance, target_distance

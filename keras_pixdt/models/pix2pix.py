@@ -7,18 +7,19 @@ model and build on it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import layers, ops
 
+from keras_pixdt.choices import Size, as_height_width, as_size
 from keras_pixdt.engine.model import AdversarialModel, Tensor
 from keras_pixdt.layers import Dropout
 from keras_pixdt.losses import fake_loss, mean_absolute_error, real_loss
 from keras_pixdt.models.common import (
     batch_norm,
-    check_image_size,
     check_weights,
     check_widths,
     conv,
@@ -31,6 +32,7 @@ FILTER_SIZE_PX = 4  # Sec. 6.1
 LEAK = 0.2  # Sec. 6.1
 NOISY_LAYERS = 3  # "CD512-CD512-CD512" (Sec. 6.1.1)
 DROPOUT_RATE = 0.5  # Sec. 6.1
+MIN_PX = 16
 INITIAL_STDDEV = 0.02  # Sec. 6.2: N(0, 0.02)
 
 
@@ -56,24 +58,25 @@ def _convolution(
 
 
 def build_converter(
-    image_size: int, width: float, noise: bool = True, seed: int | None = None, dtype: Any = None
+    image_size: Size, width: float, noise: bool = True, seed: int | None = None, dtype: Any = None
 ) -> keras.Model:
-    """The U-Net of Sec. 6.1.1, with enough layers to bring the image to 1x1.
+    """The U-Net of Sec. 6.1.1, with enough layers to bring a square to 1x1.
 
     The map of an encoder layer is concatenated before its activation, as in the authors' code.
 
     Args:
-        image_size: side of the square images, px.
+        image_size: size of the images, px.
         width: factor on the numbers of filters.
         noise: whether it has dropout layers.
         seed: seed of their masks; None draws one.
         dtype: dtype policy of the layers; the output is float32 in any case.
 
     Returns:
-        A functional model, (batch, image_size, image_size, 3) in [-1, 1] to the same.
+        A functional model, (batch, height, width, 3) in [-1, 1] to the same.
     """
-    filters = doubled(image_size.bit_length() - 1, width)  # C64-C128-C256-C512-C512-...
-    source = keras.Input((image_size, image_size, 3), name="source")
+    sides = as_height_width(image_size)
+    filters = doubled(math.gcd(*sides).bit_length() - 1, width)  # C64-C128-C256-C512-C512-...
+    source = keras.Input((*sides, 3), name="source")
     x, maps = source, []
     for i, count in enumerate(filters, start=1):
         if i > 1:
@@ -98,19 +101,19 @@ def build_converter(
     return keras.Model(source, image_output(x), name="converter")
 
 
-def build_discriminator(image_size: int, width: float, dtype: Any = None) -> keras.Model:
+def build_discriminator(image_size: Size, width: float, dtype: Any = None) -> keras.Model:
     """The 70x70 PatchGAN of Sec. 6.1.2.
 
     Args:
-        image_size: side of the square images, px.
+        image_size: size of the images, px.
         width: factor on the numbers of filters.
         dtype: dtype policy of the layers; the logits are float32 in any case.
 
     Returns:
-        A functional model, (batch, image_size, image_size, 6) in [-1, 1], a source and an image,
-        to logits (batch, image_size / 8, image_size / 8, 1), one for each patch.
+        A functional model, (batch, height, width, 6) in [-1, 1], a source and an image, to logits
+        (batch, height / 8, width / 8, 1), one for each patch.
     """
-    pair = keras.Input((image_size, image_size, 6), name="pair")
+    pair = keras.Input((*as_height_width(image_size), 6), name="pair")
     filters = doubled(4, width)
     x = pair
     for i, count in enumerate(filters, start=1):
@@ -132,7 +135,7 @@ class Pix2Pix(AdversarialModel):
     `l1_weight=0` the row "cGAN".
 
     Batches for `fit` are dicts `{source, target}` of float32 images in [-1, 1],
-    (batch, image_size, image_size, 3); `predict` takes such dicts or source images.
+    (batch, height, width, 3); `predict` takes such dicts or source images.
 
     Differs from the paper:
       - The paper runs the generator at test time as in training, so that BatchNorm takes the
@@ -153,10 +156,12 @@ class Pix2Pix(AdversarialModel):
         more padding.
       - The paper's images have 256 px. For machines that cannot train those, the U-Net at 64 and
         128 px has two layers and one layer fewer, from among those with 512 filters. The first
-        three layers of its decoder are the noisy ones.
+        three layers of its decoder are the noisy ones. That for a rectangle
+        halves the image as often as both sides can be: 256 x 192 px six times, to 4x3.
 
     Args:
-        image_size: side of the images in px, a power of two from 16.
+        image_size: side of the images in px, a power of two from 16; or (height, width), whose
+            greatest common divisor is such a number, as of (256, 192).
         width: factor on all numbers of filters but the outputs'.
         discriminator_width: the same for the discriminator; None takes `width`.
         gan_weight: weight of the adversarial term in the converter's objective; if 0, no
@@ -180,7 +185,7 @@ class Pix2Pix(AdversarialModel):
 
     def __init__(
         self,
-        image_size: int = 256,
+        image_size: Size = 256,
         width: float = 1.0,
         *,
         discriminator_width: float | None = None,
@@ -190,10 +195,16 @@ class Pix2Pix(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_image_size(image_size, 16, "each strided layer halves the image down to 1x1")
+        common = math.gcd(*as_height_width(image_size, "image_size"))
+        if common < MIN_PX or common & (common - 1):
+            raise ValueError(
+                f"`image_size` must be a power of two from {MIN_PX}, since each strided layer "
+                "halves the image down to 1x1, or (height, width) whose greatest common divisor is "
+                f"one. Received: {image_size}"
+            )
         narrowed = check_widths(width, discriminator_width)
         check_weights(gan_weight=gan_weight, l1_weight=l1_weight)
-        self.image_size = image_size
+        self.image_size = as_size(image_size)
         self.width = width
         self.discriminator_width = discriminator_width
         self.gan_weight = gan_weight
@@ -241,7 +252,7 @@ class Pix2Pix(AdversarialModel):
         """Eq. 1, negated and divided by 2, "which slows down the rate at which D learns".
 
         Args:
-            source: x, (batch, image_size, image_size, 3) in [-1, 1].
+            source: x, (batch, height, width, 3) in [-1, 1].
             target: y, of the same shape.
             converted: G(x, z), of the same shape.
 

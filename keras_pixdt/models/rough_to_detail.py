@@ -19,6 +19,7 @@ from keras_pixdt.layers import FadeIn
 from keras_pixdt.losses import mean_absolute_error
 from keras_pixdt.models.common import (
     batch_norm,
+    check_square,
     check_weights,
     check_widths,
     conv,
@@ -226,6 +227,7 @@ class RoughToDetailGAN(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_square(image_size)
         if stages < 1 or image_size & (image_size - 1) or image_size < 8 * 2 ** (stages - 1):
             raise ValueError(
                 "`image_size` must be a power of two, and the images of the first of `stages`, "

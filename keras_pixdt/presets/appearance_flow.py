@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+from keras_pixdt.choices import as_height_width, shown_size
 from keras_pixdt.presets.preset import Phase, Preset
 
 
@@ -24,9 +25,10 @@ class AppearanceFlowPreset(Preset):
 
     model_class: ClassVar[str] = "appearance_flow:AppearanceFlow"
     adam: ClassVar[tuple[float, float]] = (0.5, 0.99)
+    rectangles: ClassVar[bool] = True
 
     reference: str = "none: photos' own pixels, moved"
-    photo_size: int = 128
+    photo_size: int | tuple[int, int] = 128
     batch_size: int = 32
     phases: tuple[Phase, ...] = (Phase(5, 2e-3), Phase(3, 1e-3), Phase(2, 2e-4))
     mirror: bool = True
@@ -51,6 +53,13 @@ class AppearanceFlowPreset(Preset):
     def __post_init__(self) -> None:
         """Checks what the model's constructor cannot."""
         super().__post_init__()
+        self._take_size("photo_size")
+        drawn, read = as_height_width(self.image_size), as_height_width(self.photo_size)
+        if drawn[0] * read[1] != drawn[1] * read[0]:
+            self._refuse(
+                "photo_size",
+                f"must have the proportions of `image_size`, {shown_size(self.image_size)}",
+            )
         for field in ("reverse", "irrelevant_pairs"):
             if getattr(self, field):
                 self._refuse(field, "must be false: the network draws a product from its photo")

@@ -20,6 +20,7 @@ class Pix2PixPreset(Preset):
     """
 
     model_class: ClassVar[str] = "pix2pix:Pix2Pix"
+    rectangles: ClassVar[bool] = True
 
     reference: str = "Isola et al. 2017; Kwon et al. 2019, Table 1, Pix2Pix"
     batch_size: int = 4

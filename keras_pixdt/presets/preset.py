@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
-from keras_pixdt.choices import RESIZES
+from keras_pixdt.choices import RESIZES, as_size, parse_size
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_pixdt.engine.model import AdversarialModel
 
 
+_SIDES = "tuple[int, int]"  # the kind of fields that take rectangles
 _TOLERANCE = 1e-6  # epochs by which a phase may begin early, because shares are rounded
 
 
@@ -44,13 +45,13 @@ class Preset:
     Attributes:
         name: what `--preset` takes.
         reference: the paper and the row of its table.
-        image_size: side of the images, px.
+        image_size: side of the images, px; or (height, width) for models that take rectangles.
         batch_size: pairs in a batch, over all replicas.
         phases: the phases in order; plain tuples (epochs, learning rate[, batch size]) work too.
         reverse: whether source and target are exchanged.
         mirror: whether triplets are flipped at random.
-        resize: how images are made square: "letterbox" keeps their aspect and fills up with white,
-            "stretch" does not.
+        resize: how images are brought to that size: "letterbox" keeps their aspect and fills up
+            with white, "stretch" does not.
         passes: how often an epoch goes through the pairs, at least 1.
         irrelevant_pairs: whether batches hold an irrelevant target too.
         dtype: dtype policy of the networks.
@@ -59,9 +60,10 @@ class Preset:
             averages.
         start: whose weights the training starts from, see `keras_pixdt.training.start`: "rendered",
             a run's folder or a `.keras` file. None means new weights.
-        model_class: "module:name" of the model's class in `keras_pixdt.models`. Like the next two,
-            it is a class attribute, not a field.
+        model_class: "module:name" of the model's class in `keras_pixdt.models`. Like the next
+            three, it is a class attribute, not a field.
         adam: beta_1 and beta_2 of the optimizer.
+        rectangles: whether its model takes them.
         paired: whether its model learns from pairs; if not, it learns from two domains, in batches
             from `keras_pixdt.data.unpaired`.
 
@@ -71,7 +73,7 @@ class Preset:
 
     name: str
     reference: str
-    image_size: int = 64
+    image_size: int | tuple[int, int] = 64
     batch_size: int = 128
     phases: tuple[Phase, ...]
     reverse: bool = False
@@ -84,6 +86,7 @@ class Preset:
     start: str | None = None
     model_class: ClassVar[str]
     adam: ClassVar[tuple[float, float]] = (0.5, 0.999)
+    rectangles: ClassVar[bool] = False
     paired: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -100,8 +103,20 @@ class Preset:
         if self.resize not in RESIZES:
             self._refuse("resize", f"must be one of {', '.join(RESIZES)}")
         object.__setattr__(self, "phases", phases)  # plain tuples, as JSON gives them, are taken
+        self._take_size("image_size")
+        if not self.rectangles and not isinstance(self.image_size, int):
+            self._refuse(
+                "image_size", "must be the side of a square; flow-* and pix2pix-* take rectangles"
+            )
         if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:
             self._refuse("ema_momentum", "must be in [0, 1), or None")
+
+    def _take_size(self, field: str) -> None:
+        """Brings a field to the form of `choices.Size`: JSON has lists where it has tuples."""
+        try:
+            object.__setattr__(self, field, as_size(getattr(self, field)))
+        except ValueError:
+            self._refuse(field, "must be the side of a square or (height, width), in px")
 
     def _refuse(self, field: str, rule: str) -> NoReturn:
         raise ValueError(
@@ -203,12 +218,14 @@ class Preset:
         """All fields, as JSON can hold them."""
         return dataclasses.asdict(self)
 
-    def changed(self, settings: Iterable[str]) -> Preset:
+    def changed(self, settings: Iterable[str], **given: Any) -> Preset:
         """The preset with other values for some fields, given as text.
 
         Args:
-            settings: such as "selection=sample", "mirror=false", "discriminator_width=null" or
-                "phases=[[2, 0.001], [1, 0.0001]]": values are JSON, strings without their quotes.
+            settings: such as "selection=sample", "mirror=false", "discriminator_width=null",
+                "photo_size=256x192" or "phases=[[2, 0.001], [1, 0.0001]]": values are JSON, strings
+                without their quotes, and sizes as for --image-size.
+            **given: values of further fields, as they are.
 
         Raises:
             ValueError: no such field, or a value that is not of its type.
@@ -228,13 +245,15 @@ class Preset:
             except ValueError:
                 value = text
             kinds = fields[name].split(" | ")
+            if _SIDES in kinds and isinstance(value, str):
+                value = _sides(value)
             if not any(_is_of(value, kind) for kind in kinds):
                 raise ValueError(
                     f"Preset {self.name!r}: `{name}` must be {' or '.join(kinds)}, in JSON: true, "
-                    f"1, 0.5, null. Received: {text!r}"
+                    f"1, 0.5, null{', or 256x192' * (_SIDES in kinds)}. Received: {text!r}"
                 )
             values[name] = value
-        return dataclasses.replace(self, **values)
+        return dataclasses.replace(self, **{**values, **given})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -275,6 +294,15 @@ def _is_phase(values: Any) -> bool:
         and type(rate) in (int, float)
         and all(value is None or type(value) is int for value in size)
     )
+
+
+def _sides(text: str) -> list[int] | str:
+    """What JSON would have for the text of a size; other text as it is."""
+    try:
+        size = parse_size(text)
+    except ValueError:
+        return text
+    return [size, size] if isinstance(size, int) else [*size]
 
 
 def _is_of(value: Any, kind: str) -> bool:

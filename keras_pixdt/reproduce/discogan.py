@@ -32,6 +32,7 @@ import numpy as np
 
 from keras_pixdt import data, presets
 from keras_pixdt.atomic import replacing
+from keras_pixdt.choices import as_height_width
 from keras_pixdt.reproduce import OUT, azimuths, environment, points
 from keras_pixdt.reproduce.experiment import (
     Budget,
@@ -98,7 +99,7 @@ class _World:
         self, pair: Pair, given: Budget, experiment: Experiment, processes: int | None
     ) -> None:
         self._pair, self._given, self._experiment = pair, given, experiment
-        size = preset_of("disco", given).image_size
+        size, _ = as_height_width(preset_of("disco", given).image_size)
         objects, test_objects = given.drawn
         self._domains = azimuths.draw_domains(*pair, objects, test_objects, size, _SEED, processes)
         self._digest = fingerprint(self._domains.train.sources, self._domains.train.targets)

@@ -35,6 +35,7 @@ from absl import logging
 
 from keras_pixdt import data, progress
 from keras_pixdt.atomic import replacing
+from keras_pixdt.choices import Size
 from keras_pixdt.data import files
 from keras_pixdt.reproduce import OUT, experiment, garments
 from keras_pixdt.reproduce.face_retrieval import (
@@ -93,8 +94,8 @@ class _Folder:
             )
         return found[0] if found else None
 
-    def read(self, names: Sequence[str], size: int, resize: str) -> list[np.ndarray | None]:
-        """Images made square, uint8 (size, size, 3); None for those that cannot be read."""
+    def read(self, names: Sequence[str], size: Size, resize: str) -> list[np.ndarray | None]:
+        """Images of a size, uint8; None for those that cannot be read."""
 
         def read(name: str) -> np.ndarray | None:
             decoded = files.decode(lambda: self._files.read(name), name, self.path)

@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt.atomic import load_model
+from keras_pixdt.choices import Size
 from keras_pixdt.data.images import read_image, resize
 from keras_pixdt.data.load import TFDS, load_pairs
 from keras_pixdt.search import page
@@ -106,7 +107,7 @@ def search_photo(
     *,
     top: int = 10,
     convert: Callable[[np.ndarray], np.ndarray] | None = None,
-    convert_size: int | None = None,
+    convert_size: Size | None = None,
     convert_resize: str = "letterbox",
     html: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
@@ -117,10 +118,10 @@ def search_photo(
         embedder: the embedder with which it was made.
         photo: an image file of any size.
         top: how many products.
-        convert: maps uint8 `(1, size, size, 3)` to uint8 images of any one size: draws the product
-            image of the photo, which is then used for the search.
-        convert_size: the `size` that it takes.
-        convert_resize: how the photo is made square for it, "letterbox" or "stretch".
+        convert: maps uint8 `(1, height, width, 3)` to uint8 images of any one size: draws the
+            product image of the photo, which is then used for the search.
+        convert_size: the side of the images that it takes, or their (height, width).
+        convert_resize: how the photo is brought to that size, "letterbox" or "stretch".
         html: file for a page of the results, with pictures.
 
     Returns:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_pixdt.choices import Size, as_height_width
 from keras_pixdt.data import to_float, to_uint8
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.study import protocols
@@ -81,11 +82,11 @@ def create(
         raise ValueError(f"A study compares two or more methods. Received: {list(methods)}")
     opened = {name: load_run(folder, checkpoint) for name, folder in methods.items()}
     _check_same_data(opened)
-    by_form: dict[tuple[int, str], PairSet] = {}
+    by_form: dict[tuple[Size, str], PairSet] = {}
     for run in opened.values():
         if _form(run) not in by_form:
             by_form[_form(run)] = _of_split(run, split)
-    largest = by_form[max(by_form, key=lambda form: (form[0], form[1] != "stretch"))]
+    largest = by_form[max(by_form, key=_largest)]
     rows = _choose(largest, count, asked.different_products, split, seed)
     results = {
         name: to_uint8(run.convert(to_float(by_form[_form(run)].sources[rows])))
@@ -119,9 +120,14 @@ def _check_same_data(runs: Mapping[str, Run]) -> None:
             )
 
 
-def _form(run: Run) -> tuple[int, str]:
-    """The photos that a run takes: their side, and how they are made square."""
+def _form(run: Run) -> tuple[Size, str]:
+    """The photos that a run takes: their size, and how they are brought to it."""
     return run.preset.image_size, run.preset.resize
+
+
+def _largest(form: tuple[Size, str]) -> tuple[int, bool]:
+    size, resize = form
+    return max(as_height_width(size)), resize != "stretch"
 
 
 def _of_split(run: Run, split: str) -> PairSet:

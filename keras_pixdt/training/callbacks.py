@@ -343,15 +343,15 @@ def write_grid(
 
     Args:
         path: a PNG file; its folder is made if it is missing.
-        source: (n, photo size, photo size, 3) in [-1, 1]; larger photos are reduced.
-        converted: (n, size, size, 3) in [-1, 1].
+        source: (n, photo height, photo width, 3) in [-1, 1]; larger photos are reduced.
+        converted: (n, height, width, 3) in [-1, 1].
         target: the same shape; None leaves it out.
         columns: number of triples side by side; n is cut to a multiple of it.
     """
-    size = converted.shape[1]
-    if source.shape[1] != size:
+    size = converted.shape[1:3]
+    if source.shape[1:3] != size:
         source = keras.ops.convert_to_numpy(
-            keras.ops.image.resize(source, (size, size), "bilinear", antialias=True)
+            keras.ops.image.resize(source, size, "bilinear", antialias=True)
         )
     shown = [source, converted] if target is None else [source, converted, target]
     columns = min(columns, len(source))

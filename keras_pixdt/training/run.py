@@ -38,7 +38,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import atomic, presets, progress, search
-from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS
+from keras_pixdt.choices import CHECKPOINTS, EMBEDDERS, Size, shown_size
 from keras_pixdt.data.images import resize, to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
@@ -133,7 +133,7 @@ class Run:
         """Converts images.
 
         Args:
-            source: (n, size, size, 3), float32 in [-1, 1], of the first domain.
+            source: (n, height, width, 3), float32 in [-1, 1], of the first domain.
             reverse: whether to convert back, from images of the second domain to the first. (The
                 preset's field `reverse` says which domain is the first.)
 
@@ -147,25 +147,26 @@ class Run:
             return keras.ops.convert_to_numpy(reverse_network(self.model)(source, training=False))
         return np.asarray(self.model.predict_on_batch(source))
 
-    def convert_photo(self, photo: np.ndarray, size: int | None = None) -> np.ndarray:
-        """Converts one photo, uint8 RGB (height, width, 3), to uint8 (size, size, 3).
+    def convert_photo(self, photo: np.ndarray, size: Size | None = None) -> np.ndarray:
+        """Converts one photo, uint8 RGB of any size, to uint8 (height, width, 3).
 
-        By default `size` is the side that the model draws. Another one needs a model that moves the
-        photo's own pixels (`AppearanceFlow`), of which it takes four times `size`, 2,048 at most.
+        By default this is the size that the model draws. Another `size`, the side of a square or
+        the longer side of a rectangle, needs a model that moves the photo's own pixels
+        (`AppearanceFlow`), of which it takes four times `size`, 2,048 at most.
 
         Raises:
             ValueError: the model draws at one size only.
         """
         if size is None or (size == self.model.drawn_size and not self.model.scalable):
-            square = resize(photo, self.model.converter.input_shape[1], self.preset.resize)
-            return to_uint8(self.convert(to_float(square[None])))[0]
+            fitted = resize(photo, self.model.converter.input_shape[1:3], self.preset.resize)
+            return to_uint8(self.convert(to_float(fitted[None])))[0]
         if not self.model.scalable:
             raise ValueError(
                 f"`size` needs a model that moves the photo's own pixels, such as flow-64; "
-                f"{self.preset.name} draws {self.model.drawn_size} px. Received: {size}"
+                f"{self.preset.name} draws {shown_size(self.model.drawn_size)} px. Received: {size}"
             )
-        square = to_float(resize(photo, self.model.photo_side(size), self.preset.resize)[None])
-        return to_uint8(keras.ops.convert_to_numpy(self.model.draw_at(square, size)))[0]
+        fitted = to_float(resize(photo, self.model.photo_side(size), self.preset.resize)[None])
+        return to_uint8(keras.ops.convert_to_numpy(self.model.draw_at(fitted, size)))[0]
 
     def reconstruct(self, source: np.ndarray) -> np.ndarray:
         """Converts images and converts them back, if the model can."""
@@ -235,7 +236,7 @@ class Run:
     def upscaler(self, factor: int = 2) -> keras.Model:
         """The network that enlarges the model's images, trained once on the training targets.
 
-        It takes images of the model's `drawn_size`, as `drawing` gives them. Images that were
+        It takes squares of the model's `drawn_size`, as `drawing` gives them. Images that were
         already enlarged have no more detail, but would be sharpened as if they had.
 
         Args:

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import ndimage
 
 from keras_pixdt.data import augment
 from keras_pixdt.data.placement import Placement
@@ -224,3 +226,77 @@ def test_unknown_places_stay_unknown(dtype):
     found = augment.change_pair(pair, change(zoom=(0.5, 1.0), shift=(0.1, 0.0))).flow
     assert np.isnan(found[0, 0]).all()
     np.testing.assert_allclose(found[0, 1], [-0.4, 0.0], atol=1e-3)
+
+
+# Rectangles
+
+
+def test_a_rectangle_moves_as_another_interpolation_says():
+    photo = np.asarray(
+        Image.fromarray(picture(0, 8)[:, :6]).resize((36, 48), Image.Resampling.BICUBIC)
+    )
+    some = change(zoom=(0.8, 0.9), shift=(0.13, -0.08))
+    # Output pixel i looks at (0.5 + shift - zoom / 2) * side + (i + 0.5) * zoom - 0.5.
+    columns = (0.5 + 0.13 - 0.4) * 36 + (np.arange(36) + 0.5) * 0.8 - 0.5
+    rows = (0.5 - 0.08 - 0.45) * 48 + (np.arange(48) + 0.5) * 0.9 - 0.5
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    framed = np.pad(photo, ((4, 4), (4, 4), (0, 0)), constant_values=255).astype(float)
+    expected = np.stack(
+        [ndimage.map_coordinates(framed[..., c], (y + 4, x + 4), order=1) for c in range(3)], -1
+    )
+    moved = augment.move(photo, some)
+    assert moved.shape == photo.shape
+    np.testing.assert_allclose(moved, expected, atol=1.01)
+
+
+def test_points_of_a_rectangle_stay_the_same_points():
+    """In the photo of 48 x 36 px and after its move, each at its own place of [-1, 1]."""
+    y, x = np.mgrid[:48, :36]
+    photo = np.stack([x * 7, y * 5, 0 * x], axis=-1).astype(np.uint8)  # its colour is its place
+    some = change(zoom=(0.8, 0.9), shift=(0.05, -0.02))
+    flow = np.array([[[-0.3, 0.2], [0.4, -0.35]]], np.float32)
+    moved, _, after, _ = augment.change_pair(augment.Pair(photo, photo[:16, :12], flow), some)
+    sides = np.array([36, 48])
+    for (before,), (now,) in zip(flow.reshape(-1, 1, 2), after.reshape(-1, 1, 2), strict=True):
+        place = (before + 1) / 2 * sides - 0.5
+        column, row = found = np.rint((now + 1) / 2 * sides - 0.5).astype(int)
+        offset = (found - ((now + 1) / 2 * sides - 0.5)) * some["zoom"]  # of rounding
+        np.testing.assert_allclose(moved[row, column, :2], (place + offset) * (7, 5), atol=3)
+
+
+def cut_out_rectangle():
+    """A product image of 32 x 24 px in the middle of a photo of 64 x 48 px, at half its size."""
+    product = np.full((32, 24, 3), 100, np.uint8)
+    return augment.Pair(
+        np.full((64, 48, 3), 100, np.uint8), product, None, Placement(np.full(2, 0.5), np.zeros(2))
+    )
+
+
+def test_a_rectangle_is_hidden_by_an_ellipse_of_its_own_photo():
+    some = change(hidden=True, middle=0.5, axes=(0.3, 0.2), angle=0.0, origin=(0.5, 0.5))
+    other = augment.Pair(np.full((64, 48, 3), 200, np.uint8), np.zeros((32, 24, 3), np.uint8))
+    found = augment.change_pair(cut_out_rectangle(), some, other)
+    # by hand: the garment has a quarter of the photo, 768 px, whose root is 27.7; so the half axes
+    # are 8.3 and 5.5 px, and the ellipse has 144.8 px. The product image has the same pixels.
+    hidden = (found.photo == 200).all(-1)
+    assert abs(hidden.sum() - np.pi * 0.06 * 768) < 12
+    rows, columns = np.nonzero(hidden)
+    assert (np.ptp(columns) + 1, np.ptp(rows) + 1) in [(16, 11), (17, 11), (16, 10), (17, 12)]
+    white = (found.product == 255).all(-1)
+    np.testing.assert_array_equal(white, hidden[16:48, 12:36])
+
+
+def test_a_rectangle_gets_the_pattern_of_another():
+    some = change(patterned=True, tile=1.0)
+    y, x = np.mgrid[:32, :24]
+    stripes = np.where(y % 8 < 4, 60, 120)[..., None].repeat(3, -1).astype(np.uint8)
+    other = augment.Pair(np.zeros((64, 48, 3), np.uint8), stripes)
+    found = augment.change_pair(cut_out_rectangle(), some, other)
+    # the middle half of the stripes, twice as large along both sides: periods of 16 rows
+    rows = found.product[..., 0].astype(int)
+    assert (np.ptp(rows, axis=1) == 0).all()
+    assert ((rows[:, 0] > 90) == (np.arange(32) % 16 >= 8)).sum() >= 28
+    # and the same in the photo, where the garment lies
+    inside = found.photo[16:48, 12:36, 0].astype(int)
+    np.testing.assert_allclose(inside[2:-2, 2:-2], rows[2:-2, 2:-2], atol=2)
+    assert (found.photo[:15] == 100).all() and (found.photo[:, :11] == 100).all()

@@ -472,7 +472,10 @@ def write_npz(path, arrays):
         ({"x_train": None}, "must have the arrays x_train.*no `x_train`. Found: y_train, x_test"),
         ({"y_test": None}, "no `y_test`"),
         ({"x_test": np.zeros((5, 8, 8), np.float32)}, "`x_test` in .*d.npz must be uint8.*float32"),
-        ({"x_train": np.zeros((12, 8, 9), np.uint8)}, r"\(count, size, size\).*\(12, 8, 9\)"),
+        (
+            {"x_train": np.zeros((12, 8, 8, 4), np.uint8)},
+            r"\(count, height, width\).*\(12, 8, 8, 4\)",
+        ),
         ({"x_train": np.zeros((12, 8, 8, 1), np.uint8)}, r"RGB. Received.*\(12, 8, 8, 1\)"),
         ({"x_train": np.zeros((12, 8), np.uint8)}, r"uint8 of shape \(12, 8\)"),
         (
@@ -741,3 +744,28 @@ def test_photographs_of_digits(shared_data):
             assert labels.names == tuple("0123456789")
             assert np.bincount(labels.index, minlength=10).min() > 0.05 * len(labels.index)
         assert (domain.targets[..., :1] == domain.targets).all()
+
+
+# Rectangles
+
+
+def test_domains_of_rectangles_and_their_edges(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = digits() | {
+        key: rng.integers(0, 256, (count, 32, 24), np.uint8)
+        for key, count in (("x_train", 12), ("x_test", 5))
+    }
+    known = write_npz(tmp_path / "known.npz", arrays)
+    folder = make_folder(tmp_path / "photos", range(40))
+    domains = data.load_domains(known, folder, (32, 24))
+    gray = arrays["x_test"][..., None].repeat(3, -1)
+    np.testing.assert_array_equal(domains["test"].sources, gray)
+    assert domains["test"].targets.shape[1:] == (32, 24, 3) and domains["test"].image_size == (
+        32,
+        24,
+    )
+    # Photos of 32 x 24 px lie in the middle of 32 x 40 px, and only there they have edges.
+    drawn = data.load_domains(folder, None, (32, 40), edges=True)["test"]
+    for edges, barred in zip(drawn.sources, drawn.targets, strict=True):
+        np.testing.assert_array_equal(edges[:, 8:32], data.draw_edges(barred[:, 8:32]))
+        assert (edges[:, :8] == 255).all() and (edges[:, 32:] == 255).all()

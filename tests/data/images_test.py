@@ -473,6 +473,42 @@ def test_resize_names_the_two_ways():
         images.resize(np.zeros((4, 2, 3), np.uint8), 2, "crop")
 
 
+def test_letterbox_fits_into_a_rectangle():
+    image = np.zeros((20, 10, 3), np.uint8)
+    # by hand: 0.4 times as large, 8 x 4, six columns of white on both sides
+    wide = images.letterbox(image, (8, 16))
+    assert wide.shape == (8, 16, 3) and (wide[:, 6:10] == 0).all()
+    assert (wide[:, :6] == 255).all() and (wide[:, 10:] == 255).all()
+    # 0.6 times as large, 12 x 6, two rows of white above and below
+    high = images.letterbox(image, (16, 6))
+    assert high.shape == (16, 6, 3) and (high[2:14] == 0).all()
+    assert (high[:2] == 255).all() and (high[14:] == 255).all()
+    assert images.letterbox(image, (20, 10)) is image
+
+
+def test_stretch_fills_a_rectangle():
+    # rows as in the test above; columns are alike, and stay so
+    image = np.zeros((4, 2, 3), np.uint8)
+    image[2:] = 200
+    np.testing.assert_array_equal(images.stretch(image, (2, 3))[:, :, 0], [[17] * 3, [183] * 3])
+
+
+def test_both_ways_are_the_same_for_the_same_proportions():
+    image = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
+    for size in ((16, 12), (4, 3)):
+        both = images.stretch(image, size), images.letterbox(image, size)
+        np.testing.assert_array_equal(*both)
+        assert both[0].shape == (*size, 3)
+
+
+def test_as_square_adds_white_only():
+    image = np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8)
+    square = images.as_square(image)
+    assert square.shape == (8, 8, 3)
+    np.testing.assert_array_equal(square[1:6], image)
+    assert (square[:1] == 255).all() and (square[6:] == 255).all()
+
+
 def test_float_and_back_is_exact_for_every_level():
     levels = np.arange(256, dtype=np.uint8)
     floats = images.to_float(levels)

@@ -71,6 +71,22 @@ def test_photos_have_any_size(side):
     np.testing.assert_allclose(edges(match), [[20, 12], [100, 92]], atol=1.5)
 
 
+def test_rectangles_are_found_in_rectangles_of_their_proportions():
+    """A photo of 96 x 128 px, and a garment that was cut from 42 x 56 px of it."""
+    photo = picture(0)[:, :96]
+    part = Image.fromarray(photo).transform(
+        (48, 64), Image.Transform.EXTENT, (20, 30, 62, 86), Image.Resampling.BILINEAR
+    )
+    y, x = np.mgrid[:64, :48]
+    garment = (abs(x - 24) < 20) & (abs(y - 30) < 28) & ((x - 30) ** 2 + (y - 20) ** 2 > 40)
+    target = np.where(garment[..., None], np.minimum(part, 240), 255).astype(np.uint8)
+    (match,) = matching.find(target, photo[None])
+    assert match.found
+    corners = np.array([[-1.0, -1.0], [1.0, 1.0]])
+    found = (corners * match.placement.scale + match.placement.shift + 1) * (48, 64)
+    np.testing.assert_allclose(found, [[20, 30], [62, 86]], atol=0.7)
+
+
 def test_each_photo_of_a_product_has_a_place_of_its_own():
     photos = np.stack([np.roll(picture(0), shift, (0, 1)) for shift in ((0, 0), (8, -5))])
     first, second = matching.find(cut_out(picture(0), 30, 20, 60, 60), photos)

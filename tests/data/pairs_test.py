@@ -43,7 +43,7 @@ def test_large_sets_go_to_a_file(monkeypatch):
     ("change", "message"),
     [
         ({"sources": np.zeros((6, 4, 4, 3), np.float32)}, "`sources` must be uint8.*float32"),
-        ({"targets": np.zeros((3, 4, 5, 3), np.uint8)}, "`targets` must be uint8.*4, 5"),
+        ({"targets": np.zeros((3, 4, 5), np.uint8)}, "`targets` must be uint8.*4, 5"),
         ({"masks": np.zeros((3, 8, 4), np.uint8)}, r"`masks` must be.*\(3, 4, 4\).*\(3, 8, 4\)"),
         ({"flows": np.zeros((6, 2, 2, 2))}, r"`flows` must be.*float16.*float64"),
         ({"target_index": np.array([0, 0, 1, 2, 2, 3])}, r"\[0, 3\).*from 0 to 3"),

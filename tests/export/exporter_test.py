@@ -749,7 +749,7 @@ def test_refuses_a_way_back_that_differs(tmp_path, monkeypatch):
         ),
         (
             {"reverse_converter": lambda: tiny(size=32), "reverse_images": photos(2, 32)},
-            r"reverse_converter must take images of the side 16.*\(None, 32, 32, 3\)",
+            r"reverse_converter must take images of the shape \(16, 16, 3\).*\(None, 32, 32, 3\)",
         ),
     ],
 )

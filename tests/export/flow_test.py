@@ -228,7 +228,7 @@ def test_drawing_needs_no_training_framework(exported):
 def test_names_the_wrong_argument_of_a_drawing(exported):
     convert = export.load_tflite(file(exported))
     assert convert.scalable and convert.photo_side(16) == 64 and convert.photo_side(4) == PHOTO
-    with pytest.raises(ValueError, match="`size` must be at least 1 px. Received: 0"):
+    with pytest.raises(ValueError, match="`size` must be the side.*Received: 0"):
         convert.draw_at(photo_of(40, 40), 0)
     with pytest.raises(ValueError, match="must be uint8 of shape.*float32"):
         convert.draw_at(to_float(photo_of(40, 40)), 24)
@@ -279,3 +279,18 @@ def test_runs_are_exported_with_their_flow(embedder, moves, monkeypatch):
     )
     exporter.export_run(run, "out")
     assert given["flow"] is (model.parts if moves else None)
+
+
+@pytest.mark.parametrize("how", ["letterbox", "stretch"])
+@pytest.mark.parametrize("shape", [(24, 18, 3), (16, 40, 3), (16, 16, 3)])
+def test_embedders_take_rectangles_as_in_keras(shape, how):
+    from export import conversion
+    from keras_pixdt.search import ProductEmbedder
+
+    embedder = ProductEmbedder(image_size=SIZE, width=0.25, dimensions=8, seed=3, resize=how)
+    image = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
+    found = conversion.embed_function(embedder, shape)(tf.constant(image))["embedding"]
+    np.testing.assert_allclose(found, embedder.predict_on_batch(to_float(image)), atol=1e-5)
+    if how == "letterbox":
+        square = to_float(data.images.as_square(image[0])[None])
+        np.testing.assert_allclose(found, embedder.predict_on_batch(square), atol=1e-5)

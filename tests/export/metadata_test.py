@@ -244,7 +244,7 @@ def test_the_names_of_parallel_branches_do_not_show(variant, tmp_path):
         network = keras.Model(image, keras.layers.Concatenate()([first, second]), name="two")
         folder = tmp_path / "_".join(map(str, numbers))
         functions = {"convert": functools.partial(conversion.convert_floats, network)}
-        conversion.write_saved_model(functions, {"convert": 8}, "float32", folder)
+        conversion.write_saved_model(functions, {"convert": (8, 8, 3)}, "float32", folder)
         return bytes(conversion.to_tflite(folder, "convert", variant))
 
     def described(content):

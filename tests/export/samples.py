@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import export
+from keras_pixdt.choices import as_height_width, scaled_size
 from keras_pixdt.models.appearance_flow import AppearanceFlow
 from keras_pixdt.models.discogan import DiscoGAN
 from keras_pixdt.models.pixel_dtgan import build_converter
@@ -20,8 +21,9 @@ CARD = export.ModelCard(
 def photos(count, size=64, seed=0):
     """Coarse coloured patches with noise: every byte value, edges and flat areas."""
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (count, size // 8, size // 8, 3))
-    fine = rng.integers(-40, 41, (count, size, size, 3))
+    height, width = as_height_width(size)
+    coarse = rng.integers(0, 256, (count, height // 8, width // 8, 3))
+    fine = rng.integers(-40, 41, (count, height, width, 3))
     return np.clip(coarse.repeat(8, 1).repeat(8, 2) + fine, 0, 255).astype(np.uint8)
 
 
@@ -37,11 +39,12 @@ def discogan_converters(size=32):
     return trained(model.converter), trained(model.reverse_converter, seed=2)
 
 
-def appearance_flow(seed=0, **options):
+def appearance_flow(seed=0, size=16, **options):
     """A tiny model; its flow, mask, gate and paint all change what it draws."""
     from tests.models.appearance_flow_test import uneven
 
-    model = uneven(AppearanceFlow(16, 1 / 32, photo_size=32, **options), seed)
+    photo_size = scaled_size(size, 32)
+    model = uneven(AppearanceFlow(size, 1 / 32, photo_size=photo_size, **options), seed)
     for weight in model.parts.weights:
         if weight.path.endswith("kernel"):
             weight.assign(2 * weight)

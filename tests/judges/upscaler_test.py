@@ -53,7 +53,9 @@ def trained():
     ids=["one", "float", "gray", "oblong"],
 )
 def test_bad_targets_are_refused(targets):
-    with pytest.raises(ValueError, match=r"two or more uint8 images .*Received: \w+ of shape"):
+    with pytest.raises(
+        ValueError, match=r"two or more square uint8 images .*Received: \w+ of shape"
+    ):
         train_upscaler(targets, **NARROW)
 
 

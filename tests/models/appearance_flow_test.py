@@ -87,6 +87,105 @@ def test_sizes(image_size, photo_size, filters):
     assert drawn.shape == (2, image_size, image_size, 3) and np.abs(drawn).max() <= 1 + 1e-6
 
 
+@pytest.mark.parametrize(
+    ("image_size", "photo_size"),
+    [((64, 48), (128, 96)), ((48, 64), (48, 64)), ((16, 4), (256, 64)), ((256, 176), (512, 352))],
+)
+def test_rectangles_have_the_weights_of_squares(image_size, photo_size):
+    model = AppearanceFlow(image_size, 1 / 32, photo_size=photo_size)
+    square = AppearanceFlow(max(image_size), 1 / 32, photo_size=max(photo_size))
+    assert [(w.path, w.shape) for w in model.parts.weights] == [
+        (w.path, w.shape) for w in square.parts.weights
+    ]
+    assert model.parts.input_shape == (None, *photo_size, 3)
+    assert model.parts.output_shape == (None, *image_size, 10)
+    assert (model.drawn_size, model.photo_size, square.drawn_size) == (
+        image_size, photo_size, max(image_size),
+    )  # fmt: skip
+
+
+def test_a_rectangle_is_drawn_as_the_middle_of_a_square_with_bars():
+    square = uneven(AppearanceFlow(32, 1 / 32, photo_size=64))
+    model = AppearanceFlow((32, 20), 1 / 32, photo_size=(64, 40))
+    model.parts.set_weights(square.parts.get_weights())
+    photo = rectangles(3, (64, 40))
+    barred = np.pad(photo, ((0, 0), (0, 0), (12, 12), (0, 0)), constant_values=1.0)
+    found, expected = (
+        Parts.of(network.parts(x, training=False))
+        for network, x in ((model, photo), (square, barred))
+    )
+    for name in ("mask", "gate", "paint"):
+        whole = np.asarray(getattr(expected, name))
+        assert whole.std() > 1e-3
+        np.testing.assert_allclose(getattr(found, name), whole[:, :, 6:26], atol=1e-5)
+    # the same points: x is from edge to edge of 20 px, not of 32
+    flow = np.asarray(expected.flow)[:, :, 6:26] * (32 / 20, 1)
+    np.testing.assert_allclose(found.flow, flow, atol=1e-5)
+    inside = (abs(flow) < 0.9).all(-1)
+    assert inside.mean() > 0.3
+    warped = np.asarray(expected.warped)[:, :, 6:26]
+    np.testing.assert_allclose(np.asarray(found.warped)[inside], warped[inside], atol=1e-4)
+
+
+@pytest.mark.parametrize("arguments", [{"moves": False}, {"warped_skips": False}])
+def test_rectangles_without_warps(arguments):
+    model = AppearanceFlow((16, 12), 1 / 32, photo_size=(32, 24), **arguments)
+    drawn = np.asarray(model(rectangles(2, (32, 24))))
+    assert drawn.shape == (2, 16, 12, 3) and np.isfinite(drawn).all()
+
+
+def test_a_rectangle_begins_with_the_photo_as_it_is():
+    model = compiled(image_size=(16, 12), photo_size=(32, 24))
+    photo = rectangles(3, (32, 24))
+    parts = Parts.of(model.parts(photo, training=False))
+    reduced = photo.reshape(3, 16, 2, 12, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(parts.warped, reduced, atol=1e-5)
+
+
+def rectangles(count, sides, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (count, *sides, 3)).astype("float32")
+
+
+def test_rectangles_are_trained_saved_and_drawn_at_other_sizes(tmp_path):
+    arguments = {"image_size": (16, 12), "photo_size": (32, 24), "gan_weight": 0.1}
+    model = compiled(keras.optimizers.Adam(1e-2), **arguments)
+    flow = np.random.default_rng(2).uniform(-1, 1, (4, 8, 6, 2)).astype("float32")
+    flow[:, :2] = np.nan
+    batch = {
+        "source": rectangles(4, (32, 24)), "target": rectangles(4, (16, 12), 1),
+        "mask": np.ones((4, 16, 12, 1), "float32"), "flow": flow,
+    }  # fmt: skip
+    before = [np.array(w) for w in model.parts.trainable_variables]
+    model.fit(batch, batch_size=2, epochs=2, verbose=0)
+    after = model.parts.trainable_variables
+    assert all((a != b).any() for a, b in zip(before, after, strict=True))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert_same_state(loaded, model)
+    config = loaded.get_config()
+    assert (config["image_size"], config["photo_size"]) == ((16, 12), (32, 24))
+    drawn = np.asarray(model(batch["source"]))
+    np.testing.assert_array_equal(loaded(batch["source"]), drawn)
+    # at its own size, from photos of the size that it reads, nothing is enlarged
+    photos = np.rint((batch["source"] + 1) * 127.5).astype("float32") / np.float32(127.5) - 1
+    np.testing.assert_allclose(model.draw_at(photos, 16), model(photos), atol=1e-4)
+    assert model.photo_side(64) == (256, 192)
+    assert model.draw_at(rectangles(1, (256, 192)), 64).shape == (1, 64, 48, 3)
+    assert model.draw_at(rectangles(1, (64, 48)), (32, 24)).shape == (1, 32, 24, 3)
+    assert np.shape(model.find_masks(photos)) == (4, 16, 12, 1)
+
+
+def test_the_error_of_a_rectangular_flow_by_hand():
+    flow = np.zeros((1, 8, 6, 2), "float32")
+    flow[0, :2, :2] = [0.5, 0.0]
+    truth = np.full((1, 4, 3, 2), np.nan, "float32")
+    truth[0, 0, 0] = [0.25, 1.0]  # 0.25 and 1 away from the mean of its four points
+    truth[0, 3, 2] = [0.5, 0.25]
+    assert float(flow_error(flow, truth)) == pytest.approx((0.25 + 1 + 0.5 + 0.25) / 4)
+    with pytest.raises(ValueError, match=r"4 rows, 4 columns and image_size=\(8, 6\)"):
+        flow_error(flow, np.zeros((1, 4, 4, 2), "float32"))
+
+
 def test_a_network_for_larger_drawings_finds_the_same_in_all_smaller_maps():
     small = uneven(AppearanceFlow(64, 1 / 32, photo_size=128)).parts
     large = AppearanceFlow(128, 1 / 32, photo_size=256).parts
@@ -109,7 +208,7 @@ def test_a_network_for_larger_drawings_finds_the_same_in_all_smaller_maps():
 
 
 def test_sizes_below_1_are_refused():
-    with pytest.raises(ValueError, match="`size` must be at least 1 px. Received: 0"):
+    with pytest.raises(ValueError, match="`size` must be the side.*Received: 0"):
         compiled().draw_at(images(1, PHOTO), 0)
 
 
@@ -223,7 +322,9 @@ def test_error_of_the_flow_where_it_is_known():
         error = flow_error(x, truth)
     assert np.isfinite(tape.gradient(error, x)).all()
     assert float(flow_error(flow, np.full_like(truth, np.nan))) == 0
-    with pytest.raises(ValueError, match="a multiple. Received: 8 rows and image_size=4"):
+    with pytest.raises(
+        ValueError, match="a multiple. Received: 8 rows, 8 columns and image_size=4"
+    ):
         flow_error(flow, np.zeros((1, 8, 8, 2), "float32"))
 
 
@@ -364,8 +465,16 @@ def test_it_learns_where_to_look():
     ("arguments", "message"),
     [
         ({"image_size": 8}, "`image_size` must be a power of two from 16"),
-        ({"photo_size": 48}, "`photo_size` must be a power of two from 16.*Received: 48"),
-        ({"photo_size": 8}, "`photo_size` must be a power of two from 16.*Received: 8"),
+        (
+            {"photo_size": 48},
+            "`photo_size` must be `image_size` times a power of two.*Received: 48",
+        ),
+        ({"photo_size": 8}, "`photo_size` must be `image_size` times a power of two.*Received: 8"),
+        ({"image_size": (256, 101)}, r"shorter one must be even.*Received: \(256, 101\)"),
+        ({"image_size": (192, 128)}, "of a rectangle the longer side"),
+        ({"image_size": (16, 12), "photo_size": 32}, r"times a power of.*32 and \(16, 12\)"),
+        ({"image_size": (16, 12), "photo_size": (48, 36)}, "times a power of two, on both sides"),
+        ({"image_size": "16x12"}, r"`image_size` must be the side of a square, or \(height"),
         ({"photo_size": 512}, "at most 16 times `image_size`. Received: 512 and 16"),
         ({"width": 0}, "`width` must be positive"),
         ({"warp_weight": -1.0}, "must not be negative"),

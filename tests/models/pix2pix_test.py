@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -115,6 +117,24 @@ def test_parameters_of_the_unet(full):
     biases = 64 + 512 + 3  # where there is no BatchNorm
     assert encoder + decoder + norms + biases == 54_414_531
     assert trainable(full) == 54_414_531
+
+
+def test_rectangles_are_halved_as_often_as_both_sides_can_be():
+    model = Pix2Pix((64, 48), 1 / 16)
+    encoder = [x for x in model.converter.layers if re.fullmatch(r"encoder\d", x.name)]
+    assert [x.output.shape[1:3] for x in encoder] == [(32, 24), (16, 12), (8, 6), (4, 3)]
+    assert model.discriminator.output_shape == (None, 8, 6, 1)
+    assert model.drawn_size == model.get_config()["image_size"] == (64, 48)
+    batch = {
+        key: np.random.default_rng(seed).uniform(-1, 1, (2, 64, 48, 3)).astype("float32")
+        for seed, key in enumerate(("source", "target"))
+    }
+    model.compile(keras.optimizers.Adam(1e-3))
+    before = [np.array(w) for w in model.trainable_variables]
+    model.fit(batch, batch_size=2, verbose=0)
+    moved = [(a != b).any() for a, b in zip(before, model.trainable_variables, strict=True)]
+    assert all(moved)
+    assert model.predict(batch["source"], verbose=0).shape == (2, 64, 48, 3)
 
 
 @pytest.mark.parametrize(
@@ -553,6 +573,7 @@ def compare_with_jax(folder, monkeypatch):
     ("arguments", "message"),
     [
         ({"image_size": 48}, r"`image_size` must be a power of two from 16.*Received: 48"),
+        ({"image_size": (48, 40)}, r"greatest common divisor is one. Received: \(48, 40\)"),
         ({"image_size": 8}, r"`image_size` must be a power of two from 16.*Received: 8"),
         ({"width": 0}, r"`width` must be positive\. Received: 0"),
         ({"discriminator_width": -1.0}, r"`discriminator_width` must be positive\. Received: -1"),

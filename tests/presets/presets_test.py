@@ -232,3 +232,58 @@ def test_fields_are_changed_by_text_as_json_has_it():
 def test_settings_that_do_not_fit_are_named(setting, message):
     with pytest.raises(ValueError, match=message):
         presets.get("demo").changed([setting])
+
+
+# Rectangles
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_presets_take_rectangles_if_their_models_do(name):
+    preset = presets.get(name)
+    size, more = (64, 48), {}
+    if not preset.rectangles:
+        with pytest.raises(ValueError, match=rf"{name}.*`image_size` must be the side of a square"):
+            dataclasses.replace(preset, image_size=size)
+        return
+    if "photo_size" in preset.options():
+        more = {"photo_size": [128, 96]}
+        with pytest.raises(ValueError, match="`photo_size` must have the proportions.*64x48"):
+            dataclasses.replace(preset, image_size=size)
+    # as JSON has it, and as the command line does
+    kept = dataclasses.replace(preset, image_size=[64, 48], width=1 / 32, **more)
+    given = preset.changed([f"photo_size={text}" for text in ["128x96"][: len(more)]],
+                           image_size=size, width=1 / 32)  # fmt: skip
+    assert kept == given and kept.image_size == size
+    assert dataclasses.replace(preset, image_size=(64, 64)).image_size == 64
+    assert kept.model().drawn_size == size
+    again = json.loads(json.dumps(kept.options()))
+    assert again["image_size"] == [64, 48] and type(preset)(**again) == kept
+
+
+def test_models_without_rectangles_refuse_them():
+    from keras_pixdt.models import discogan, domain_transfer, residual_pixel_dtgan, rough_to_detail
+    from keras_pixdt.models.domain_transfer_networks import build_function
+
+    f = build_function(16, 1 / 16)
+    for build in (
+        PixelDTGAN, discogan.DiscoGAN, residual_pixel_dtgan.ResidualPixelDTGAN,
+        rough_to_detail.RoughToDetailGAN,
+        lambda size: domain_transfer.DomainTransferNetwork(f, size),
+    ):  # fmt: skip
+        with pytest.raises(
+            ValueError, match=r"must be one number, the side of a square.*\(64, 48\)"
+        ):
+            build((64, 48))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("photo_size=128x", r"`photo_size` must be int or tuple\[int, int\].*or 256x192"),
+        ("photo_size=[128, 96, 3]", r"`photo_size` must be the side of a square or \(height"),
+        ("photo_size=128x64", "must have the proportions of `image_size`, 64"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_named(setting, message):
+    with pytest.raises(ValueError, match=message):
+        presets.get("flow-64").changed([setting])

@@ -15,13 +15,13 @@ def write(folder):
     write_photo(folder / "photo.jpg")
 
 
-def write_flow(folder):
+def write_flow(folder, size=16):
     """Writes float32.tflite and dynamic.tflite of a model that moves pixels, and products.index."""
     import export
     from tests.export import samples
 
-    model = samples.appearance_flow()
-    embedder = _embedder(model.drawn_size)
+    model = samples.appearance_flow(size=size)
+    embedder = _embedder(size) if isinstance(size, int) else _padding_embedder()
     photos = samples.photos(2, model.photo_size)
     variants = ["float32", "dynamic"]
     export.export_converter(
@@ -31,6 +31,13 @@ def write_flow(folder):
     for variant in variants:
         (folder / f"converter_{variant}.tflite").rename(folder / f"{variant}.tflite")
     write_index(folder / "products.index", embedder)
+
+
+def _padding_embedder():
+    """One that takes rectangles."""
+    from keras_pixdt.search import ProductEmbedder
+
+    return ProductEmbedder(image_size=16, width=0.25, dimensions=DIMENSIONS)
 
 
 def _embedder(size):

@@ -61,6 +61,7 @@ def test_only_what_needs_no_manual_data_is_built_by_default():
         "pairs64_photo256",
         "pairs64",
         "pairs256",
+        "pairs256x192",
         "pairs64_kwon2019",
         "pairs256_kwon2019",
     }
@@ -275,3 +276,26 @@ def test_other_layouts_keep_their_splits(tmp_path, layout):
         assert builder.info.metadata["products_of_split"][split] == len(pairs.targets)
     dropped = builder.info.metadata["skipped"].get("duplicate_of_another_split", 0)
     assert dropped == (layout == "viton_hd")
+
+
+def test_rectangles_come_back_as_they_were(tmp_path):
+    folder, size = tmp_path / "manual", (32, 24)
+    layouts.viton_hd(folder)
+    config = tfds_lookbook.LookBookConfig(name="pairs32x24", image_size=size)
+    prepare(config, tmp_path, folder)
+    name, options = "tfds:lookbook/pairs32x24", {"data_dir": tmp_path / "tfds"}
+    loaded = data.load_pairs(name, size, **options)
+    for split, expected in data.load_pairs(folder, size).items():
+        order = np.argsort(loaded[split].product_id)
+        assert loaded[split].image_size == loaded[split].photo_size == size
+        np.testing.assert_array_equal(loaded[split].targets[order], expected.targets)
+    half = data.load_pairs(name, (16, 12), **options)["train"]
+    assert half.image_size == (16, 12)
+    np.testing.assert_array_equal(
+        half.targets[0], data.resize(loaded["train"].targets[0], (16, 12))
+    )
+    assert data.load_pairs(name, 16, **options)["train"].image_size == 16  # letterboxed
+    with pytest.raises(ValueError, match="`image_size` must be a square, or have.*32x24.*32x16"):
+        data.load_pairs(name, (32, 16), **options)
+    with pytest.raises(ValueError, match="`photo_size` must be at most 32x24.*Received: 64x48"):
+        data.load_pairs(name, size, photo_size=(64, 48), **options)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_pixdt import data
+from keras_pixdt.choices import Size, as_height_width, shown_size
 from keras_pixdt.data.examples import encode, examples_of, image_format
 from keras_pixdt.data.index import Index, Pictures, Plan
 from keras_pixdt.data.load import plan_drawings
@@ -25,26 +26,26 @@ class LookBookConfig(tfds.core.BuilderConfig):
     """Which images to use, their size, and how to split them.
 
     Attributes:
-        image_size: side of the square images in pixels.
+        image_size: side of square images, or (height, width), in pixels.
         splits: `"yoo2016"` (train, validation, test of 90/5/5) or `"kwon2019"` (train, test of
             90/10); empty keeps the splits of files that have their own, and otherwise takes
             yoo2016.
         num_products: how many products to draw; 0 reads the files in `--manual_dir`.
         seed: which products are drawn.
-        resize: how files are made square: `"letterbox"` keeps their aspect and fills up with white,
-            `"stretch"` does not. Drawings are square.
-        photo_size: side of the person images in pixels; 0 takes `image_size`.
+        resize: how files are brought to that size: `"letterbox"` keeps their aspect and fills up
+            with white, `"stretch"` does not. Drawings are square.
+        photo_size: the same for the person images; 0 takes `image_size`.
         truth: whether examples of drawings have `mask`, where the product image shows the product,
             and `flow`, where its points lie in the photo (see `keras_pixdt.data.PairSet`).
         layout: how the files are named; `"auto"` recognizes it (see `keras_pixdt.data.load_pairs`).
     """
 
-    image_size: int = 64
+    image_size: Size = 64
     splits: str = ""
     num_products: int = 0
     seed: int = 0
     resize: str = "letterbox"
-    photo_size: int = 0
+    photo_size: Size = 0
     truth: bool = False
     layout: str = "auto"
 
@@ -84,10 +85,11 @@ def _pairs_photo(image_size: int, photo_size: int) -> LookBookConfig:
     )
 
 
-def _pairs(image_size: int) -> LookBookConfig:
+def _pairs(image_size: Size) -> LookBookConfig:
+    size = shown_size(image_size)
     return LookBookConfig(
-        name=f"pairs{image_size}",
-        description=(f"Files from `--manual_dir`, {image_size} px, their own splits or yoo2016."),
+        name=f"pairs{size}",
+        description=(f"Files from `--manual_dir`, {size} px, their own splits or yoo2016."),
         image_size=image_size,
     )
 
@@ -127,6 +129,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         _rendered(256),
         _rendered_flow(64, 128),
         _pairs_photo(64, 256),
+        _pairs((256, 192)),  # the proportions of VITON-HD and Dress Code
         *(pairs(size) for pairs in (_pairs, _pairs_kwon2019) for size in (64, 256)),
     ]
 
@@ -140,7 +143,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         truth = {
             "mask": tfds.features.Image(
-                shape=(config.image_size, config.image_size, 1), encoding_format="png"
+                shape=(*as_height_width(config.image_size), 1), encoding_format="png"
             ),
             "flow": tfds.features.Tensor(shape=(None, None, 2), dtype=np.float16, encoding="zlib"),
         }
@@ -243,8 +246,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             yield from examples_of(product, encode(pictures))
 
 
-def _image(size: int) -> tfds.features.Image:
-    return tfds.features.Image(shape=(size, size, 3), encoding_format=image_format(size).lower())
+def _image(size: Size) -> tfds.features.Image:
+    shape = (*as_height_width(size), 3)
+    return tfds.features.Image(shape=shape, encoding_format=image_format(shape).lower())
 
 
 def _metadata(index: Index, masks: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import progress
+from keras_pixdt.choices import Size, as_height_width
 from keras_pixdt.data import images
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.data.readers import pair_table
@@ -22,7 +23,7 @@ _COMPARED = 8  # records that are compared with the table
 
 
 def open_pairs(
-    builder: Any, split: str, image_size: int, photo_size: int, resize: str, truth: bool
+    builder: Any, split: str, image_size: Size, photo_size: Size, resize: str, truth: bool
 ) -> PairSet:
     """Opens the pairs of a split; needs no TensorFlow, and reads a few records.
 
@@ -30,8 +31,8 @@ def open_pairs(
         builder: of a set of `tfds_lookbook`, prepared as array_record.
         split: its name.
         image_size: see `load_pairs`, as the others.
-        photo_size: side of the photos.
-        resize: how they are made square.
+        photo_size: size of the photos.
+        resize: how images are brought to these sizes.
         truth: whether to open masks and flows, if there are any.
 
     Returns:
@@ -47,15 +48,15 @@ def open_pairs(
     table = _table(builder, split, records)
     photos = np.arange(len(table.target_index))
 
-    def stored(name: str, rows: np.ndarray, size: int) -> Any:
+    def stored(name: str, rows: np.ndarray, size: Size) -> Any:
         decode = functools.partial(_image, records.name, name, size, resize)
-        return Stored(records, decode, rows, (size, size, 3))
+        return Stored(records, decode, rows, (*as_height_width(size), 3))
 
     masks: Any = None
     flows: Any = None
     if truth and "flow" in builder.info.features:
         mask = functools.partial(_mask, records.name, image_size, resize)
-        masks = Stored(records, mask, table.record, (image_size, image_size))
+        masks = Stored(records, mask, table.record, as_height_width(image_size))
         flow = functools.partial(_flow, builder.info.features)
         flows = Stored(records, flow, photos, flow(records[0], 0).shape, np.float16)
     return PairSet(
@@ -115,13 +116,13 @@ def _feature(data: bytes, name: str) -> Any:
     return getattr(feature, feature.WhichOneof("kind")).value[0]
 
 
-def _image(where: str, name: str, size: int, resize: str, data: bytes, record: int) -> np.ndarray:
-    """An image of a record, decoded as one in a file is; uint8 (size, size, 3)."""
+def _image(where: str, name: str, size: Size, resize: str, data: bytes, record: int) -> np.ndarray:
+    """An image of a record, decoded as one in a file is; uint8 (height, width, 3)."""
     pixels = images.read_image(_feature(data, name), f"{where}: {name} of record {record}")
     return images.resize(pixels, size, resize)
 
 
-def _mask(where: str, size: int, resize: str, data: bytes, record: int) -> np.ndarray:
+def _mask(where: str, size: Size, resize: str, data: bytes, record: int) -> np.ndarray:
     return _image(where, "mask", size, resize, data, record)[..., 0]
 
 

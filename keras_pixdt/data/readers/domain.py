@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_pixdt.choices import Size, as_height_width
 from keras_pixdt.data import duplicates, images
 from keras_pixdt.data.files import File, Skipped, decode_all
 from keras_pixdt.data.pairs import Labels, allocate, take_rows
@@ -28,23 +29,23 @@ class Domain(NamedTuple):
 def decode_domain(
     found: Iterable[File],
     most: int,
-    image_size: int,
+    image_size: Size,
     resize: str,
     path: str,
     skipped: Skipped,
     labels: Labels | None = None,
     cut: Callable[[str, np.ndarray], np.ndarray] = lambda name, image: image,
 ) -> Domain:
-    """Decodes at most `most` images of a domain and makes them square.
+    """Decodes at most `most` images of a domain and brings them to a size.
 
     `labels` has one label for each image of `found`; `cut` crops an image, see `crops.cutter`. See
     `files.decode_all` for the other arguments.
     """
-    pixels = allocate((most, image_size, image_size, 3))
+    pixels = allocate((most, *as_height_width(image_size, "image_size"), 3))
     shapes = np.empty((most, 2), np.int64)
 
     def use(row: int, name: str, image: np.ndarray) -> None:
-        pixels[row], shapes[row] = _square(cut(name, image), image_size, resize)
+        pixels[row], shapes[row] = _fitted(cut(name, image), image_size, resize)
 
     signatures = decode_all(found, use, path, skipped, most)
     skipped.log(path)
@@ -57,24 +58,24 @@ def decode_domain(
     )
 
 
-def squares(
-    pictures: Iterable[np.ndarray], count: int, image_size: int, resize: str = "letterbox"
+def resized(
+    pictures: Iterable[np.ndarray], count: int, image_size: Size, resize: str = "letterbox"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Makes images square: uint8 (height, width), with one channel or with three.
+    """Brings images to a size: uint8 (height, width), with one channel or with three.
 
     Returns:
         The `images` and `shapes` of a `Domain`.
     """
-    pixels = allocate((count, image_size, image_size, 3))
+    pixels = allocate((count, *as_height_width(image_size, "image_size"), 3))
     shapes = np.empty((count, 2), np.int64)
     for row, picture in enumerate(pictures):
         height, width = picture.shape[:2]
         rgb = np.broadcast_to(picture.reshape(height, width, -1), (height, width, 3))
-        pixels[row], shapes[row] = _square(rgb, image_size, resize)
+        pixels[row], shapes[row] = _fitted(rgb, image_size, resize)
     return pixels, shapes
 
 
-def _square(image: np.ndarray, image_size: int, resize: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """An image as a square, and its `Domain.shapes`: a stretched one has no bars."""
-    square = images.resize(image, image_size, resize)
-    return square, (square if resize == "stretch" else image).shape[:2]
+def _fitted(image: np.ndarray, image_size: Size, resize: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """An image of this size, and its `Domain.shapes`: a stretched one has no bars."""
+    fitted = images.resize(image, image_size, resize)
+    return fitted, (fitted if resize == "stretch" else image).shape[:2]

@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from keras_pixdt.choices import Size
 from keras_pixdt.data.crops import cutter
 from keras_pixdt.data.files import ENDINGS, Skipped, is_image, open_files
 from keras_pixdt.data.pairs import Labels
@@ -15,7 +16,7 @@ from keras_pixdt.data.readers.domain import FIX, Domain, decode_domain
 
 
 def read_folder(
-    path: str, image_size: int, resize: str, crop: str | os.PathLike[str] | None
+    path: str, image_size: Size, resize: str, crop: str | os.PathLike[str] | None
 ) -> Domain:
     """Reads all images of a folder with its subfolders, or of an archive.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from absl import logging
 
-from keras_pixdt.choices import LAYOUTS
+from keras_pixdt.choices import LAYOUTS, Size, as_height_width, as_size
 from keras_pixdt.data import duplicates, images
 from keras_pixdt.data.files import (
     Files,
@@ -58,9 +58,9 @@ class LookBook(Index):
 
 def read_lookbook(
     path: str | os.PathLike[str],
-    image_size: int,
+    image_size: Size,
     resize: str = "letterbox",
-    photo_size: int | None = None,
+    photo_size: Size | None = None,
     layout: str = "auto",
     truth: bool = False,
 ) -> LookBook:
@@ -72,9 +72,9 @@ def read_lookbook(
 
     Args:
         path: a folder, a zip or tar archive (also gzip, bzip2 or xz), or a .csv or .tsv file.
-        image_size: side of the images in pixels.
-        resize: how they are made square, "letterbox" or "stretch"; see `images.resize`.
-        photo_size: side of the person images in pixels; None takes `image_size`.
+        image_size: side of square images, or (height, width), in pixels.
+        resize: how they are brought to that size, "letterbox" or "stretch"; see `images.resize`.
+        photo_size: the same for the person images; None takes `image_size`.
         layout: how the files are named, see docs/data.md; "auto" recognizes it, and logs why.
         truth: whether to read masks, if every product has one.
 
@@ -86,9 +86,8 @@ def read_lookbook(
         ValueError: if it is not an archive, it does not have the layout, there are no pairs, more
             than 1% of the images are unreadable or missing, or an option is unknown.
     """
-    skipped = Skipped()
+    skipped, sizes = Skipped(), _sizes(image_size, photo_size)
     with _open_listing(path, layout, skipped) as (files, listing):
-        sizes = {True: image_size, False: photo_size or image_size}
         book = _decode(files, listing, sizes, resize, skipped, str(path), truth)
     _log(book, str(path))
     return book
@@ -96,19 +95,18 @@ def read_lookbook(
 
 def plan_lookbook(
     path: str | os.PathLike[str],
-    image_size: int,
+    image_size: Size,
     resize: str = "letterbox",
-    photo_size: int | None = None,
+    photo_size: Size | None = None,
     layout: str = "auto",
 ) -> Plan:
     """Lists all pairs of a folder, an archive or a table, for workers that read the images.
 
     See `read_lookbook` for the arguments and errors. What becomes of the plan is what that returns.
     """
-    skipped = Skipped()
+    skipped, sizes = Skipped(), _sizes(image_size, photo_size)
     with _open_listing(path, layout, skipped) as (files, listing):
-        root = files.root.absolute()
-        maker = _Reader(root, str(path), image_size, photo_size or image_size, resize)
+        maker = _Reader(files.root.absolute(), str(path), sizes, resize)
 
     def index(signatures: list[duplicates.Signature | None]) -> Index:
         count_unreadable([file.name for file in listing.files], signatures, str(path), skipped)
@@ -126,8 +124,7 @@ class _Reader:
 
     root: pathlib.Path
     path: str
-    image_size: int
-    photo_size: int
+    sizes: dict[bool, Size]  # of targets (True) and of sources
     resize: str
 
     @contextlib.contextmanager
@@ -148,10 +145,17 @@ class _Reader:
             decoded = decode(functools.partial(files.read, file.name), file.name, self.path)
             signatures.append(duplicates.signature(*decoded) if decoded else None)
             if decoded:
-                size = self.image_size if file.is_target else self.photo_size
-                image = images.resize(decoded[0], size, self.resize)
+                image = images.resize(decoded[0], self.sizes[file.is_target], self.resize)
                 (targets if file.is_target else sources).append(image)
         return Pictures(targets[0] if targets else None, sources, signatures)
+
+
+def _sizes(image_size: Size, photo_size: Size | None) -> dict[bool, Size]:
+    """The sizes of targets (True) and of sources."""
+    return {
+        True: as_size(image_size, "image_size"),
+        False: as_size(photo_size or image_size, "photo_size"),
+    }
 
 
 @contextlib.contextmanager
@@ -219,7 +223,7 @@ def _recognize(files: Files, names: list[str], path: str) -> Layout:
 def _decode(
     files: Files,
     listing: Listing,
-    sizes: dict[bool, int],
+    sizes: dict[bool, Size],
     resize: str,
     skipped: Skipped,
     path: str,
@@ -232,7 +236,9 @@ def _decode(
     for file in listed:
         row[file] = count[file.is_target]
         count[file.is_target] += 1
-    images_of = {kind: allocate((count[kind], size, size, 3)) for kind, size in sizes.items()}
+    images_of = {
+        kind: allocate((count[kind], *as_height_width(size), 3)) for kind, size in sizes.items()
+    }
 
     def use(index: int, name: str, image: np.ndarray) -> None:
         file = listed[index]
@@ -314,12 +320,12 @@ def _official(listing: Listing, products: list[int]) -> np.ndarray | None:
 
 
 def _masks(
-    files: Files, listing: Listing, products: list[int], size: int, resize: str, path: str
+    files: Files, listing: Listing, products: list[int], size: Size, resize: str, path: str
 ) -> np.ndarray | None:
     """The masks of all products; None if one is not there or cannot be read."""
     names = [listing.mask[product] for product in products if product in listing.mask]
     skipped = Skipped()
-    masks = allocate((len(products), size, size))
+    masks = allocate((len(products), *as_height_width(size)))
 
     def use(index: int, name: str, image: np.ndarray) -> None:
         # Bars that keep the aspect are white, and no product is there.

@@ -8,13 +8,14 @@ import zlib
 
 import numpy as np
 
+from keras_pixdt.choices import Size, as_height_width
 from keras_pixdt.data.pairs import Labels
-from keras_pixdt.data.readers.domain import FIX, Domain, squares
+from keras_pixdt.data.readers.domain import FIX, Domain, resized
 
 _MOST_CLASSES = 100_000  # larger labels are identifiers, or damaged
 
 
-def read_npz(path: str, image_size: int) -> dict[str, Domain]:
+def read_npz(path: str, image_size: Size) -> dict[str, Domain]:
     """Reads the training and the test images of an `.npz` file, with their labels.
 
     See `load_domains` for the arguments.
@@ -32,10 +33,11 @@ def read_npz(path: str, image_size: int) -> dict[str, Domain]:
                 f"`x_{split}` and `y_{split}` in {path} must have one label for each image. "
                 f"Received: {len(pictures)} images and {len(index)} labels"
             )
-        if pictures.shape[1:] == (image_size, image_size, 3):
-            pixels, shapes = pictures, np.full((len(index), 2), image_size)
+        sides = as_height_width(image_size, "image_size")
+        if pictures.shape[1:] == (*sides, 3):
+            pixels, shapes = pictures, np.tile(sides, (len(index), 1))
         else:
-            pixels, shapes = squares(pictures, len(index), image_size)
+            pixels, shapes = resized(pictures, len(index), image_size)
         domains[split] = Domain(pixels, shapes, Labels(index, names), signatures=[])
     return domains
 
@@ -58,11 +60,11 @@ def _npz_labels(path: str, key: str) -> np.ndarray:
 def _npz_pictures(path: str, key: str) -> np.ndarray:
     pictures = _npz_array(path, key)
     shape = pictures.shape
-    square = len(shape) in (3, 4) and 0 < shape[1] == shape[2] and shape[3:] in ((), (3,))
-    if pictures.dtype != np.uint8 or not square:
+    images = len(shape) in (3, 4) and min(shape[1:3]) > 0 and shape[3:] in ((), (3,))
+    if pictures.dtype != np.uint8 or not images:
         raise ValueError(
-            f"`{key}` in {path} must be uint8 of shape (count, size, size), gray, or "
-            f"(count, size, size, 3), RGB. Received: {pictures.dtype} of shape {shape}"
+            f"`{key}` in {path} must be uint8 of shape (count, height, width), gray, "
+            f"or (count, height, width, 3), RGB. Received: {pictures.dtype} of shape {shape}"
         )
     return pictures
 

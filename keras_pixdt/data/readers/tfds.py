@@ -12,13 +12,21 @@ import numpy as np
 from absl import logging
 
 from keras_pixdt import progress
-from keras_pixdt.choices import RESIZES, SCHEMES
+from keras_pixdt.choices import (
+    RESIZES,
+    SCHEMES,
+    Size,
+    as_height_width,
+    as_size,
+    scaled_size,
+    shown_size,
+)
 from keras_pixdt.data import images
 from keras_pixdt.data.files import File, Skipped
 from keras_pixdt.data.pairs import Labels, PairSet, allocate
 from keras_pixdt.data.readers import array_record
 from keras_pixdt.data.readers.attributes import ATTRIBUTES
-from keras_pixdt.data.readers.domain import ALL, TFDS_NAMES, Domain, decode_domain, squares
+from keras_pixdt.data.readers.domain import ALL, TFDS_NAMES, Domain, decode_domain, resized
 
 TFDS = "tfds:"
 
@@ -42,23 +50,26 @@ def _open(name: str, data_dir: str | os.PathLike[str] | None, command: str) -> A
 
 def read_pairs(
     name: str,
-    image_size: int,
+    image_size: Size,
     resize: str,
     data_dir: str | os.PathLike[str] | None,
     *,
-    photo_size: int | None = None,
+    photo_size: Size | None = None,
     truth: bool = False,
 ) -> dict[str, PairSet]:
     """Reads the splits of a set of `tfds_lookbook`; see `load_pairs` for the arguments."""
     builder = _open(name, data_dir, f"tfds build {name} --imports tfds_lookbook")
     _check_resize(builder, resize)
-    stored = builder.info.features["source"].shape[0]
-    if photo_size is not None and photo_size > stored:
+    _check_proportions(builder, target=image_size, source=photo_size or image_size)
+    stored = as_size(builder.info.features["source"].shape[:2])
+    most = as_height_width(stored)[0]
+    if photo_size is not None and as_height_width(photo_size, "photo_size")[0] > most:
         raise ValueError(
-            f"`photo_size` must be at most {stored} for {TFDS}{builder.info.full_name}, whose "
-            f"photos have {stored} px. Received: {photo_size}. Take a set with larger photos "
-            f"(rendered64_flow, pairs64_photo256), or smaller ones (pixdt train --set "
-            f"photo_size={stored})."
+            f"`photo_size` must be at most {shown_size(stored)} for "
+            f"{TFDS}{builder.info.full_name}, whose photos have {shown_size(stored)} px. Received: "
+            f"{shown_size(photo_size)}. Take a set with larger photos (rendered64_flow, "
+            "pairs64_photo256), or smaller ones (pixdt train --set "
+            f"photo_size={shown_size(stored)})."
         )
     # TFDS lists them alphabetically.
     splits = [split for split in SCHEMES["yoo2016"] if split in builder.info.splits]
@@ -66,6 +77,19 @@ def read_pairs(
     if builder.info.file_format.value == array_record.FORMAT:
         return {s: array_record.open_pairs(builder, s, *sizes, resize, truth) for s in splits}
     return {split: _read_pairs(builder, split, *sizes, resize, truth) for split in splits}
+
+
+def _check_proportions(builder, **asked: Size) -> None:
+    """Refuses rectangles of other proportions than those of the set: they would get bars twice."""
+    for image, size in asked.items():
+        stored = as_size(builder.info.features[image].shape[:2])
+        if not isinstance(size, int) and as_size(size) != scaled_size(stored, max(size)):
+            name = "image_size" if image == "target" else "photo_size"
+            raise ValueError(
+                f"`{name}` must be a square, or have the proportions of the images that "
+                f"{TFDS}{builder.info.full_name} holds, {shown_size(stored)} px. Received: "
+                f"{shown_size(size)}. Take a set of these proportions (pairs256x192)."
+            )
 
 
 def _check_resize(builder, resize: str) -> None:
@@ -84,7 +108,7 @@ def _check_resize(builder, resize: str) -> None:
 
 
 def _read_pairs(
-    builder, split: str, image_size: int, photo_size: int, resize: str, truth: bool
+    builder, split: str, image_size: Size, photo_size: Size, resize: str, truth: bool
 ) -> PairSet:
     import tensorflow_datasets as tfds
 
@@ -100,7 +124,8 @@ def _read_pairs(
     if truth:
         skip["mask"] = tfds.decode.SkipDecoding()
     examples = builder.as_dataset(split=split, decoders=skip)
-    sources = allocate((builder.info.splits[split].num_examples, photo_size, photo_size, 3))
+    count = builder.info.splits[split].num_examples
+    sources = allocate((count, *as_height_width(photo_size), 3))
     targets, product_id, group_id, attributes, masks, flows = [], [], [], [], [], []
     row_of: dict[int, int] = {}
     target_index = np.empty(len(sources), np.int64)
@@ -135,7 +160,7 @@ def _read_pairs(
 
 
 def read_domain(
-    name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
+    name: str, image_size: Size, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> dict[str, Domain]:
     """Reads the splits of a set with labels, or the images with an attribute, under `ALL`.
 
@@ -148,7 +173,7 @@ def read_domain(
 
 
 def _read_splits(
-    dataset: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
+    dataset: str, image_size: Size, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> dict[str, Domain]:
     """The splits of a TFDS set with labels, as they are."""
     import tensorflow_datasets as tfds
@@ -184,7 +209,7 @@ def _read_splits(
     }
 
 
-def _read_split(builder, part: str, image_size: int, resize: str) -> Domain:
+def _read_split(builder, part: str, image_size: Size, resize: str) -> Domain:
     import tensorflow_datasets as tfds
 
     index = np.empty(builder.info.splits[part].num_examples, np.int64)
@@ -198,7 +223,7 @@ def _read_split(builder, part: str, image_size: int, resize: str) -> Domain:
             index[row] = example["label"]
             yield images.read_image(example["image"], f"{part} {row}")
 
-    pixels, shapes = squares(pictures(), len(index), image_size, resize)
+    pixels, shapes = resized(pictures(), len(index), image_size, resize)
     if unlabelled := int((index < 0).sum()):  # TFDS marks a missing label with -1
         raise ValueError(
             f"{builder.info.full_name} must have a label for each image. In its split {part!r}, "
@@ -210,7 +235,7 @@ def _read_split(builder, part: str, image_size: int, resize: str) -> Domain:
 
 
 def _read_attribute(
-    name: str, image_size: int, resize: str, data_dir: str | os.PathLike[str] | None
+    name: str, image_size: Size, resize: str, data_dir: str | os.PathLike[str] | None
 ) -> Domain:
     """The images of all splits of a TFDS set that have, or lack, an attribute."""
     dataset, _, condition = name[len(TFDS) :].rpartition(":")

@@ -7,7 +7,7 @@ import { loadRuntime, Model, ModelError } from "./model.js";
 import { download, keep } from "./offline.js";
 
 const RESULTS = 10;
-const SHOWN_PX = 512; // side of the product image, if the model draws at other sizes
+const SHOWN_PX = 512; // longer side of the product image, if the model draws at other sizes
 
 const element = (id) => document.getElementById(id);
 const [status, error, progress] = ["status", "error", "progress"].map(element);
@@ -37,7 +37,7 @@ async function start() {
   const index = new ProductIndex(indexBytes);
   const model = await Model.load(new Uint8Array(modelBytes));
   // The first run sets things up, and shows whether the two fit.
-  const blank = new Uint8Array(model.imageSize ** 2 * 3).fill(255);
+  const blank = new Uint8Array(model.imageSize[0] * model.imageSize[1] * 3).fill(255);
   index.search(await model.run("embed", await model.run("convert", blank)), 1);
   offerExample(settings.example);
   return { model, index, settings };
@@ -118,7 +118,8 @@ function search(file, name) {
 async function enlarge(photo, model, pixels, how) {
   await new Promise((resolve) => setTimeout(resolve)); // lets the browser show what was found
   try {
-    draw(photo, await drawAt(model, pixels, SHOWN_PX, how), SHOWN_PX);
+    const { product, size } = await drawAt(model, pixels, SHOWN_PX, how);
+    draw(photo, product, size);
   } catch (reason) {
     console.error(reason);
   }
@@ -143,11 +144,12 @@ async function timed(run) {
 }
 
 /** Shows the photo and the product image. */
-function draw(photo, product, size) {
+function draw(photo, product, [height, width]) {
   element("photo").src = photo;
   const canvas = element("product");
-  canvas.width = canvas.height = size;
-  const pixels = new ImageData(size, size);
+  canvas.width = width;
+  canvas.height = height;
+  const pixels = new ImageData(width, height);
   for (let from = 0, to = 0; from < product.length; from += 3, to += 4) {
     pixels.data.set([product[from], product[from + 1], product[from + 2], 255], to);
   }

@@ -107,39 +107,41 @@ function turned(pixels, orientation) {
 }
 
 /**
- * Makes an image a square, as the model was trained: "letterbox" fits it into a white one, longer
- * side to `size`, aspect kept, centred; "stretch" resizes both sides to `size`.
+ * Brings an image to the size that the model was trained with: "letterbox" fits it into a white
+ * picture of this size, aspect kept, centred; "stretch" makes both sides fit.
  *
  * @param {ImageData} pixels
- * @returns {Uint8Array} size × size × 3 bytes, RGB
+ * @param {number[]} size height and width
+ * @returns {Uint8Array} height × width × 3 bytes, RGB
  */
-export function resize({ data, width, height }, size, how) {
-  const scale = size / Math.max(width, height);
-  const side = (length) =>
-    how === "stretch" ? size : Math.max(1, roundHalfEven(length * scale));
-  const [newWidth, newHeight] = [side(width), side(height)];
+export function resize({ data, width, height }, [fullHeight, fullWidth], how) {
+  const scale = Math.min(fullHeight / height, fullWidth / width);
+  const side = (length, full) =>
+    how === "stretch" ? full : Math.max(1, roundHalfEven(length * scale));
+  const [newHeight, newWidth] = [side(height, fullHeight), side(width, fullWidth)];
   const narrow = resized(data, 4, width, height, newWidth, BICUBIC);
   // What was rows is columns now, so that the same again resizes the other side.
   const small = resized(narrow, 3, height, newWidth, newHeight, BICUBIC);
-  const square = new Uint8Array(size * size * 3).fill(255);
-  const left = (size - newWidth) >> 1;
-  const top = (size - newHeight) >> 1;
+  const fitted = new Uint8Array(fullHeight * fullWidth * 3).fill(255);
+  const left = (fullWidth - newWidth) >> 1;
+  const top = (fullHeight - newHeight) >> 1;
   for (let y = 0; y < newHeight; y++) {
     const row = small.subarray(y * newWidth * 3, (y + 1) * newWidth * 3);
-    square.set(row, ((top + y) * size + left) * 3);
+    fitted.set(row, ((top + y) * fullWidth + left) * 3);
   }
-  return square;
+  return fitted;
 }
 
 /**
- * Reduces a square bilinearly.
+ * Reduces an image bilinearly. Sizes are height and width.
  *
- * @param {Uint8Array} square side × side × 3 bytes, RGB
- * @returns {Uint8Array} size × size × 3 bytes
+ * @param {Uint8Array} image of this size, with 3 bytes a pixel, RGB
+ * @returns {Uint8Array} of newSize, with 3 bytes a pixel
  */
-export function reduce(square, side, size) {
-  if (side === size) return square;
-  return resized(resized(square, 3, side, side, size, BILINEAR), 3, side, size, size, BILINEAR);
+export function reduce(image, [height, width], [newHeight, newWidth]) {
+  if (height === newHeight && width === newWidth) return image;
+  const narrow = resized(image, 3, width, height, newWidth, BILINEAR);
+  return resized(narrow, 3, height, newWidth, newHeight, BILINEAR);
 }
 
 /**
@@ -207,7 +209,7 @@ function toByte(fraction) {
 }
 
 /** As Python's round(). */
-function roundHalfEven(x) {
+export function roundHalfEven(x) {
   const floor = Math.floor(x);
   return x - floor === 0.5 && floor % 2 === 0 ? floor : Math.round(x);
 }

@@ -32,10 +32,10 @@ export class Model {
     this.#compiled = compiled;
     this.threads = threads;
     const { convert, flow } = compiled.signatures;
-    /** Side of the photos that it takes, in pixels. */
-    this.imageSize = convert.getInputDetails()[0].shape[1];
-    /** Side of the product images that it draws. */
-    this.drawnSize = convert.getOutputDetails()[0].shape[1];
+    /** Height and width of the photos that it takes, in pixels. */
+    this.imageSize = Array.from(convert.getInputDetails()[0].shape.slice(1, 3));
+    /** Height and width of the product images that it draws. */
+    this.drawnSize = Array.from(convert.getOutputDetails()[0].shape.slice(1, 3));
     /** Whether it draws at other sizes too, see flow.js. */
     this.scalable = flow !== undefined;
   }
@@ -61,7 +61,7 @@ export class Model {
 
   /**
    * Runs a signature of one input and one output: `convert`, from a photo to the product image, or
-   * `embed`, from that to a unit vector. Images are size × size × 3 bytes, RGB.
+   * `embed`, from that to a unit vector. Images are height × width × 3 bytes, RGB.
    */
   async run(name, values) {
     const [result] = Object.values(await this.outputs(name, values));
