@@ -49,9 +49,11 @@ def examples_of(product: Product, encoded: Encoded) -> Iterator[tuple[str, dict[
     """The examples of a product, one for each photo, with their keys."""
     flows = iter(encoded.flows or ())
     for source_id, source in zip(product.source_ids, encoded.sources, strict=True):
-        truth = {}
-        if encoded.mask is not None and encoded.flows is not None:
-            truth = {"mask": encoded.mask, "flow": next(flows)}
+        truth: dict[str, Any] = {}
+        if encoded.mask is not None:
+            truth["mask"] = encoded.mask
+        if encoded.flows is not None:
+            truth["flow"] = next(flows)
         yield (
             f"PID{product.product_id:06d}_IID{source_id:06d}",
             {

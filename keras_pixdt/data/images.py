@@ -267,6 +267,20 @@ def resize(image: np.ndarray, size: Size, how: str = "letterbox") -> np.ndarray:
     return fitted
 
 
+def resize_mask(image: np.ndarray, size: Size, how: str = "letterbox") -> np.ndarray:
+    """Brings a mask to a size, with black bars where there is no product.
+
+    Args:
+        image: uint8 `(height, width, 3)`, three equal channels.
+        size: see `resize`.
+        how: see `resize`.
+
+    Returns:
+        uint8 of the size.
+    """
+    return WHITE - resize(WHITE - image, size, how)[..., 0]
+
+
 def letterbox(image: np.ndarray, size: Size) -> np.ndarray:
     """Fits an image into a white picture, as `resize(image, size, "letterbox")` does."""
     return resize(image, size, "letterbox")

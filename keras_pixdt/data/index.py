@@ -113,7 +113,7 @@ class Pictures(NamedTuple):
         target: uint8 `(size, size, 3)`, the product image; None if it cannot be read.
         sources: uint8 `(photo_size, photo_size, 3)` each, the photos that can be read.
         signatures: of the product image and of each photo; None for one that cannot be read.
-        mask: of a drawing, see `PairSet`.
+        mask: of the product image, see `PairSet`.
         flows: of the drawn photos, see `PairSet`.
     """
 

@@ -103,6 +103,19 @@ class Stored:
         """Some of the images, by their rows or a boolean mask; decodes nothing."""
         return Stored(self._records, self._decode, self._rows[rows], self.shape[1:], self.dtype)
 
+    def changed(self, change: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]) -> Stored:
+        """The same images, each changed when it is decoded.
+
+        Args:
+            change: makes the new image of one.
+            shape: of the new ones.
+        """
+
+        def decode(data: bytes, record: int) -> np.ndarray:
+            return change(self._decode(data, record))
+
+        return Stored(self._records, decode, self._rows, shape, self.dtype)
+
     def digest(self) -> bytes:
         """A digest that costs the same for any number of images.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 
 from keras_pixdt import progress
 from keras_pixdt.data.images import as_square
+from keras_pixdt.data.stored import Stored
 
 
 def check_images(images: np.ndarray, least: int, rule: str) -> None:
@@ -18,10 +20,13 @@ def check_images(images: np.ndarray, least: int, rule: str) -> None:
         raise ValueError(f"{rule}. Received: {images.dtype} of shape {images.shape}")
 
 
-def squares(images: np.ndarray, how: str) -> np.ndarray:
+def squares(images: Any, how: str) -> Any:
     """Uint8 images as squares of their longer side, if they are rectangles."""
     if images.shape[1] == images.shape[2]:
         return images
+    if isinstance(images, Stored):
+        side = max(images.shape[1:3])
+        return images.changed(functools.partial(as_square, how=how), (side, side, 3))
     return np.stack([as_square(image, how) for image in images])
 
 

@@ -108,7 +108,7 @@ def offline(*_):
     [
         (lookbook, "pairs64", "DirectRunner"),
         (broken_target, "pairs64_kwon2019", "FnApiRunner"),
-        (viton_hd, "pairs64_photo256", "FnApiRunner"),
+        (viton_hd, "pairs64_photo256_masks", "FnApiRunner"),
         (table, "pairs256", "FnApiRunner"),
         (None, DRAWN, "FnApiRunner"),
     ],

@@ -4,6 +4,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 import tfds_lookbook
 from keras_pixdt import data
@@ -42,8 +43,10 @@ class Pairs256Kwon2019Test(tfds.testing.DatasetBuilderTestCase):
     SPLITS = {"train": 71, "test": 10}
 
 
-def prepare(config, tmp_path, manual_dir=None) -> tfds.core.DatasetBuilder:
-    builder = tfds_lookbook.Builder(data_dir=tmp_path / "tfds", config=config)
+def prepare(config, tmp_path, manual_dir=None, file_format=None) -> tfds.core.DatasetBuilder:
+    builder = tfds_lookbook.Builder(
+        data_dir=tmp_path / "tfds", config=config, file_format=file_format
+    )
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(
             manual_dir=manual_dir, compute_stats=tfds.download.ComputeStatsMode.SKIP
@@ -59,9 +62,11 @@ def test_only_what_needs_no_manual_data_is_built_by_default():
         "rendered256",
         "rendered64_flow",
         "pairs64_photo256",
+        "pairs64_photo256_masks",
         "pairs64",
         "pairs256",
         "pairs256x192",
+        "pairs256x192_masks",
         "pairs64_kwon2019",
         "pairs256_kwon2019",
     }
@@ -180,6 +185,20 @@ def test_load_pairs_says_how_to_build_what_is_missing(tmp_path):
         data.load_pairs("tfds:lookbook/pairs64", splits="kwon2019", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize("beam_runner", [None, "FnApiRunner"])
+def test_files_without_masks_are_named(tmp_path, beam_runner):
+    layouts.viton_hd(tmp_path / "manual")
+    (tmp_path / "manual/train/cloth-mask/00003_00.jpg").unlink()
+    config = "pairs64_photo256_masks"
+    builder = tfds_lookbook.Builder(data_dir=tmp_path / "tfds", config=config)
+    with pytest.raises(ValueError, match="manual must have a mask for each product.*without"):
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=tmp_path / "manual", beam_runner=beam_runner
+            )
+        )
+
+
 def test_bad_files_are_counted_in_the_metadata(tmp_path):
     folder = tmp_path / "manual"
     rendered.write_lookbook(folder, 12, 32, 5, processes=1)
@@ -278,17 +297,29 @@ def test_other_layouts_keep_their_splits(tmp_path, layout):
     assert dropped == (layout == "viton_hd")
 
 
-def test_rectangles_come_back_as_they_were(tmp_path):
+@pytest.mark.parametrize("file_format", ["tfrecord", "array_record"])
+def test_rectangles_and_masks_come_back_as_they_were(tmp_path, file_format):
     folder, size = tmp_path / "manual", (32, 24)
     layouts.viton_hd(folder)
-    config = tfds_lookbook.LookBookConfig(name="pairs32x24", image_size=size)
-    prepare(config, tmp_path, folder)
+    for row, mask in enumerate(sorted(folder.glob("*/cloth-mask/*"))):
+        drawn = np.zeros((32, 24), np.uint8)
+        drawn[row:, : row + 3] = 255
+        Image.fromarray(drawn).save(mask, quality=100)
+    config = tfds_lookbook.LookBookConfig(name="pairs32x24", image_size=size, truth=True)
+    prepare(config, tmp_path, folder, file_format)
     name, options = "tfds:lookbook/pairs32x24", {"data_dir": tmp_path / "tfds"}
-    loaded = data.load_pairs(name, size, **options)
-    for split, expected in data.load_pairs(folder, size).items():
+    loaded = data.load_pairs(name, size, truth=True, **options)
+    square = data.load_pairs(name, 16, truth=True, **options)
+    for split, expected in data.load_pairs(folder, size, truth=True).items():
         order = np.argsort(loaded[split].product_id)
         assert loaded[split].image_size == loaded[split].photo_size == size
         np.testing.assert_array_equal(loaded[split].targets[order], expected.targets)
+        np.testing.assert_array_equal(loaded[split].masks[order], expected.masks)
+        assert loaded[split].flows is None
+        # The bars at the sides show no product; the middle is the mask at half the size.
+        bars = np.asarray(square[split].masks)[order]
+        assert not bars[:, :, :2].any() and not bars[:, :, 14:].any() and bars.any()
+    assert data.load_pairs(name, size, **options)["train"].masks is None
     half = data.load_pairs(name, (16, 12), **options)["train"]
     assert half.image_size == (16, 12)
     np.testing.assert_array_equal(

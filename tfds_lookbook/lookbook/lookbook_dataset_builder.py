@@ -16,7 +16,7 @@ from keras_pixdt.data.index import Index, Pictures, Plan
 from keras_pixdt.data.load import plan_drawings
 from keras_pixdt.data.readers import pair_table
 from keras_pixdt.data.readers.attributes import ATTRIBUTES
-from keras_pixdt.data.readers.layouts import LookBook, plan_lookbook
+from keras_pixdt.data.readers.layouts import NO_MASKS, LookBook, plan_lookbook
 
 _PIECES = "pieces"  # what workers leave for one another, until the set is built
 
@@ -35,8 +35,9 @@ class LookBookConfig(tfds.core.BuilderConfig):
         resize: how files are brought to that size: `"letterbox"` keeps their aspect and fills up
             with white, `"stretch"` does not. Drawings are square.
         photo_size: the same for the person images; 0 takes `image_size`.
-        truth: whether examples of drawings have `mask`, where the product image shows the product,
-            and `flow`, where its points lie in the photo (see `keras_pixdt.data.PairSet`).
+        truth: whether examples have `mask`, where the product image shows the product, and, of
+            drawings, `flow`, where its points lie in the photo (see `keras_pixdt.data.PairSet`).
+            Files need a mask for each product, as VITON-HD has them.
         layout: how the files are named; `"auto"` recognizes it (see `keras_pixdt.data.load_pairs`).
     """
 
@@ -73,24 +74,20 @@ def _rendered_flow(image_size: int, photo_size: int) -> LookBookConfig:
     )
 
 
-def _pairs_photo(image_size: int, photo_size: int) -> LookBookConfig:
+def _pairs(image_size: Size, photo_size: int = 0, masks: bool = False) -> LookBookConfig:
+    size = shown_size(image_size)
+    sizes = f"products of {size} px, photos of {photo_size} px" if photo_size else f"{size} px"
     return LookBookConfig(
-        name=f"pairs{image_size}_photo{photo_size}",
+        name=f"pairs{size}"
+        + (f"_photo{photo_size}" if photo_size else "")
+        + ("_masks" if masks else ""),
         description=(
-            f"Files from `--manual_dir`: products of {image_size} px, photos of {photo_size} px, "
-            "their own splits or yoo2016."
+            f"Files from `--manual_dir`: {sizes}, {'with masks, ' if masks else ''}their own "
+            "splits or yoo2016."
         ),
         image_size=image_size,
         photo_size=photo_size,
-    )
-
-
-def _pairs(image_size: Size) -> LookBookConfig:
-    size = shown_size(image_size)
-    return LookBookConfig(
-        name=f"pairs{size}",
-        description=(f"Files from `--manual_dir`, {size} px, their own splits or yoo2016."),
-        image_size=image_size,
+        truth=masks,
     )
 
 
@@ -128,8 +125,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     _OTHER_CONFIGS = [
         _rendered(256),
         _rendered_flow(64, 128),
-        _pairs_photo(64, 256),
+        _pairs(64, photo_size=256),
+        _pairs(64, photo_size=256, masks=True),
         _pairs((256, 192)),  # the proportions of VITON-HD and Dress Code
+        _pairs((256, 192), masks=True),
         *(pairs(size) for pairs in (_pairs, _pairs_kwon2019) for size in (64, 256)),
     ]
 
@@ -141,12 +140,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
-        truth = {
-            "mask": tfds.features.Image(
-                shape=(*as_height_width(config.image_size), 1), encoding_format="png"
-            ),
-            "flow": tfds.features.Tensor(shape=(None, None, 2), dtype=np.float16, encoding="zlib"),
-        }
+        truth: dict[str, Any] = {}
+        if config.truth:
+            shape = (*as_height_width(config.image_size), 1)
+            truth["mask"] = tfds.features.Image(shape=shape, encoding_format="png")
+        if config.truth and config.num_products:
+            truth["flow"] = tfds.features.Tensor(
+                shape=(None, None, 2), dtype=np.float16, encoding="zlib"
+            )
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
@@ -157,7 +158,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "target_id": np.int64,
                     "group_id": np.int64,
                     **{name: tfds.features.Text() for name in ATTRIBUTES},
-                    **(truth if config.truth else {}),
+                    **truth,
                 }
             ),
             homepage="https://arxiv.org/abs/1603.07442",
@@ -197,11 +198,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         else:
             made = (
                 dl_manager.manual_dir, config.image_size, config.resize, photo_size, config.layout,
+                config.truth,
             )  # fmt: skip
         options = self._download_config
         if options.beam_runner is not None or options.beam_options is not None:
             return self._with_beam((plan_drawings if config.num_products else plan_lookbook)(*made))
         book = (data.render_lookbook if config.num_products else data.read_lookbook)(*made)
+        if config.truth and book.pairs.masks is None:
+            raise ValueError(NO_MASKS.format(dl_manager.manual_dir))
         return {
             split: self._generate_examples(book, mask) for split, mask in self._split(book).items()
         }

@@ -54,9 +54,10 @@ def open_pairs(
 
     masks: Any = None
     flows: Any = None
-    if truth and "flow" in builder.info.features:
+    if truth and "mask" in builder.info.features:
         mask = functools.partial(_mask, records.name, image_size, resize)
         masks = Stored(records, mask, table.record, as_height_width(image_size))
+    if truth and "flow" in builder.info.features:
         flow = functools.partial(_flow, builder.info.features)
         flows = Stored(records, flow, photos, flow(records[0], 0).shape, np.float16)
     return PairSet(
@@ -123,7 +124,8 @@ def _image(where: str, name: str, size: Size, resize: str, data: bytes, record: 
 
 
 def _mask(where: str, size: Size, resize: str, data: bytes, record: int) -> np.ndarray:
-    return _image(where, "mask", size, resize, data, record)[..., 0]
+    pixels = images.read_image(_feature(data, "mask"), f"{where}: mask of record {record}")
+    return images.resize_mask(pixels, size, resize)
 
 
 def _flow(features: Any, data: bytes, record: int) -> np.ndarray:

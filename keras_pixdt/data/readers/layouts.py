@@ -31,6 +31,11 @@ from keras_pixdt.data.readers import deep_fashion, dress_code, lookbook, table, 
 from keras_pixdt.data.readers.listing import Layout, Listed, Listing, whole_products
 from keras_pixdt.data.splits import OFFICIAL
 
+NO_MASKS = (
+    "{} must have a mask for each product (docs/data.md says where), and does not. Take a config "
+    "without masks."
+)
+
 # The first that fits is taken.
 _LAYOUTS = {
     layout.name: layout
@@ -99,10 +104,12 @@ def plan_lookbook(
     resize: str = "letterbox",
     photo_size: Size | None = None,
     layout: str = "auto",
+    truth: bool = False,
 ) -> Plan:
     """Lists all pairs of a folder, an archive or a table, for workers that read the images.
 
     See `read_lookbook` for the arguments and errors. What becomes of the plan is what that returns.
+    With `truth`, each product must have a mask.
     """
     skipped, sizes = Skipped(), _sizes(image_size, photo_size)
     with _open_listing(path, layout, skipped) as (files, listing):
@@ -115,12 +122,16 @@ def plan_lookbook(
         return index
 
     groups = itertools.groupby(listing.files, lambda file: file.product_id)
-    return Plan([(product, list(found)) for product, found in groups], maker, index)
+    masks = listing.mask if truth else {}
+    products = [(product, (list(found), masks.get(product))) for product, found in groups]
+    if truth and any(mask is None for _, (_, mask) in products):
+        raise ValueError(NO_MASKS.format(path))
+    return Plan(products, maker, index)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Reader:
-    """Reads the images of listed products; see `Plan`."""
+    """Reads the images of listed products, and their masks; see `Plan`."""
 
     root: pathlib.Path
     path: str
@@ -128,7 +139,7 @@ class _Reader:
     resize: str
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Callable[[list[Listed]], Pictures]]:
+    def open(self) -> Iterator[Callable[[tuple[list[Listed], str | None]], Pictures]]:
         if not self.root.exists():
             raise FileNotFoundError(
                 f"{self.root} is not there for a worker. All workers must see it under this path: "
@@ -137,7 +148,8 @@ class _Reader:
         with open_root(self.root) as files:
             yield functools.partial(self._read, files)
 
-    def _read(self, files: Files, listed: list[Listed]) -> Pictures:
+    def _read(self, files: Files, given: tuple[list[Listed], str | None]) -> Pictures:
+        listed, mask_name = given
         targets: list[np.ndarray] = []
         sources: list[np.ndarray] = []
         signatures: list[duplicates.Signature | None] = []
@@ -147,7 +159,11 @@ class _Reader:
             if decoded:
                 image = images.resize(decoded[0], self.sizes[file.is_target], self.resize)
                 (targets if file.is_target else sources).append(image)
-        return Pictures(targets[0] if targets else None, sources, signatures)
+        mask = None
+        if mask_name is not None:
+            image = images.read_image(files.read(mask_name), mask_name)
+            mask = images.resize_mask(image, self.sizes[True], self.resize)
+        return Pictures(targets[0] if targets else None, sources, signatures, mask)
 
 
 def _sizes(image_size: Size, photo_size: Size | None) -> dict[bool, Size]:
@@ -328,8 +344,7 @@ def _masks(
     masks = allocate((len(products), *as_height_width(size)))
 
     def use(index: int, name: str, image: np.ndarray) -> None:
-        # Bars that keep the aspect are white, and no product is there.
-        masks[index] = 255 - images.resize(255 - image, size, resize)[..., 0]
+        masks[index] = images.resize_mask(image, size, resize)
 
     if len(names) == len(products):
         found = ((name, functools.partial(files.read, name)) for name in names)

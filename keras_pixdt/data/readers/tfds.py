@@ -120,8 +120,8 @@ def _read_pairs(
         )
     # Every example repeats its product image, so it is decoded only once per product.
     skip = {"target": tfds.decode.SkipDecoding()}
-    truth = truth and "flow" in builder.info.features
-    if truth:
+    has_masks, has_flows = (truth and name in builder.info.features for name in ("mask", "flow"))
+    if has_masks:
         skip["mask"] = tfds.decode.SkipDecoding()
     examples = builder.as_dataset(split=split, decoders=skip)
     count = builder.info.splits[split].num_examples
@@ -140,12 +140,12 @@ def _read_pairs(
                 {key: example[key].decode() for key in ATTRIBUTES if example.get(key)}
             )
             targets.append(images.resize(images.read_image(example["target"]), image_size, resize))
-            if truth:
+            if has_masks:
                 mask = images.read_image(example["mask"])
-                masks.append(images.resize(mask, image_size, resize)[..., 0])
+                masks.append(images.resize_mask(mask, image_size, resize))
         target_index[index] = row_of[product]
         sources[index] = images.resize(example["source"], photo_size, resize)
-        if truth:
+        if has_flows:
             flows.append(example["flow"])
     return PairSet(
         sources=sources,
