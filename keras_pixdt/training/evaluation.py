@@ -49,13 +49,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pixdt.choices import GALLERIES
+from keras_pixdt.choices import GALLERIES, as_height_width, shown_size
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet, take_rows
 from keras_pixdt.judges import attributes
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
-from keras_pixdt.metrics.perceptual import Distance
+from keras_pixdt.metrics.perceptual import SMALLEST, Distance
 from keras_pixdt.models.appearance_flow import garment_mask
 from keras_pixdt.training.measures import (
     Convert,
@@ -137,6 +137,12 @@ def evaluate(
         )
     embedder = None if reverse else embedder
     scores, perceptual = photos.scores, perceptual or {}
+    drawn = photos.pairs.photo_size if reverse else photos.pairs.image_size
+    if min(as_height_width(drawn)) < SMALLEST:
+        reason = (
+            f"images must have {SMALLEST} px or more on each side, and have {shown_size(drawn)}"
+        )
+        perceptual = dict.fromkeys(perceptual, reason)
     seen = photos.measure(
         convert, embedder, inception, attribute_classifier, find_masks, perceptual
     )
