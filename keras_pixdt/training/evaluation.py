@@ -98,8 +98,8 @@ def evaluate(
         >>> scores["recall@10"], scores["chance_recall@10"]
 
     Args:
-        convert: maps photos, float32 `(b, photo_size, photo_size, 3)` in [-1, 1], to images of the
-            targets' size and the same range. The last batch may be smaller.
+        convert: maps photos, float32 `(b, photo_height, photo_width, 3)` in [-1, 1], to images of
+            the targets' size and the same range. The last batch may be smaller.
         pair_sets: the splits; only `split` is scored, the others just add product images.
         split: which split to score.
         gallery: the product images to search: those of the `"split"`, as in Kwon et al. 2019, or of
@@ -112,7 +112,7 @@ def evaluate(
         attribute_classifier: the result of `train_attribute_classifier` on training products only;
             it judges what converted images show.
         find_masks: maps photos as `convert` gets them to masks of the products' size, float32
-            `(b, size, size, 1)` in [0, 1].
+            `(b, height, width, 1)` in [0, 1].
         perceptual: distances of two sets of images, or the reason why one is missing, by name: the
             result of `metrics.perceptual.load_present`.
         reverse: whether `convert` goes from the product to the person (Yoo et al. 2016, Fig. 6).
