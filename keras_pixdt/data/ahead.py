@@ -35,11 +35,11 @@ class Ahead(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """Batch `index` of the current epoch; begins with the one after it."""
         plan, made = self._batches._plan, self._next
+        self._next = None  # also if it failed, so that it is made again
         if made is not None and made[0] is plan and made[1] == index:
             batch = made[2].result()
         else:
             batch = self._batches._batch(plan, index)
-        self._next = None
         if index + 1 < self._batches._count(plan):
             making = self._thread.submit(self._batches._batch, plan, index + 1)
             self._next = plan, index + 1, making

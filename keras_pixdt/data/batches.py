@@ -290,8 +290,8 @@ class Triplets(Batches):
 
     | key | |
     | --- | --- |
-    | `source` | float32 `(batch, photo_size, photo_size, 3)` in [-1, 1], the person |
-    | `target` | float32 `(batch, size, size, 3)` in [-1, 1], the product image that belongs to it |
+    | `source` | float32 `(batch, photo_height, photo_width, 3)` in [-1, 1], the person |
+    | `target` | float32 `(batch, height, width, 3)` in [-1, 1], the product image of it |
     | `irrelevant` | the same, drawn uniformly from the product images of all other groups |
     | `product_id` | int64 `(batch,)` of the source |
 
@@ -299,8 +299,8 @@ class Triplets(Batches):
 
     | key | |
     | --- | --- |
-    | `mask` | float32 `(batch, size, size, 1)` in [0, 1], where `target` shows the product |
-    | `flow` | float32 `(batch, rows, rows, 2)`, where its points lie in `source`; else NaN |
+    | `mask` | float32 `(batch, height, width, 1)` in [0, 1], where `target` shows the product |
+    | `flow` | float32 `(batch, rows, columns, 2)`, where its points lie in `source`; else NaN |
 
     An irrelevant image never shows the same product or a duplicate of it. Order, irrelevant images,
     mirroring and augmentation depend only on `(seed, epoch)`. See `Batches` for how `fit` iterates

@@ -110,8 +110,8 @@ class Pictures(NamedTuple):
     """The images of one product.
 
     Attributes:
-        target: uint8 `(size, size, 3)`, the product image; None if it cannot be read.
-        sources: uint8 `(photo_size, photo_size, 3)` each, the photos that can be read.
+        target: uint8 `(height, width, 3)`, the product image; None if it cannot be read.
+        sources: uint8 `(photo_height, photo_width, 3)` each, the photos that can be read.
         signatures: of the product image and of each photo; None for one that cannot be read.
         mask: of the product image, see `PairSet`.
         flows: of the drawn photos, see `PairSet`.

@@ -79,8 +79,8 @@ class AdversarialModel(Interface):
         """One step of the paper's algorithm.
 
         Args:
-            batch: a batch as in the data contract: float32 images in [-1, 1], (batch, size, size,
-                channels).
+            batch: a batch as in the data contract: float32 images in [-1, 1], (batch, height,
+                width, channels).
 
         Returns:
             Player name -> its scalar loss, as `minimize` returned it.

@@ -38,7 +38,7 @@ _FILTERS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 _HANNING = (0.25, 0.5, 0.25)
-_SMALLEST = 16  # LPIPS pools four times
+SMALLEST = 16  # side of images, px: LPIPS pools four times
 # Pixels of each of the two sets of images that are compared at a time. A feature map of the first
 # block then takes 64 MiB for each set, and all that is needed at once less than 1 GiB.
 _PIXELS = 2**18
@@ -70,7 +70,7 @@ class _VGG16Distance:
         Raises:
             ValueError: the shapes differ, are not RGB images, or are too small.
         """
-        a, b = checked(a, b, _SMALLEST, "VGG16")
+        a, b = checked(a, b, SMALLEST, "VGG16")
         step = max(1, _PIXELS // (a.shape[1] * a.shape[2]))
         parts = [
             ops.convert_to_numpy(self._compare(a[start : start + step], b[start : start + step]))
@@ -218,7 +218,7 @@ def load_present() -> dict[str, Distance | str]:
     for name, load in loaders.items():
         try:
             found[name] = load()
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             found[name] = str(error)
     return found
 

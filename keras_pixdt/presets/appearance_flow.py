@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from keras_pixdt.choices import as_height_width, shown_size
+from keras_pixdt.choices import as_height_width, scaled_size, shown_size
 from keras_pixdt.presets.preset import Phase, Preset
 
 
@@ -56,9 +56,11 @@ class AppearanceFlowPreset(Preset):
         self._take_size("photo_size")
         drawn, read = as_height_width(self.image_size), as_height_width(self.photo_size)
         if drawn[0] * read[1] != drawn[1] * read[0]:
+            fitting = shown_size(scaled_size(self.image_size, max(read)))
             self._refuse(
                 "photo_size",
-                f"must have the proportions of `image_size`, {shown_size(self.image_size)}",
+                f"must have the proportions of `image_size`, {shown_size(self.image_size)}, such "
+                f"as {fitting} (--set photo_size={fitting})",
             )
         for field in ("reverse", "irrelevant_pairs"):
             if getattr(self, field):

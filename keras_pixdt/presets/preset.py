@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_pixdt.engine.model import AdversarialModel
 
 
+_LEAST_SIDE = 11  # of rectangles, px: the window of SSIM, by which runs are validated
 _SIDES = "tuple[int, int]"  # the kind of fields that take rectangles
 _TOLERANCE = 1e-6  # epochs by which a phase may begin early, because shares are rounded
 
@@ -104,10 +105,13 @@ class Preset:
             self._refuse("resize", f"must be one of {', '.join(RESIZES)}")
         object.__setattr__(self, "phases", phases)  # plain tuples, as JSON gives them, are taken
         self._take_size("image_size")
-        if not self.rectangles and not isinstance(self.image_size, int):
-            self._refuse(
-                "image_size", "must be the side of a square; flow-* and pix2pix-* take rectangles"
-            )
+        if not isinstance(self.image_size, int):
+            if not self.rectangles:
+                rule = "must be the side of a square; flow-* and pix2pix-* take rectangles"
+                self._refuse("image_size", rule)
+            if min(self.image_size) < _LEAST_SIDE:
+                rule = f"must have {_LEAST_SIDE} px or more on each side, as SSIM needs them"
+                self._refuse("image_size", rule)
         if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:
             self._refuse("ema_momentum", "must be in [0, 1), or None")
 

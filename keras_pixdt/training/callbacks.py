@@ -141,7 +141,7 @@ class AveragedWeights(keras.callbacks.Callback):
     (1 - momentum) steps that it spans.
 
     Args:
-        source: images to measure with, (n, size, size, 3) in [-1, 1].
+        source: images to measure with, (n, height, width, 3) in [-1, 1].
         target: images of the second domain, for a model that converts in both directions.
     """
 

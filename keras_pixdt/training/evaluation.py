@@ -49,13 +49,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pixdt.choices import GALLERIES
+from keras_pixdt.choices import GALLERIES, as_height_width, shown_size
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet, take_rows
 from keras_pixdt.judges import attributes
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
-from keras_pixdt.metrics.perceptual import Distance
+from keras_pixdt.metrics.perceptual import SMALLEST, Distance
 from keras_pixdt.models.appearance_flow import garment_mask
 from keras_pixdt.training.measures import (
     Convert,
@@ -98,8 +98,8 @@ def evaluate(
         >>> scores["recall@10"], scores["chance_recall@10"]
 
     Args:
-        convert: maps photos, float32 `(b, photo_size, photo_size, 3)` in [-1, 1], to images of the
-            targets' size and the same range. The last batch may be smaller.
+        convert: maps photos, float32 `(b, photo_height, photo_width, 3)` in [-1, 1], to images of
+            the targets' size and the same range. The last batch may be smaller.
         pair_sets: the splits; only `split` is scored, the others just add product images.
         split: which split to score.
         gallery: the product images to search: those of the `"split"`, as in Kwon et al. 2019, or of
@@ -112,7 +112,7 @@ def evaluate(
         attribute_classifier: the result of `train_attribute_classifier` on training products only;
             it judges what converted images show.
         find_masks: maps photos as `convert` gets them to masks of the products' size, float32
-            `(b, size, size, 1)` in [0, 1].
+            `(b, height, width, 1)` in [0, 1].
         perceptual: distances of two sets of images, or the reason why one is missing, by name: the
             result of `metrics.perceptual.load_present`.
         reverse: whether `convert` goes from the product to the person (Yoo et al. 2016, Fig. 6).
@@ -137,6 +137,12 @@ def evaluate(
         )
     embedder = None if reverse else embedder
     scores, perceptual = photos.scores, perceptual or {}
+    drawn = photos.pairs.photo_size if reverse else photos.pairs.image_size
+    if min(as_height_width(drawn)) < SMALLEST:
+        reason = (
+            f"images must have {SMALLEST} px or more on each side, and have {shown_size(drawn)}"
+        )
+        perceptual = dict.fromkeys(perceptual, reason)
     seen = photos.measure(
         convert, embedder, inception, attribute_classifier, find_masks, perceptual
     )

@@ -64,15 +64,20 @@ def test_the_next_batch_is_begun_before_it_is_asked_for():
 
 def test_an_error_while_making_it_comes_with_it():
     class Broken(data.Triplets):
+        broken = True
+
         def _rows(self, draws):
-            if len(draws["pair"]) == 4:
+            if len(draws["pair"]) == 4 and self.broken:
                 raise OSError("no more")
             return super()._rows(draws)
 
-    ahead = Ahead(Broken(pairs(), 6, drop_remainder=False))
+    batches = Broken(pairs(), 6, drop_remainder=False)
+    ahead = Ahead(batches)
     ahead[0]
     with pytest.raises(OSError, match="no more"):
         ahead[1]
+    batches.broken = False
+    assert len(ahead[1]["source"]) == 4  # made again
 
 
 def test_on_tensorflow_fit_makes_batches_during_steps():

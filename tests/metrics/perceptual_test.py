@@ -199,3 +199,9 @@ def test_other_weights_are_refused(small_vgg16, monkeypatch, tmp_path):
         perceptual, "load_lpips", lambda: load_lpips(tmp_path / "vgg16.pth", FOLDER / "linear.pth")
     )
     assert "vgg16.pth must be a file that PyTorch saved" in perceptual.load_present()["lpips"]
+
+    def unreadable():
+        raise PermissionError(13, "Permission denied", "vgg16.pth")
+
+    monkeypatch.setattr(perceptual, "load_lpips", unreadable)
+    assert "Permission denied: 'vgg16.pth'" in perceptual.load_present()["lpips"]

@@ -281,7 +281,8 @@ def test_models_without_rectangles_refuse_them():
     [
         ("photo_size=128x", r"`photo_size` must be int or tuple\[int, int\].*or 256x192"),
         ("photo_size=[128, 96, 3]", r"`photo_size` must be the side of a square or \(height"),
-        ("photo_size=128x64", "must have the proportions of `image_size`, 64"),
+        ("photo_size=128x64", "proportions of `image_size`, 64, such as 128 .--set photo_size=128"),
+        ("image_size=64x10", "`image_size` must have 11 px or more on each side.*SSIM"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(setting, message):

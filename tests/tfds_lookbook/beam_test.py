@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability import prism_runner
+from PIL import Image
 
 import tfds_lookbook
 from keras_pixdt.data import distributed
@@ -168,6 +169,21 @@ def test_workers_say_if_they_do_not_see_the_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not there for a worker.*they share"):
         with maker.open():
             pass
+
+
+def test_workers_read_masks_as_one_process_does(tmp_path):
+    folder = layouts.viton_hd(tmp_path)
+    plan = layouts_reader.plan_lookbook(folder, 32, truth=True)
+    (_, first), (_, second), *_ = plan.products
+    with plan.maker.open() as read:
+        assert read(first).mask.any()
+        (folder / first[1]).write_bytes(b"")
+        target = next(file.name for file in first[0] if file.is_target)
+        (folder / target).write_bytes(b"")  # so the product is left out
+        assert read(first).target is None and read(first).mask is None
+        Image.new("L", (32, 32), 255).save(folder / second[1])
+        with pytest.raises(ValueError, match="must have the proportions.*32x24.*32x32 px"):
+            read(second)
 
 
 @pytest.mark.parametrize("options", [{}, {"beam_runner": "FnApiRunner"}])

@@ -1,12 +1,15 @@
 import dataclasses
 import importlib.metadata
+import io
 import logging
 import pathlib
 import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+from PIL import Image
 
 from keras_pixdt.data import DomainSet, Labels, PairSet, load_pairs
 from keras_pixdt.training import contents
@@ -108,10 +111,25 @@ def test_stored_pairs_are_known_again_in_another_folder_and_told_from_others(pre
     reader = ArrayRecordReader(str(path))
     records = [reader.read([row])[0] for row in range(reader.num_records())]
     reader.close()
-    writer = ArrayRecordWriter(str(path), "group_size:1")
-    for record in [*records[:-1], records[-1] + b"\x78\x01"]:  # a field that nobody reads
-        writer.write(record)
-    writer.close()
+
+    def write(*last):
+        writer = ArrayRecordWriter(str(path), "group_size:1")
+        for record in [*records[:-1], *last]:
+            writer.write(record)
+        writer.close()
+
+    # As another build has it: its features are in another order, and its file has another size.
+    example = tf.train.Example.FromString(records[-1])
+    features = dict(example.features.feature)
+    parts = [tf.train.Features(feature={name: features[name]}) for name in sorted(features)[::-1]]
+    again = b"".join(tf.train.Example(features=part).SerializeToString() for part in parts)
+    assert again != records[-1]
+    write(again)
+    check(load(here), load(copied))
+    image = Image.new("RGB", Image.open(io.BytesIO(features["source"].bytes_list.value[0])).size)
+    image.save(png := io.BytesIO(), "PNG")
+    example.features.feature["source"].bytes_list.value[0] = png.getvalue()
+    write(example.SerializeToString())
     with pytest.raises(ValueError, match=r"\(train: other pixels\)"):
         check(load(here), load(copied))
     with pytest.raises(ValueError, match="train: other pixels"):

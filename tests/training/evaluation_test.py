@@ -8,6 +8,7 @@ import pytest
 from keras_pixdt.data.images import to_float
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import fid, kid
+from keras_pixdt.metrics.perceptual import LPIPS
 from keras_pixdt.training.evaluation import evaluate
 from tests.samples import InBatches
 
@@ -252,6 +253,17 @@ def test_perceptual_distances_are_means_with_errors_over_products(splits):
     told.clear()
     swapped = evaluate(lambda x: -x, splits, perceptual=given, reverse=True)
     assert swapped["lpips"] == pytest.approx(of_product.mean())
+
+
+def test_images_too_small_for_perceptual_distances_get_the_other_scores(splits):
+    pairs = splits["test"]
+    narrow = dataclasses.replace(
+        pairs, sources=pairs.sources[:, :, 2:14], targets=pairs.targets[:, :, 2:14]
+    )
+    given = {"lpips": LPIPS([], [])}
+    scores = evaluate(invert, {**splits, "test": narrow}, perceptual=given)
+    assert scores["rmse"] == pytest.approx(0, abs=1e-6) and scores["lpips"] is None
+    assert scores["notes"]["lpips"] == "images must have 16 px or more on each side, and have 16x12"
 
 
 def test_recall_at_60_where_the_gallery_is_larger(splits):

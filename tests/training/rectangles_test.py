@@ -174,7 +174,7 @@ def test_the_shipped_weights_fit_rectangles(tmp_path, viton_hd):
         (["--preset", "yoo2016", "--image-size", "64x48"], "'yoo2016'.*must be the side of a sq"),
         (
             ["--image-size", "64x48"],
-            "`photo_size` must have the proportions of `image_size`, 64x48",
+            "`photo_size` must have the proportions of `image_size`, 64x48.*photo_size=128x96",
         ),
         (["--data", "rendered", *OPTIONS], "Drawn products and persons are squares"),
     ],

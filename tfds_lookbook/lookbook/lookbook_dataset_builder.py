@@ -180,9 +180,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _write_tables(self) -> None:
         """Writes, beside the records of each split, which of them show which product."""
-        known = {"product_id", "group_id", "target_id", "source_id", *ATTRIBUTES}
         skip = {
-            name: tfds.decode.SkipDecoding() for name in self.info.features if name not in known
+            name: tfds.decode.SkipDecoding()
+            for name in self.info.features
+            if name not in pair_table.FEATURES
         }
         for split in self.info.splits:
             pair_table.write(self.data_dir, split, self.as_data_source(split, decoders=skip))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -84,14 +85,11 @@ class _Records:
                 f"{self.name} was prepared as {FORMAT}, which needs the package of this name: pip "
                 f"install {FORMAT}. Where there is none, build the set with --file_format=tfrecord."
             )
-        try:
-            self.sizes = tuple(
-                os.path.getsize(path) for path in builder.info.splits[split].filepaths
-            )
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{self.name} has no file {error.filename}. Copy it again, or build the set again."
-            ) from error
+        for path in builder.info.splits[split].filepaths:
+            if not os.path.exists(path):
+                raise FileNotFoundError(
+                    f"{self.name} has no file {path}. Copy it again, or build the set again."
+                )
         self._source = builder.as_data_source(
             split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
         )
@@ -111,10 +109,17 @@ class _Records:
 
 def _feature(data: bytes, name: str) -> Any:
     """A feature of a record, as it is stored: bytes or a number."""
+    return _features(data, (name,))[name]
+
+
+def _features(data: bytes, names: Iterable[str]) -> dict[str, Any]:
+    """Features of a record, as they are stored."""
     from tensorflow_datasets.proto import tf_example_pb2
 
-    feature = tf_example_pb2.Example.FromString(data).features.feature[name]
-    return getattr(feature, feature.WhichOneof("kind")).value[0]
+    features = tf_example_pb2.Example.FromString(data).features.feature
+    return {
+        name: getattr(features[name], features[name].WhichOneof("kind")).value[0] for name in names
+    }
 
 
 def _image(where: str, name: str, size: Size, resize: str, data: bytes, record: int) -> np.ndarray:
@@ -129,14 +134,10 @@ def _mask(where: str, size: Size, resize: str, data: bytes, record: int) -> np.n
 
 
 def _flow(features: Any, data: bytes, record: int) -> np.ndarray:
-    return features.deserialize_example_np(data, decoders=_skip(features, "flow"))["flow"]
-
-
-def _skip(features: Any, *wanted: str) -> dict[str, Any]:
-    """Decoders that leave all other features encoded."""
     import tensorflow_datasets as tfds
 
-    return {name: tfds.decode.SkipDecoding() for name in features if name not in wanted}
+    others = {name: tfds.decode.SkipDecoding() for name in features if name != "flow"}
+    return features.deserialize_example_np(data, decoders=others)["flow"]
 
 
 def _table(builder: Any, split: str, records: _Records) -> PairTable:
@@ -145,8 +146,8 @@ def _table(builder: Any, split: str, records: _Records) -> PairTable:
     table = pair_table.read(builder.data_dir, split)
     if table is None:
         logging.info("There is no %s, which is made from the records, once", path)
-        examples = builder.as_data_source(split, decoders=_skip(builder.info.features))
-        table = pair_table.table_of(progress.bar(f"Reading {split}", examples, len(records)))
+        rows = progress.bar(f"Reading {split}", range(len(records)), len(records))
+        table = pair_table.table_of(_features(records[row], pair_table.FEATURES) for row in rows)
         try:
             pair_table.save(builder.data_dir, split, table)
         except OSError as error:

@@ -153,15 +153,18 @@ class _Reader:
         targets: list[np.ndarray] = []
         sources: list[np.ndarray] = []
         signatures: list[duplicates.Signature | None] = []
+        shape: tuple[int, ...] = ()
         for file in listed:
             decoded = decode(functools.partial(files.read, file.name), file.name, self.path)
             signatures.append(duplicates.signature(*decoded) if decoded else None)
             if decoded:
                 image = images.resize(decoded[0], self.sizes[file.is_target], self.resize)
                 (targets if file.is_target else sources).append(image)
+                shape = decoded[0].shape if file.is_target else shape
         mask = None
-        if mask_name is not None:
+        if mask_name is not None and targets and sources:  # otherwise the product is left out
             image = images.read_image(files.read(mask_name), mask_name)
+            _check_mask(mask_name, image.shape, shape)
             mask = images.resize_mask(image, self.sizes[True], self.resize)
         return Pictures(targets[0] if targets else None, sources, signatures, mask)
 
@@ -249,6 +252,7 @@ def _decode(
     listed = listing.files
     row: dict[Listed, int] = {}  # each file's row among the targets or sources
     count = {False: 0, True: 0}
+    shapes: dict[int, tuple[int, ...]] = {}  # of the product images, as they are
     for file in listed:
         row[file] = count[file.is_target]
         count[file.is_target] += 1
@@ -259,6 +263,8 @@ def _decode(
     def use(index: int, name: str, image: np.ndarray) -> None:
         file = listed[index]
         images_of[file.is_target][row[file]] = images.resize(image, sizes[file.is_target], resize)
+        if file.is_target:
+            shapes[file.product_id] = image.shape
 
     found = ((file.name, functools.partial(files.read, file.name)) for file in listed)
     signatures = decode_all(found, use, path, skipped, len(listed))
@@ -269,8 +275,8 @@ def _decode(
     sources, targets = (
         take_rows(images_of[is_target], np.array(rows[is_target])) for is_target in (False, True)
     )
-    ids = index.product_id.tolist()
-    masks = _masks(files, listing, ids, sizes[True], resize, path) if truth else None
+    whole = {product: shapes[product] for product in index.product_id.tolist()}
+    masks = _masks(files, listing, whole, sizes[True], resize, path) if truth else None
     pairs = PairSet(
         sources, targets, index.target_index, index.product_id, index.group_id, index.attributes,
         masks,
@@ -336,14 +342,24 @@ def _official(listing: Listing, products: list[int]) -> np.ndarray | None:
 
 
 def _masks(
-    files: Files, listing: Listing, products: list[int], size: Size, resize: str, path: str
+    files: Files,
+    listing: Listing,
+    products: dict[int, tuple[int, ...]],
+    size: Size,
+    resize: str,
+    path: str,
 ) -> np.ndarray | None:
-    """The masks of all products; None if one is not there or cannot be read."""
+    """The masks of all products; None if one is not there or cannot be read.
+
+    `products` has the shapes of their images, before these were resized.
+    """
+    shapes = list(products.values())
     names = [listing.mask[product] for product in products if product in listing.mask]
     skipped = Skipped()
     masks = allocate((len(products), *as_height_width(size)))
 
     def use(index: int, name: str, image: np.ndarray) -> None:
+        _check_mask(name, image.shape, shapes[index])
         masks[index] = images.resize_mask(image, size, resize)
 
     if len(names) == len(products):
@@ -357,3 +373,14 @@ def _masks(
             "be read", path, lost, sum(skipped.counts.values()),
         )  # fmt: skip
     return None
+
+
+def _check_mask(name: str, mask: tuple[int, ...], product: tuple[int, ...]) -> None:
+    """Refuses a mask of another shape than its product image: resized, it would lie elsewhere."""
+    (rows, columns), (height, width) = mask[:2], product[:2]
+    if abs(rows * width - columns * height) > height + width:  # more than rounding makes
+        raise ValueError(
+            f"{name} must have the proportions of its product image, {height}x{width} px, to lie "
+            f"over it. Received: {rows}x{columns} px. Make this mask again, or move the folder of "
+            "masks away to do without."
+        )

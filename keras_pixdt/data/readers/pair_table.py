@@ -20,6 +20,7 @@ from keras_pixdt.atomic import replacing
 from keras_pixdt.data.readers.attributes import ATTRIBUTES
 
 _OF_PRODUCTS = ("product_id", "group_id", "target_id")
+FEATURES = (*_OF_PRODUCTS, "source_id", *ATTRIBUTES)  # of examples, from which a table is made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +59,8 @@ def table_of(examples: Iterable[Mapping[str, Any]]) -> PairTable:
     """Makes the table of records.
 
     Args:
-        examples: the records' `product_id`, `source_id`, `target_id`, `group_id` and attributes, in
-            order. Attributes are text, or its UTF-8 bytes; empty ones are not known.
+        examples: the `FEATURES` of the records, in order. Attributes are text, or its UTF-8 bytes;
+            empty ones are not known.
     """
     row_of: dict[int, int] = {}
     target_index, source_id, record = [], [], []
@@ -122,7 +123,7 @@ def read(data_dir: str | os.PathLike[str], split: str) -> PairTable | None:
     # Archives raise these for a damaged member, NumPy for a damaged array or one that is missing.
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path} is no table of pairs that can be read: {error}. Copy it again, or remove it "
-            "and build the set again."
+            f"{path} is no table of pairs that can be read: {error}. Remove it; it is made again "
+            "from the records."
         ) from error
     return PairTable(**arrays, attributes=attributes)

@@ -93,15 +93,15 @@ def _check_proportions(builder, **asked: Size) -> None:
 
 
 def _check_resize(builder, resize: str) -> None:
-    """Refuses a set whose images were made square the other way."""
+    """Refuses a set whose images were resized the other way."""
     # Sets built before there were two ways do not say; they were letterboxed. Drawings are always
     # square.
     prepared = (builder.info.metadata or {}).get("resize", RESIZES[0])
     if prepared in (None, resize) or (builder.info.config_name or "").startswith("rendered"):
         return
     raise ValueError(
-        f"`resize` must be {prepared!r} for {TFDS}{builder.info.full_name}, whose images were made "
-        f"square so when it was built. Received: {resize!r}. Take that (pixdt train --set "
+        f"`resize` must be {prepared!r} for {TFDS}{builder.info.full_name}, whose images were "
+        f"resized so when it was built. Received: {resize!r}. Take that (pixdt train --set "
         f"resize={prepared}), or data that were built the other way: pairs256 is letterboxed, "
         "pairs256_kwon2019 stretched since its version 2.0.0."
     )

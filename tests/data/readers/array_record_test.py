@@ -160,6 +160,11 @@ def test_a_table_of_other_records_is_refused(copied, tmp_path):
 def test_files_that_are_missing_or_damaged_are_named(copied, tmp_path):
     path = next(copied.glob("lookbook-train.array_record*"))
     whole = path.read_bytes()
+    table = pair_table.path_of(copied, "train").rename(tmp_path / "table")
+    shutil.copy(next(copied.glob("lookbook-test.array_record*")), path)
+    with pytest.raises(ValueError, match=r"train: record \d+ cannot be read.*Copy the files again"):
+        load(tmp_path)
+    table.rename(pair_table.path_of(copied, "train"))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"lookbook/tiny/1\.0\.0, train.*Copy the files again"):
         load(tmp_path)

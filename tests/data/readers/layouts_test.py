@@ -363,6 +363,17 @@ def test_every_layout_can_be_named():
     assert set(layouts.LAYOUTS) == {"auto", *layouts._LAYOUTS}
 
 
+@pytest.mark.parametrize("resize", ["letterbox", "stretch"])
+def test_a_mask_of_other_proportions_than_its_product_is_refused(tmp_path, resize):
+    written.viton_hd(tmp_path)  # of 32 x 24 px
+    mask = tmp_path / "train/cloth-mask/00003_00.jpg"
+    Image.new("L", (48, 64), 255).save(mask)
+    assert (data.load_pairs(tmp_path, 16, truth=True)["train"].masks[:, :, 2:14] == 255).all()
+    Image.new("L", (32, 32), 255).save(mask)
+    with pytest.raises(ValueError, match="00003_00.jpg must have the proportions.*32x24.*32x32 px"):
+        data.load_pairs(tmp_path, 16, truth=True, resize=resize)
+
+
 def test_masks_are_of_their_products(tmp_path):
     written.viton_hd(tmp_path)
     Image.new("L", (24, 32), 0).save(tmp_path / "test/cloth-mask/00009_00.jpg")

@@ -50,7 +50,9 @@ def test_without_a_file_there_is_no_table_and_a_damaged_one_is_an_error(tmp_path
     whole = path.read_bytes()
     for damaged in (whole[:-30], whole.replace(b"record.npy", b"recxrd.npy"), b""):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"pairs-train\.npz is no table .* build the set"):
+        with pytest.raises(
+            ValueError, match=r"pairs-train\.npz is no table .*Remove it; it is made again"
+        ):
             pair_table.read(tmp_path, "train")
 
 
