@@ -500,6 +500,7 @@ def test_command_enlarges_with_any_model(command):
 class FakeFlow(FakeModel):
     """Draws the mean of a photo at any size."""
 
+    image_size = SIZE
     scalable = True
 
     def photo_side(self, size):
@@ -522,7 +523,7 @@ def test_command_draws_at_another_size(command):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--size", "0"), "--size must be in 1..4096 px. Received: 0"),
+        (("--size", "64x48"), "`size` must have the proportions of what the model draws, "),
         (("--size", "100000"), "--size must be in 1..4096 px. Received: 100000"),
         (("--size", "9", "--reverse"), "--size and --reverse do not go together"),
         (("--size", "9", "--super-resolution", "2"), "--size and --super-resolution do not"),
@@ -531,6 +532,12 @@ def test_command_draws_at_another_size(command):
 def test_sizes_that_cannot_be_drawn_are_named(command, caplog, options, message):
     assert command(FakeFlow(), *options) == (1, {})
     assert message in caplog.text
+
+
+def test_words_are_no_sizes(command, capsys):
+    with pytest.raises(SystemExit):
+        command(FakeFlow(), "--size", "0")
+    assert "a size must be the side of a square, such as 256, or HEIGHTx" in capsys.readouterr().err
 
 
 def test_other_models_draw_at_one_size(command, caplog):
@@ -542,7 +549,7 @@ def test_other_models_draw_at_one_size(command, caplog):
 class FakeFile(FakeModel):
     """A TFLite file that draws negatives at any size."""
 
-    image_size = SIZE
+    image_size = drawn_size = SIZE
     resize = "stretch"
     scalable = True
 

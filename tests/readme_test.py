@@ -62,7 +62,24 @@ def blocks(language):
 
 COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line]
 PYTHON = blocks("python")
-QUICKSTART = PYTHON[0]
+RUN = []  # blocks that a test runs
+
+
+def block(line):
+    """The Python block with a line."""
+    (found,) = [each for each in PYTHON if line in each.splitlines()]
+    RUN.append(found)
+    return found
+
+
+QUICKSTART = block("from keras_pixdt import PixelDTGAN, data, metrics")
+LOAD_RUN = block('scores = run.evaluate("test", gallery="all")')
+STORED = block("pairs.sources[[3, 1, 4]]  # decoded when they are indexed")
+TFLITE = block("vector = convert.embed(convert(photo))")
+SEARCH = block("ids, scores = index.search(query[0], k=10)")
+DEVICES = block('distribution = devices.start("mirrored", "mixed_bfloat16")')
+TFDS = block('train = tfds.load("lookbook/rendered64", split="train", as_supervised=True)')
+SHARE = block('keras_pixdt.upload_preset("hf://user/my-preset", "my-preset")')
 
 
 def smaller_quickstart():
@@ -193,7 +210,7 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
         assert_data_exists(call["data"])
         options = {k: v for k, v in (call["data_options"] or {}).items() if v is not None}
         assert_data_exists(options.pop("target_data", call["data"]))
-        assert options in ({}, {"edges": True}, {"layout": "dress_code"})
+        assert options in ({}, {"edges": True}, {"layout": "dress_code"}, {"data_dir": "built/"})
     assert {call["preset"].name for call in trained} == {
         "demo", "flow-64", "flow-256", "yoo2016", "kim2017-small", "taigman2017",
         "taigman2017-small", "taigman2017-faces",
@@ -323,14 +340,14 @@ def test_quickstart(tmp_path, monkeypatch):
 
 def test_load_run(folder):
     names = {}
-    exec(PYTHON[1], names)
+    exec(LOAD_RUN, names)
     assert names["scores"]["gallery"] == "all"
     assert names["product"].shape == (32, 32, 3) and names["product"].dtype == np.uint8
 
 
 def test_load_tflite(folder):
     assert commands.main(["export", "--workdir", "runs/lookbook"]) == 0
-    exec(PYTHON[2], {})
+    exec(TFLITE, {})
     assert data.read_image("product.png").shape == (32, 32, 3)
 
 
@@ -341,7 +358,7 @@ def test_search(folder):
     names = {}
     convert = "pixdt convert photo.jpg holiday/ --model runs/lookbook --out products"
     assert convert in COMMANDS and commands.main(shlex.split(convert)[1:]) == 0
-    exec(PYTHON[3], names)
+    exec(SEARCH, names)
     assert names["ids"] == ["1.png"] and names["scores"].shape == (1,)
 
 
@@ -357,9 +374,23 @@ def test_tfds_load(tmp_path, monkeypatch):
     config = tfds_lookbook.Builder.builder_configs["rendered64"]
     monkeypatch.setattr(config, "num_products", 44)
     names = {}
-    exec(PYTHON[5], names)
+    exec(TFDS, names)
     source, target = next(iter(tfds.as_numpy(names["train"])))
     assert source.shape == target.shape == (64, 64, 3)
+
+
+def test_sets_larger_than_the_memory(folder):
+    import tensorflow_datasets as tfds
+
+    import tfds_lookbook
+
+    builder = tfds_lookbook.Builder(config="pairs256", data_dir="built", file_format="array_record")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir="LookBook")
+    )
+    names = {}
+    exec(STORED, names)
+    assert names["pairs"].sources[[3, 1, 4]].shape == (3, 256, 256, 3)
 
 
 def test_share_a_preset(folder, monkeypatch):
@@ -371,18 +402,18 @@ def test_share_a_preset(folder, monkeypatch):
         huggingface_hub, "upload_folder", lambda **options: uploaded.append(options["folder_path"])
     )
     names = {}
-    exec(PYTHON[6], names)
+    exec(SHARE, names)
     assert uploaded == [pathlib.Path("my-preset")]
     assert names["product"].shape == (32, 32, 3)
 
 
 def test_no_block_is_left_out():
-    assert len(PYTHON) == 7
+    assert sorted(RUN) == sorted(PYTHON)
 
 
 @pytest.mark.slow
 def test_two_lines_for_any_device(tmp_path):
-    code = PYTHON[4]
+    code = DEVICES
     for old, new in {**SMALLER, "batch_size=128": "batch_size=8"}.items():
         code = code.replace(old, new)
     code = "".join(f"    {line}\n" for line in code.splitlines())

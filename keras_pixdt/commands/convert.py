@@ -11,12 +11,21 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from keras_pixdt.choices import RESIZES, SHIPPED, Size, as_size
+from keras_pixdt.choices import (
+    RESIZES,
+    SHIPPED,
+    Size,
+    as_height_width,
+    as_size,
+    drawing_size,
+    shown_size,
+)
 from keras_pixdt.commands.shared import (
     RUN,
     add_checkpoint_argument,
     find_to_draw,
     import_keras,
+    size,
     tflite_of,
 )
 
@@ -48,10 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--size",
-        type=int,
+        type=size,
         metavar="PX",
-        help="draw product images of this side, the longer one of rectangles, from the photo's own "
-        "pixels, by a model that moves them (flow-64); without, as large as the model draws",
+        help="draw product images of this side, the longer one of rectangles, or HEIGHTxWIDTH, "
+        "from the photo's own pixels, by a model that moves them (flow-64); without, as large as "
+        "the model draws",
     )
     add(
         "--super-resolution",
@@ -196,8 +206,9 @@ def open_model(arguments: argparse.Namespace) -> Model:
 
 def _check_size(arguments: argparse.Namespace) -> None:
     # Photos are reduced to 2,048 px, so that larger drawings would not be sharper.
-    if not 1 <= arguments.size <= _LARGEST:
-        raise ValueError(f"--size must be in 1..{_LARGEST} px. Received: {arguments.size}")
+    if max(as_height_width(arguments.size)) > _LARGEST:
+        shown = shown_size(arguments.size)
+        raise ValueError(f"--size must be in 1..{_LARGEST} px. Received: {shown}")
     for option in ("reverse", "super_resolution", "best_of_folder"):
         if getattr(arguments, option):
             raise ValueError(
@@ -205,7 +216,7 @@ def _check_size(arguments: argparse.Namespace) -> None:
             )
 
 
-def _at_size(model: Any, size: int, path: pathlib.Path, resize: str) -> Model:
+def _at_size(model: Any, size: Size, path: pathlib.Path, resize: str) -> Model:
     """A model that draws at a size of its own from photos that are larger than it reads."""
     if not getattr(model, "scalable", False):
         raise ValueError(
@@ -214,6 +225,8 @@ def _at_size(model: Any, size: int, path: pathlib.Path, resize: str) -> Model:
             "run by --super-resolution."
         )
     from keras_pixdt.data import to_float, to_uint8
+
+    drawing_size(model.image_size, size)  # before the first photo
 
     def draw(images: Any) -> Any:
         import keras
@@ -240,13 +253,15 @@ def _open_tflite(path: pathlib.Path, arguments: argparse.Namespace) -> Model:
     return Model(model.reverse if arguments.reverse else model, model.image_size, resize)
 
 
-def _tflite_at_size(model: Any, size: int, path: pathlib.Path, resize: str) -> Model:
+def _tflite_at_size(model: Any, size: Size, path: pathlib.Path, resize: str) -> Model:
     if not model.scalable:
         raise ValueError(
             f"--size needs a file with the signature `flow`, and {path} draws at one size. "
             "`pixdt export` writes it, of the run of a model that moves the photo's own pixels "
             "(flow-64)."
         )
+
+    drawing_size(model.drawn_size, size)  # before the first photo
 
     def draw(images: Any) -> Any:
         import numpy as np

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import logging
 
-from keras_pixdt.choices import CHECKPOINTS, SHIPPED
+from keras_pixdt.choices import CHECKPOINTS, SHIPPED, Size, parse_size
 
 RUN = f"folder of a finished run, or a preset: its folder, hf://USER/NAME, or {SHIPPED}"
 
@@ -22,6 +22,14 @@ _WHAT_IT_KNOWS = (
     "`pixdt train --data YOUR_PAIRS/ --workdir runs/mine` trains on your own photos, for --model "
     "runs/mine"
 )
+
+
+def size(text: str) -> Size:
+    """A size as an option's type, see `parse_size`."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_command(commands: Any, name: str, doc: str | None) -> argparse.ArgumentParser:

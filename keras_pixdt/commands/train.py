@@ -23,9 +23,8 @@ from keras_pixdt.choices import (
     SCORES,
     SHIPPED,
     STRATEGIES,
-    parse_size,
 )
-from keras_pixdt.commands.shared import find, import_keras
+from keras_pixdt.commands.shared import find, import_keras, size
 
 _PRESET_FIELDS = ("batch_size", "image_size", "width", "dtype", "ema_momentum", "start")
 _DATA_OPTIONS = (
@@ -133,7 +132,7 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
         ("--batch-size", int, "pairs in a batch"),
         (
             "--image-size",
-            _size,
+            size,
             "side of the images in px, for most presets a power of two; for "
             "flow-* and pix2pix-* also HEIGHTxWIDTH, such as 256x192",
         ),
@@ -164,13 +163,6 @@ def _add_preset_arguments(parser: argparse.ArgumentParser) -> None:
         ".keras file; rendered: those that come with the package; none: new ones; default: the "
         "preset's",
     )
-
-
-def _size(text: str) -> Any:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(arguments: argparse.Namespace) -> int | None:

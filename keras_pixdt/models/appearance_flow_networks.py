@@ -29,9 +29,9 @@ def check_sizes(image_size: Size, photo_size: Size) -> None:
     longer, shorter = max(sides), min(sides)
     if longer < 16 or not _is_power(longer) or shorter < SMALLEST_PX or shorter % 2:
         raise ValueError(
-            "`image_size` must be a power of two from 16, since each strided layer halves the "
-            "image down to 4x4; of a rectangle the longer side, and the shorter one must be even, "
-            f"from 4, as it lies in the middle of a square. Received: {image_size}"
+            "`image_size` must be a power of two from 16, because strided layers halve the image "
+            f"down to 4x4. A rectangle's longer side must be that, and its shorter one even, from "
+            f"{SMALLEST_PX}: it lies in the middle of a square. Received: {image_size}"
         )
     factor = read[0] // sides[0]
     if read != (factor * sides[0], factor * sides[1]) or not _is_power(factor):

@@ -253,8 +253,9 @@ class Preset:
                 value = _sides(value)
             if not any(_is_of(value, kind) for kind in kinds):
                 raise ValueError(
-                    f"Preset {self.name!r}: `{name}` must be {' or '.join(kinds)}, in JSON: true, "
-                    f"1, 0.5, null{', or 256x192' * (_SIDES in kinds)}. Received: {text!r}"
+                    f"Preset {self.name!r}: `{name}` must be {' or '.join(kinds)}, written as "
+                    f"true, 1, 0.5 or null{', or as 256x192' * (_SIDES in kinds)}. "
+                    f"Received: {text!r}"
                 )
             values[name] = value
         return dataclasses.replace(self, **{**values, **given})

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_pixdt import data, presets
+from keras_pixdt.choices import as_height_width
 from keras_pixdt.data.load import NUM_PRODUCTS
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.reproduce import experiment as experiments
@@ -107,7 +108,9 @@ class Trained:
 
 def compare(result: Result, shown: Sequence[Trained], experiment: PairedExperiment) -> None:
     """Adds the picture of all rows on the same test photos."""
-    largest = max((trained.run.preset for trained in shown), key=lambda p: p.image_size)
+    largest = max(
+        (trained.run.preset for trained in shown), key=lambda p: as_height_width(p.image_size)
+    )
     test = experiment.pairs(largest)["test"]
     picked = pictures.spread(len(test))
     lines = [("photo", test.sources[picked])]

@@ -220,7 +220,7 @@ def test_fields_are_changed_by_text_as_json_has_it():
         ("size=3", r"FIELD=VALUE of the fields image_size, .*Received: 'size=3'"),
         ("mirror", r"FIELD=VALUE.*Received: 'mirror'"),
         ("name=other", r"FIELD=VALUE.*Received: 'name=other'"),
-        ("mirror=yes", r"`mirror` must be bool, in JSON.*Received: 'yes'"),
+        ("mirror=yes", r"`mirror` must be bool, written as true.*Received: 'yes'"),
         ("mirror=1", r"`mirror` must be bool"),
         ("batch_size=2.5", r"`batch_size` must be int"),
         ("batch_size=true", r"`batch_size` must be int"),
@@ -279,7 +279,7 @@ def test_models_without_rectangles_refuse_them():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("photo_size=128x", r"`photo_size` must be int or tuple\[int, int\].*or 256x192"),
+        ("photo_size=128x", r"`photo_size` must be int or tuple\[int, int\].*or as 256x192"),
         ("photo_size=[128, 96, 3]", r"`photo_size` must be the side of a square or \(height"),
         ("photo_size=128x64", "proportions of `image_size`, 64, such as 128 .--set photo_size=128"),
         ("image_size=64x10", "`image_size` must have 11 px or more on each side.*SSIM"),

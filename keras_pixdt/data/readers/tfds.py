@@ -62,12 +62,12 @@ def read_pairs(
     _check_resize(builder, resize)
     _check_proportions(builder, target=image_size, source=photo_size or image_size)
     stored = as_size(builder.info.features["source"].shape[:2])
-    most = as_height_width(stored)[0]
-    if photo_size is not None and as_height_width(photo_size, "photo_size")[0] > most:
+    asked = as_height_width(photo_size or stored, "photo_size")
+    if max(asked) > max(as_height_width(stored)):
         raise ValueError(
             f"`photo_size` must be at most {shown_size(stored)} for "
             f"{TFDS}{builder.info.full_name}, whose photos have {shown_size(stored)} px. Received: "
-            f"{shown_size(photo_size)}. Take a set with larger photos (rendered64_flow, "
+            f"{shown_size(as_size(asked))}. Take a set with larger photos (rendered64_flow, "
             "pairs64_photo256), or smaller ones (pixdt train --set "
             f"photo_size={shown_size(stored)})."
         )
