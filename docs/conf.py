@@ -10,6 +10,8 @@ project = "keras_pixdt"
 extensions = ["myst_parser", "autoapi.extension", "sphinx.ext.napoleon"]
 # RESULTS.md lies at the root; results.myst includes it.
 source_suffix = {".rst": "restructuredtext", ".md": "markdown", ".myst": "markdown"}
+# Links such as data.md#sets-larger-than-the-memory go to headings, as on GitHub.
+myst_heading_anchors = 3
 html_theme = "furo"
 html_copy_source = False
 

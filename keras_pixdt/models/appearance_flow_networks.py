@@ -205,8 +205,8 @@ def build_parts(
         warped_skips: whether the encoder's maps are moved by the flow.
 
     Returns:
-        A functional model, (batch, *photo_size, 3) in [-1, 1] to (batch, *image_size, 10), float32:
-        the channels of `Parts`, one after the other.
+        A functional model, (batch, photo_height, photo_width, 3) in [-1, 1] to float32 (batch,
+        height, width, 10): the channels of `Parts`, one after the other.
     """
     photo = keras.Input((*as_height_width(photo_size), 3), name="photo")
     sides = as_height_width(image_size)
@@ -279,7 +279,7 @@ def draw_enlarged(photo: Tensor, maps: Tensor, size: Size) -> Tensor:
         size: of the drawing, px.
 
     Returns:
-        (batch, *size, 3) in [-1, 1].
+        (batch, height, width, 3) in [-1, 1].
     """
     parts = Parts.of(ops.image.resize(maps, as_height_width(size), "bilinear"))
     return parts._replace(warped=warp(photo, parts.flow)).compose()
@@ -299,8 +299,8 @@ def build_discriminator(image_size: Size, width: float, dtype: Any = None) -> ke
         dtype: dtype policy of the layers; the logits are float32 in any case.
 
     Returns:
-        A functional model, (batch, *image_size, 4) in [-1, 1], the photo and the mask, to logits of
-        an eighth of this size, rounded up, (batch, rows, columns, 1).
+        A functional model, (batch, height, width, 4) in [-1, 1], the photo and the mask, to logits
+        of an eighth of this size, rounded up, (batch, rows, columns, 1).
     """
     pair = keras.Input((*as_height_width(image_size), 4), name="pair")
     x = pair
