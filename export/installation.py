@@ -1,4 +1,4 @@
-"""Puts finished files in the place of earlier ones, all or nothing."""
+"""Replaces earlier files by finished ones, all or nothing."""
 
 from __future__ import annotations
 

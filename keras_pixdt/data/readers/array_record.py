@@ -124,13 +124,15 @@ def _features(data: bytes, names: Iterable[str]) -> dict[str, Any]:
 
 def _image(where: str, name: str, size: Size, resize: str, data: bytes, record: int) -> np.ndarray:
     """An image of a record, decoded as one in a file is; uint8 (height, width, 3)."""
-    pixels = images.read_image(_feature(data, name), f"{where}: {name} of record {record}")
-    return images.resize(pixels, size, resize)
+    return images.resize(_pixels(where, name, data, record), size, resize)
 
 
 def _mask(where: str, size: Size, resize: str, data: bytes, record: int) -> np.ndarray:
-    pixels = images.read_image(_feature(data, "mask"), f"{where}: mask of record {record}")
-    return images.resize_mask(pixels, size, resize)
+    return images.resize_mask(_pixels(where, "mask", data, record), size, resize)
+
+
+def _pixels(where: str, name: str, data: bytes, record: int) -> np.ndarray:
+    return images.read_image(_feature(data, name), f"{where}: {name} of record {record}")
 
 
 def _flow(features: Any, data: bytes, record: int) -> np.ndarray:
