@@ -466,3 +466,33 @@ def test_sharpness_is_that_inside_the_mask():
     np.testing.assert_allclose(drawn_size.gradient_energy(images, mask), [3 / 12, 0])
     mask[:, :, 0] = 0  # seven pairs are left, none across the step
     np.testing.assert_allclose(drawn_size.gradient_energy(images, mask), [0, 0])
+
+
+def test_the_best_place_of_a_drawing_is_found():
+    import drawing_limits
+
+    product = np.ones((2, 16, 16, 3), "float32")
+    product[:, 5:11, 4:12] = -1.0
+    mask = (product[..., :1] < 0).astype("float32")
+    drawn, moved = (np.roll(x, 1, 2) for x in (product, mask))  # a pixel, 2 / 16, to the right
+    found, found_mask = drawing_limits.best_place(drawn, moved, product)
+    assert np.abs(found - product).mean() < 0.1 * np.abs(drawn - product).mean()
+    assert np.abs(found_mask - mask).mean() < 0.1 * np.abs(moved - mask).mean()
+
+
+def test_true_parts_replace_what_was_found():
+    import drawing_limits
+
+    model = samples.uneven(AppearanceFlow(16, 1 / 32, photo_size=32))
+    batch = samples.flow_batch(3)
+    parts = drawing_limits.Parts.of(model.parts(batch["source"], training=False))
+    found = drawing_limits.variants(parts, batch["target"])
+    np.testing.assert_allclose(found["as drawn"][0], model(batch["source"]), atol=1e-6)
+    shown = np.asarray(drawing_limits.garment_mask(batch["target"])) > 0
+    assert 0.1 < shown.mean()
+    drawn, mask = found["true mask"]
+    np.testing.assert_array_equal(mask > 0, shown)
+    np.testing.assert_array_equal(drawn[~shown[..., 0]], 1.0)
+    drawn, mask = found["true garment"]
+    expected = mask * batch["target"] + 1 - mask
+    np.testing.assert_allclose(drawn[shown[..., 0]], expected[shown[..., 0]], atol=1e-6)
