@@ -221,7 +221,8 @@ def _graph_fields(
         return {
             0: FLOW,
             1: "From a photo to the maps of which a product image of any size is composed. Enlarge "
-            "them bilinearly; sample the photo itself, however large, where the flow points; then "
+            "them bilinearly, and multiply the logits of the mask by how many times; sample the "
+            "photo itself, however large, where the flow points; then "
             "mask x (gate x moved photo + (1 - gate) x paint) + (1 - mask) x white.",
             2: [_image_fields(source, quantized=False)],
             3: [{0: name, 1: _MAPS[name], 3: {0: _FEATURES, 1: {}}} for name in outputs],

@@ -201,7 +201,8 @@ class TFLiteConverter:
 def compose(photo: np.ndarray, maps: np.ndarray, size: Size) -> np.ndarray:
     """Composes a drawing of any size: enlarges the maps, and moves the pixels of the photo.
 
-    Mask and gate are enlarged as logits. The sigmoid comes after, which keeps their edges sharp.
+    Mask and gate are enlarged as logits; the sigmoid comes after. The mask's are multiplied by how
+    many times it is enlarged, so that its outline stays as many pixels wide.
 
     Args:
         photo: uint8 `(photo_height, photo_width, 3)`, however large.
@@ -214,6 +215,7 @@ def compose(photo: np.ndarray, maps: np.ndarray, size: Size) -> np.ndarray:
     height, width = as_height_width(size)
     enlarged = _enlarged(_enlarged(maps, height, axis=0), width, axis=1)
     flow, mask, gate, paint = np.split(enlarged, np.cumsum([*MAPS.values()])[:-1], axis=-1)
+    mask = mask * np.float32(max(1.0, height / maps.shape[0]))
     mask, gate = (0.5 + 0.5 * np.tanh(0.5 * logits) for logits in (mask, gate))  # the sigmoid
     garment = gate * _moved(photo, flow) + (1 - gate) * np.tanh(paint)
     return mask * garment + (1 - mask)

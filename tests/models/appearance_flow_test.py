@@ -19,6 +19,7 @@ from keras_pixdt.models.appearance_flow import (
     masked_error,
     overlap_error,
 )
+from keras_pixdt.models.appearance_flow_networks import draw_enlarged
 from tests.models import checks
 from tests.models.checks import assert_same_state, step, trainable, values_of
 from tests.samples import flow_batch as batch_of
@@ -275,9 +276,25 @@ def test_drawings_of_any_size_take_the_photos_own_pixels():
     reduced = [Image.fromarray(x).resize(small, Image.Resampling.BILINEAR) for x in photos]
     parts = Parts.of(model.parts(to_float(np.stack(reduced)), training=False))
     enlarged = [tf.image.resize(x, (40, 40)) for x in parts]
+    enlarged[1] *= 40 / SIZE  # an outline as many pixels wide as in the small drawing
     enlarged[4] = warp(large, enlarged[0])
     expected = Parts(*enlarged).compose()
     np.testing.assert_allclose(model.draw_at(large, 40), expected, atol=1e-5)
+
+
+def test_an_outline_stays_as_many_pixels_wide():
+    logits = np.tile((np.arange(SIZE, dtype="float32") - 7.5)[:, None, None], (1, 1, SIZE, 1))
+    flow = np.zeros((1, SIZE, SIZE, 2), "float32")
+    others = np.tile(np.float32([9, 0, 0, 0, 0, 0, 0]), (1, SIZE, SIZE, 1))  # all moved, no paint
+    maps = np.concatenate([flow, logits, others[..., :1], others[..., 1:4], others[..., 4:]], -1)
+    black = -np.ones((1, PHOTO, PHOTO, 3), "float32")
+
+    def width(size):
+        """Pixels between a tenth and nine tenths of the step from white to black."""
+        drawn = np.asarray(draw_enlarged(black, maps, size))[0, :, 0, 0]
+        return ((drawn > -0.8) & (drawn < 0.8)).sum()
+
+    assert width(8 * SIZE) == width(2 * SIZE) == width(SIZE) == 4
 
 
 # Terms of the objective

@@ -36,7 +36,8 @@ function scaled(size, longer) {
  *
  * @param {Uint8Array} photo of photoSize, with 3 bytes a pixel
  * @param {Object<string, Float32Array>} maps of mapSize, with as many numbers a pixel as channels.
- *   Mask and gate are logits: the sigmoid comes after enlarging, so edges stay sharp.
+ *   Mask and gate are logits: the sigmoid comes after enlarging. The mask's are multiplied by how
+ *   many times it is enlarged, so its outline stays as many pixels wide.
  * @returns {Uint8ClampedArray} of size, with 3 bytes a pixel
  */
 function compose(photo, photoSize, { flow, mask, gate, paint }, mapSize, [height, width]) {
@@ -46,13 +47,14 @@ function compose(photo, photoSize, { flow, mask, gate, paint }, mapSize, [height
   const [rows, columns] = [places(height, mapSize[0]), places(width, mapSize[1])];
   const [photoHeight, photoWidth] = photoSize;
   const mapColumns = mapSize[1];
+  const sharper = Math.max(1, height / mapSize[0]);
   const toPhoto = (place, side) => between((place + 1) * (side / 2) - 0.5, side);
   for (let row = 0, to = 0; row < height; row++) {
     for (let column = 0; column < width; column++, to += 3) {
       const [x, y] = [columns[column], rows[row]];
       const across = toPhoto(mixed(flow, mapColumns, 2, 0, x, y), photoWidth);
       const down = toPhoto(mixed(flow, mapColumns, 2, 1, x, y), photoHeight);
-      const garment = sigmoid(mixed(mask, mapColumns, 1, 0, x, y));
+      const garment = sigmoid(sharper * mixed(mask, mapColumns, 1, 0, x, y));
       const moved = sigmoid(mixed(gate, mapColumns, 1, 0, x, y));
       for (let channel = 0; channel < 3; channel++) {
         const painted = (Math.tanh(mixed(paint, mapColumns, 3, channel, x, y)) + 1) * 127.5;
