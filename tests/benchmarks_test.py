@@ -496,3 +496,43 @@ def test_true_parts_replace_what_was_found():
     drawn, mask = found["true garment"]
     expected = mask * batch["target"] + 1 - mask
     np.testing.assert_allclose(drawn[shown[..., 0]], expected[shown[..., 0]], atol=1e-6)
+
+
+def test_a_learning_curve_trains_each_cell_once(small_lookbook, tmp_path, monkeypatch, eager):
+    import learning_curve
+
+    from keras_pixdt import presets
+    from keras_pixdt.training import inputs
+
+    narrow = presets.get("demo").changed(["image_size=32", "width=0.03125", "batch_size=8"])
+    monkeypatch.setattr(presets, "get", {"demo": narrow}.__getitem__)
+    cells = [learning_curve.Cell("demo", products, 0.001) for products in (5, 20)]
+    with samples.narrow_embedders():
+        rows, lines = learning_curve.measure(cells, str(small_lookbook), tmp_path)
+        assert [row["products"] for row in rows] == [5, 20]
+        monkeypatch.setattr(learning_curve, "train", None)  # all are there
+        again, drawn_again = learning_curve.measure(cells, str(small_lookbook), tmp_path)
+    assert again == rows and rows[0]["rmse"] != rows[1]["rmse"]
+    first, last, products = lines
+    np.testing.assert_array_equal(drawn_again[0], first)
+    assert first.shape == last.shape == products.shape == (learning_curve.SHOWN, 32, 32, 3)
+
+    splits = inputs.load(narrow, {"data": str(small_lookbook)})
+    few = learning_curve.fewer(splits, 5)
+    kept = set(few["train"].product_id.tolist())
+    assert kept == set(sorted(splits["train"].product_id.tolist())[:5])
+    assert few["test"] is splits["test"]
+    with pytest.raises(ValueError, match="at most the .* products of the training split"):
+        learning_curve.fewer(splits, 1000)
+
+
+def test_a_learning_curve_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    import learning_curve
+
+    rows = [
+        {"preset": "demo", "products": 5, "minutes": m, "rmse": m, "c_ssim": 0, "recall@10": 1}
+        for m in (1, 2)
+    ]
+    learning_curve.draw_curves(rows, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 1000
