@@ -35,8 +35,7 @@ import keras
 from absl import logging
 
 from keras_pixdt.choices import PRECISIONS, STRATEGIES
-from keras_pixdt.data.ahead import Ahead
-from keras_pixdt.data.batches import Batches
+from keras_pixdt.data.batches import Ahead, Batches
 from keras_pixdt.engine.replicas import check_batch_size
 from keras_pixdt.training.peers import Peers, WorkerLostError, cluster
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_pixdt import data, presets
-from keras_pixdt.data.batches import Batches, Triplets
+from keras_pixdt.data.batches import Batches
+from keras_pixdt.data.paired_batches import Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.training.callbacks import AveragedWeights
 
