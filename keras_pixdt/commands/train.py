@@ -169,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     """Trains."""
     import_keras(arguments.strategy)
     from keras_pixdt.training import devices, start
-    from keras_pixdt.training.run import train
+    from keras_pixdt.training.trainer import train
 
     if arguments.start == SHIPPED:
         arguments.start = start.RENDERED
@@ -213,7 +213,7 @@ def run(arguments: argparse.Namespace) -> int | None:
 
 def _preset(arguments: argparse.Namespace) -> presets.Preset:
     """The preset that is asked for."""
-    from keras_pixdt.training.trainer import kept_preset
+    from keras_pixdt.training.record import kept_preset
 
     start = pathlib.Path(arguments.start or "")
     if arguments.preset is None and arguments.start and (start / "run.json").is_file():
