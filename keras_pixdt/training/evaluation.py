@@ -137,32 +137,16 @@ def evaluate(
             "`reverse` persons are drawn. Leave them out."
         )
     embedder = None if reverse else embedder
-    scores, perceptual = photos.scores, perceptual or {}
-    drawn = photos.pairs.photo_size if reverse else photos.pairs.image_size
-    if min(as_height_width(drawn)) < SMALLEST:
-        reason = (
-            f"images must have {SMALLEST} px or more on each side, and have {shown_size(drawn)}"
-        )
-        perceptual = dict.fromkeys(perceptual, reason)
-    seen = photos.measure(
-        convert, embedder, inception, attribute_classifier, find_masks, perceptual
-    )
-    for name in (*_PIXEL_SCORES, *perceptual, "mask_iou"):
-        if name in seen:
-            scores.mean(name, seen[name])
-        elif name in perceptual:
-            scores.undefined([name], str(perceptual[name]))
+    distances = photos.large_enough(perceptual or {})
+    seen = photos.measure(convert, embedder, inception, attribute_classifier, find_masks, distances)
+    photos.average(seen, distances)
     photos.search(embedder, seen, seed)
     if inception is not None:
-        fake, real = (
-            in_batches(inception.predict_on_batch, images, batch_size)
-            for images in ([seen["drawn"][np.sort(photos.one_each)]], photos.products)
-        )
-        scores.distances(fake, real, seed, "_inception")
+        photos.compare(inception, seen["drawn"], seed)
     if attribute_classifier is not None:
         photos.classify(attribute_classifier, seen["classes"])
-    return scores.result(
-        num_images=len(photos.pairs), split=split, gallery=gallery, notes=scores.notes
+    return photos.scores.result(
+        num_images=len(photos.pairs), split=split, gallery=gallery, notes=photos.scores.notes
     )
 
 
@@ -189,12 +173,22 @@ class _Photos:
         products, product_row = _distinct(pairs)
         # Duplicates never straddle splits, so each split is deduplicated separately.
         others = [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
-        self.products = [products, *others]
-        self._gallery = self.products if gallery == "all" else [products]
+        self._products = [products, *others]
+        self._gallery = self._products if gallery == "all" else [products]
         self._truth = product_row[pairs.target_index]
         # Photos of one product give similar images, which would count as a lack of variety.
-        self.one_each = np.unique(self._truth, return_index=True)[1]
+        self._one_each = np.unique(self._truth, return_index=True)[1]
         self.scores = Scores(self._truth)
+
+    def large_enough(self, perceptual: Mapping[str, Distance | str]) -> dict[str, Distance | str]:
+        """The distances, each replaced by the reason if the images are too small for them."""
+        drawn = self.pairs.photo_size if self._reverse else self.pairs.image_size
+        if min(as_height_width(drawn)) >= SMALLEST:
+            return dict(perceptual)
+        reason = (
+            f"images must have {SMALLEST} px or more on each side, and have {shown_size(drawn)}"
+        )
+        return dict.fromkeys(perceptual, reason)
 
     def measure(
         self,
@@ -239,6 +233,16 @@ class _Photos:
 
         return measured(convert, read, len(pairs), self._batch_size, measures)
 
+    def average(
+        self, seen: Mapping[str, np.ndarray], perceptual: Mapping[str, Distance | str]
+    ) -> None:
+        """The scores that are means over the photos."""
+        for name in (*_PIXEL_SCORES, *perceptual, "mask_iou"):
+            if name in seen:
+                self.scores.mean(name, seen[name])
+            elif name in perceptual:
+                self.scores.undefined([name], str(perceptual[name]))
+
     def _masks(self, rows: np.ndarray, products: np.ndarray) -> np.ndarray:
         if self.pairs.masks is None:
             return ops.convert_to_numpy(garment_mask(products))
@@ -269,9 +273,17 @@ class _Photos:
             for name, k in recall_at.items():
                 scores.mean(f"{prefix}{name}", rank <= k)
             scores.put(f"{prefix}median_rank", retrieval.median_rank(rank))
-        real = in_batches(features_of(embedder), self.products, self._batch_size)
-        scores.distances(seen["features"][self.one_each], real, seed)
+        real = in_batches(features_of(embedder), self._products, self._batch_size)
+        scores.distances(seen["features"][self._one_each], real, seed)
         self._consistency(seen["embeddings"], seed)
+
+    def compare(self, inception: keras.Model, drawn: np.ndarray, seed: int) -> None:
+        """The distances of converted images and products by the features of Inception."""
+        fake, real = (
+            in_batches(inception.predict_on_batch, images, self._batch_size)
+            for images in ([drawn[np.sort(self._one_each)]], self._products)
+        )
+        self.scores.distances(fake, real, seed, "_inception")
 
     def _consistency(self, queries: np.ndarray, seed: int) -> None:
         """Eq. 4 over random triplets, where the split has any."""
