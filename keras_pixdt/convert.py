@@ -18,8 +18,9 @@ from absl import logging
 from keras_pixdt import data, progress
 from keras_pixdt.atomic import replacing
 from keras_pixdt.choices import Size
+from keras_pixdt.data.archives import is_archive
 from keras_pixdt.data.crops import cutter
-from keras_pixdt.data.files import ENDINGS, Skipped, first_few, is_archive, is_image, open_files
+from keras_pixdt.data.files import ENDINGS, Skipped, first_few, is_image, open_files
 
 IN_OUT = "in_the_folder_of_results"
 _LONGEST = 200  # bytes of a name without its ending

@@ -169,6 +169,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     """Trains."""
     import_keras(arguments.strategy)
     from keras_pixdt.training import devices, start
+    from keras_pixdt.training.peers import WorkerLostError
     from keras_pixdt.training.trainer import train
 
     if arguments.start == SHIPPED:
@@ -204,7 +205,7 @@ def run(arguments: argparse.Namespace) -> int | None:
             save_every=arguments.save_every,
             verbose=1 if sys.stdout.isatty() else 2,  # no progress bar in files
         )
-    except devices.WorkerLostError as error:
+    except WorkerLostError as error:
         logging.error("%s", error)
         return 1
     logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)

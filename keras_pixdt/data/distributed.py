@@ -72,7 +72,7 @@ class Pieces:
             signatures += _read(self._folder, piece, "signatures")
         return self._plan.index(signatures)
 
-    def examples(self, index: Index, mask: np.ndarray, split: str) -> beam.PTransform:
+    def examples(self, index: Index, mask: np.ndarray, split: str) -> beam.PTransform[Any, Any]:
         """The examples of a split with their keys, for the pipeline of TFDS.
 
         Args:

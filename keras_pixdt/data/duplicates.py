@@ -13,6 +13,7 @@ share a duplicate image, of the garment or of a person, form a group; groups are
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ def group_products(
     return _smallest_linked(rows, product_id)
 
 
-def _near_pairs(hashes: np.ndarray, cells: np.ndarray):
+def _near_pairs(hashes: np.ndarray, cells: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (left, right) index arrays of the pairs that meet both criteria.
 
     85,000 images would make 3.6 billion pairs. Only pairs are compared that share a band of the

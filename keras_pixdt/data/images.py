@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 from absl import logging
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from keras_pixdt.choices import GARMENT_BELOW, RESIZES, Size, as_height_width
 from keras_pixdt.data import colors, metadata
@@ -89,7 +89,7 @@ def read_image(
     # EOFError, IndexError, zlib.error, and more with every format.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, Image.UnidentifiedImageError):
+        if isinstance(error, UnidentifiedImageError):
             reason = f"its {len(data):,} bytes are not in an image format that Pillow knows"
             if data[4:12] in _HEIF and "HEIF" not in Image.OPEN:
                 reason = "it is HEIC, for which Pillow needs a plugin (pip install pillow-heif)"
@@ -119,7 +119,8 @@ def _decode(data: bytes, name: str) -> np.ndarray:
         _refuse_planes(image)
         image.load()
         pixels = _to_rgb(image, name)
-        return _TURNS.get(_orientation(image), lambda pixels: pixels)(pixels)
+        turn = _TURNS.get(_orientation(image))
+        return pixels if turn is None else turn(pixels)
 
 
 def _refuse_planes(image: Image.Image) -> None:

@@ -21,7 +21,7 @@ from keras_pixdt.engine.optimizers import PlayerOptimizers
 if keras.backend.backend() == "tensorflow":
     from keras_pixdt.engine.tensorflow_step import Step
 elif keras.backend.backend() == "jax":
-    from keras_pixdt.engine.jax_step import Step  # type: ignore[assignment]
+    from keras_pixdt.engine.jax_step import Step
 else:
     raise ImportError(
         "keras_pixdt trains on the Keras backends 'tensorflow' and 'jax'. Received: "

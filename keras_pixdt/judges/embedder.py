@@ -6,6 +6,8 @@ and has to be downloaded. `train_embedder` only needs the training products.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from absl import logging
@@ -117,7 +119,7 @@ class ProductEmbedder(keras.Model):
         self.resize = resize
         self.seed = seed
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         config = {
             "image_size": self.image_size,
@@ -130,13 +132,13 @@ class ProductEmbedder(keras.Model):
         return config | ({} if self.resize == "letterbox" else {"resize": self.resize})
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ProductEmbedder:
         """Calls the constructor; a functional model would look for a graph of layers."""
         return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="keras_pixdt")
-def view_contrast(y_true, y_pred):
+def view_contrast(y_true: Any, y_pred: Any) -> Any:
     """Normalised temperature-scaled cross entropy between the views of each product.
 
     Chen et al. 2020, Eq. 1, where the positives of each example are those with its label (Khosla et
@@ -279,7 +281,7 @@ class _Views(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((self.seed, index))
         rows = rng.choice(len(self.targets), self.batch_size, replace=False)
         ink = _ink(self.targets[rows])
