@@ -111,9 +111,9 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--crop",
         metavar="FILE",
-        help="take parts of the first domain's images: a JSON object from an image's "
-        "path within the folder or archive, or the end of it, to [left, top, right, bottom] in px "
-        "of the upright image; images that it does not name are taken whole",
+        help="use only parts of the first domain's images: a JSON file that maps an image's path "
+        "within the folder or archive, or the end of it, to [left, top, right, bottom] in px of "
+        "the upright image; images that it does not name are used whole",
     )
     add("--target-crop", metavar="FILE", help="the same for the second domain")
     add(

@@ -283,7 +283,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Ahead(keras.utils.PyDataset):
-    """The same batches, of which the next one is made while the last one is trained on.
+    """The same batches, each made while the one before it is trained on.
 
     For Keras on JAX, which makes each batch between two steps. On TensorFlow, `fit` does so itself.
 

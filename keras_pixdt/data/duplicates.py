@@ -102,9 +102,9 @@ def group_products(
 def _near_pairs(hashes: np.ndarray, cells: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (left, right) index arrays of the pairs that meet both criteria.
 
-    85,000 images would make 3.6 billion pairs. Only pairs are compared that share a band of the
-    hash and whose sums over the cells are as close as the second criterion allows. When sorted by
-    (band, sum), these are the elements that follow, up to a bound.
+    85,000 images would make 3.6 billion pairs. So it compares only pairs that share a band of the
+    hash and whose sums over the cells are as close as the second criterion allows. If the images
+    are sorted by (band, sum), these follow one another.
     """
     limit = MAX_MEAN_LEVELS * _CELLS
     sums = cells.sum(axis=1, dtype=np.int64)

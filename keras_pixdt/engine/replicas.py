@@ -62,7 +62,7 @@ def draw(sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     return sample(own.all_rows)[own.first : own.first + own.rows]
 
 
-def check_batch_size(batch_size: int, replicas: int, what: str = "batch size") -> None:
+def check_batch_size(batch_size: int, replicas: int) -> None:
     """Refuses a global batch that does not divide evenly among the replicas.
 
     Raises:
@@ -72,6 +72,6 @@ def check_batch_size(batch_size: int, replicas: int, what: str = "batch size") -
         lower = batch_size // replicas * replicas
         fits = [str(size) for size in (lower, lower + replicas) if size]
         raise ValueError(
-            f"The {what} is that of all {replicas} replicas together and must be a multiple of "
+            f"The batch size is that of all {replicas} replicas together and must be a multiple of "
             f"their number. Received: {batch_size}. Nearest: {' or '.join(fits)}"
         )

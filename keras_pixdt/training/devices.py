@@ -77,13 +77,9 @@ class Distribution:
         """Context in which models are built, loaded and compiled."""
         return contextlib.nullcontext() if self._tf_strategy is None else self._tf_strategy.scope()
 
-    def check_batch_size(self, batch_size: int, what: str = "batch size") -> None:
-        """Refuses a global batch that does not divide evenly among the replicas.
-
-        Raises:
-            ValueError: names the replicas and the two nearest sizes that fit.
-        """
-        check_batch_size(batch_size, self.replicas, what)
+    def check_batch_size(self, batch_size: int) -> None:
+        """See `keras_pixdt.engine.replicas.check_batch_size`."""
+        check_batch_size(batch_size, self.replicas)
 
     def feed(self, batches: Batches) -> Any:
         """Wraps batches for `fit` and `evaluate`.

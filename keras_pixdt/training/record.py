@@ -34,8 +34,8 @@ _CONTENTS = "contents"
 def check_free(workdir: pathlib.Path, options: dict[str, Any]) -> dict[str, Any]:
     """Refuses a folder that belongs to another run.
 
-    The length of a finished run may differ, and so may the places of data, of which
-    `check_data` knows more, and of files that an earlier training began with and that are gone.
+    A finished run may have another length. Data may be in another place (`check_data` compares
+    them), and so may files that the earlier training began with, if they are gone.
 
     Returns:
         The options of the earlier training; empty if there was none.
@@ -75,7 +75,7 @@ def is_finished(workdir: pathlib.Path, kept: Mapping[str, Any]) -> bool:
 
 
 def _same(field: str, there: Any, here: Any) -> bool:
-    """Whether an option of a run may be what it is here, if it was that."""
+    """Whether an option that was `there` in a run may be `here` now."""
     if there == here or field == "data_dir":
         return True
     if not isinstance(there, str) or not isinstance(here, str):
@@ -125,7 +125,7 @@ def _reading(path: pathlib.Path) -> Iterator[None]:
 
 
 def completed(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset's fields as a run saved them, plus fields that its version did not have.
+    """A preset's fields as a run saved them, with those that its version lacked.
 
     The defaults of those match that version's behaviour; its row may have another value by now.
     """

@@ -180,8 +180,8 @@ class Trainer:
             start.check(preset.start)
             if preset.function_training() and preset.options()["function"] is None:
                 raise ValueError(
-                    f"Preset {preset.name!r}: the weights of `start` (--from) fit the f only with "
-                    "which they were trained. Give it too: `function` (--function), "
+                    f"Preset {preset.name!r}: the weights of `start` (--from) fit only the f "
+                    "that they were trained with. Give it too: `function` (--function), "
                     f"{FUNCTION} of that run."
                 )
 
