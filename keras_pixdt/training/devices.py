@@ -34,9 +34,8 @@ from typing import Any
 import keras
 from absl import logging
 
-from keras_pixdt.choices import PRECISIONS, STRATEGIES
+from keras_pixdt.choices import PRECISIONS, STRATEGIES, check_batch_size
 from keras_pixdt.data.batches import Ahead, Batches
-from keras_pixdt.engine.replicas import check_batch_size
 from keras_pixdt.training.peers import Peers, WorkerLostError, cluster
 
 WORKER_TIMEOUT_S = 300.0  # schedulers start the tasks of a job minutes apart
@@ -78,7 +77,7 @@ class Distribution:
         return contextlib.nullcontext() if self._tf_strategy is None else self._tf_strategy.scope()
 
     def check_batch_size(self, batch_size: int) -> None:
-        """See `keras_pixdt.engine.replicas.check_batch_size`."""
+        """See `keras_pixdt.choices.check_batch_size`."""
         check_batch_size(batch_size, self.replicas)
 
     def feed(self, batches: Batches) -> Any:
