@@ -131,7 +131,7 @@ def train(
     import tensorflow_datasets  # noqa: F401  it is loaded when it is first needed
 
     from keras_pixdt import presets
-    from keras_pixdt.training import inputs, run
+    from keras_pixdt.training import inputs, trainer
 
     # Without weights to start from, and made square as the set is.
     row = dataclasses.replace(presets.get(preset), start=None, resize="letterbox")
@@ -152,7 +152,7 @@ def train(
 
     with tempfile.TemporaryDirectory() as workdir:
         try:
-            run.train(
+            trainer.train(
                 row, options["data"], workdir, data_options={"data_dir": str(folder)},
                 splits=splits, epochs=1, verbose=0, callbacks=[Stop()],
             )  # fmt: skip

@@ -14,7 +14,7 @@ from export.runtime import EMBEDDING, IMAGE, MAPS
 from export.verification import LEVELS_PER_UNIT, ExportError
 from keras_pixdt.data.images import to_float
 from keras_pixdt.layers import PadToSquare
-from keras_pixdt.models.appearance_flow import Parts
+from keras_pixdt.models.appearance_flow_networks import Parts
 
 
 def upsampled_by_xnnpack(network: keras.Model) -> keras.Model:

@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -210,14 +209,11 @@ def export_converter(
     embed = embedder and conversion.embed_function(embedder, directions[0].draws)
     report = _about(directions, name, card)  # runs the Keras models
     directory.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        _make_files(stage, directions, embed, variants, card, report)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as stage:
+        _make_files(Path(stage), directions, embed, variants, card, report)
         # Also variants that were not asked for this time: they come from an older converter.
         owned = [SAVED_MODEL, REPORT, *(f"{name}_{variant}.tflite" for variant in VARIANTS)]
-        install(stage / "made", directory, owned, stage / "retired")
-    finally:
-        shutil.rmtree(stage)
+        install(Path(stage, "made"), directory, owned, Path(stage, "retired"))
     logging.info("Verified on %d photos:\n%s", len(images), format_report(report))
     return report
 

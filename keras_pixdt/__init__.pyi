@@ -9,6 +9,6 @@ from keras_pixdt.hub.preset import save_preset as save_preset
 from keras_pixdt.hub.preset import upload_preset as upload_preset
 from keras_pixdt.models import *  # noqa: F403
 from keras_pixdt.training.run import load_run as load_run
-from keras_pixdt.training.run import train as train
+from keras_pixdt.training.trainer import train as train
 
 __version__: str

@@ -1,6 +1,6 @@
 """Choices that the command line and exported files need without loading NumPy, Pillow or Keras.
 
-Also what sizes of images are: `as_height_width` and the functions beside it.
+Also what sizes of images and of batches are: `as_height_width` and the functions below it.
 """
 
 import operator
@@ -121,3 +121,18 @@ def photo_side(read: Size, size: Size) -> Size:
     """
     least, longer = max(as_height_width(read)), max(as_height_width(size))
     return scaled_size(read, max(least, min(4 * longer, MOST_PHOTO_PX)))
+
+
+def check_batch_size(batch_size: int, replicas: int) -> None:
+    """Refuses a global batch that does not divide evenly among the replicas.
+
+    Raises:
+        ValueError: names the replicas and the two nearest sizes that fit.
+    """
+    if batch_size % replicas:
+        lower = batch_size // replicas * replicas
+        fits = [str(size) for size in (lower, lower + replicas) if size]
+        raise ValueError(
+            f"The batch size is that of all {replicas} replicas together and must be a multiple of "
+            f"their number. Received: {batch_size}. Nearest: {' or '.join(fits)}"
+        )

@@ -18,8 +18,9 @@ from absl import logging
 from keras_pixdt import data, progress
 from keras_pixdt.atomic import replacing
 from keras_pixdt.choices import Size
+from keras_pixdt.data.archives import is_archive
 from keras_pixdt.data.crops import cutter
-from keras_pixdt.data.files import ENDINGS, Skipped, first_few, is_archive, is_image, open_files
+from keras_pixdt.data.files import ENDINGS, Skipped, first_few, is_image, open_files
 
 IN_OUT = "in_the_folder_of_results"
 _LONGEST = 200  # bytes of a name without its ending
@@ -102,39 +103,37 @@ def convert_photos(
         names = _names(photos, out, distance is not None)
         _check_free(out, list(names.values()), overwrite)
         out.mkdir(parents=True, exist_ok=True)
-
-        def write(photo: _Photo, name: str, image: np.ndarray) -> None:
-            if (out / name).is_symlink():  # `replacing` would replace what it points to
-                (out / name).unlink()
-            with replacing(out / name) as unfinished:
-                data.write_image(unfinished, image)
-            result.written[photo.path] = out / name
-
         best: dict[pathlib.Path, tuple[float, _Photo, np.ndarray]] = {}
         for start in progress.starts("Converting photos", len(photos), batch_size):
-            read, images = [], []
+            read: dict[_Photo, np.ndarray] = {}
             for photo in photos[start : start + batch_size]:
                 try:
                     image = cut(photo.full, data.read_image(photo.read(), str(photo.path)))
-                    images.append(data.resize(image, image_size, resize))
+                    read[photo] = data.resize(image, image_size, resize)
                 except (data.ImageError, OSError) as error:
                     _fail(result.failed, photo.path, str(error))
-                else:
-                    read.append(photo)
             if not read:
                 continue
-            batch = np.stack(images)
+            batch = np.stack(list(read.values()))
             converted = convert(batch)
             if distance is None:
                 for photo, image in zip(read, converted, strict=True):
-                    write(photo, names[photo.path], image)
+                    _write(result, photo, out / names[photo.path], image)
                 continue
             for photo, image, far in zip(read, converted, distance(batch), strict=True):
                 if photo.given not in best or far < best[photo.given][0]:
                     best[photo.given] = (far, photo, image)
         for given, (_, photo, image) in best.items():
-            write(photo, names[given], image)
+            _write(result, photo, out / names[given], image)
     return result
+
+
+def _write(result: Conversion, photo: _Photo, path: pathlib.Path, image: np.ndarray) -> None:
+    if path.is_symlink():  # `replacing` would replace what it points to
+        path.unlink()
+    with replacing(path) as unfinished:
+        data.write_image(unfinished, image)
+    result.written[photo.path] = path
 
 
 def _full(path: pathlib.Path) -> str:

@@ -17,7 +17,7 @@ import export
 from keras_pixdt import atomic, convert, data, presets
 from keras_pixdt.report import Report
 from keras_pixdt.search import catalogue
-from keras_pixdt.training import callbacks, run
+from keras_pixdt.training import callbacks, run, trainer
 
 CONFIG = "rendered64_flow"
 PRESET = "flow-64"
@@ -72,7 +72,7 @@ def _run_demo(workdir: pathlib.Path, minutes: float, num_products: int | None) -
         clock.lap("open what was trained")
     else:
         logging.info("2/6 Training for %g minutes; pictures in %s", minutes, workdir / "grids")
-        finished = run.train(
+        finished = trainer.train(
             presets.get(PRESET).changed(SETTINGS),
             f"tfds:{name}",
             workdir,

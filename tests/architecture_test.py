@@ -1,4 +1,4 @@
-"""The import direction of docs/architecture.md, read from the source with `ast`."""
+"""What docs/architecture.md says of imports and of lengths, read from the source with `ast`."""
 
 import ast
 import pathlib
@@ -259,6 +259,56 @@ def test_apache_beam_is_loaded_only_when_it_is_used():
         if imported.target.startswith("keras_pixdt.data.distributed")
     }
     assert using == {"tfds_lookbook.lookbook.lookbook_dataset_builder": True}
+
+
+LONGEST_FILE = 450
+LONGEST_FUNCTION = 80
+# Longer functions that have yet to be split -> their lines.
+LONG_FUNCTIONS = {"keras_pixdt/models/appearance_flow_networks.py: build_parts": 95}
+
+
+def lines_of_functions(source):
+    """Name of each function and method, and its lines, from `def` to its end."""
+    return [
+        (node.name, node.end_lineno - node.lineno + 1)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def test_files_and_functions_can_be_read_at_once():
+    long_files, long_functions = {}, {}
+    for folder in ("keras_pixdt", "export", "tfds_lookbook", "examples", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path.name.endswith("_test.py") or "node_modules" in path.parts:
+                continue
+            name, source = str(path.relative_to(ROOT)), path.read_text("utf-8")
+            if (lines := len(source.splitlines())) > LONGEST_FILE:
+                long_files[name] = lines
+            long_functions |= {
+                f"{name}: {function}": lines
+                for function, lines in lines_of_functions(source)
+                if lines > LONGEST_FUNCTION
+            }
+    assert not long_files
+    assert long_functions.keys() == LONG_FUNCTIONS.keys()  # one that was split is taken out above
+    assert all(lines <= LONG_FUNCTIONS[name] for name, lines in long_functions.items())
+
+
+def test_lines_of_functions_are_counted_with_their_docstrings_and_in_classes():
+    source = """
+class Model:
+    @property
+    def long(self):
+        '''First.
+
+        Last.'''
+        return [
+            1,
+        ]
+async def long(): pass
+"""
+    assert sorted(lines_of_functions(source)) == [("long", 1), ("long", 7)]
 
 
 HEAVY = {"keras", "tensorflow", "jax", "tensorflow_datasets"}

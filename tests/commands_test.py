@@ -133,7 +133,7 @@ def test_argument_out_of_its_range_is_named(small_lookbook, tmp_path, caplog, ar
 
 
 def test_options_reach_the_training(monkeypatch, tmp_path):
-    from keras_pixdt.training import devices, run
+    from keras_pixdt.training import devices, trainer
 
     given = {}
 
@@ -146,7 +146,7 @@ def test_options_reach_the_training(monkeypatch, tmp_path):
         raise devices.WorkerLostError("worker 1 has ended")
 
     monkeypatch.setattr(devices, "start", start)
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     arguments = "--strategy mirrored --precision mixed_bfloat16 --replicas 2 --worker-timeout 9"
     more = "--save-every 50 --best val_ssim --ema 0.999 --epochs 3 --set selection=sample width=0.5"
     command = [
@@ -178,7 +178,7 @@ def test_options_reach_the_training(monkeypatch, tmp_path):
     ],
 )
 def test_where_a_training_starts_from(arguments, start, monkeypatch, tmp_path):
-    from keras_pixdt.training import devices, run
+    from keras_pixdt.training import devices, trainer
 
     given = []
 
@@ -186,13 +186,13 @@ def test_where_a_training_starts_from(arguments, start, monkeypatch, tmp_path):
         given.append(preset.start)
         raise devices.WorkerLostError("enough")
 
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     commands.main(["train", "--workdir", str(tmp_path / "w"), *arguments.split()])
     assert given == [start]
 
 
 def test_a_run_is_fine_tuned_with_its_own_settings(small_run, tmp_path, monkeypatch, caplog):
-    from keras_pixdt.training import devices, run
+    from keras_pixdt.training import devices, trainer
 
     given = []
 
@@ -200,7 +200,7 @@ def test_a_run_is_fine_tuned_with_its_own_settings(small_run, tmp_path, monkeypa
         given.append(preset)
         raise devices.WorkerLostError("enough")
 
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     command = ["train", "--workdir", str(tmp_path / "w"), "--data", "new", "--from", str(small_run)]
     for more in ([], ["--width", "0.5"], ["--preset", "flow-64"]):
         commands.main([*command, *more])

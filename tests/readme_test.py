@@ -26,7 +26,7 @@ from keras_pixdt import commands, data, presets, reproduce
 from keras_pixdt.judges import upscaler
 from keras_pixdt.reproduce import digits
 from keras_pixdt.reproduce.result import Result
-from keras_pixdt.training import run
+from keras_pixdt.training import run, trainer
 from tests import commands_test, samples
 from tests.study import studies
 
@@ -172,8 +172,8 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
     flow = dataclasses.replace(
         presets.get("flow-64"), image_size=16, photo_size=32, width=1 / 64, batch_size=8, start=None
     )
-    run.train(flow, "LookBook", folder / "runs" / "flow", epochs=1, verbose=0)
-    trained = record(monkeypatch, "keras_pixdt.training.run.train")
+    trainer.train(flow, "LookBook", folder / "runs" / "flow", epochs=1, verbose=0)
+    trained = record(monkeypatch, "keras_pixdt.training.trainer.train")
     # It would change this process for all tests; a script below calls it.
     started = record(monkeypatch, "keras_pixdt.training.devices.start")
     shown = record(monkeypatch, "keras_pixdt.demo.run_demo")
@@ -237,7 +237,7 @@ def run_with_f(workdir, monkeypatch):
         image_size=16, width=1 / 32, batch_size=100, function=str(workdir.parent / "f.keras"),
     )  # fmt: skip
     with samples.eagerly():
-        run.train(preset, "LookBook", workdir, epochs=1, verbose=0)
+        trainer.train(preset, "LookBook", workdir, epochs=1, verbose=0)
     upscale = functools.partial(upscaler.train_upscaler, steps=2, width=1 / 16)
     monkeypatch.setattr(upscaler, "train_upscaler", upscale)
 

@@ -42,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--crop",
         metavar="FILE",
-        help="take parts of photos: a JSON object from a photo's base name, or the end of its path "
-        "such as anna/1.jpg, to [left, top, right, bottom] in px of the upright photo; photos that "
-        "it does not name are taken whole",
+        help="use only parts of photos: a JSON file that maps a photo's base name, or the end of "
+        "its path such as anna/1.jpg, to [left, top, right, bottom] in px of the upright photo; "
+        "photos that it does not name are used whole",
     )
     add("--out", default="converted", help="folder for the product images")
     add("--overwrite", action="store_true", help="replace files in --out; photos never are")
@@ -59,9 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=size,
         metavar="PX",
-        help="draw product images of this side, the longer one of rectangles, or HEIGHTxWIDTH, "
-        "from the photo's own pixels, by a model that moves them (flow-64); without, as large as "
-        "the model draws",
+        help="side of the product images, for rectangles the longer one, or HEIGHTxWIDTH; needs a "
+        "model that moves the photo's own pixels (flow-64); default: what the model draws",
     )
     add(
         "--super-resolution",

@@ -23,8 +23,8 @@ class Interrupts:
     """The signals that interrupt this process; made once, in its main thread.
 
     The first raises `KeyboardInterrupt`, which unwinds as always. The process ends at once at the
-    second, if unwinding takes longer than `_PATIENCE_S` (the main thread may be inside of a library
-    that does not return), or if Python swallows the exception.
+    second, if unwinding takes longer than `_PATIENCE_S` (the main thread may be inside a library
+    call that does not return), or if Python swallows the exception.
 
     Args:
         line: gives the line that such an end writes to stderr.

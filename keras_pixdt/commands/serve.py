@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Serves until it is interrupted."""
     from keras_pixdt import serve
     from keras_pixdt.hub import preset
+    from keras_pixdt.search.client_files import CLIENT
 
     model = find_to_draw(arguments.model)
     folder = model if model.is_dir() else model.parent
@@ -43,5 +44,5 @@ def run(arguments: argparse.Namespace) -> None:
         tflite_of(model),
         port=arguments.port,
         example=example,
-        client=arguments.client or serve.CLIENT,
+        client=arguments.client or CLIENT,
     )

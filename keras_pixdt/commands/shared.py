@@ -79,8 +79,8 @@ def add_embedder_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedder",
         required=True,
-        help="what images are compared by: a .keras file, a preset (its folder, hf://USER/NAME, or "
-        f"{SHIPPED}), or the folder of a run. For a run, one is trained once, on its training "
+        help="network to compare images with: a .keras file, a preset (its folder, hf://USER/NAME, "
+        f"or {SHIPPED}), or the folder of a run. For a run, one is trained once, on its training "
         "products and its drawings of them",
     )
 

@@ -111,9 +111,9 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--crop",
         metavar="FILE",
-        help="take parts of the first domain's images: a JSON object from an image's "
-        "path within the folder or archive, or the end of it, to [left, top, right, bottom] in px "
-        "of the upright image; images that it does not name are taken whole",
+        help="use only parts of the first domain's images: a JSON file that maps an image's path "
+        "within the folder or archive, or the end of it, to [left, top, right, bottom] in px of "
+        "the upright image; images that it does not name are used whole",
     )
     add("--target-crop", metavar="FILE", help="the same for the second domain")
     add(
@@ -169,7 +169,8 @@ def run(arguments: argparse.Namespace) -> int | None:
     """Trains."""
     import_keras(arguments.strategy)
     from keras_pixdt.training import devices, start
-    from keras_pixdt.training.run import train
+    from keras_pixdt.training.peers import WorkerLostError
+    from keras_pixdt.training.trainer import train
 
     if arguments.start == SHIPPED:
         arguments.start = start.RENDERED
@@ -204,7 +205,7 @@ def run(arguments: argparse.Namespace) -> int | None:
             save_every=arguments.save_every,
             verbose=1 if sys.stdout.isatty() else 2,  # no progress bar in files
         )
-    except devices.WorkerLostError as error:
+    except WorkerLostError as error:
         logging.error("%s", error)
         return 1
     logging.info("Trained. Next: pixdt evaluate --workdir %s", finished.workdir)
@@ -213,7 +214,7 @@ def run(arguments: argparse.Namespace) -> int | None:
 
 def _preset(arguments: argparse.Namespace) -> presets.Preset:
     """The preset that is asked for."""
-    from keras_pixdt.training.trainer import kept_preset
+    from keras_pixdt.training.record import kept_preset
 
     start = pathlib.Path(arguments.start or "")
     if arguments.preset is None and arguments.start and (start / "run.json").is_file():

@@ -1,5 +1,3 @@
-from keras_pixdt.data.batches import Triplets as Triplets
-from keras_pixdt.data.batches import triplets as triplets
 from keras_pixdt.data.domains import load_domains as load_domains
 from keras_pixdt.data.edges import draw_edges as draw_edges
 from keras_pixdt.data.images import ImageError as ImageError
@@ -13,6 +11,8 @@ from keras_pixdt.data.images import to_uint8 as to_uint8
 from keras_pixdt.data.images import write_image as write_image
 from keras_pixdt.data.load import load_pairs as load_pairs
 from keras_pixdt.data.load import render_lookbook as render_lookbook
+from keras_pixdt.data.paired_batches import Triplets as Triplets
+from keras_pixdt.data.paired_batches import triplets as triplets
 from keras_pixdt.data.pairs import DomainSet as DomainSet
 from keras_pixdt.data.pairs import Labels as Labels
 from keras_pixdt.data.pairs import PairSet as PairSet

@@ -1,7 +1,7 @@
-"""Zip and tar archives, read in place as the tools that write them mean them.
+"""Zip and tar archives, read in place.
 
-As on unpacking, a later member replaces an earlier one of the same name, and `./`, `../` and a
-leading `/` are left out of names.
+They have the files that unpacking them would give: a later member replaces an earlier one of the
+same name, and `./`, `../` and a leading `/` are left out of names.
 """
 
 from __future__ import annotations

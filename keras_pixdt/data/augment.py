@@ -5,8 +5,8 @@ garment's colours are copied from the photo.
 
 Where the product image was cut out of the photo (`keras_pixdt.data.matching`), the garment's
 outline in the photo is known. Then more can change: the garment gets colours of its own and the
-pattern of another product, and a piece of another photo hides a part of it. So outlines are learned
-from the garment's shape, not from the few colours and patterns that meet there in a small set.
+pattern of another product, and a piece of another photo hides a part of it. So a network learns
+outlines from the garment's shape, and not from the few colours and patterns of a small set.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def png_to_srgb(image: np.ndarray, info: Mapping[Any, Any]) -> np.ndarray:
 
     Args:
         image: uint8 `(height, width, 3)`.
-        info: what Pillow says of the file.
+        info: what Pillow says about the file.
 
     Returns:
         uint8 `(height, width, 3)`.

@@ -77,7 +77,7 @@ def cutter(
 
 
 def _path(name: str) -> pathlib.PurePosixPath:
-    """Equal for all ways to write a name: macOS splits accents off, and Windows has backslashes."""
+    """One spelling for all systems: macOS splits accents off, and Windows has backslashes."""
     return pathlib.PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/"))
 
 

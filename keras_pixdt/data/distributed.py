@@ -1,11 +1,11 @@
 """Makes the examples of a data set on many workers, by Apache Beam.
 
-This is done in two pipelines. Workers of the first make the pictures, each only once, and leave
-them encoded in a folder, with their signatures. These, and not the pictures, then come to the
-process that builds: whole products, groups of duplicates and splits depend on all of them, and TFDS
-must know which splits there are before its pipeline, the second, writes them.
+There are two pipelines. Workers of the first make each picture once, and write it to a folder,
+encoded, with its signature. The process that builds the set reads only the signatures. It needs all
+of them to know which products are whole, which are duplicates, and how to split. TFDS must know the
+splits before its own pipeline, the second, writes them.
 
-Names and pictures travel through files, not through the pipelines, whose graphs stay small.
+Names and pictures are passed in files, so that the graphs of the pipelines stay small.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Pieces:
             signatures += _read(self._folder, piece, "signatures")
         return self._plan.index(signatures)
 
-    def examples(self, index: Index, mask: np.ndarray, split: str) -> beam.PTransform:
+    def examples(self, index: Index, mask: np.ndarray, split: str) -> beam.PTransform[Any, Any]:
         """The examples of a split with their keys, for the pipeline of TFDS.
 
         Args:

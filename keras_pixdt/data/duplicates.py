@@ -13,6 +13,7 @@ share a duplicate image, of the garment or of a person, form a group; groups are
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -98,12 +99,12 @@ def group_products(
     return _smallest_linked(rows, product_id)
 
 
-def _near_pairs(hashes: np.ndarray, cells: np.ndarray):
+def _near_pairs(hashes: np.ndarray, cells: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (left, right) index arrays of the pairs that meet both criteria.
 
-    85,000 images would make 3.6 billion pairs. Only pairs are compared that share a band of the
-    hash and whose sums over the cells are as close as the second criterion allows. When sorted by
-    (band, sum), these are the elements that follow, up to a bound.
+    85,000 images would make 3.6 billion pairs. So it compares only pairs that share a band of the
+    hash and whose sums over the cells are as close as the second criterion allows. If the images
+    are sorted by (band, sum), these follow one another.
     """
     limit = MAX_MEAN_LEVELS * _CELLS
     sums = cells.sum(axis=1, dtype=np.int64)

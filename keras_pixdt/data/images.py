@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 from absl import logging
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from keras_pixdt.choices import GARMENT_BELOW, RESIZES, Size, as_height_width
 from keras_pixdt.data import colors, metadata
@@ -37,15 +37,15 @@ def read_image(
     """Decodes any image that Pillow reads to sRGB, as a browser shows it.
 
     The photo is turned as its EXIF orientation says, transparency is composited on white, and all
-    modes of Pillow are converted. Animations and pages count with their first image; the file's
+    modes of Pillow are converted. Of animations and pages, the first image is taken; the file's
     extension does not matter. HEIC is read if `pillow-heif` is installed.
 
     - **Colours.** Embedded ICC profiles are converted to sRGB, and so are the gAMA and cHRM chunks
       of PNG: for cameras, phones, displays and gray images in the same whole numbers as by the
       search client (see `keras_pixdt.data.colors`), for CMYK and tables by LittleCMS (perceptual,
       with black point compensation). A profile that is damaged, or for images of another kind, is
-      ignored with a warning. Without a profile, colours are sRGB, whatever EXIF says of them, as
-      in browsers. The codes of video (cICP, nclx) are not applied.
+      ignored with a warning. Without a profile, colours are sRGB, whatever EXIF says, as in
+      browsers. The codes of video (cICP, nclx) are not applied.
     - **Depth.** 16 bits are cut to their upper 8, as browsers do. Floats in 0..1 are multiplied by
       255, other floats are levels of 0..255. Other ranges are errors.
     - **EXIF.** Only the orientation in EXIF is used, and only if it is one of the 8 whole numbers;
@@ -89,7 +89,7 @@ def read_image(
     # EOFError, IndexError, zlib.error, and more with every format.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, Image.UnidentifiedImageError):
+        if isinstance(error, UnidentifiedImageError):
             reason = f"its {len(data):,} bytes are not in an image format that Pillow knows"
             if data[4:12] in _HEIF and "HEIF" not in Image.OPEN:
                 reason = "it is HEIC, for which Pillow needs a plugin (pip install pillow-heif)"
@@ -119,11 +119,12 @@ def _decode(data: bytes, name: str) -> np.ndarray:
         _refuse_planes(image)
         image.load()
         pixels = _to_rgb(image, name)
-        return _TURNS.get(_orientation(image), lambda pixels: pixels)(pixels)
+        turn = _TURNS.get(_orientation(image))
+        return pixels if turn is None else turn(pixels)
 
 
 def _refuse_planes(image: Image.Image) -> None:
-    """Refuses TIFF that Pillow 12 misreads in silence, as half of the bytes of each plane."""
+    """Refuses TIFF of which Pillow 12 silently reads only half of the bytes of each plane."""
     tags = getattr(image, "tag_v2", {})
     if tags.get(_PLANES) == _SEPARATE and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
         raise ImageError("its colours are in separate planes of more than 8 bits; save it with 8")

@@ -1,4 +1,4 @@
-"""What is known of all pairs of a data set beside their pixels, and how workers make these."""
+"""What is known about the pairs of a data set without their pixels, and how workers make those."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Maker(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How the pictures of a data set are made one product at a time, wherever.
+    """How to make the pictures of a data set, one product at a time, on any machine.
 
     Attributes:
         products: the id of each product, ascending, and what its pictures are made from.

@@ -1,7 +1,7 @@
-"""Finds where product images lie that were cut out of their photos.
+"""Finds the place in the photo of product images that were cut out of their photos.
 
-Annotated photos give such pairs: somebody drew the garment's outline, and what is inside stands on
-white. There the product image is a part of the photo, moved and scaled, so a search finds where
+Annotated photos give such pairs: somebody drew the garment's outline, and the inside was put on
+white. The product image is then a part of the photo, moved and scaled, and a search finds where
 each of its points lies. `AppearanceFlow` learns from these flows as from those of drawn products.
 """
 
@@ -113,8 +113,8 @@ def find(target: np.ndarray, photos: np.ndarray) -> list[Match]:
 
     All sizes and shifts are compared by their squared error, which the Fourier transform gives; the
     best one is refined by least squares. A small piece of a plain garment fits in many places. So
-    the best one is that which explains most: the number of pixels, times the logarithm of how much
-    smaller their error is than a poor one.
+    the best place is the one that explains most: the number of pixels, times the logarithm of the
+    ratio of a poor error to theirs.
 
     Args:
         target: uint8 (height, width, 3), on white.

@@ -1,4 +1,4 @@
-"""Takes metadata out of files, of which only the pixels are wanted."""
+"""Removes metadata from files of which only the pixels are needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PNG_METADATA = (b"iCCP", b"eXIf", b"iTXt", b"zTXt", b"tEXt")
 
 
 def without(data: bytes) -> bytes:
-    """Leaves EXIF, XMP, texts and profiles out of PNG, EXIF and XMP out of JPEG, EXIF out of AVIF.
+    """Removes EXIF, XMP, texts and profiles from PNG, EXIF and XMP from JPEG, EXIF from AVIF.
 
     Args:
         data: the bytes of a file.

@@ -14,7 +14,9 @@ from keras_pixdt.data.images import garment_of
 ROWS = 32  # of flows, as in those of drawn products
 
 
-def view(image: np.ndarray, first: np.ndarray, last: np.ndarray, size: Size, ground: int):
+def view(
+    image: np.ndarray, first: np.ndarray, last: np.ndarray, size: Size, ground: int
+) -> np.ndarray:
     """A box of an image, at another size; the box may reach beyond the image.
 
     Args:

@@ -55,11 +55,11 @@ def split_groups(group_id: np.ndarray, scheme: str = "yoo2016") -> dict[str, np.
 
 
 def keep_splits(official: np.ndarray, group_id: np.ndarray) -> dict[str, np.ndarray]:
-    """Keeps a data set's own splits, without products that a later one has a duplicate of.
+    """Keeps a data set's own splits, less the products that have a duplicate in a later one.
 
-    The test split stays whole. Validation loses the products of which it has a duplicate, and
-    training those of which either has one. If a set has no validation, 5% of its training products
-    become that, by the hash of `split_groups`, if there are two groups of them.
+    The test split stays whole. Validation loses products with a duplicate in the test split, and
+    training those with a duplicate in either. If a set has no validation split, 5% of its training
+    products become one, by the hash of `split_groups`, if they form two groups or more.
 
     Args:
         official: the split of each product, `(products,)`, one of `OFFICIAL`.

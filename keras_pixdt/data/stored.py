@@ -26,8 +26,8 @@ class Records(Protocol):
 class Stored:
     """Images in records, which are decoded when they are indexed.
 
-    It goes where an array of images goes. `images[row]`, `images[first:last]` and `images[rows]`
-    are new NumPy arrays, decoded on all cores. `np.asarray(images)` decodes all of them.
+    It can stand wherever an array of images can. `images[row]`, `images[first:last]` and
+    `images[rows]` are new NumPy arrays, decoded on all cores. `np.asarray(images)` decodes all.
 
     Args:
         records: where the images are.

@@ -12,7 +12,8 @@ import numpy as np
 from keras import ops
 from keras.src.trainers import data_adapters
 
-from keras_pixdt.engine import contract, replicas
+from keras_pixdt.choices import check_batch_size
+from keras_pixdt.engine import contract
 from keras_pixdt.engine.optimizers import PlayerOptimizers
 
 # Keras' private names used here, tested up to Keras 3.15.1: `_compile_metrics`, `_flatten_layers`,
@@ -21,7 +22,7 @@ from keras_pixdt.engine.optimizers import PlayerOptimizers
 if keras.backend.backend() == "tensorflow":
     from keras_pixdt.engine.tensorflow_step import Step
 elif keras.backend.backend() == "jax":
-    from keras_pixdt.engine.jax_step import Step  # type: ignore[assignment]
+    from keras_pixdt.engine.jax_step import Step
 else:
     raise ImportError(
         "keras_pixdt trains on the Keras backends 'tensorflow' and 'jax'. Received: "
@@ -138,7 +139,7 @@ class Interface(Step):
             self._contract().check_early(given("validation_data"))
         batches = getattr(x, "py_dataset", x)
         for size in getattr(batches, "batch_sizes", ()):
-            replicas.check_batch_size(size, self._replicas())
+            check_batch_size(size, self._replicas())
         if isinstance(batches, keras.utils.PyDataset) and self._workers() > 1 and not args:
             # Keras shuffles whole batches with Python's generator, which differs between workers.
             kwargs.setdefault("shuffle", False)

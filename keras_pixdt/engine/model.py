@@ -18,7 +18,7 @@ from keras import ops
 from keras_pixdt.choices import Size, as_size
 from keras_pixdt.engine import contract, replicas
 from keras_pixdt.engine.interface import Interface
-from keras_pixdt.engine.replicas import Tensor
+from keras_pixdt.engine.replicas import Tensor as Tensor  # models take it from here
 
 # Keras' private name used here, tested up to Keras 3.15.1: `_compile_metrics`.
 
@@ -224,8 +224,8 @@ class AdversarialModel(Interface):
         """
         variables, optimizer = self.active_variables(name), self.optimizer[name]
 
-        def scaled(fn):
-            def term(*inputs):
+        def scaled(fn: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
+            def term(*inputs: Tensor) -> tuple[Tensor, Tensor]:
                 # In float32: the scale of mixed_float16 overflows half precision by design.
                 own_term, loss = self._weigh(ops.cast(fn(*inputs), keras.config.floatx()))
                 return optimizer.scale_loss(own_term), loss

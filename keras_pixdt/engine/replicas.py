@@ -60,18 +60,3 @@ def draw(sample: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     if own is None:
         return sample(ops.shape(like)[0])
     return sample(own.all_rows)[own.first : own.first + own.rows]
-
-
-def check_batch_size(batch_size: int, replicas: int, what: str = "batch size") -> None:
-    """Refuses a global batch that does not divide evenly among the replicas.
-
-    Raises:
-        ValueError: names the replicas and the two nearest sizes that fit.
-    """
-    if batch_size % replicas:
-        lower = batch_size // replicas * replicas
-        fits = [str(size) for size in (lower, lower + replicas) if size]
-        raise ValueError(
-            f"The {what} is that of all {replicas} replicas together and must be a multiple of "
-            f"their number. Received: {batch_size}. Nearest: {' or '.join(fits)}"
-        )

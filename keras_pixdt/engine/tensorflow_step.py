@@ -6,7 +6,7 @@ Keras' private names, tested up to Keras 3.15.1: `_compile_metrics`, `_maybe_sym
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -23,7 +23,7 @@ class Step(keras.Model):
 
     _predict_function_alone: Callable[..., Tensor] | None = None
 
-    def _scope(self):
+    def _scope(self) -> Any:
         return self.distribute_strategy.scope()
 
     def _replicas(self) -> int:
@@ -32,39 +32,39 @@ class Step(keras.Model):
     def _workers(self) -> int:
         return getattr(self.distribute_strategy.extended, "_num_workers", 1)
 
-    def _attach_state(self):
+    def _attach_state(self) -> None:
         pass  # variables always have it
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         pass  # all is built; Keras' own breaks under MultiWorkerMirroredStrategy (issue 20585)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> Any:
         """Takes one training step, for `fit`."""
         with replicas.step(self._part(data)):
             return self._reducible(self._train(data))
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> Any:
         """Scores one batch, for `evaluate`."""
         return self._reducible(self._test(data))
 
-    def _predict_alone(self, x):
+    def _predict_alone(self, x: Tensor) -> Tensor:
         if self._predict_function_alone is None:
             self._predict_function_alone = tf.function(
                 lambda data: self(data, training=False), reduce_retracing=True
             )
         return self._predict_function_alone(x)
 
-    def _reducible(self, logs):
+    def _reducible(self, logs: dict[str, Tensor]) -> dict[str, Tensor]:
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return {k: v[None] for k, v in logs.items()}  # Keras reduces these along axis 0
         return logs
 
-    def _get_metrics_result_or_logs(self, logs):
+    def _get_metrics_result_or_logs(self, logs: dict[str, Tensor]) -> dict[str, Tensor]:
         # Over all samples; the logs that Keras would take are the mean over the replicas.
         trained = logs.keys() <= {tracker.name for tracker in self._trackers.values()}
         return self._player_losses() if trained else self._compile_metrics.result()
 
-    def _part(self, data) -> replicas.Part | None:
+    def _part(self, data: Any) -> replicas.Part | None:
         """Which rows of the global batch these are; replicas may have different numbers."""
         if self._replicas() == 1:
             return None
@@ -77,12 +77,12 @@ class Step(keras.Model):
             tf.cumsum(rows_of, exclusive=True)[replica], rows_of[replica], tf.reduce_sum(rows_of)
         )
 
-    def _of_shape(self, x, shape):
+    def _of_shape(self, x: Tensor, shape: Sequence[int | None]) -> Tensor:
         """A tensor of this shape, which is compared at run time where a graph does not know it."""
         known = x.shape.rank is not None and None not in x.shape[1:]
         return x if known else tf.ensure_shape(x, shape)
 
-    def _weigh(self, loss):
+    def _weigh(self, loss: Tensor) -> tuple[Tensor, Tensor]:
         """A loss as this replica's term of the sum over all, and as its mean."""
         part = replicas.part()
         if part is None:
@@ -90,14 +90,18 @@ class Step(keras.Model):
         loss = tf.where(part.rows > 0, loss, tf.zeros_like(loss))  # a mean of no rows is NaN
         return loss * (tf.cast(part.rows, loss.dtype) / tf.cast(part.all_rows, loss.dtype)), loss
 
-    def _pass(self, fn, variables):
+    def _pass(
+        self, fn: Callable[[], Tensor], variables: Sequence[keras.Variable]
+    ) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
         values = [v.value for v in variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             outputs = fn()
         return outputs, lambda cotangents: tape.gradient(outputs, values, cotangents)
 
-    def _gradients(self, fn, variables, *inputs):
+    def _gradients(
+        self, fn: Callable[..., Any], variables: Sequence[keras.Variable] | None, *inputs: Tensor
+    ) -> tuple[Any, Any]:
         sources = list(inputs) if variables is None else [v.value for v in variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)
@@ -108,7 +112,9 @@ class Step(keras.Model):
         gradients = tape.gradient(value, sources, unconnected_gradients=unconnected)
         return (gradients[0] if variables is None else gradients), aux
 
-    def _apply(self, optimizer, gradients, variables):
+    def _apply(
+        self, optimizer: Any, gradients: list[Tensor], variables: list[keras.Variable]
+    ) -> None:
         if (
             isinstance(optimizer, LossScaleOptimizer)
             and tf.distribute.get_strategy().num_replicas_in_sync > 1

@@ -45,9 +45,9 @@ _LIMITS = (
     "embedder that learned from product images of the 1,600, but not from the 95; it is not the "
     "one in this folder. Photos of real persons come out worse: on 114 photos of the street "
     "RMSE is 0.305, and the right product is among the ten nearest of 595 for 19% of them, and "
-    "for 15% in a search by the photo itself. An arm, hair or a bag before a garment is copied "
-    "with it. For photos of your own, train on pairs of them: `pixdt train --data YOUR_PAIRS/ "
-    "--workdir runs/mine` starts from these weights, which are in "
+    "for 15% in a search by the photo itself. An arm, hair or a bag in front of the "
+    "garment is copied too. For photos of your own, train on pairs of them: `pixdt train --data "
+    "YOUR_PAIRS/ --workdir runs/mine` starts from these weights, which are in "
     "keras_pixdt/training/start.npz instead of a model.keras."
 )
 

@@ -143,8 +143,8 @@ def load_preset(name: str | os.PathLike[str], checkpoint: str = "final", **data_
         ValueError: see `load_run`.
     """
     from keras_pixdt.training import start
+    from keras_pixdt.training.record import kept_preset
     from keras_pixdt.training.run import Run, load_run
-    from keras_pixdt.training.trainer import kept_preset
 
     folder = find(name)
     if name != SHIPPED or checkpoint != "final":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -79,7 +80,7 @@ class AttributeClassifier(keras.Model):
         maps = {"data_format": "channels_last", **plain}
         drawn = iter(range(1000 * seed, 1000 * seed + 1000))
 
-        def convolution(x, filters, kernel_size, strides):
+        def convolution(x: Any, filters: int, kernel_size: int, strides: int) -> Any:
             x = layers.Conv2D(
                 max(8, round(filters * width)),
                 kernel_size,
@@ -122,7 +123,7 @@ class AttributeClassifier(keras.Model):
         self.width = width
         self.seed = seed
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {
             "classes": {attribute: list(names) for attribute, names in self.classes.items()},
@@ -133,7 +134,7 @@ class AttributeClassifier(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> AttributeClassifier:
         """Calls the constructor; a functional model would look for a graph of layers."""
         return cls(**config)
 
@@ -208,7 +209,7 @@ def train_attribute_classifier(
     return classifier
 
 
-def cross_entropy_where_known(y_true, y_pred):
+def cross_entropy_where_known(y_true: Any, y_pred: Any) -> Any:
     """Cross entropy of logits; 0 where the class is -1, which means unknown.
 
     Args:
@@ -423,7 +424,7 @@ class _Views(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self._batches * self._epochs
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         epoch, batch = divmod(index, self._batches)
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._images))
         rows = order[batch * self._batch_size : (batch + 1) * self._batch_size]

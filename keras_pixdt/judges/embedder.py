@@ -1,13 +1,11 @@
 """Embeds product images so that the nearest ones are the same garment.
 
-Kwon et al. 2019 (Section 4) search with the features of a DenseNet that was pretrained on
-ImageNet, which has to be downloaded. `train_embedder` only needs the training products.
+Kwon et al. 2019 (Section 4) search with a network that was pretrained on ImageNet (see `imagenet`)
+and has to be downloaded. `train_embedder` only needs the training products.
 """
 
 from __future__ import annotations
 
-import os
-import pathlib
 from typing import Any
 
 import keras
@@ -121,7 +119,7 @@ class ProductEmbedder(keras.Model):
         self.resize = resize
         self.seed = seed
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         config = {
             "image_size": self.image_size,
@@ -134,13 +132,13 @@ class ProductEmbedder(keras.Model):
         return config | ({} if self.resize == "letterbox" else {"resize": self.resize})
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ProductEmbedder:
         """Calls the constructor; a functional model would look for a graph of layers."""
         return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="keras_pixdt")
-def view_contrast(y_true, y_pred):
+def view_contrast(y_true: Any, y_pred: Any) -> Any:
     """Normalised temperature-scaled cross entropy between the views of each product.
 
     Chen et al. 2020, Eq. 1, where the positives of each example are those with its label (Khosla et
@@ -283,7 +281,7 @@ class _Views(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((self.seed, index))
         rows = rng.choice(len(self.targets), self.batch_size, replace=False)
         ink = _ink(self.targets[rows])
@@ -374,87 +372,3 @@ def _resampling(position: np.ndarray, size: int, sigma: np.ndarray) -> np.ndarra
     distance = (position[:, :, None] - pixels) / sigma[:, None, None]
     window = np.exp(-0.5 * distance**2) / (np.sqrt(2.0 * np.pi) * size * sigma[:, None, None])
     return window.astype(np.float32)
-
-
-def densenet121_embedder(
-    weights: str | os.PathLike[str] | None = None, image_size: int = 224
-) -> keras.Model:
-    """DenseNet121 features, as Kwon et al. 2019 (Section 4) search with.
-
-    Nothing is downloaded. The weights are the file that `keras.applications.DenseNet121(
-    weights="imagenet", include_top=False)` stores on a machine that has a network.
-
-    Args:
-        weights: path of the weights; None for the place where Keras keeps them.
-        image_size: side that images are resized to. The paper does not give it; 224 is what
-            the network was trained on.
-
-    Returns:
-        A model from float32 `(batch, height, width, 3)` in [-1, 1] to unit vectors
-        `(batch, 1024)`.
-
-    Raises:
-        FileNotFoundError: the weights are not there; the message says where they are expected.
-    """
-    other = "The project's own embedder (`--embedder trained`, train_embedder()) needs no weights."
-    network, images, x = _imagenet_network("DenseNet121", "densenet121", weights, image_size, other)
-    # ImageNet's mean and standard deviation per channel of images in [0, 1].
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    x = layers.Rescaling((0.5 / std).tolist(), ((0.5 - mean) / std).tolist())(x)
-    x = layers.UnitNormalization()(network(x, training=False))
-    return keras.Model(images, x, name="densenet121_embedder")
-
-
-def inception_v3_features(
-    weights: str | os.PathLike[str] | None = None, image_size: int = 299
-) -> keras.Model:
-    """Inception v3's last averages, for comparing sets of images (FID, KID).
-
-    Nothing is downloaded. The weights are the file that `keras.applications.InceptionV3(
-    weights="imagenet", include_top=False)` stores on a machine that has a network.
-
-    Differs from the paper of Heusel et al., whose distance it serves:
-      - The paper takes the pool3 features of differently trained weights of this network, on images
-        resized with another filter. Here the weights are those in Keras. Compare figures from this
-        function only with each other, not with published ones.
-
-    Args:
-        weights: path of the weights; None for the place where Keras keeps them.
-        image_size: side that images are resized to, 75 at least; 299 is what the network was
-            trained on.
-
-    Returns:
-        A model from float32 `(batch, height, width, 3)` in [-1, 1], what Inception was trained
-        on, to float32 `(batch, 2048)`, 0 or more, not scaled.
-
-    Raises:
-        FileNotFoundError: the weights are not there; the message says where they are expected.
-    """
-    other = "The scores over the project's own embedder need no weights."
-    network, images, x = _imagenet_network(
-        "InceptionV3", "inception_v3", weights, image_size, other
-    )
-    return keras.Model(images, network(x, training=False), name="inception_v3_features")
-
-
-def _imagenet_network(
-    name: str, file: str, weights: str | os.PathLike[str] | None, image_size: int, otherwise: str
-) -> tuple[keras.Model, Any, Any]:
-    """A network of `keras.applications`, and its images before and after they are resized."""
-    file = f"{file}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    # As in Keras, which does not document it.
-    home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
-    path = pathlib.Path(weights or pathlib.Path(home) / "models" / file)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{name}'s ImageNet weights are not at {path}, and nothing is downloaded here. "
-            f"Copy {file} there, or name its place; keras.applications.{name}("
-            f'weights="imagenet", include_top=False) stores it on a machine with a network. '
-            f"{otherwise}"
-        )
-    network = getattr(keras.applications, name)(
-        include_top=False, weights=None, pooling="avg", input_shape=(image_size, image_size, 3)
-    )
-    network.load_weights(path)
-    images = keras.Input((None, None, 3), dtype="float32")
-    return network, images, layers.Resizing(image_size, image_size, antialias=True)(images)

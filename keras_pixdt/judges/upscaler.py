@@ -87,6 +87,27 @@ def train_upscaler(
             `SuperResolution` refuses an argument.
     """
     targets = as_images(targets)
+    image_size = _checked_size(targets, factor, image_size)
+    size = min(targets.shape[1], factor * image_size)
+    rows = np.random.default_rng(seed).permutation(len(targets))
+    held_out = min(MAX_HELD_OUT, -(-len(targets) // 10))
+    low, high = shrink(targets[rows[:held_out]], factor, size)
+
+    low_px = min(PATCH_PX, size) // factor
+    patches = _Patches(targets, rows[held_out:], factor, low_px, batch_size, steps, seed, size)
+    upscaler = SuperResolution(low_px, factor, width, seed=seed)
+    before = _psnr_of(upscaler, low, high)  # bicubic interpolation: the network starts as that
+    fitting.fit(upscaler.unclipped(), patches, learning_rate, "mean_squared_error")
+    logging.info(
+        "Super-resolution trained on %d images for %d steps. PSNR of %d others, enlarged %d times: "
+        "%.2f dB, of bicubic interpolation %.2f dB",
+        len(targets) - held_out, steps, held_out, factor, _psnr_of(upscaler, low, high), before,
+    )  # fmt: skip
+    return upscaler.for_size(image_size)
+
+
+def _checked_size(targets: np.ndarray, factor: int, image_size: Size | None) -> int:
+    """The side in px of the images to be enlarged, once the targets are known to fit."""
     rule = "`targets` must be two or more square uint8 images (m, size, size, 3)"
     fitting.check_images(targets, 2, rule)
     side = targets.shape[1]
@@ -104,22 +125,7 @@ def train_upscaler(
             f"`targets` must be of {MIN_PX * factor} px or more, to be made {factor} times "
             f"smaller. Received: {targets.dtype} of shape {targets.shape}"
         )
-    size = min(side, factor * image_size)
-    rows = np.random.default_rng(seed).permutation(len(targets))
-    held_out = min(MAX_HELD_OUT, -(-len(targets) // 10))
-    low, high = shrink(targets[rows[:held_out]], factor, size)
-
-    low_px = min(PATCH_PX, size) // factor
-    patches = _Patches(targets, rows[held_out:], factor, low_px, batch_size, steps, seed, size)
-    upscaler = SuperResolution(low_px, factor, width, seed=seed)
-    before = _psnr_of(upscaler, low, high)  # bicubic interpolation: the network starts as that
-    fitting.fit(upscaler.unclipped(), patches, learning_rate, "mean_squared_error")
-    logging.info(
-        "Super-resolution trained on %d images for %d steps. PSNR of %d others, enlarged %d times: "
-        "%.2f dB, of bicubic interpolation %.2f dB",
-        len(targets) - held_out, steps, held_out, factor, _psnr_of(upscaler, low, high), before,
-    )  # fmt: skip
-    return upscaler.for_size(image_size)
+    return image_size
 
 
 def _psnr_of(upscaler: SuperResolution, low: np.ndarray, high: np.ndarray) -> float:

@@ -121,10 +121,10 @@ def _checked(
 def _squared_mmd(a: np.ndarray, b: np.ndarray) -> float:
     """Unbiased estimate from two sets of the same size."""
 
-    def kernel(x, y):
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (x @ y.T / x.shape[1] + 1.0) ** 3
 
-    def mean_of_distinct(x):
+    def mean_of_distinct(x: np.ndarray) -> float:
         matrix = kernel(x, x)
         return (matrix.sum() - np.trace(matrix)) / (len(x) * (len(x) - 1))
 

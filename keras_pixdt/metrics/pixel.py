@@ -13,9 +13,14 @@ are on the [0, 1] scale of the papers and are computed in float32, whatever the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+
+from keras_pixdt.engine.replicas import Tensor
 
 _WINDOW = 11
 _SIGMA = 1.5
@@ -25,7 +30,7 @@ _C2 = 0.03**2
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
 
 
-def checked(a, b, smallest: int = 1, name: str = "SSIM"):
+def checked(a: Tensor, b: Tensor, smallest: int = 1, name: str = "SSIM") -> tuple[Tensor, Tensor]:
     """Checks that both are RGB, alike and at least `smallest` pixels; returns them as float32."""
     a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
     shapes = tuple(a.shape), tuple(b.shape)
@@ -48,7 +53,7 @@ def checked(a, b, smallest: int = 1, name: str = "SSIM"):
     return ops.cast(a, "float32"), ops.cast(b, "float32")
 
 
-def rmse(a, b):
+def rmse(a: Tensor, b: Tensor) -> Tensor:
     """Root mean square error of each image pair, on the [0, 1] scale.
 
     Yoo et al. 2016, Section 5.5. The root is taken per image, over its pixels and channels, so
@@ -68,7 +73,7 @@ def rmse(a, b):
     return ops.sqrt(ops.mean(ops.square(a - b), axis=(1, 2, 3))) / 2.0
 
 
-def mask_iou(a, b):
+def mask_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of each pair of masks, cut at 0.5.
 
     Args:
@@ -94,7 +99,7 @@ def mask_iou(a, b):
     return ops.where(either > 0, both / ops.maximum(either, 1.0), 1.0)
 
 
-def ssim(a, b):
+def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of each image pair in grayscale.
 
     Kwon et al. 2019, Section 4; Wang et al. 2004. Grayscale is 0.2125 R + 0.7154 G + 0.0721 B
@@ -119,13 +124,13 @@ def ssim(a, b):
     a, b = checked(a, b, smallest=_WINDOW)
     weights = ops.convert_to_tensor(np.asarray(_LUMINANCE, "float32"))
 
-    def luminance(x):
+    def luminance(x: Tensor) -> Tensor:
         return ops.sum(x * weights, axis=-1, keepdims=True)
 
     return _structural_similarity(luminance(a), luminance(b))
 
 
-def color_ssim(a, b):
+def color_ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of each image pair, averaged over the colour channels ("C-SSIM").
 
     Yoo et al. 2016, Section 5.5. Window, arguments, result and errors are those of `ssim`.
@@ -133,7 +138,7 @@ def color_ssim(a, b):
     return _structural_similarity(*checked(a, b, smallest=_WINDOW))
 
 
-def _structural_similarity(a, b):
+def _structural_similarity(a: Tensor, b: Tensor) -> Tensor:
     """Mean SSIM over positions and channels of images `(batch, height, width, channels)`."""
     # A variance is E[x^2] - E[x]^2, which loses most digits where |x| is largest. It does not
     # change when x is shifted, so it is taken around mid gray. Then float32 keeps a white
@@ -150,7 +155,7 @@ def _structural_similarity(a, b):
     return ops.mean(similarity, axis=(1, 2, 3))
 
 
-def _gaussian_mean(x):
+def _gaussian_mean(x: Tensor) -> Tensor:
     """Gaussian-weighted mean of each 11x11 window that lies inside the image."""
     # Sums of shifted images instead of a convolution: accelerators compute convolutions in
     # TF32 or bfloat16 unless told otherwise, too coarse for a difference of squares, and XLA on
@@ -161,7 +166,7 @@ def _gaussian_mean(x):
     for axis in (1, 2):
         length = ops.shape(x)[axis] - _WINDOW + 1
 
-        def shifted(start, x=x, axis=axis, length=length):
+        def shifted(start: int, x: Tensor = x, axis: int = axis, length: int = length) -> Tensor:
             span = slice(start, start + length)
             return x[:, span] if axis == 1 else x[:, :, span]
 
@@ -174,11 +179,13 @@ def _gaussian_mean(x):
 class _ImageMean(keras.metrics.MeanMetricWrapper):
     """The mean over images of one of the functions above."""
 
-    def __init__(self, fn, direction, name, dtype):
+    def __init__(
+        self, fn: Callable[[Tensor, Tensor], Tensor], direction: str, name: str, dtype: Any
+    ) -> None:
         super().__init__(fn=fn, name=name, dtype=dtype)
         self._direction = direction
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
 
 
@@ -203,7 +210,7 @@ class RootMeanSquaredError(_ImageMean):
         dtype: dtype of the accumulated mean; float32 also under a mixed precision policy.
     """
 
-    def __init__(self, name="rmse", dtype=None):
+    def __init__(self, name: str = "rmse", dtype: Any = None) -> None:
         super().__init__(rmse, "down", name, dtype)
 
 
@@ -219,7 +226,7 @@ class SSIM(_ImageMean):
         dtype: dtype of the accumulated mean; float32 also under a mixed precision policy.
     """
 
-    def __init__(self, name="ssim", dtype=None):
+    def __init__(self, name: str = "ssim", dtype: Any = None) -> None:
         super().__init__(ssim, "up", name, dtype)
 
 
@@ -235,5 +242,5 @@ class ColorSSIM(_ImageMean):
         dtype: dtype of the accumulated mean; float32 also under a mixed precision policy.
     """
 
-    def __init__(self, name="c_ssim", dtype=None):
+    def __init__(self, name: str = "c_ssim", dtype: Any = None) -> None:
         super().__init__(color_ssim, "up", name, dtype)

@@ -100,7 +100,9 @@ def _filters(size: int, width: float) -> int:
     return scaled(max(16, 1024 // size), width)
 
 
-def _block(x: Tensor, filters: int, name: str, dtype: Any, size_px: int = 3, **options: Any):
+def _block(
+    x: Tensor, filters: int, name: str, dtype: Any, size_px: int = 3, **options: Any
+) -> Tensor:
     """Convolution, BatchNorm, activation."""
     x = conv(x, filters, size_px, name, "he_normal", dtype, use_bias=False, **options)
     x = batch_norm(x, f"{name}_bn", dtype, MOMENTUM)

@@ -24,7 +24,7 @@ from keras_pixdt.reproduce import settings as row_settings
 from keras_pixdt.reproduce.cache import Kept
 from keras_pixdt.reproduce.experiment import Budget, Experiment, train_unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
-from keras_pixdt.training.contents import fingerprint
+from keras_pixdt.training.record import fingerprint
 
 DTN = "taigman2017"
 DRAWN_NOTE = (

@@ -43,7 +43,7 @@ from keras_pixdt.reproduce.experiment import (
     train_unpaired,
 )
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
-from keras_pixdt.training.contents import fingerprint
+from keras_pixdt.training.record import fingerprint
 
 Pair = tuple[str, str]  # kinds of the objects of domains A and B
 CARS, FACES = ("car", "car"), ("head", "head")

@@ -35,7 +35,7 @@ from absl import logging
 
 from keras_pixdt import data, progress
 from keras_pixdt.atomic import replacing
-from keras_pixdt.choices import Size
+from keras_pixdt.choices import EMBEDDERS, Size
 from keras_pixdt.data import files
 from keras_pixdt.reproduce import OUT, experiment, garments
 from keras_pixdt.reproduce.face_retrieval import (
@@ -51,7 +51,7 @@ from keras_pixdt.reproduce.face_retrieval import (
 )
 from keras_pixdt.reproduce.paired_experiment import PairedExperiment
 from keras_pixdt.reproduce.result import Result
-from keras_pixdt.training.run import EMBEDDERS, Run, load_run
+from keras_pixdt.training.run import Run, load_run
 from keras_pixdt.workers import thread_pool
 
 NO_COUNTERPART = "photo_without_counterpart"

@@ -22,10 +22,9 @@ from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.judges import attributes
 from keras_pixdt.reproduce import environment
 from keras_pixdt.reproduce.experiment import Experiment
-from keras_pixdt.training import evaluation
-from keras_pixdt.training import run as run_module
-from keras_pixdt.training.contents import fingerprint
-from keras_pixdt.training.run import Run
+from keras_pixdt.training import evaluation, trainer
+from keras_pixdt.training.record import fingerprint
+from keras_pixdt.training.run import Run, load_run
 
 Convert = Callable[[np.ndarray], np.ndarray]
 
@@ -153,10 +152,10 @@ class PairedExperiment(Experiment):
             data=self.data_digest(preset),
         )
         if (workdir / "model.keras").exists():
-            return run_module.load_run(workdir)
+            return load_run(workdir)
         self.cache.missing(workdir.name)
         logging.info("Training %s", workdir.name)
-        return run_module.train(
+        return trainer.train(
             preset,
             self.data_options["data"],
             workdir,

@@ -14,9 +14,11 @@ from absl import logging
 from keras_pixdt.atomic import load_model
 from keras_pixdt.choices import Size
 from keras_pixdt.data.images import read_image, resize
-from keras_pixdt.data.load import TFDS, load_pairs
+from keras_pixdt.data.load import load_pairs
+from keras_pixdt.data.readers.tfds import TFDS
 from keras_pixdt.search import page
-from keras_pixdt.search.index import Changes, ProductIndex, embed
+from keras_pixdt.search.embedding import embed
+from keras_pixdt.search.index import Changes, ProductIndex
 
 if TYPE_CHECKING:
     import keras

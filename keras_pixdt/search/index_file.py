@@ -151,8 +151,11 @@ def no_rows(dimensions: int) -> Rows:
     )
 
 
-def _layout(settings: Settings, count: int, id_bytes: int, thumbnail_bytes: int) -> dict:
-    """Tensors in the order of the file, each aligned to its elements: name -> dtype and shape."""
+_Layout = dict[str, tuple[str, list[int]]]  # dtype and shape of each tensor, by name
+
+
+def _layout(settings: Settings, count: int, id_bytes: int, thumbnail_bytes: int) -> _Layout:
+    """Tensors in the order of the file, each aligned to its elements."""
     return {
         "id_offsets": ("I64", [count + 1]),
         "thumbnail_offsets": ("I64", [count + 1]),
@@ -163,7 +166,7 @@ def _layout(settings: Settings, count: int, id_bytes: int, thumbnail_bytes: int)
     }
 
 
-def _header(settings: Settings, layout: dict) -> dict[str, Any]:
+def _header(settings: Settings, layout: _Layout) -> dict[str, Any]:
     metadata = {"format": FORMAT, "version": VERSION}
     metadata |= {name: str(value) for name, value in dataclasses.asdict(settings).items()}
     if settings.resize == "letterbox":

@@ -13,6 +13,6 @@ from keras_pixdt.training.evaluation import evaluate as evaluate
 from keras_pixdt.training.peers import WorkerLostError as WorkerLostError
 from keras_pixdt.training.run import Run as Run
 from keras_pixdt.training.run import load_run as load_run
-from keras_pixdt.training.run import train as train
 from keras_pixdt.training.schedule import Progress as Progress
 from keras_pixdt.training.schedule import Schedule as Schedule
+from keras_pixdt.training.trainer import train as train

@@ -1,10 +1,9 @@
 """Checkpoints: a model and its progress in one file, written completely or not at all.
 
 `checkpoints/last.keras` continues an interrupted run, `checkpoints/best.keras` is the model of the
-epoch with the best score, and `model.keras` continues a finished run; one with averaged weights
-keeps `last.keras` for that, because the averages have replaced the weights in `model.keras`. All
-are ordinary `.keras` files with one more member, the progress, so that weights and progress cannot
-disagree.
+epoch with the best score, and `model.keras` continues a finished run. A run with averaged weights
+is continued from `last.keras` instead, because its `model.keras` has the averages. All are ordinary
+`.keras` files with one more member, the progress, so that weights and progress cannot disagree.
 """
 
 from __future__ import annotations

@@ -34,10 +34,8 @@ from typing import Any
 import keras
 from absl import logging
 
-from keras_pixdt.choices import PRECISIONS, STRATEGIES
-from keras_pixdt.data.ahead import Ahead
-from keras_pixdt.data.batches import Batches
-from keras_pixdt.engine.replicas import check_batch_size
+from keras_pixdt.choices import PRECISIONS, STRATEGIES, check_batch_size
+from keras_pixdt.data.batches import Ahead, Batches
 from keras_pixdt.training.peers import Peers, WorkerLostError, cluster
 
 WORKER_TIMEOUT_S = 300.0  # schedulers start the tasks of a job minutes apart
@@ -78,13 +76,9 @@ class Distribution:
         """Context in which models are built, loaded and compiled."""
         return contextlib.nullcontext() if self._tf_strategy is None else self._tf_strategy.scope()
 
-    def check_batch_size(self, batch_size: int, what: str = "batch size") -> None:
-        """Refuses a global batch that does not divide evenly among the replicas.
-
-        Raises:
-            ValueError: names the replicas and the two nearest sizes that fit.
-        """
-        check_batch_size(batch_size, self.replicas, what)
+    def check_batch_size(self, batch_size: int) -> None:
+        """See `keras_pixdt.choices.check_batch_size`."""
+        check_batch_size(batch_size, self.replicas)
 
     def feed(self, batches: Batches) -> Any:
         """Wraps batches for `fit` and `evaluate`.

@@ -53,7 +53,6 @@ from keras_pixdt.choices import GALLERIES, as_height_width, shown_size
 from keras_pixdt.data.images import to_float, to_uint8
 from keras_pixdt.data.pairs import DomainSet, PairSet, take_rows
 from keras_pixdt.judges import attributes
-from keras_pixdt.judges.classifier import classify
 from keras_pixdt.metrics import consistency, pixel, retrieval, uncertainty
 from keras_pixdt.metrics.perceptual import SMALLEST, Distance
 from keras_pixdt.models.appearance_flow import garment_mask
@@ -64,7 +63,9 @@ from keras_pixdt.training.measures import (
     check,
     features_of,
     in_batches,
+    means,
     measured,
+    measured_images,
 )
 
 # 60 as in Kwon et al. 2019, Tables 1 and 2.
@@ -136,32 +137,16 @@ def evaluate(
             "`reverse` persons are drawn. Leave them out."
         )
     embedder = None if reverse else embedder
-    scores, perceptual = photos.scores, perceptual or {}
-    drawn = photos.pairs.photo_size if reverse else photos.pairs.image_size
-    if min(as_height_width(drawn)) < SMALLEST:
-        reason = (
-            f"images must have {SMALLEST} px or more on each side, and have {shown_size(drawn)}"
-        )
-        perceptual = dict.fromkeys(perceptual, reason)
-    seen = photos.measure(
-        convert, embedder, inception, attribute_classifier, find_masks, perceptual
-    )
-    for name in (*_PIXEL_SCORES, *perceptual, "mask_iou"):
-        if name in seen:
-            scores.mean(name, seen[name])
-        elif name in perceptual:
-            scores.undefined([name], str(perceptual[name]))
+    distances = photos.large_enough(perceptual or {})
+    seen = photos.measure(convert, embedder, inception, attribute_classifier, find_masks, distances)
+    photos.average(seen, distances)
     photos.search(embedder, seen, seed)
     if inception is not None:
-        fake, real = (
-            in_batches(inception.predict_on_batch, images, batch_size)
-            for images in ([seen["drawn"][np.sort(photos.one_each)]], photos.products)
-        )
-        scores.distances(fake, real, seed, "_inception")
+        photos.compare(inception, seen["drawn"], seed)
     if attribute_classifier is not None:
         photos.classify(attribute_classifier, seen["classes"])
-    return scores.result(
-        num_images=len(photos.pairs), split=split, gallery=gallery, notes=scores.notes
+    return photos.scores.result(
+        num_images=len(photos.pairs), split=split, gallery=gallery, notes=photos.scores.notes
     )
 
 
@@ -188,12 +173,22 @@ class _Photos:
         products, product_row = _distinct(pairs)
         # Duplicates never straddle splits, so each split is deduplicated separately.
         others = [_distinct(other)[0] for name, other in pair_sets.items() if name != split]
-        self.products = [products, *others]
-        self._gallery = self.products if gallery == "all" else [products]
+        self._products = [products, *others]
+        self._gallery = self._products if gallery == "all" else [products]
         self._truth = product_row[pairs.target_index]
         # Photos of one product give similar images, which would count as a lack of variety.
-        self.one_each = np.unique(self._truth, return_index=True)[1]
+        self._one_each = np.unique(self._truth, return_index=True)[1]
         self.scores = Scores(self._truth)
+
+    def large_enough(self, perceptual: Mapping[str, Distance | str]) -> dict[str, Distance | str]:
+        """The distances, each replaced by the reason if the images are too small for them."""
+        drawn = self.pairs.photo_size if self._reverse else self.pairs.image_size
+        if min(as_height_width(drawn)) >= SMALLEST:
+            return dict(perceptual)
+        reason = (
+            f"images must have {SMALLEST} px or more on each side, and have {shown_size(drawn)}"
+        )
+        return dict.fromkeys(perceptual, reason)
 
     def measure(
         self,
@@ -238,6 +233,16 @@ class _Photos:
 
         return measured(convert, read, len(pairs), self._batch_size, measures)
 
+    def average(
+        self, seen: Mapping[str, np.ndarray], perceptual: Mapping[str, Distance | str]
+    ) -> None:
+        """The scores that are means over the photos."""
+        for name in (*_PIXEL_SCORES, *perceptual, "mask_iou"):
+            if name in seen:
+                self.scores.mean(name, seen[name])
+            elif name in perceptual:
+                self.scores.undefined([name], str(perceptual[name]))
+
     def _masks(self, rows: np.ndarray, products: np.ndarray) -> np.ndarray:
         if self.pairs.masks is None:
             return ops.convert_to_numpy(garment_mask(products))
@@ -268,9 +273,17 @@ class _Photos:
             for name, k in recall_at.items():
                 scores.mean(f"{prefix}{name}", rank <= k)
             scores.put(f"{prefix}median_rank", retrieval.median_rank(rank))
-        real = in_batches(features_of(embedder), self.products, self._batch_size)
-        scores.distances(seen["features"][self.one_each], real, seed)
+        real = in_batches(features_of(embedder), self._products, self._batch_size)
+        scores.distances(seen["features"][self._one_each], real, seed)
         self._consistency(seen["embeddings"], seed)
+
+    def compare(self, inception: keras.Model, drawn: np.ndarray, seed: int) -> None:
+        """The distances of converted images and products by the features of Inception."""
+        fake, real = (
+            in_batches(inception.predict_on_batch, images, self._batch_size)
+            for images in ([drawn[np.sort(self._one_each)]], self._products)
+        )
+        self.scores.distances(fake, real, seed, "_inception")
 
     def _consistency(self, queries: np.ndarray, seed: int) -> None:
         """Eq. 4 over random triplets, where the split has any."""
@@ -339,7 +352,7 @@ def evaluate_domains(
         scores.undefined(["kid_mean", "kid_std"], "needs an embedder")
     else:
         features = features_of(embedder)
-        seen = _of_images(convert, sources, batch_size, {"fake": (features, "converted")})
+        seen = measured_images(convert, sources, batch_size, {"fake": (features, "converted")})
         targets = [domains.targets for domains in domain_sets.values()]
         scores.kid(seen["fake"], in_batches(features, targets, batch_size), seed, "images")
     return scores.result(num_images=len(sources), split=split, notes=scores.notes)
@@ -366,88 +379,7 @@ def evaluate_reconstruction(
         f"reconstruction_{name}": (_PIXEL_SCORES[name], "source", "converted")
         for name in ("rmse", "ssim")
     }
-    return _means(_of_images(reconstruct, sources, batch_size, measures))
-
-
-def evaluate_labels(
-    convert: Convert,
-    domain_sets: Mapping[str, DomainSet],
-    target_classifier: keras.Model,
-    source_classifier: keras.Model | None = None,
-    *,
-    split: str = "test",
-    batch_size: int = 128,
-) -> dict[str, Any]:
-    """Judges converted images by the labels of what they were converted from.
-
-    Taigman et al. 2017, Table 1: the accuracy of a classifier of the second domain.
-
-    Differs from the paper:
-      - In the paper and in `pixdt reproduce`, G learns from MNIST's test images, and the judge from
-        its training images (Sec. 5.1). In a run, G learns from the training split of both domains,
-        like every model, and the judge from the other splits of the second domain.
-
-    Args:
-        convert: see `evaluate`.
-        domain_sets: the splits, with labels of the same classes in both domains.
-        target_classifier: classifier of the second domain, see `keras_pixdt.judges.classifier`. It
-            must not have learned from the targets of "train", because these show how good it is.
-        source_classifier: classifier of the first domain, if there is one.
-        split: which split to score.
-        batch_size: images per call of `convert`.
-
-    Returns:
-        The accuracies of the target classifier: `accuracy` on converted images,
-        `accuracy_unconverted` on the original images, and `accuracy_targets` on the targets of
-        "train", whichever split is scored. It has not seen those, and cannot judge what it does not
-        recognize there. Also `accuracy_source_classifier`, the source classifier's accuracy on the
-        original images, and the `standard_errors` of all of these, for independent images.
-
-    Raises:
-        ValueError: as for `evaluate`, or labels are missing.
-    """
-    check(domain_sets, split, batch_size)
-    if "train" not in domain_sets:
-        raise ValueError(
-            "`domain_sets` must have 'train', whose targets tell how good the target classifier "
-            f"is. Received: {sorted(domain_sets)}"
-        )
-    domains, unseen = domain_sets[split], domain_sets["train"]
-    if domains.source_labels is None or unseen.target_labels is None:
-        raise ValueError(
-            f"The sources of the split {split!r} and the targets of 'train' must have labels."
-        )
-    judge = functools.partial(classify, target_classifier)
-    measures: dict[str, Measure] = {
-        "accuracy": (judge, "converted"),
-        "accuracy_unconverted": (judge, "source"),
-    }
-    if source_classifier is not None:
-        own = functools.partial(classify, source_classifier)
-        measures["accuracy_source_classifier"] = own, "source"
-    seen = _of_images(convert, domains.sources, batch_size, measures)
-    right = {name: found == domains.source_labels.index for name, found in seen.items()}
-    known = in_batches(judge, [unseen.targets], batch_size) == unseen.target_labels.index
-    return _means(right | {"accuracy_targets": known})
-
-
-def _of_images(
-    convert: Convert, sources: np.ndarray, batch_size: int, measures: Mapping[str, Measure]
-) -> dict[str, np.ndarray]:
-    """Measures uint8 images and their converted versions."""
-
-    def read(rows: slice) -> dict[str, np.ndarray]:
-        return {"source": to_float(sources[rows])}
-
-    return measured(convert, read, len(sources), batch_size, measures)
-
-
-def _means(seen: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The means of scores of independent images, and their standard errors."""
-    scores = Scores()
-    for name, values in seen.items():
-        scores.mean(name, values)
-    return scores.result()
+    return means(measured_images(reconstruct, sources, batch_size, measures))
 
 
 def _distinct(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_pixdt import data, presets
-from keras_pixdt.data.batches import Batches, Triplets
+from keras_pixdt import presets
+from keras_pixdt.data.batches import Batches
+from keras_pixdt.data.domains import load_domains
+from keras_pixdt.data.images import to_float
+from keras_pixdt.data.load import load_pairs
+from keras_pixdt.data.paired_batches import Triplets
 from keras_pixdt.data.pairs import DomainSet, PairSet
+from keras_pixdt.data.unpaired_batches import Unpaired
 from keras_pixdt.training.callbacks import AveragedWeights
 
 PATHS = ("data", "target_data", "data_dir", "crop", "target_crop")
@@ -44,7 +49,7 @@ def load(
     if not two:
         try:
             options = {**preset.data_options(), **options}
-            return data.load_pairs(image_size=preset.image_size, resize=preset.resize, **options)
+            return load_pairs(image_size=preset.image_size, resize=preset.resize, **options)
         except ValueError as error:
             if preset.paired:
                 raise
@@ -66,7 +71,7 @@ def load(
             )
     renamed = {"data": "source", "target_data": "target"}
     arguments = {renamed.get(name, name): value for name, value in options.items()}
-    return data.load_domains(image_size=preset.image_size, resize=preset.resize, **arguments)
+    return load_domains(image_size=preset.image_size, resize=preset.resize, **arguments)
 
 
 def domains(splits: Mapping[str, Any], preset: presets.Preset) -> dict[str, DomainSet]:
@@ -87,13 +92,13 @@ def batches(part: PairSet | DomainSet, preset: presets.Preset, seed: int) -> Bat
     """The batches that the preset is trained on."""
     options = preset.batch_options()
     if isinstance(part, DomainSet):
-        return data.unpaired(part, preset.batch_sizes, seed, **options)
-    return data.triplets(part, preset.batch_sizes, seed, **options)
+        return Unpaired(part, preset.batch_sizes, seed, **options)
+    return Triplets(part, preset.batch_sizes, seed, **options)
 
 
 def in_order(pairs: PairSet, preset: presets.Preset) -> Triplets:
     """Batches of pairs in order, for validation."""
-    return data.triplets(
+    return Triplets(
         pairs,
         preset.batch_size,
         shuffle=False,
@@ -116,16 +121,16 @@ def averaged_weights(train: Any, preset: presets.Preset) -> AveragedWeights | No
         return AveragedWeights(examples(train, preset, _STATISTICS_IMAGES)["source"])
     count = min(_STATISTICS_IMAGES, len(train))  # the smaller domain is repeated, as in training
     images = (train.sources, train.targets)
-    return AveragedWeights(*(data.to_float(x[_spread(len(x), count)]) for x in images))
+    return AveragedWeights(*(to_float(x[_spread(len(x), count)]) for x in images))
 
 
 def examples(part: Any, preset: presets.Preset, count: int) -> dict[str, np.ndarray]:
     """Sources from all over a split, so that they show many products; for pairs, targets too."""
     rows = _spread(len(part.sources), min(count, len(part.sources)))
-    persons = data.to_float(part.sources[rows])
+    persons = to_float(part.sources[rows])
     if not preset.paired:
         return {"source": persons}
-    products = data.to_float(part.targets[part.target_index[rows]])
+    products = to_float(part.targets[part.target_index[rows]])
     source, target = (products, persons) if preset.reverse else (persons, products)
     return {"source": source, "target": target}
 

@@ -12,7 +12,7 @@ import pathlib
 
 from keras_pixdt import presets
 from keras_pixdt.training import start
-from keras_pixdt.training.run import train
+from keras_pixdt.training.trainer import train
 
 SEED = 1  # of the products; all other sets of drawn products have 0
 

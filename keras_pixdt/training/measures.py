@@ -1,4 +1,4 @@
-"""Parts of `evaluation`: converting and measuring in batches, and a table of scores."""
+"""Parts of `evaluation` and `judging`: measures of images, a table of scores."""
 
 from __future__ import annotations
 
@@ -120,6 +120,25 @@ def measured(
             result = function(*(batch[key] for key in taken))
             found[name].append(ops.convert_to_numpy(result))
     return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def measured_images(
+    convert: Convert, sources: np.ndarray, batch_size: int, measures: Mapping[str, Measure]
+) -> dict[str, np.ndarray]:
+    """Measures uint8 images and their converted versions."""
+
+    def read(rows: slice) -> dict[str, np.ndarray]:
+        return {"source": to_float(sources[rows])}
+
+    return measured(convert, read, len(sources), batch_size, measures)
+
+
+def means(seen: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The means of scores of independent images, and their standard errors."""
+    scores = Scores()
+    for name, values in seen.items():
+        scores.mean(name, values)
+    return scores.result()
 
 
 def in_batches(function: Convert, sets: list[np.ndarray], batch_size: int) -> np.ndarray:

@@ -24,13 +24,12 @@ one, of the training split. Without pairs they show source, converted, and conve
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -44,10 +43,9 @@ from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel, reverse_network
 from keras_pixdt.judges import upscaler
 from keras_pixdt.metrics import perceptual
-from keras_pixdt.training import contents, devices, evaluation, inputs, judging, start
+from keras_pixdt.training import evaluation, inputs, judging, record
 from keras_pixdt.training.callbacks import has_reconstruction
 from keras_pixdt.training.checkpoint import best_path
-from keras_pixdt.training.trainer import Trainer, kept_preset
 
 _CONVERTED_FOR_SEARCH = 2000  # training photos
 _CONVERT_BATCH = 128
@@ -55,8 +53,6 @@ _CONVERT_BATCH = 128
 # 10 MB, and a quarter-width one less than 3 MB.
 _SEARCH_WIDTH = 2 / 3
 EMBEDDER_SEED = 0  # the same for all runs, so that their scores can be compared
-_LOCK = ".lock"
-_BUSY = "another training writes there ({}). Wait for it, stop it, or choose another --workdir."
 
 
 @dataclasses.dataclass
@@ -102,8 +98,8 @@ class Run:
                 ) from error
             if self._kept is not None:
                 moved = self._kept["data"] != self.data
-                found = contents.describe(splits)
-                contents.check(self._kept, found, self.workdir, moved=moved, strict=moved)
+                found = record.describe(splits)
+                record.check_data(self._kept, found, self.workdir, moved=moved, strict=moved)
             self._splits = splits
         return self._splits
 
@@ -302,7 +298,7 @@ class Run:
         parts = [scores]
         classifiers = judging.classifiers(self, domains)
         if classifiers:
-            parts.append(evaluation.evaluate_labels(converts, domains, *classifiers, split=split))
+            parts.append(judging.evaluate_labels(converts, domains, *classifiers, split=split))
         if convert is None and reverse is None and has_reconstruction(self.model):
             reverse = functools.partial(self.convert, reverse=True)
         if reverse is not None:
@@ -323,88 +319,6 @@ class Run:
             return json.loads(path.read_text("utf-8"))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is damaged ({error}). Put a copy of it back.") from error
-
-
-def train(
-    preset: presets.Preset | str,
-    data: str = "rendered",
-    workdir: str | os.PathLike[str] = "runs/train",
-    *,
-    data_options: Mapping[str, Any] | None = None,
-    splits: Mapping[str, PairSet] | Mapping[str, DomainSet] | None = None,
-    minutes: float | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
-    distribution: devices.Distribution | None = None,
-    best: str | None = None,
-    save_every: int | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    verbose: str | int = "auto",
-) -> Run:
-    """Trains a preset on a data set and keeps everything in a folder.
-
-    If the folder holds an interrupted run, the run continues. With the same options it ends as if
-    it had not been interrupted, bit for bit on a CPU, unless its length is given in `minutes`.
-    Devices, `best` and `save_every` may change in between, and the data may have moved: they are
-    known again by their content.
-
-    A finished run continues if `epochs` or `minutes` are more than it has. The preset's phases are
-    over by then, so the rest is trained as the end of the last one is. With one phase and `epochs`,
-    it ends as if it had been trained for all of them at once.
-
-    Args:
-        preset: a preset or its name.
-        data: "rendered", files in a known layout (see `data.load_pairs`), or "tfds:NAME". Presets
-            without pairs take these as two domains, persons and products; or, with `target_data`
-            or `edges` among the `data_options`, the first domain of
-            `keras_pixdt.data.load_domains`, or its photos.
-        workdir: the run's folder. All workers of a distributed run must see it; the first one
-            writes.
-        data_options: further options of `keras_pixdt.data.load_pairs`; or `target_data`, the
-            second domain, or `edges`, with further options of `keras_pixdt.data.load_domains`.
-        splits: the data of these two, if already read.
-        minutes: time limit, in all; the preset's phases are stretched over it.
-        epochs: number of epochs instead of the preset's, in all; its phases are stretched.
-        seed: of weights, batches and random draws.
-        distribution: the devices, from `training.devices.start`; by default one.
-        best: the score that selects `checkpoints/best.keras`: val_rmse (the default), val_ssim or
-            val_c_ssim. Data without a validation split and presets without pairs have no best
-            model.
-        save_every: batches between two checkpoints within an epoch, in addition to those at its
-            end.
-        callbacks: further Keras callbacks.
-        verbose: as in `keras.Model.fit`.
-
-    Returns:
-        The run.
-
-    Raises:
-        FileNotFoundError: there is nothing at the preset's `start`.
-        BlockingIOError: another process trains in `workdir`; names it.
-        ValueError: an argument out of its range, both `minutes` and `epochs`, batches that the
-            replicas cannot share, data that the preset does not learn from, or a `workdir` with a
-            finished run that is no shorter, one of other options or data, or a damaged checkpoint.
-        PlayerDivergedError: a loss is not finite.
-    """
-    preset = presets.get(preset) if isinstance(preset, str) else preset
-    folder = pathlib.Path(workdir)
-    distribution = devices.start() if distribution is None else distribution
-    busy = f"{folder}: {_BUSY}"
-    with atomic.locked(folder / _LOCK, busy) if distribution.is_chief else contextlib.nullcontext():
-        trainer = Trainer(
-            preset=dataclasses.replace(preset, start=start.absolute(preset.start)),
-            workdir=folder,
-            data=inputs.absolute({"data": data, **(data_options or {})}),
-            seed=seed,
-            epochs=epochs,
-            minutes=minutes,
-            distribution=distribution,
-            best=best,
-            save_every=save_every,
-        )
-        loaded: dict[str, Any] = dict(splits or inputs.load(trainer.preset, trainer.data))
-        model = trainer.fit(loaded, callbacks, verbose)
-    return Run(folder, trainer.preset, trainer.data, seed, model, loaded)
 
 
 def load_run(
@@ -445,7 +359,7 @@ def load_run(
                 f"`pixdt train --workdir {workdir}` makes one. (A best model needs pairs with a "
                 "validation split and, with stages, an epoch of the last one.)"
             )
-    preset, kept = kept_preset(workdir)
+    preset, kept = record.kept_preset(workdir)
     model = atomic.load_model(path)
     now = {**kept["data"], **inputs.absolute(moved)}
     return Run(workdir, preset, now, kept["seed"], model, _kept=kept)

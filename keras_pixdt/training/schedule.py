@@ -44,10 +44,10 @@ class Schedule(keras.callbacks.Callback):
     `on_phase(index, progress)`, it passes the phase's index and the share of it that will be over
     after the step, above 0 and at most 1. A phase can begin within an epoch, so that a short run
     does not skip any phase that is at least one step long. All batches of an epoch have the same
-    size, the smallest of the phases that it touches. With a time limit it is not known how long a
-    step will take. Then the share is the one over before the step, the size is that of the phase in
-    which the epoch begins, and training ends with the first batch that begins after the time is
-    over.
+    size, the smallest of the phases that it touches. With a time limit
+    nobody knows how long a step will take. Then the share is what is over before the step, the
+    batch size is that of the phase in which the epoch begins, and training ends with the first
+    batch that begins after the time is over.
 
     Example:
         ```python

@@ -1,4 +1,4 @@
-"""The work of `run.train`: checks options, builds and fits a model, fills the run's folder."""
+"""Trains: checks options, builds and fits a model, fills the run's folder (see `run`)."""
 
 from __future__ import annotations
 
@@ -6,43 +6,127 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
-import json
 import os
 import pathlib
 import platform
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from absl import logging
 
-from keras_pixdt import atomic, metrics, presets
+from keras_pixdt import atomic, presets
 from keras_pixdt.data import matching
-from keras_pixdt.data.pairs import DomainSet
+from keras_pixdt.data.pairs import DomainSet, PairSet
 from keras_pixdt.engine.model import AdversarialModel
 from keras_pixdt.judges import classifier
-from keras_pixdt.training import checkpoint, contents, devices, inputs, start
+from keras_pixdt.metrics.pixel import SSIM, ColorSSIM, RootMeanSquaredError
+from keras_pixdt.training import checkpoint, devices, inputs, record, start
 from keras_pixdt.training.callbacks import (
     EpochsForTensorBoard,
     ImageGrid,
     StopOnDivergence,
     check_finite,
 )
+from keras_pixdt.training.judging import SOURCE_CLASSIFIER
+from keras_pixdt.training.run import Run
 from keras_pixdt.training.schedule import Progress, Schedule, check_length
 
 FUNCTION = "function.keras"
-SOURCE_CLASSIFIER = "source_classifier.keras"
 GRID_IMAGES = 32
 _ENDLESS = 1_000_000  # epochs
-_LONGEST = 200  # characters of what is wrong with a file
+_LOCK = ".lock"
+_BUSY = "another training writes there ({}). Wait for it, stop it, or choose another --workdir."
+
+
+def train(
+    preset: presets.Preset | str,
+    data: str = "rendered",
+    workdir: str | os.PathLike[str] = "runs/train",
+    *,
+    data_options: Mapping[str, Any] | None = None,
+    splits: Mapping[str, PairSet] | Mapping[str, DomainSet] | None = None,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    distribution: devices.Distribution | None = None,
+    best: str | None = None,
+    save_every: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> Run:
+    """Trains a preset on a data set and keeps everything in a folder.
+
+    If the folder holds an interrupted run, the run continues. With the same options it ends as if
+    it had not been interrupted, bit for bit on a CPU, unless its length is given in `minutes`.
+    Devices, `best` and `save_every` may change in between, and the data may have moved: they are
+    known again by their content.
+
+    A finished run continues if `epochs` or `minutes` are more than it has. The preset's phases are
+    over by then, so the rest is trained as the end of the last one is. With one phase and `epochs`,
+    it ends as if it had been trained for all of them at once.
+
+    Args:
+        preset: a preset or its name.
+        data: "rendered", files in a known layout (see `data.load_pairs`), or "tfds:NAME". Presets
+            without pairs take these as two domains, persons and products; or, with `target_data`
+            or `edges` among the `data_options`, the first domain of
+            `keras_pixdt.data.load_domains`, or its photos.
+        workdir: the run's folder. All workers of a distributed run must see it; the first one
+            writes.
+        data_options: further options of `keras_pixdt.data.load_pairs`; or `target_data`, the
+            second domain, or `edges`, with further options of `keras_pixdt.data.load_domains`.
+        splits: the data of these two, if already read.
+        minutes: time limit, in all; the preset's phases are stretched over it.
+        epochs: number of epochs instead of the preset's, in all; its phases are stretched.
+        seed: of weights, batches and random draws.
+        distribution: the devices, from `training.devices.start`; by default one.
+        best: the score that selects `checkpoints/best.keras`: val_rmse (the default), val_ssim or
+            val_c_ssim. Data without a validation split and presets without pairs have no best
+            model.
+        save_every: batches between two checkpoints within an epoch, in addition to those at its
+            end.
+        callbacks: further Keras callbacks.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        The run.
+
+    Raises:
+        FileNotFoundError: there is nothing at the preset's `start`.
+        BlockingIOError: another process trains in `workdir`; names it.
+        ValueError: an argument out of its range, both `minutes` and `epochs`, batches that the
+            replicas cannot share, data that the preset does not learn from, or a `workdir` with a
+            finished run that is no shorter, one of other options or data, or a damaged checkpoint.
+        PlayerDivergedError: a loss is not finite.
+    """
+    preset = presets.get(preset) if isinstance(preset, str) else preset
+    folder = pathlib.Path(workdir)
+    distribution = devices.start() if distribution is None else distribution
+    busy = f"{folder}: {_BUSY}"
+    with atomic.locked(folder / _LOCK, busy) if distribution.is_chief else contextlib.nullcontext():
+        trainer = Trainer(
+            preset=dataclasses.replace(preset, start=start.absolute(preset.start)),
+            workdir=folder,
+            data=inputs.absolute({"data": data, **(data_options or {})}),
+            seed=seed,
+            epochs=epochs,
+            minutes=minutes,
+            distribution=distribution,
+            best=best,
+            save_every=save_every,
+        )
+        loaded: dict[str, Any] = dict(splits or inputs.load(trainer.preset, trainer.data))
+        model = trainer.fit(loaded, callbacks, verbose)
+    return Run(folder, trainer.preset, trainer.data, seed, model, loaded)
 
 
 @dataclasses.dataclass(kw_only=True)
 class Trainer:
-    """One training with its options, which are checked first; see `run.train`.
+    """One training with its options, which are checked first; see `train`.
 
     Attributes:
         data: options of `inputs.load`, with absolute paths.
@@ -85,10 +169,10 @@ class Trainer:
             )
         for size in preset.batch_sizes:
             self.distribution.check_batch_size(size)
-        self._kept = check_free(self.workdir, self._options())
+        self._kept = record.check_free(self.workdir, self._options())
         latest = self._latest = checkpoint.latest_path(self.workdir)
         self.progress = Progress() if latest is None else checkpoint.read_progress(latest)
-        finished = is_finished(self.workdir, self._kept)
+        finished = record.is_finished(self.workdir, self._kept)
         self.longer = finished or self._kept.get("longer", False)
         if finished:
             self._check_longer(given)
@@ -96,8 +180,8 @@ class Trainer:
             start.check(preset.start)
             if preset.function_training() and preset.options()["function"] is None:
                 raise ValueError(
-                    f"Preset {preset.name!r}: the weights of `start` (--from) fit the f only with "
-                    "which they were trained. Give it too: `function` (--function), "
+                    f"Preset {preset.name!r}: the weights of `start` (--from) fit only the f "
+                    "that they were trained with. Give it too: `function` (--function), "
                     f"{FUNCTION} of that run."
                 )
 
@@ -138,10 +222,10 @@ class Trainer:
         parts: dict[str, Any] = splits if preset.paired else inputs.domains(splits, preset)
         train, held_out = parts["train"], parts.get("validation")
         self._choose_best(parts)
-        found = contents.describe(splits)
+        found = record.describe(splits)
         if self._kept:
             moved = self._kept["data"] != self.data
-            contents.check(self._kept, found, self.workdir, moved=moved, strict=True)
+            record.check_data(self._kept, found, self.workdir, moved=moved, strict=True)
         ready = self._with_function(train)
         keras.utils.set_random_seed(self.seed)
         if preset.batch_options().get("truth"):
@@ -154,7 +238,7 @@ class Trainer:
         if preset.paired:
             if held_out is not None:
                 validation = distribution.feed(inputs.in_order(held_out, preset))
-            scores = [metrics.RootMeanSquaredError(), metrics.SSIM(), metrics.ColorSSIM()]
+            scores = [RootMeanSquaredError(), SSIM(), ColorSSIM()]
         with distribution.scope():
             model = ready.model(self.seed)
             model.compile(preset.optimizers(model.players), metrics=scores)
@@ -302,117 +386,6 @@ def _bar(verbose: str | int) -> list[keras.callbacks.Callback]:
     bar = keras.callbacks.ProgbarLogger()
     bar.async_safe = True  # as Keras takes its own to be
     return [bar] if verbose else []
-
-
-def check_free(workdir: pathlib.Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Refuses a folder that belongs to another run.
-
-    The length of a finished run may differ, and so may the places of data, of which
-    `contents.check` knows more, and of files that an earlier training began with and that are gone.
-
-    Returns:
-        The options of the earlier training; empty if there was none.
-    """
-    path = workdir / "run.json"
-    if not path.exists():
-        if (workdir / "model.keras").exists():
-            raise ValueError(
-                f"{workdir} holds a finished run without its run.json. Choose another --workdir, "
-                "or remove this one."
-            )
-        return {}
-    now = _fields(json.loads(json.dumps(options)))  # tuples as JSON has them
-    with _reading(path):
-        kept = json.loads(path.read_text("utf-8"))
-        there = _fields({**kept, "preset": completed(kept["preset"])})
-    finished = is_finished(workdir, kept)
-    ignored = ("epochs", "minutes") if finished else ()
-    different = [
-        f"{field}: {there.get(field)} there, {now.get(field)} here"
-        for field in {**there, **now}
-        if field not in ignored and not _same(field, there.get(field), now.get(field))
-    ]
-    if different:
-        kind = "a finished" if finished else "an interrupted"
-        raise ValueError(
-            f"{workdir} holds {kind} run with other options ({'; '.join(different)}). "
-            "Choose another --workdir, remove this one, or repeat its options."
-        )
-    return kept
-
-
-def is_finished(workdir: pathlib.Path, kept: Mapping[str, Any]) -> bool:
-    """Whether a run with these options was trained to its end."""
-    trained = "trained_minutes" in kept or checkpoint.latest_path(workdir) is None
-    return trained and (workdir / "model.keras").exists()
-
-
-def _same(field: str, there: Any, here: Any) -> bool:
-    """Whether an option of a run may be what it is here, if it was that."""
-    if there == here or field == "data_dir":
-        return True
-    if not isinstance(there, str) or not isinstance(here, str):
-        return False
-    if field in inputs.PATHS:
-        return "rendered" not in (there, here)
-    if field in ("function", "start") and start.RENDERED not in (there, here):
-        return not os.path.exists(there)  # what the run took from it is in its weights
-    return False
-
-
-def kept_preset(workdir: pathlib.Path) -> tuple[presets.Preset, dict[str, Any]]:
-    """The preset of a run, and everything that its `run.json` holds.
-
-    Raises:
-        ValueError: it is from a version with other options, or damaged.
-    """
-    path = workdir / "run.json"
-    with _reading(path):
-        kept = json.loads(path.read_text("utf-8"))
-        preset = presets.get(kept["preset"]["name"])
-        fields = completed(kept["preset"])
-        unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(preset)})
-        version = kept["versions"]["keras-pixdt"]
-        inputs.absolute({**kept["data"]})
-        if type(kept["seed"]) is not int:
-            raise TypeError("seed must be a whole number")
-        if not unknown:
-            return dataclasses.replace(preset, **fields), kept
-    raise ValueError(
-        f"{path} is of keras-pixdt {version}. This one, "
-        f"{importlib.metadata.version('keras-pixdt')}, does not know its options: "
-        f"{', '.join(unknown)}. Open it with the version that trained it."
-    )
-
-
-@contextlib.contextmanager
-def _reading(path: pathlib.Path) -> Iterator[None]:
-    """Names a `run.json` that is damaged."""
-    try:
-        yield
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is damaged ({type(error).__name__}: {str(error)[:_LONGEST]}). Put a copy of "
-            "it back, or train in another --workdir."
-        ) from error
-
-
-def completed(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset's fields as a run saved them, plus fields that its version did not have.
-
-    The defaults of those match that version's behaviour; its row may have another value by now.
-    """
-    known = dataclasses.fields(presets.get(kept["name"]))
-    defaults = {f.name: f.default for f in known if f.default is not dataclasses.MISSING}
-    return {**defaults, **kept}
-
-
-def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that determines the result of a run, flattened to one level."""
-    fields = {**options["preset"], **options["data"]}
-    fields["preset"] = fields.pop("name")
-    fields["data_seed"] = options["data"].get("seed")
-    return fields | {key: options.get(key) for key in ("seed", "epochs", "minutes")}
 
 
 def _tensorboard(directory: pathlib.Path) -> list[keras.callbacks.Callback]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import data
-from tests.data.batches_test import levels, make_pairs, rows
+from tests.data.paired_batches_test import levels, make_pairs, rows
 
 
 def make_domains(sources: int = 20, targets: int = 7) -> data.DomainSet:

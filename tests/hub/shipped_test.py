@@ -158,10 +158,10 @@ def test_nothing_that_it_trains_is_written_into_it(shipped):
 
 
 def test_training_starts_from_a_preset(empty, monkeypatch, caplog):
-    from keras_pixdt.training import run
+    from keras_pixdt.training import trainer
 
     started = []
-    monkeypatch.setattr(run, "train", lambda row, *_, **__: started.append(row.start) or 1 / 0)
+    monkeypatch.setattr(trainer, "train", lambda row, *_, **__: started.append(row.start) or 1 / 0)
     monkeypatch.setattr(preset, "find", lambda name: pathlib.Path("cache") / str(name)[-4:])
     for name in (SHIPPED, "hf://user/name", "runs/mine"):
         with pytest.raises(ZeroDivisionError):

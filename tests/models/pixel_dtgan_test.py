@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from keras_pixdt.data.batches import Triplets
+from keras_pixdt.data.paired_batches import Triplets
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.metrics import RootMeanSquaredError
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN, Selection

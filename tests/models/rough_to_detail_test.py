@@ -15,7 +15,7 @@ from keras_pixdt.models.rough_to_detail import (
     build_converter,
     build_discriminator,
 )
-from keras_pixdt.training import run
+from keras_pixdt.training import trainer
 from keras_pixdt.training.schedule import Schedule
 from tests.models.checks import step, values_of
 from tests.samples import Snapshot, images
@@ -434,7 +434,7 @@ def test_the_curriculum_is_one_run_also_when_it_is_interrupted(small_lookbook, t
     recorder = Recorder()
     interrupted = tmp_path / "interrupted"  # while stage 2 fades in
     snapshot = Snapshot(tmp_path / "whole", interrupted, epoch=3, batch=3)
-    whole = run.train(
+    whole = trainer.train(
         workdir=tmp_path / "whole", callbacks=[recorder, snapshot], save_every=2, **arguments
     )
     pairs = len(whole.pairs()["train"])
@@ -445,7 +445,7 @@ def test_the_curriculum_is_one_run_also_when_it_is_interrupted(small_lookbook, t
     ]  # fmt: skip
     assert all(np.isfinite(values).all() for values in whole.history().values())
 
-    resumed = run.train(workdir=interrupted, **arguments)
+    resumed = trainer.train(workdir=interrupted, **arguments)
     for a, b in zip(state_of(whole.model), state_of(resumed.model), strict=True):
         np.testing.assert_array_equal(a, b)
 

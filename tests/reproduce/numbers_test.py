@@ -27,7 +27,7 @@ from keras_pixdt.judges import attributes, classifier
 from keras_pixdt.models.domain_transfer_networks import build_function
 from keras_pixdt.reproduce import azimuths, environment, points
 from keras_pixdt.reproduce.experiment import train_unpaired
-from keras_pixdt.training import evaluation, run
+from keras_pixdt.training import evaluation, trainer
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "numbers.json"
 SIZE = 32
@@ -202,7 +202,9 @@ def batches_seen(folder):
 
     def trained(preset):
         few = {"train": pairs if preset.paired else domains}
-        run.train(preset, "few", folder / "batches" / preset.name, splits=few, epochs=2, verbose=0)
+        trainer.train(
+            preset, "few", folder / "batches" / preset.name, splits=few, epochs=2, verbose=0
+        )
 
     return {
         "run.train, demo": recorded(presets.get("demo"), trained),
@@ -278,7 +280,7 @@ def training_numbers(folder, book):
         preset, first = small(name), FirstStep()
         options = {"epochs": 2, "callbacks": [first], "verbose": 0}
         if preset.paired:
-            trained = run.train(preset, "few", folder / name, splits=few, **options)
+            trained = trainer.train(preset, "few", folder / name, splits=few, **options)
             model, history = trained.model, trained.history()
         else:
             if hasattr(preset, "function"):

@@ -20,8 +20,8 @@ from keras_pixdt.reproduce.experiment import Budget
 from keras_pixdt.reproduce.paired import Method, Table
 from keras_pixdt.reproduce.paired_experiment import Length, PairedExperiment, length
 from keras_pixdt.reproduce.result import Claim, Result, Row
-from keras_pixdt.training import evaluation
-from keras_pixdt.training import run as run_module
+from keras_pixdt.training import evaluation, trainer
+from keras_pixdt.training.run import load_run
 from tests import samples
 
 PAIRED = (
@@ -213,7 +213,7 @@ def test_an_interrupted_table_goes_on_and_prints_the_same(
     scorers, tmp_path, small_lookbook, monkeypatch
 ):
     trained = []
-    train = run_module.train
+    train = trainer.train
 
     def counted(preset, *args, **kwargs):
         trained.append(preset.name)
@@ -221,7 +221,7 @@ def test_an_interrupted_table_goes_on_and_prints_the_same(
             raise KeyboardInterrupt
         return train(preset, *args, **kwargs)
 
-    monkeypatch.setattr(run_module, "train", counted)
+    monkeypatch.setattr(trainer, "train", counted)
 
     def table(name, **options):
         return paired.run_table(TABLE, opened(tmp_path / name, small_lookbook), "smoke", **options)
@@ -282,10 +282,10 @@ def test_scores_of_two_embedders_are_kept_apart(scorers, tmp_path, small_lookboo
         return paired.run_table(table, opened, "smoke", **options)
 
     trained = run("trained", keys=["mse"]).rows[0].seeds[0]
-    monkeypatch.setattr(run_module, "train", None)  # the network is there
+    monkeypatch.setattr(trainer, "train", None)  # the network is there
     result = run("densenet121", keys=["mse"])
     scores = result.rows[0].seeds[0]
-    network = run_module.load_run(tmp_path / "out" / scores["run"])
+    network = load_run(tmp_path / "out" / scores["run"])
     expected = evaluation.evaluate(network.convert, network.pairs(), embedder=densenet)
     assert scores["consistency"] == expected["consistency"] != trained["consistency"]
     assert scores["rmse"] == trained["rmse"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 import export
 from keras_pixdt import data, presets
-from keras_pixdt.training import run
+from keras_pixdt.training import run, trainer
 from tests.samples import narrow_embedders
 
 PRESET = dataclasses.replace(
@@ -31,7 +31,7 @@ class Interrupt(keras.callbacks.Callback):
 @pytest.fixture(scope="module")
 def finished(small_lookbook, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("flow") / "run"
-    return run.train(PRESET, str(small_lookbook), workdir, verbose=0)
+    return trainer.train(PRESET, str(small_lookbook), workdir, verbose=0)
 
 
 def test_photos_are_read_at_their_own_size(finished):
@@ -45,8 +45,8 @@ def test_an_interrupted_run_ends_as_one_that_was_not(finished, small_lookbook, t
     """Augmentation too goes on where it was."""
     arguments = {"verbose": 0, "save_every": 2}
     with pytest.raises(Interrupted):
-        run.train(PRESET, str(small_lookbook), tmp_path, callbacks=[Interrupt()], **arguments)
-    resumed = run.train(PRESET, str(small_lookbook), tmp_path, **arguments)
+        trainer.train(PRESET, str(small_lookbook), tmp_path, callbacks=[Interrupt()], **arguments)
+    resumed = trainer.train(PRESET, str(small_lookbook), tmp_path, **arguments)
     for a, b in zip(resumed.model.variables, finished.model.variables, strict=True):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
     assert resumed.history() == finished.history()
@@ -86,7 +86,7 @@ def test_truth_is_learned_from_where_the_data_know_it(tmp_path, keys_of_batches)
     for truth, keys in ((True, {"mask", "flow"}), (False, set())):
         chosen = dataclasses.replace(preset, truth=truth)
         options = {"num_products": 6}
-        run.train(chosen, "rendered", tmp_path / str(truth), data_options=options, verbose=0)
+        trainer.train(chosen, "rendered", tmp_path / str(truth), data_options=options, verbose=0)
         assert keys_of_batches[-1] == keys
 
 
@@ -111,7 +111,7 @@ def test_flows_of_products_that_were_cut_out_are_found_and_learned(tmp_path, key
     preset = dataclasses.replace(PRESET, phases=((1, 1e-3),), gan_phase=0)
     for truth, keys in ((True, {"flow"}), (False, set())):
         chosen = dataclasses.replace(preset, truth=truth)
-        run.train(chosen, "cut out", tmp_path / str(truth), splits=splits, verbose=0)
+        trainer.train(chosen, "cut out", tmp_path / str(truth), splits=splits, verbose=0)
         assert keys_of_batches[-1] == keys
 
 

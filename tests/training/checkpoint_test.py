@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pixdt.training import checkpoint, run
+from keras_pixdt.training import checkpoint, trainer
 from keras_pixdt.training.callbacks import PlayerDivergedError
 from keras_pixdt.training.schedule import Progress
 from tests.samples import Snapshot, batch_of
@@ -151,7 +151,7 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(small_lookbook, tmp_path)
     for content in (whole[: len(whole) // 2], bytes(damaged), b""):
         last.write_bytes(content)
         with pytest.raises(ValueError, match=r"last\.keras is not a whole checkpoint.*remove"):
-            run.train(killed_run.preset("float32"), str(small_lookbook), tmp_path, epochs=1)
+            trainer.train(killed_run.preset("float32"), str(small_lookbook), tmp_path, epochs=1)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
 
 

@@ -150,9 +150,9 @@ def test_one_strategy_for_a_process(monkeypatch):
 )
 def test_a_batch_that_replicas_cannot_share_is_refused_with_those_that_fit(size, nearest):
     with pytest.raises(ValueError) as error:
-        Distribution("mirrored", 4).check_batch_size(size, "batch size of stage 2")
+        Distribution("mirrored", 4).check_batch_size(size)
     message = str(error.value)
-    assert message.startswith("The batch size of stage 2 is that of all 4 replicas together")
+    assert message.startswith("The batch size is that of all 4 replicas together")
     assert message.endswith(f"Received: {size}. Nearest: {nearest}")
 
 

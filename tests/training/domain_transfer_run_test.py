@@ -10,7 +10,7 @@ import pytest
 from keras_pixdt import commands, data, presets
 from keras_pixdt.judges.classifier import classify
 from keras_pixdt.models.domain_transfer import DomainTransferNetwork
-from keras_pixdt.training import evaluation, inputs, judging, run, trainer
+from keras_pixdt.training import inputs, judging, run, trainer
 from tests import samples
 from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
 
@@ -45,7 +45,7 @@ def files(tmp_path_factory):
 
 def train(files, workdir, preset=PRESET, **options):
     options = {"epochs": 2, "verbose": 0, "seed": 3, **options}
-    return run.train(
+    return trainer.train(
         preset, str(files[0]), workdir, data_options={"target_data": str(files[1])}, **options
     )
 
@@ -99,7 +99,7 @@ def test_batches_of_any_size_are_judged_alike(finished):
     domains = finished.domains()
     judge = keras.models.load_model(finished.workdir / trainer.SOURCE_CLASSIFIER)
     whole, parts = (
-        evaluation.evaluate_labels(finished.convert, domains, judge, batch_size=size)
+        judging.evaluate_labels(finished.convert, domains, judge, batch_size=size)
         for size in (128, 7)
     )
     assert whole == parts and "accuracy_source_classifier" not in whole
@@ -107,9 +107,9 @@ def test_batches_of_any_size_are_judged_alike(finished):
         part = domains[split]
         unlabelled = {**domains, split: data.DomainSet(part.sources, part.targets)}
         with pytest.raises(ValueError, match="'test' and the targets of 'train' must have labels"):
-            evaluation.evaluate_labels(finished.convert, unlabelled, judge)
+            judging.evaluate_labels(finished.convert, unlabelled, judge)
     with pytest.raises(ValueError, match=r"must have 'train'.*Received: \['test'\]"):
-        evaluation.evaluate_labels(finished.convert, {"test": domains["test"]}, judge)
+        judging.evaluate_labels(finished.convert, {"test": domains["test"]}, judge)
 
 
 def content(images):
@@ -142,7 +142,7 @@ def test_f_g_and_the_judge_learn_from_the_images_that_are_documented(
     batches = inputs.batches
     monkeypatch.setattr(inputs, "batches", lambda part, *a: given.append(part) or batches(part, *a))
     preset = dataclasses.replace(PRESET, reverse=reverse, batch_size=8)
-    finished = run.train(preset, "s", tmp_path, splits=splits, epochs=1, verbose=0)
+    finished = trainer.train(preset, "s", tmp_path, splits=splits, epochs=1, verbose=0)
     # What an earlier version kept is not taken.
     (tmp_path / "target_classifier.keras").write_bytes(b"")
     judged = []
@@ -251,7 +251,7 @@ def test_faces_train_an_f_of_their_size_first(tmp_path):
         phases=((1, 1e-3),),
     )  # fmt: skip
     options = {"target_data": str(tmp_path / "t"), "crop": str(tmp_path / "crops.json")}
-    finished = run.train(
+    finished = trainer.train(
         preset, str(tmp_path / "s"), tmp_path / "run", data_options=options, epochs=1, verbose=0
     )
     f = keras.models.load_model(finished.workdir / trainer.FUNCTION)
@@ -271,7 +271,7 @@ def test_f_of_presets_without_is_refused(caplog):
 
 def test_pairs_are_labelled_by_category(small_lookbook, tmp_path):
     """LookBook's files without their pairs: f is of persons, by what they wear."""
-    finished = run.train(PRESET, str(small_lookbook), tmp_path, epochs=1, verbose=0)
+    finished = trainer.train(PRESET, str(small_lookbook), tmp_path, epochs=1, verbose=0)
     domains = finished.domains()
     names = {part.source_labels.names for part in domains.values()}
     assert len(names) == 1 and len(names.pop()) > 1

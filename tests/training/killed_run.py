@@ -12,7 +12,7 @@ import sys
 import keras
 
 from keras_pixdt import presets
-from keras_pixdt.training import run
+from keras_pixdt.training import trainer
 
 
 def preset(dtype):
@@ -24,7 +24,7 @@ def preset(dtype):
 
 
 def train(data, workdir, dtype, callbacks=()):
-    run.train(
+    trainer.train(
         preset(dtype), data, workdir, epochs=4, seed=5, save_every=4, verbose=0,
         callbacks=callbacks,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_pixdt import atomic, data, presets, search
-from keras_pixdt.training import devices, run, trainer
+from keras_pixdt.training import devices, record, run, trainer
 from tests import samples
 from tests.training import staged_run
 
@@ -49,7 +49,7 @@ class Initial(keras.callbacks.Callback):
 
 def train(folder, workdir, *, preset=PRESET, **options):
     options = {"epochs": EPOCHS, "verbose": 0, "seed": 3, **options}
-    return run.train(preset, str(folder), workdir, **options)
+    return trainer.train(preset, str(folder), workdir, **options)
 
 
 def assert_equal_weights(a, b):
@@ -122,7 +122,7 @@ def test_fields_that_an_older_run_lacks_are_what_its_version_did():
     kept = presets.get("yoo2016").options()
     for name in ("selection", "converter_objective"):
         del kept[name]
-    completed = trainer.completed(kept)
+    completed = record.completed(kept)
     assert (completed["selection"], completed["converter_objective"]) == ("kinds", "non_saturating")
     assert {**completed, **kept} == completed
 
@@ -226,10 +226,10 @@ def test_a_run_is_resized_as_it_was_when_it_was_trained(finished, tmp_path):
     (tmp_path / "run" / "model.keras").unlink()
     fields = {k: v for k, v in options["preset"].items() if k != "resize"}
     path.write_text(json.dumps({**options, "preset": fields}))
-    trainer.check_free(tmp_path / "run", options)
+    record.check_free(tmp_path / "run", options)
     stretched = {**options, "preset": {**fields, "resize": "stretch"}}
     with pytest.raises(ValueError, match="resize: letterbox there, stretch here"):
-        trainer.check_free(tmp_path / "run", stretched)
+        record.check_free(tmp_path / "run", stretched)
 
 
 def test_a_run_reads_its_data_as_its_preset_says(tmp_path):
@@ -357,7 +357,7 @@ def test_time_limit_ends_a_run_within_an_epoch(small_lookbook, tmp_path):
 @pytest.mark.usefixtures("eager")
 def test_product_to_human_exchanges_the_images(small_lookbook, tmp_path):
     reverse = dataclasses.replace(PRESET, reverse=True, batch_size=100)
-    result = run.train(reverse, str(small_lookbook), tmp_path, epochs=1, verbose=0)
+    result = trainer.train(reverse, str(small_lookbook), tmp_path, epochs=1, verbose=0)
     scores = result.evaluate("validation")
     pairs = result.pairs()["validation"]
     converted = result.convert(data.to_float(pairs.targets))[pairs.target_index]
@@ -387,7 +387,7 @@ def test_wrong_arguments_leave_no_run_behind(small_lookbook, tmp_path):
     with pytest.raises(ValueError, match="several workers, whose clocks differ"):
         train(small_lookbook, workdir, epochs=None, minutes=1.0, distribution=workers)
     with pytest.raises(ValueError, match="'nothing'"):
-        run.train("nothing", str(small_lookbook), workdir)
+        trainer.train("nothing", str(small_lookbook), workdir)
     with pytest.raises(FileNotFoundError, match="elsewhere"):
         train(small_lookbook / "elsewhere", workdir)
     assert not workdir.exists() or not any(workdir.iterdir())
@@ -493,10 +493,10 @@ def test_what_a_run_began_with_may_be_gone_once_it_goes_on(tmp_path):
         there["preset"]["start"] = start
         (tmp_path / "run.json").write_text(json.dumps(there))
         if taken:
-            assert trainer.check_free(tmp_path, here)["preset"]["start"] == start
+            assert record.check_free(tmp_path, here)["preset"]["start"] == start
             continue
         with pytest.raises(ValueError, match=f"start: {start} there, /new here"):
-            trainer.check_free(tmp_path, here)
+            record.check_free(tmp_path, here)
 
 
 # Folders in use, moved, read-only
@@ -548,7 +548,7 @@ def test_a_run_is_told_where_its_data_are_now(finished, small_lookbook, tmp_path
 def test_options_that_are_damaged_are_named(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     (tmp_path / "model.keras").touch()
-    for use in (run.load_run, lambda folder: run.train("demo", workdir=folder)):
+    for use in (run.load_run, lambda folder: trainer.train("demo", workdir=folder)):
         with pytest.raises(ValueError, match=r"run\.json is damaged .*Put a copy"):
             use(tmp_path)
 

@@ -10,7 +10,7 @@ from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.presets import Phase
 from keras_pixdt.training import schedule
 from keras_pixdt.training.schedule import Progress, Schedule
-from tests.data.batches_test import make_pairs
+from tests.data.paired_batches_test import make_pairs
 from tests.samples import batch_of
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_pixdt import data, presets
-from keras_pixdt.training import devices, run
+from keras_pixdt.training import devices, trainer
 from tests.samples import Snapshot
 
 PRESET = dataclasses.replace(
@@ -18,7 +18,7 @@ PRESET = dataclasses.replace(
 
 def train(folder, workdir, preset=PRESET, **options):
     options = {"epochs": 3, "seed": 3, "verbose": 0, **options}
-    return run.train(preset, str(folder), workdir, **options)
+    return trainer.train(preset, str(folder), workdir, **options)
 
 
 def values(model):

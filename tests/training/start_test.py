@@ -8,7 +8,7 @@ from keras_pixdt import AppearanceFlow, PixelDTGAN, presets
 from keras_pixdt.data import load, to_float
 from keras_pixdt.layers import moving_statistics
 from keras_pixdt.metrics import pixel
-from keras_pixdt.training import run, start
+from keras_pixdt.training import run, start, trainer
 from tests.samples import Snapshot, uneven
 
 ARGUMENTS = {"width": 1 / 64, "photo_size": 32, "gan_weight": 0.1, "discriminator_width": 1 / 16}
@@ -99,12 +99,12 @@ def test_a_start_is_kept_as_an_absolute_path(tmp_path, monkeypatch):
 def test_a_start_that_is_missing_is_named_before_any_data_are_read(tmp_path):
     preset = dataclasses.replace(presets.get("flow-64"), start=str(tmp_path / "none.keras"))
     with pytest.raises(FileNotFoundError, match="there is no .*none.keras"):
-        run.train(preset, "no data", tmp_path / "run")
+        trainer.train(preset, "no data", tmp_path / "run")
     assert not (tmp_path / "run").exists()
     (tmp_path / "converter.tflite").touch()
     preset = dataclasses.replace(preset, start=str(tmp_path / "converter.tflite"))
     with pytest.raises(ValueError, match="or a .keras file. Received: .*converter.tflite"):
-        run.train(preset, "no data", tmp_path / "run")
+        trainer.train(preset, "no data", tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["flow-64", "flow-128", "flow-256"])
@@ -137,7 +137,7 @@ def test_weights_that_need_their_f_are_refused_without(tmp_path):
     (tmp_path / "model.keras").touch()
     preset = dataclasses.replace(presets.get("taigman2017-small"), start=str(tmp_path))
     with pytest.raises(ValueError, match="Give it too: `function`"):
-        run.train(preset, "no data", tmp_path / "run")
+        trainer.train(preset, "no data", tmp_path / "run")
 
 
 def test_a_run_starts_there_and_an_interrupted_one_continues(small_lookbook, tmp_path):
@@ -150,7 +150,7 @@ def test_a_run_starts_there_and_an_interrupted_one_continues(small_lookbook, tmp
     other.save(tmp_path / "other" / "model.keras")
     snapshot = Snapshot(tmp_path / "run", tmp_path / "copy", epoch=1, batch=0)
     arguments = {"epochs": 2, "verbose": 0}
-    finished = run.train(
+    finished = trainer.train(
         preset, str(small_lookbook), tmp_path / "run", callbacks=[snapshot], **arguments
     )
     for a, b in zip(
@@ -160,6 +160,6 @@ def test_a_run_starts_there_and_an_interrupted_one_continues(small_lookbook, tmp
     assert run.load_run(tmp_path / "run").preset.start == preset.start
 
     (tmp_path / "other" / "model.keras").unlink()
-    resumed = run.train(preset, str(small_lookbook), tmp_path / "copy", **arguments)
+    resumed = trainer.train(preset, str(small_lookbook), tmp_path / "copy", **arguments)
     for a, b in zip(resumed.model.variables, finished.model.variables, strict=True):
         np.testing.assert_array_equal(a, b, err_msg=a.path)

@@ -23,13 +23,13 @@ class WithoutTensorFlow(importlib.machinery.PathFinder):
 if __name__ == "__main__":
     sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = WithoutTensorFlow
 
-    from keras_pixdt.training import run
+    from keras_pixdt.training import trainer
     from tests.training import killed_run
 
     folder, data_dir, *where = sys.argv[1:]
 
     def train(name, *callbacks):
-        run.train(
+        trainer.train(
             killed_run.preset("float32"), "tfds:lookbook/tiny", pathlib.Path(folder, name),
             data_options={"data_dir": data_dir}, epochs=2, seed=5, save_every=2, verbose=0,
             callbacks=callbacks,

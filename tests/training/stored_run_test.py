@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from keras_pixdt.training import checkpoint, run
+from keras_pixdt.training import checkpoint, trainer
 from tests.samples import Snapshot
 from tests.training import killed_run
 from tests.training.checkpoint_test import assert_same_state
@@ -28,7 +28,7 @@ def test_a_run_equals_that_from_memory_and_goes_on_where_it_was_cut(prepared, tm
     """82 training pairs: 5 batches of 16 in each of the first epochs, then 2 of 32."""
 
     def train(name, form, *callbacks):
-        run.train(
+        trainer.train(
             killed_run.preset("float32"), "tfds:lookbook/tiny", tmp_path / name,
             data_options={"data_dir": str(prepared / form)}, epochs=2, seed=5, save_every=2,
             verbose=0, callbacks=callbacks,

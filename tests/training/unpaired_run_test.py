@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_pixdt import commands, data, presets, search
 from keras_pixdt.metrics import pixel
-from keras_pixdt.training import devices, run
+from keras_pixdt.training import devices, run, trainer
 from tests import samples
 from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
 
@@ -47,7 +47,7 @@ def folders(tmp_path_factory):
 def train(folders, workdir, preset=PRESET, **options):
     options = {"epochs": 2, "verbose": 0, "seed": 3, **options}
     data_options = options.pop("data_options", {"target_data": str(folders[1])})
-    return run.train(preset, str(folders[0]), workdir, data_options=data_options, **options)
+    return trainer.train(preset, str(folders[0]), workdir, data_options=data_options, **options)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ def test_reverse_exchanges_the_domains(folders, tmp_path):
 
 @pytest.mark.usefixtures("eager")
 def test_pairs_are_used_without_their_pairing_and_scored_with_it(small_lookbook, tmp_path):
-    result = run.train(
+    result = trainer.train(
         dataclasses.replace(PRESET, image_size=32, batch_size=100),
         str(small_lookbook), tmp_path, epochs=1, verbose=0,
     )  # fmt: skip
@@ -405,7 +405,7 @@ def test_two_folders_reach_the_training(monkeypatch, tmp_path, caplog):
         given.update(preset=preset, data=data, **options)
         raise devices.WorkerLostError("enough")
 
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     command = ["train", "--preset", "kim2017-small", "--workdir", str(tmp_path), "--data", "a"]
     assert commands.main([*command, "--target-data", "b"]) == 1
     assert (given["data"], given["data_options"], given["best"]) == (

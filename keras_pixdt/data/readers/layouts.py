@@ -108,7 +108,7 @@ def plan_lookbook(
 ) -> Plan:
     """Lists all pairs of a folder, an archive or a table, for workers that read the images.
 
-    See `read_lookbook` for the arguments and errors. What becomes of the plan is what that returns.
+    See `read_lookbook` for the arguments and errors. Carried out, the plan gives the same pairs.
     With `truth`, each product must have a mask.
     """
     skipped, sizes = Skipped(), _sizes(image_size, photo_size)

@@ -1,4 +1,4 @@
-"""What a layout of files says: which images are there, of which products, and in which split."""
+"""What a layout of files tells: which images there are, of which product, and in which split."""
 
 from __future__ import annotations
 

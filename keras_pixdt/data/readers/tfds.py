@@ -79,7 +79,7 @@ def read_pairs(
     return {split: _read_pairs(builder, split, *sizes, resize, truth) for split in splits}
 
 
-def _check_proportions(builder, **asked: Size) -> None:
+def _check_proportions(builder: Any, **asked: Size) -> None:
     """Refuses rectangles of other proportions than those of the set: they would get bars twice."""
     for image, size in asked.items():
         stored = as_size(builder.info.features[image].shape[:2])
@@ -92,7 +92,7 @@ def _check_proportions(builder, **asked: Size) -> None:
             )
 
 
-def _check_resize(builder, resize: str) -> None:
+def _check_resize(builder: Any, resize: str) -> None:
     """Refuses a set whose images were resized the other way."""
     # Sets built before there were two ways do not say; they were letterboxed. Drawings are always
     # square.
@@ -108,7 +108,7 @@ def _check_resize(builder, resize: str) -> None:
 
 
 def _read_pairs(
-    builder, split: str, image_size: Size, photo_size: Size, resize: str, truth: bool
+    builder: Any, split: str, image_size: Size, photo_size: Size, resize: str, truth: bool
 ) -> PairSet:
     import tensorflow_datasets as tfds
 
@@ -209,7 +209,7 @@ def _read_splits(
     }
 
 
-def _read_split(builder, part: str, image_size: Size, resize: str) -> Domain:
+def _read_split(builder: Any, part: str, image_size: Size, resize: str) -> Domain:
     import tensorflow_datasets as tfds
 
     index = np.empty(builder.info.splits[part].num_examples, np.int64)

@@ -12,8 +12,8 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 from PIL import Image
 
 from keras_pixdt.data import DomainSet, Labels, PairSet, load_pairs
-from keras_pixdt.training import contents
-from keras_pixdt.training.contents import fingerprint
+from keras_pixdt.training import record
+from keras_pixdt.training.record import fingerprint
 
 WORKDIR = pathlib.Path("runs/mine")
 PILLOW = importlib.metadata.version("pillow")
@@ -29,8 +29,8 @@ def pairs(count=6, seed=0, **more):
 
 
 def check(there, here, pillow=PILLOW, moved=True, strict=True):
-    options = {"contents": contents.describe(there), "versions": {"pillow": pillow}}
-    contents.check(options, contents.describe(here), WORKDIR, moved=moved, strict=strict)
+    options = {"contents": record.describe(there), "versions": {"pillow": pillow}}
+    record.check_data(options, record.describe(here), WORKDIR, moved=moved, strict=strict)
 
 
 def test_fingerprints_see_values_shapes_and_types():
@@ -94,9 +94,9 @@ def test_another_pillow_may_read_other_pixels(caplog):
 
 def test_a_run_of_an_earlier_version_does_not_know_its_data(caplog):
     with caplog.at_level(logging.WARNING):
-        contents.check({}, {}, WORKDIR, moved=False, strict=True)
+        record.check_data({}, {}, WORKDIR, moved=False, strict=True)
         assert not caplog.text
-        contents.check({}, {}, WORKDIR, moved=True, strict=True)
+        record.check_data({}, {}, WORKDIR, moved=True, strict=True)
     assert "runs/mine/run.json does not say what its data consist of" in caplog.text
 
 
@@ -114,8 +114,8 @@ def test_stored_pairs_are_known_again_in_another_folder_and_told_from_others(pre
 
     def write(*last):
         writer = ArrayRecordWriter(str(path), "group_size:1")
-        for record in [*records[:-1], *last]:
-            writer.write(record)
+        for written in [*records[:-1], *last]:
+            writer.write(written)
         writer.close()
 
     # As another build has it: its features are in another order, and its file has another size.
@@ -142,5 +142,5 @@ def test_a_description_of_stored_pairs_reads_a_few_records(prepared, monkeypatch
     records = type(pairs.sources._records)
     get = records.__getitem__
     monkeypatch.setattr(records, "__getitem__", lambda self, n: read.append(n) or get(self, n))
-    contents.describe({"train": pairs})
+    record.describe({"train": pairs})
     assert len(read) == 32 + len(pairs.targets) < len(pairs)
