@@ -26,7 +26,8 @@ import _common
 from keras_pixdt import data, presets, search
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.training import evaluation, inputs
-from keras_pixdt.training.run import Run, load_run, train
+from keras_pixdt.training.run import Run, load_run
+from keras_pixdt.training.trainer import train
 
 SCORES = {"rmse": "RMSE", "c_ssim": "C-SSIM", "recall@10": "Recall@10"}
 SHOWN = 8  # test photos in `pictures.png`
