@@ -253,7 +253,7 @@ class Result:
                 }
                 for row in self.rows
             ],
-            "claims": self.verdicts(),
+            "claims": [{**verdict, "told": self._told(verdict)} for verdict in self.verdicts()],
             "notes": list(self.notes),
             "pictures": dict(self.pictures),
             "curves": self.curves,
