@@ -253,7 +253,27 @@ def assert_data_exists(name):
         assert pathlib.Path(name).exists()
 
 
-@pytest.mark.parametrize("line", [x for x in COMMANDS if x.startswith("pixdt reproduce ")])
+REPRODUCE = [
+    *(line for line in COMMANDS if line.startswith("pixdt reproduce ")),
+    *(f"pixdt reproduce {name} {given}" for name, given in reproduce.PAPERS_DATA.items()),
+]
+
+
+@pytest.mark.parametrize("line", [line for line in REPRODUCE if " reproduce all " in line])
+def test_all_experiments_take_the_commands(line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    given = {}
+    monkeypatch.setattr(reproduce, "main", given.__setitem__)
+    assert commands.main(shlex.split(line)[1:]) == 0
+    assert (tmp_path / "runs" / "reproduce" / "all.html").exists()
+    assert given and all(argv[:2] == ["--budget", "cpu"] for argv in given.values())
+    if "--only" not in line:
+        assert list(given) == list(reproduce.EXPERIMENTS)
+    else:
+        assert all("LookBook/" in argv for argv in given.values())
+
+
+@pytest.mark.parametrize("line", [line for line in REPRODUCE if " reproduce all " not in line])
 def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     name = shlex.split(line)[2]
@@ -270,8 +290,10 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
         run = {
             "kim2017-fig4": "points.run",
             "taigman2017-table1": "domain_transfer.table1",
+            "taigman2017-table2": "domain_transfer.table2",
+            "taigman2017-table3": "domain_transfer.table3",
             "taigman2017-table4": "faces.run_workdir",
-            "taigman2017-fig8": "basis.run_workdir",
+            "taigman2017-fig8": "basis.run_workdir" if "--workdir" in line else "basis.run",
         }[name]
     importlib.import_module(f"keras_pixdt.reproduce.{run.partition('.')[0]}")
     calls = record(monkeypatch, f"keras_pixdt.reproduce.{run}", answer)

@@ -14,7 +14,12 @@ from keras_pixdt.commands.shared import import_keras
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add = parser.add_argument
-    add("name", choices=("list", *reproduce.EXPERIMENTS), metavar="NAME", help="or: list")
+    add(
+        "name",
+        choices=("list", "all", *reproduce.EXPERIMENTS),
+        metavar="NAME",
+        help="or: list; all, which runs what is missing of each",
+    )
     add(
         "options",
         nargs=argparse.REMAINDER,
@@ -23,16 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int | None:
     """Runs the experiment, which parses its own options."""
     if arguments.name == "list":
         width = max(map(len, reproduce.EXPERIMENTS))
         sys.stdout.writelines(
             f"{name:{width}}  {line}\n" for name, line in reproduce.EXPERIMENTS.items()
         )
-        return
+        return None
     import_keras()
+    if arguments.name == "all":
+        from keras_pixdt.reproduce import overview
+
+        return overview.main(arguments.options)
     reproduce.main(arguments.name, arguments.options)
+    return None
 
 
 def interrupted(arguments: argparse.Namespace, command: str) -> str:

@@ -25,6 +25,27 @@ EXPERIMENTS = {
     "flow-ablations": "which part of appearance flow does what",
 }
 
+# Options with which experiments take data that are not part of this package, as the papers have
+# them. Without, they run on drawn data.
+PAPERS_DATA = {
+    **dict.fromkeys(
+        (
+            "yoo2016-table3", "yoo2016-fig4", "yoo2016-fig6", "geli-table1", "geli-fig3",
+            "geli-fig4",
+        ),
+        "--data LookBook/",
+    ),
+    **dict.fromkeys(
+        ("kwon2019-table1", "kwon2019-table2", "kwon2019-fig4"),
+        "--data LookBook/ --splits kwon2019",
+    ),
+    **dict.fromkeys(
+        ("taigman2017-table1", "taigman2017-table2", "taigman2017-table3", "taigman2017-fig8"),
+        "--data tfds:svhn_cropped --target-data tfds:mnist",
+    ),
+    "taigman2017-table4": "--workdir runs/emoji --photos faces/ --gallery others/",
+}  # fmt: skip
+
 # smoke: about a minute for each row; cpu: a table in at most an hour on two cores; gpu: about as
 # much on one GPU; paper: the samples and the width of the paper.
 BUDGETS = ("smoke", "cpu", "gpu", "paper")

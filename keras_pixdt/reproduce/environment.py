@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from keras_pixdt import presets
+from keras_pixdt.training import start
 
 # Networks and scores of rows are cached under these. Raise one by hand when a change alters the
 # weights that training gives, or the scores of given weights; `tests/reproduce/numbers_test.py`
@@ -35,11 +36,13 @@ def of_preset(preset: presets.Preset) -> dict[str, Any]:
     """What a preset says about the weights that it trains, ready for JSON.
 
     Fields that presets got later are left out where they change nothing, so that networks that were
-    kept before are still found.
+    kept before are still found. The weights that come with the package are known by their content.
     """
     options = preset.options()
     if options["start"] is None:
         del options["start"]
+    elif options["start"] == start.RENDERED:
+        options["start"] = f"{start.RENDERED} {start.rendered_checksum()}"
     return options
 
 

@@ -70,6 +70,8 @@ class Method:
         convert: makes what is scored of the trained run and the pairs; by default its own.
         more: further scores of the trained run and the pairs.
         trained: whether what is scored depends on the run.
+        of_paper: whether the paper has it. Others are this package's own: no claim names them.
+        minutes: how long it is trained, instead of the budget's samples.
     """
 
     key: str
@@ -80,6 +82,8 @@ class Method:
     convert: Callable[[Run, Mapping[str, PairSet]], Convert] | None = None
     more: Callable[[Run, Mapping[str, PairSet]], Mapping[str, float]] | None = None
     trained: bool = True
+    of_paper: bool = True
+    minutes: float | None = None
 
 
 @dataclasses.dataclass
@@ -158,8 +162,38 @@ class Table:
         found: dict[Any, Method] = {}
         for method in self.methods:
             same = (self.preset(method, budget), method.convert, method.more, method.trained)
-            found.setdefault(same, method)
+            found.setdefault((*same, method.minutes), method)
         return {method.key: method for method in found.values()}
+
+    def with_minutes(self, minutes: float) -> Table:
+        """The table with a second row after each: the same, trained for equal minutes.
+
+        The orderings are asked of these rows too.
+
+        Raises:
+            ValueError: the minutes are not positive.
+        """
+        if not minutes > 0:
+            raise ValueError(f"`minutes` must be positive. Received: {minutes}")
+        timed = [
+            dataclasses.replace(
+                method,
+                key=timed_key(method.key),
+                title=f"{method.title}, {minutes:g} minutes",
+                paper={},
+                minutes=minutes,
+            )
+            for method in self.methods
+        ]
+        claims = [
+            dataclasses.replace(c, better=timed_key(c.better), worse=timed_key(c.worse))
+            for c in self.claims
+        ]
+        return dataclasses.replace(
+            self,
+            methods=tuple(m for pair in zip(self.methods, timed, strict=True) for m in pair),
+            claims=(*self.claims, *claims),
+        )
 
     def measured_by(self, embedder: str) -> Table:
         """The table whose columns and notes say what images are compared with."""
@@ -172,6 +206,11 @@ class Table:
             ),
             notes=tuple(note.format(embedder=sentence) for note in self.notes),
         )
+
+
+def timed_key(key: str) -> str:
+    """The key of a row's second row, of equal minutes."""
+    return f"{key}-minutes"
 
 
 def run_table(
@@ -189,8 +228,9 @@ def run_table(
         experiment: the data, and where networks are kept.
         budget: a key of `table.budgets`.
         seeds: how many, instead of the budget's.
-        keys: of `table.methods_at(budget)`, those to run; by default all. Others are in the table
-            as well if all their seeds are kept.
+        keys: of `table.methods_at(budget)`, those to run; by default all, of this package's own
+            rows those that can learn from the data. Others are in the table as well if all their
+            seeds are kept.
 
     Raises:
         ValueError: an unknown row, or less than one seed.
@@ -199,18 +239,27 @@ def run_table(
     given, methods = table.budgets[budget], table.methods_at(budget)
     asked, seeds = experiments.chosen(methods, keys, given, seeds)
     preset = {key: table.preset(method, budget) for key, method in methods.items()}
+    refused: set[str] = set()
+    if keys is None and any(method.of_paper for method in methods.values()):
+        for key in [key for key in asked if not methods[key].of_paper]:
+            if reason := experiment.refusal(preset[key]):
+                asked.remove(key)
+                refused.add(f"This package's own rows cannot learn from these data: {reason}")
     stages = max(len(each.phases) for each in preset.values())
 
     @functools.cache
     def length(key: str) -> Length:
-        return experiment.length(preset[key], given.samples, stages)
+        size = experiment.length(preset[key], given.samples, stages)
+        return dataclasses.replace(size, minutes=methods[key].minutes)
 
     def told(keys: Sequence[str]) -> dict[str, Any]:
-        samples = sorted({length(key).samples for key in keys})
+        samples = sorted({length(key).samples for key in keys if not methods[key].minutes})
+        minutes = {f"{m.minutes:g}" for key in keys if (m := methods[key]).minutes}
         return {
             "budget": budget,
             "data": _data_name(experiment.data_options),
             "samples of each row": ", ".join(f"{count:,}" for count in samples),
+            **({"minutes of other rows": ", ".join(minutes)} if minutes else {}),
             "seeds": seeds,
             "embedder": experiment.embedder_name,
             "test photos": len(experiment.pairs(preset[keys[0]])["test"]),
@@ -224,7 +273,7 @@ def run_table(
         list(rows.values()),
         table.claims,
         settings=told([key for key in methods if key in asked]),
-        notes=table.notes,
+        notes=(*table.notes, *refused),
     )
     shown: dict[str, Trained] = {}
 
@@ -262,10 +311,14 @@ def _score(
     if not method.trained:
         return trained, scores
     options = json.loads((run.workdir / "run.json").read_text("utf-8"))
+    if size.minutes is None:
+        told = settings.of_training(own, size.epochs, size.samples, size.passes)
+    else:
+        told = {"preset": own.options(), **experiment.trained_for(run)}
     return trained, {
         **scores,
-        **settings.of_training(own, size.epochs, size.samples, size.passes),
-        "paper_preset": method.preset.options(),
+        **told,
+        "paper_preset": method.preset.options() if method.of_paper else None,
         "minutes": options.get("trained_minutes", 0.0),
         "run": str(run.workdir.relative_to(experiment.out)),
     }
@@ -337,6 +390,13 @@ def main(table: Table, argv: Sequence[str]) -> None:
     parser.add_argument("--data-dir", help="where TFDS sets were prepared")
     parser.add_argument("--splits", help="yoo2016 or kwon2019, of a folder")
     parser.add_argument("--products", type=int, help="that are drawn, instead of the budget's")
+    if table.finish is compare:
+        parser.add_argument(
+            "--minutes",
+            type=float,
+            help="adds to each row one that is trained for so many minutes instead of the "
+            "budget's samples",
+        )
     parser.add_argument(
         "--embedder",
         choices=tuple(MEASURED_BY),
@@ -345,8 +405,11 @@ def main(table: Table, argv: Sequence[str]) -> None:
         "(default), or DenseNet121 where its weights are present, as Kwon et al. have it",
     )
     options = parser.parse_args(argv)
-    experiment = open_experiment(options, table)
-    result = run_table(table, experiment, options.budget, seeds=options.seeds, keys=options.rows)
+    experiment, keys = open_experiment(options, table), options.rows
+    if getattr(options, "minutes", None) is not None:
+        table = table.with_minutes(options.minutes)
+        keys = keys and [*keys, *map(timed_key, keys)]
+    result = run_table(table, experiment, options.budget, seeds=options.seeds, keys=keys)
     experiments.tell(result, experiment.out)
 
 

@@ -22,7 +22,7 @@ from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.judges import attributes
 from keras_pixdt.reproduce import environment
 from keras_pixdt.reproduce.experiment import Experiment
-from keras_pixdt.training import evaluation, trainer
+from keras_pixdt.training import checkpoint, evaluation, trainer
 from keras_pixdt.training.record import fingerprint
 from keras_pixdt.training.run import Run, load_run
 
@@ -41,11 +41,13 @@ class Length:
         epochs: of the run.
         passes: through the pairs in each epoch.
         samples: pairs that are seen.
+        minutes: the length in time, instead of epochs and samples.
     """
 
     epochs: int
     passes: int
     samples: int
+    minutes: float | None = None
 
 
 def length(samples: int, pairs: int, at_least: int = 1) -> Length:
@@ -103,6 +105,14 @@ class PairedExperiment(Experiment):
             )
         return self._pairs[form]
 
+    def refusal(self, preset: presets.Preset) -> str:
+        """Why the data are not of the form that a preset learns from; empty if they are."""
+        try:
+            self.pairs(preset)
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def data_digest(self, preset: presets.Preset) -> str:
         """A digest of all images of all splits, and of what belongs to what."""
         form = _form(preset)
@@ -144,10 +154,13 @@ class PairedExperiment(Experiment):
             NotKept: within `Cache.reading`, if it is not there.
         """
         preset = dataclasses.replace(preset, passes=size.passes)
+        length: dict[str, Any] = (
+            {"epochs": size.epochs} if size.minutes is None else {"minutes": size.minutes}
+        )
         workdir = self.cache.path(
             f"{preset.name}-seed{seed}",
             preset=environment.of_preset(preset),
-            epochs=size.epochs,
+            **length,
             seed=seed,
             data=self.data_digest(preset),
         )
@@ -161,10 +174,20 @@ class PairedExperiment(Experiment):
             workdir,
             data_options={name: v for name, v in self.data_options.items() if name != "data"},
             splits=self.pairs(preset),
-            epochs=size.epochs,
+            **length,
             seed=seed,
             verbose=self.verbose,
         )
+
+    def trained_for(self, run: Run) -> dict[str, Any]:
+        """Passes through the pairs, pairs and updates of a run whose length was in minutes."""
+        progress = checkpoint.read_progress(run.workdir / "model.keras")
+        pairs = len(self.pairs(run.preset)["train"])
+        return {
+            "epochs": round(progress.samples / pairs, 1),
+            "samples": progress.samples,
+            "steps": progress.steps,
+        }
 
     def embedder(self, preset: presets.Preset) -> keras.Model:
         """The embedder that rows on the data of a preset are compared with."""

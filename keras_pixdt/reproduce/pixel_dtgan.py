@@ -40,7 +40,7 @@ from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.presets import Phase
 from keras_pixdt.presets.pixel_dtgan import FASTER, PRINTED, PixelDTGANPreset
-from keras_pixdt.reproduce import paired, pictures
+from keras_pixdt.reproduce import appearance_flow, paired, pictures
 from keras_pixdt.reproduce.paired import ATTRIBUTES, C_SSIM, CATEGORY, FID, KID, RMSE, SSIM
 from keras_pixdt.reproduce.paired_experiment import Convert, PairedExperiment
 from keras_pixdt.reproduce.result import Claim, Result, Score
@@ -177,7 +177,7 @@ METHODS = (
 TABLE3 = paired.Table(
     name="yoo2016-table3",
     title="Table 3 of Yoo et al. 2016",
-    methods=METHODS,
+    methods=(*METHODS, *appearance_flow.rows()),
     scores=(KID, FID, ATTRIBUTES, CATEGORY, RMSE, C_SSIM, DD_PERCENTILE),
     claims=(
         *(Claim(OURS, "c-rf", score.key) for score in (ATTRIBUTES, CATEGORY, C_SSIM, RMSE)),
@@ -194,6 +194,7 @@ TABLE3 = paired.Table(
         "training products.",
         "DD: the share of the other test products that the domain discriminator ranks below the "
         "right one; chance is 0.5.",
+        appearance_flow.NOTE,
     ),
 )
 

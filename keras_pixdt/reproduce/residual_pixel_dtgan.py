@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from keras_pixdt import presets
 from keras_pixdt.presets import Phase
 from keras_pixdt.presets.residual_pixel_dtgan import ResidualPixelDTGANPreset
-from keras_pixdt.reproduce import paired
+from keras_pixdt.reproduce import appearance_flow, paired
 from keras_pixdt.reproduce.paired import RMSE, SSIM
 from keras_pixdt.reproduce.paired_experiment import PairedExperiment
 from keras_pixdt.reproduce.result import Claim, Result
@@ -64,7 +64,7 @@ def _claims(*pairs: tuple[str, str]) -> tuple[Claim, ...]:
 TABLE1 = paired.Table(
     name="geli-table1",
     title="Table 1 of Ge & Li",
-    methods=METHODS,
+    methods=(*METHODS, *appearance_flow.rows()),
     scores=(RMSE, SSIM),
     claims=_claims(
         ("only-a", "only-d"),
@@ -73,7 +73,10 @@ TABLE1 = paired.Table(
         ("a-d-adam", "a-d-sgd"),
         ("a-d-resnet", "a-d-adam"),
     ),
-    notes=("The paper's RMSE are of another scale, which it does not give.",),
+    notes=(
+        "The paper's RMSE are of another scale, which it does not give.",
+        appearance_flow.NOTE,
+    ),
 )
 
 

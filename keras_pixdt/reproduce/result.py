@@ -112,7 +112,7 @@ class Row:
         first = seeds[0] if self.trained else next(iter(values))
         return self.seeds[first].get("standard_errors", {}).get(score)
 
-    def settings(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def settings(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The settings of its training, and of the paper's row; see `settings.of_row`."""
         return row_settings.of_row(next(iter(self.seeds.values()), {}))
 
@@ -253,7 +253,7 @@ class Result:
                 }
                 for row in self.rows
             ],
-            "claims": self.verdicts(),
+            "claims": [{**verdict, "told": self._told(verdict)} for verdict in self.verdicts()],
             "notes": list(self.notes),
             "pictures": dict(self.pictures),
             "curves": self.curves,

@@ -24,7 +24,7 @@ import numpy as np
 from keras_pixdt import presets, search
 from keras_pixdt.presets.pix2pix import Pix2PixPreset
 from keras_pixdt.presets.rough_to_detail import RESIZE
-from keras_pixdt.reproduce import paired, pictures, pixel_dtgan
+from keras_pixdt.reproduce import appearance_flow, paired, pictures, pixel_dtgan
 from keras_pixdt.reproduce.paired import KID, RMSE, SSIM, recall
 from keras_pixdt.reproduce.paired_experiment import PairedExperiment
 from keras_pixdt.reproduce.result import Claim, Result
@@ -68,18 +68,20 @@ METHODS = (
     ),
 )  # fmt: skip
 
+_SEARCH = (
+    "Products are searched among those of the test split by {embedder}; the paper has a DenseNet "
+    "of ImageNet, and 939 products."
+)
+
 TABLE1 = paired.Table(
     name="kwon2019-table1",
     title="Table 1 of Kwon et al. 2019",
-    methods=METHODS,
+    methods=(*METHODS, *appearance_flow.rows(RESIZE)),
     scores=SCORES,
     claims=tuple(
         Claim(OURS, other, score.key) for other in ("pldt", "pix2pix") for score in COMPARED
     ),
-    notes=(
-        "Products are searched among those of the test split by {embedder}; the paper has a "
-        "DenseNet of ImageNet, and 939 products.",
-    ),
+    notes=(_SEARCH, appearance_flow.NOTE),
 )
 
 
@@ -108,6 +110,7 @@ TABLE2 = dataclasses.replace(
         for better, worse in (("n3", "n2"), ("n2", "n1"), ("n3", "n1"))
         for score in COMPARED
     ),
+    notes=(_SEARCH,),
 )
 
 
@@ -162,6 +165,7 @@ FIG4 = dataclasses.replace(
     ),
     scores=tuple(map(recall, (1, 10, 60))),
     claims=(),
+    notes=(_SEARCH,),
     finish=draw_found,
 )
 

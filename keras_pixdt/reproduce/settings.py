@@ -2,8 +2,9 @@
 
 A row's scores contain them. Either "preset" has the options of the trained preset, with "epochs"
 (how often it saw the data), "samples" and "steps" if they are known, and "paper_preset" has the
-options of the paper's row, by default from `keras_pixdt.presets.of_paper`. Or, for rows without a
-preset, there are "settings" and "paper_settings". Rows without a network have none of these.
+options of the paper's row, by default from `keras_pixdt.presets.of_paper`; None says that no paper
+has the row. Or, for rows without a preset, there are "settings" and "paper_settings". Rows without
+a network have none of these.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ LEGEND = (
     "Settings of the rows, those that differ from the paper's or between rows. In brackets: the "
     "preset of the paper's row; what the paper does not give is marked so in that preset."
 )
+Paper = Mapping[str, Any] | None  # settings of the paper's row; None where no paper has it
 _MISSING = object()
 # Options of a preset that are not shown: names, a path, and those shown as rates, sizes and epochs.
 _NOT_SHOWN = ("name", "reference", "function", "phases", "batch_size", "passes")
 
 
-def of_row(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a row and of the paper's, both name -> value, ready for JSON.
+def of_row(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The settings of a row and of the paper's (see `Paper`), name -> value, ready for JSON.
 
     Args:
         scores: of one seed of the row; see the module.
@@ -32,8 +34,10 @@ def of_row(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if "preset" not in scores:
         return dict(scores.get("settings", {})), dict(scores.get("paper_settings", {}))
     own = scores["preset"]
-    paper = scores.get("paper_preset") or presets.of_paper(own["name"]).options()
     known = {name: scores[name] for name in ("epochs", "samples", "steps") if name in scores}
+    paper = scores.get("paper_preset", presets.of_paper(own["name"]).options())
+    if paper is None:
+        return {**known, **_flat(own)}, None
     epochs = paper["passes"] * sum(Phase(*phase).epochs for phase in paper["phases"])
     return {**known, **_flat(own)}, {"epochs": epochs, **_flat(paper)}
 
@@ -44,6 +48,9 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in options.items() if name not in _NOT_SHOWN}
     if "discriminator_width" in shown and shown["discriminator_width"] is None:
         shown["discriminator_width"] = shown["width"]  # for which None stands
+    if "image_size" in shown:  # what only appearance flow has, as the others do it
+        others = {"photo_size": shown["image_size"], "augment": False, "truth": False}
+        shown = {**others, **shown}
     return {
         "learning_rate": _by_phase(phases, [phase.learning_rate for phase in phases]),
         "batch_size": _by_phase(phases, [p.batch_size or options["batch_size"] for p in phases]),
@@ -97,11 +104,11 @@ def of_training(
     }
 
 
-def table(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> list[list[str]]:
+def table(rows: Sequence[tuple[str, Mapping[str, Any], Paper]]) -> list[list[str]]:
     """The settings of rows that differ, side by side.
 
     Args:
-        rows: of each row its title, its settings, and those of the paper's row.
+        rows: of each row its title, its settings, and those of the paper's row (see `Paper`).
 
     Returns:
         The cells, the header first. There is a line for each setting that differs from the paper's
@@ -111,7 +118,7 @@ def table(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> l
     rows = [row for row in rows if row[1]]
     told = {}
     for name in dict.fromkeys(name for _, settings, _ in rows for name in settings):
-        own = [(s[name], p.get(name, _MISSING)) for _, s, p in rows if name in s]
+        own = [(s[name], _paper(name, s, p)) for _, s, p in rows if name in s]
         if any(value != paper for value, paper in own) or any(v != own[0][0] for v, _ in own):
             told[name] = [_told(name, settings, paper) for _, settings, paper in rows]
     if not told:
@@ -123,13 +130,18 @@ def table(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> l
     return [["", *heads], *([name, *cells] for name, *cells in zip(told, *columns, strict=True))]
 
 
-def _told(name: str, settings: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
+def _paper(name: str, settings: Mapping[str, Any], paper: Paper) -> Any:
+    """The paper's value of a setting; that of the row itself where no paper has the row."""
+    return settings[name] if paper is None else paper.get(name, _MISSING)
+
+
+def _told(name: str, settings: Mapping[str, Any], paper: Paper) -> str:
     if name not in settings:
         return "-"
-    own = _shown(settings[name])
-    if name not in paper or settings[name] == paper[name]:
-        return own
-    return f"{own} (paper: {_shown(paper[name])})"
+    own, theirs = settings[name], _paper(name, settings, paper)
+    if theirs is _MISSING or own == theirs:
+        return _shown(own)
+    return f"{_shown(own)} (paper: {_shown(theirs)})"
 
 
 def _shown(value: Any) -> str:

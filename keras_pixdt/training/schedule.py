@@ -24,6 +24,8 @@ class Progress:
         batch_size: its batch size, once it has begun.
         means: the numbers from which the epoch's mean losses are computed.
         minutes: training time so far.
+        samples: training examples of the finished epochs.
+        steps: updates in these.
         best: name and value of the best score so far.
         history: the logs of the finished epochs.
     """
@@ -35,6 +37,8 @@ class Progress:
     minutes: float = 0.0
     best: tuple[str, float] | None = None
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    samples: int = 0
+    steps: int = 0
 
 
 class Schedule(keras.callbacks.Callback):
@@ -118,7 +122,10 @@ class Schedule(keras.callbacks.Callback):
             self._model.stop_training = True  # after this batch
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Counts."""
+        """Counts; an epoch may have been cut off by the time limit."""
+        steps = self.progress.batch + 1
+        self.progress.steps += steps
+        self.progress.samples += steps * (self.progress.batch_size or 0)
         self.progress.epoch, self.progress.batch, self.progress.batch_size = epoch + 1, 0, None
 
     def _share(self) -> float:

@@ -38,6 +38,11 @@ def absolute(start: str | None) -> str | None:
     return start if start == RENDERED else os.path.abspath(start)
 
 
+def rendered_checksum() -> str:
+    """What tells the weights called `RENDERED` from those of another version."""
+    return f"{zlib.crc32(_FILE.read_bytes()):08x}"
+
+
 def check(start: str) -> None:
     """Looks whether a start is there.
 

@@ -53,7 +53,7 @@ def copy(tmp_path):
     left_out = shutil.ignore_patterns("__pycache__")
     for name in ("keras_pixdt", "export", "tfds_lookbook", "tests", "docs", "examples"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=left_out)
-    for name in ("README.md", "setup.cfg"):
+    for name in ("README.md", "RESULTS.md", "setup.cfg"):
         shutil.copy(ROOT / name, tmp_path)
     for number in (1, 3, 5):
         text, (block,) = step(number)

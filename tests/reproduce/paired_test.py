@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pixdt import data, presets, reproduce, search
+from keras_pixdt import data, demo, presets, reproduce, search
 from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.models.pixel_dtgan import PixelDTGAN
 from keras_pixdt.reproduce import (
+    appearance_flow,
     paired,
     pixel_dtgan,
     residual_pixel_dtgan,
@@ -49,16 +50,61 @@ def test_tables_are_coherent(name):
         # The small preset is the same row: its objective and what it learns from are unchanged.
         small, full = method.small.options(), method.preset.options()
         kept = [f for f in full if f.endswith(("_weight", "_pairs", "reverse", "residual"))]
-        if small["name"] == full["name"]:
+        if method.of_paper and small["name"] == full["name"]:
             assert {f: small[f] for f in kept} == {f: full[f] for f in kept}
         own = presets.get(full["name"])
-        assert method.preset == dataclasses.replace(own, resize=method.preset.resize)
+        start = own.start if method.of_paper else method.preset.start
+        assert method.preset == dataclasses.replace(own, resize=method.preset.resize, start=start)
         assert table.preset(method, "paper") is method.preset
     assert table.budgets["paper"].samples is None  # the presets' own epochs
     # All rows learn from the same images: Kwon et al. resize those of the paper's rows (Sec. 4).
     of_papers = "stretch" if name.startswith("kwon2019") else "letterbox"
     assert {method.preset.resize for method in table.methods} == {of_papers}
     assert {method.small.resize for method in table.methods} == {of_papers}
+
+
+@pytest.mark.parametrize("name", ["yoo2016-table3", "geli-table1", "kwon2019-table1"])
+def test_tables_have_rows_of_flow_that_no_ordering_names(name):
+    table = table_of(name)
+    new, pretrained = (method for method in table.methods if not method.of_paper)
+    assert (new.key, pretrained.key) == ("flow-64", "flow-64-pretrained")
+    for row in (new, pretrained):
+        assert row.paper == {} and "this package's" in row.title
+        assert not any(row.key in (claim.better, claim.worse) for claim in table.claims)
+    for full in ("preset", "small"):
+        assert getattr(new, full).start is None and getattr(pretrained, full).start == "rendered"
+        assert dataclasses.replace(getattr(new, full), start="rendered") == getattr(
+            pretrained, full
+        )
+    # A row that another table has as well is trained once.
+    if name != "kwon2019-table1":
+        assert new.small == appearance_flow.METHODS[0].small
+    assert pretrained.small.changed(demo.SETTINGS) == pretrained.small
+    assert appearance_flow.NOTE in table.notes
+    # The length of the papers' rows is what it was without these.
+    stages = [len(m.small.phases) for m in table.methods if m.of_paper]
+    for seen, pairs in ((2_000, 400), (60_000, 7_059)):
+        every = max(*stages, len(new.small.phases))
+        assert length(seen, pairs, max(stages)) == length(seen, pairs, every)
+
+
+def test_rows_of_equal_minutes_stand_beside_those_of_equal_samples():
+    table = rough_to_detail.TABLE1.with_minutes(2.5)
+    assert [method.key for method in table.methods[:4]] == [
+        "pldt", "pldt-minutes", "pix2pix", "pix2pix-minutes",
+    ]  # fmt: skip
+    for same, timed in zip(table.methods[::2], table.methods[1::2], strict=True):
+        assert timed.title == f"{same.title}, 2.5 minutes" and timed.paper == {}
+        assert (timed.minutes, same.minutes) == (2.5, None)
+        assert (timed.preset, timed.small, timed.of_paper) == (
+            same.preset, same.small, same.of_paper,
+        )  # fmt: skip
+    claims = rough_to_detail.TABLE1.claims
+    assert table.claims[: len(claims)] == claims and len(table.claims) == 2 * len(claims)
+    assert table.claims[-1] == Claim("ours-minutes", "pix2pix-minutes", "recall@60")
+    assert len(table.methods_at("cpu")) == len(table.methods)
+    with pytest.raises(ValueError, match="`minutes` must be positive. Received: 0"):
+        table.with_minutes(0)
 
 
 def test_the_papers_figures_are_those_that_it_prints():
@@ -81,7 +127,7 @@ def test_table_3_shows_the_printed_step_beside_the_faster_one():
         # The paper's budget has the printed step alone.
         assert printed.preset == ours.preset == presets.get("yoo2016")
     table = pixel_dtgan.TABLE3
-    assert list(table.methods_at("cpu")) == list(methods)
+    assert list(table.methods_at("cpu")) == [method.key for method in table.methods]
     left_out = set(methods) - set(table.methods_at("paper"))
     assert left_out == {"retrieval-printed", "c-rf-dd-printed"}
 
@@ -259,6 +305,57 @@ def test_an_interrupted_table_goes_on_and_prints_the_same(
     part = table("interrupted", seeds=2, keys=["mse"])
     assert trained == ["yoo2016-c-mse"]
     assert [len(row.seeds) for row in part.rows[: len(TABLE.methods)]] == [2, 0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_equal_minutes_are_trained_and_told(scorers, tmp_path, small_lookbook):
+    shutil.copytree(scorers, tmp_path, dirs_exist_ok=True)
+    table = dataclasses.replace(TABLE, methods=TABLE.methods[:1], claims=())
+    experiment = opened(tmp_path, small_lookbook)
+    result = paired.run_table(table.with_minutes(1e-6), experiment, "smoke")
+    same, timed = (row.seeds[0] for row in result.rows[:2])
+    # The clock begins with the second batch, and the batch during which it ends is finished.
+    assert same["run"] != timed["run"] and same["preset"] == timed["preset"]
+    assert timed["samples"] == 100 * timed["steps"] and timed["steps"] <= same["steps"]
+    pairs = len(experiment.pairs(table.methods[0].small)["train"])
+    assert timed["epochs"] == round(timed["samples"] / pairs, 1)
+    assert result.settings["minutes of other rows"] == "1e-06"
+    assert result.settings["samples of each row"] == f"{same['samples']:,}"
+    assert "| C+MSE, 1e-06 minutes |" in result.markdown()
+    # It is kept as any other.
+    again = paired.run_table(table.with_minutes(1e-6), experiment, "smoke", keys=["mse"])
+    assert again.rows[1].seeds == result.rows[1].seeds
+
+
+@pytest.mark.usefixtures("eager")
+def test_rows_of_this_package_are_left_out_where_data_do_not_fit(
+    tmp_path, small_lookbook, monkeypatch
+):
+    own = dataclasses.replace(
+        TABLE.methods[0],
+        key="own",
+        small=presets.get("flow-64").changed(["start=null"]),
+        of_paper=False,
+    )
+    table = dataclasses.replace(TABLE, methods=(*TABLE.methods, own))
+    load = data.load_pairs
+
+    def small_photos(*args, photo_size=None, **options):
+        if photo_size is not None:
+            raise ValueError("`photo_size` must be at most 64")
+        return load(*args, **options)
+
+    monkeypatch.setattr(data, "load_pairs", small_photos)
+    seen = []
+    monkeypatch.setattr(
+        PairedExperiment, "fill", lambda *args, **options: seen.append(args[2]) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        paired.run_table(table, opened(tmp_path, small_lookbook), "smoke")
+    assert seen == [["mse", "ours", "found"]]
+    with pytest.raises(ValueError, match="must be at most 64"):  # it was asked for
+        paired.run_table(table, opened(tmp_path, small_lookbook), "smoke", keys=["own"])
 
 
 @pytest.mark.slow

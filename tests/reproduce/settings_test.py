@@ -122,6 +122,23 @@ def test_the_row_of_another_paper_may_have_a_preset_of_its_own():
     ]  # fmt: skip
 
 
+def test_rows_that_no_paper_has_are_compared_with_the_other_rows():
+    flow, paper = presets.get("flow-64"), presets.get("yoo2016")
+    scores = {"preset": flow.options(), "paper_preset": None, "epochs": 7}
+    own, nobodys = settings.of_row(json.loads(json.dumps(scores)))
+    assert nobodys is None and own["epochs"] == 7
+    assert settings.table([("flow", own, nobodys)]) == []
+    rows = [("paper", *settings.of_row({"preset": paper.options()})), ("flow", own, nobodys)]
+    head, *lines = settings.table(rows)
+    told = {name: cells for name, *cells in lines}
+    assert head == ["", "paper", "flow"]
+    # How they learn and from what; not the weights of terms that no other model has.
+    assert told["photo_size"] == ["64", "128"] and told["start"] == ["none", "rendered"]
+    assert told["augment"] == told["truth"] == ["no", "yes"]
+    assert told["width"] == ["1", "0.5"]
+    assert "bending_weight" not in told and "paper:" not in str(lines)
+
+
 def test_what_has_no_preset_says_its_settings_itself():
     scores = {"settings": {"steps": 10}, "paper_settings": {"steps": 50}}
     assert settings.of_row(scores) == ({"steps": 10}, {"steps": 50})
@@ -162,7 +179,7 @@ def test_settings_are_under_the_table_and_in_its_files(tmp_path):
 def test_rows_of_pairs_tell_where_they_differ(name):
     table = table_of(name)
     for budget in table.budgets:
-        for method in table.methods:
+        for method in (method for method in table.methods if method.of_paper):
             given = table.preset(method, budget)
             _, lines = lines_of((name, given))
             # Small rows have more to tell than their width. The papers' own have nothing, but for

@@ -177,6 +177,11 @@ def test_with_minutes_the_batch_size_changes_at_the_first_epoch_after_its_time(c
     found.on_epoch_end(0)
     found.on_epoch_begin(1)
     assert batches.batch_size == 10
+    assert (found.progress.steps, found.progress.samples) == (3, 3 * 20)
+    found.on_train_batch_begin(0)
+    found.on_train_batch_begin(1)
+    found.on_epoch_end(1)
+    assert (found.progress.steps, found.progress.samples) == (5, 3 * 20 + 2 * 10)
 
 
 def test_with_minutes_a_stage_begins_within_an_epoch_and_never_at_0(clock):
@@ -204,6 +209,7 @@ def test_an_interrupted_run_goes_on_with_its_clock_and_its_batch(clock):
     found.on_train_batch_begin(0)
     clock.minutes += 100  # tracing
     found.on_epoch_end(3)
+    assert (found.progress.steps, found.progress.samples) == (3, 60)  # with the 2 before
     found.on_epoch_begin(4)
     assert (batches.batch_size, batches.first_batch) == (10, 0)
     found.on_train_batch_begin(0)
