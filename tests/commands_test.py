@@ -606,7 +606,8 @@ def test_each_layout_from_data_to_a_verified_file(layout, more, tmp_path, capsys
         size += ["--layout", layout]
         options["layout"] = layout
     workdir = tmp_path / "run"
-    assert train(here, workdir, *size) == 0, caplog.text
+    with samples.eagerly():
+        assert train(here, workdir, *size) == 0, caplog.text
     assert json.loads((workdir / "run.json").read_text())["data"] == options
     there = tmp_path / "there"
     (tmp_path / "here").rename(there)

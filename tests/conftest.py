@@ -1,6 +1,8 @@
+import gc
 import os
 import pathlib
 import random
+import shutil
 import sys
 
 import numpy as np
@@ -11,9 +13,34 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # The kernels that `pixdt` uses, on CPUs where TensorFlow does not choose them by itself as well.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+MOST_COMPILED_BYTES = 256 * 2**20  # one run of all tests makes some 20 MB
+
 
 def pytest_configure(config):
     config.option.loadscopereorder = False  # pytest-xdist: files in the order of the items
+    if hasattr(config, "cache"):  # not with `-p no:cacheprovider`
+        keep_compiled(config.cache.mkdir("jax"), first=not hasattr(config, "workerinput"))
+
+
+def keep_compiled(folder, first):
+    """Makes JAX, here and in child processes, keep what it compiles for the next run of the tests.
+
+    JAX looks a program up by its content, its compile options and its versions, so a change of the
+    code compiles anew. `pytest --cache-clear` empties the folder.
+    """
+    if first and sum(path.stat().st_size for path in folder.iterdir()) > MOST_COMPILED_BYTES:
+        shutil.rmtree(folder)  # of code that is no longer there
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+
+def pytest_collection_finish():
+    """Spares every test what would be the same in all of them."""
+    gc.collect()
+    gc.freeze()  # TensorFlow collects garbage in each conversion: not among all that is imported
+    if "export.performance" in sys.modules:  # no test measures time
+        sys.modules["export.performance"]._ROUNDS = 1
 
 
 def pytest_collection_modifyitems(items):

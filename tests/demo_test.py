@@ -143,12 +143,12 @@ def test_what_tfds_built_trains_by_the_command_line_too(workdir, tmp_path):
     assert sum(len(pairs.targets) for pairs in loaded.pairs().values()) == 48
 
 
-def test_a_refused_variant_does_not_cost_the_rest(workdir, tmp_path, monkeypatch):
+def test_a_refused_variant_does_not_cost_the_rest(small_run, tmp_path, monkeypatch):
     strict = dataclasses.replace(
         verification.VARIANTS["dynamic"], least=verification.Floor(psnr_min_db=200.0)
     )
     monkeypatch.setitem(verification.VARIANTS, "dynamic", strict)
-    exported, refused = demo._export(run.load_run(workdir), tmp_path / "export")
+    exported, refused = demo._export(run.load_run(small_run), tmp_path / "export")
     assert "psnr_min_db 200" in refused
     assert set(exported["variants"]) == {"float32"}
     assert demo._smallest(exported) == "converter_float32.tflite"

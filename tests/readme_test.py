@@ -170,9 +170,15 @@ def test_commands_run(folder, monkeypatch, capsys, caplog):
 
     run_with_f(folder / "runs" / "emoji", monkeypatch)
     flow = dataclasses.replace(
-        presets.get("flow-64"), image_size=16, photo_size=32, width=1 / 64, batch_size=8, start=None
+        presets.get("flow-64"),
+        image_size=16,
+        photo_size=32,
+        width=1 / 64,
+        batch_size=100,
+        start=None,
     )
-    trainer.train(flow, "LookBook", folder / "runs" / "flow", epochs=1, verbose=0)
+    with samples.eagerly():
+        trainer.train(flow, "LookBook", folder / "runs" / "flow", epochs=1, verbose=0)
     trained = record(monkeypatch, "keras_pixdt.training.trainer.train")
     # It would change this process for all tests; a script below calls it.
     started = record(monkeypatch, "keras_pixdt.training.devices.start")
@@ -476,7 +482,7 @@ def test_example(example, tmp_path, monkeypatch):
         first, second = ([score for w, score in scores if w == worker] for worker in "01")
         assert first == second and float(first[-1]) < float(first[0]) < 1, printed
         return
-    smaller = "--products 44 --epochs 1 --width 0.0625".split()
+    smaller = "--products 20 --epochs 1 --width 0.0625".split()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(example), *smaller])
     # Seven pairs of a product; the rough-to-detail GAN has batches of 60.

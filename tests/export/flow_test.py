@@ -157,9 +157,8 @@ def test_weights_are_stored_once(exported):
         assert len(set(held)) == len(held) > 20
 
 
-@pytest.mark.parametrize("policy", [None, "mixed_bfloat16"])
-def test_the_same_weights_give_the_same_bytes(exported, embedder, policy, tmp_path):
-    again = appearance_flow(dtype=policy)  # Keras numbers its layers on
+def test_the_same_weights_give_the_same_bytes(exported, embedder, tmp_path):
+    again = appearance_flow(dtype="mixed_bfloat16")  # and Keras numbers its layers on
     write(again, tmp_path, ["dynamic"], embedder=embedder, images=photos(2, PHOTO, seed=9))
     content = (tmp_path / "converter_dynamic.tflite").read_bytes()
     assert content == file(exported, "dynamic").read_bytes()

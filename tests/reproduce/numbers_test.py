@@ -28,6 +28,7 @@ from keras_pixdt.models.domain_transfer_networks import build_function
 from keras_pixdt.reproduce import azimuths, environment, points
 from keras_pixdt.reproduce.experiment import train_unpaired
 from keras_pixdt.training import evaluation, trainer
+from tests import samples
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "numbers.json"
 SIZE = 32
@@ -265,6 +266,7 @@ class FirstStep(keras.callbacks.Callback):
             self.gradients[player] = math.sqrt(sum(squares))
 
 
+@samples.eagerly()  # a few steps of many models
 def training_numbers(folder, book):
     """Of each preset: settings, the first step; losses and what is drawn after six steps."""
     splits = data.load_pairs(str(book), image_size=SIZE)

@@ -79,6 +79,7 @@ def keys_of_batches(monkeypatch):
     return seen
 
 
+@pytest.mark.usefixtures("eager")
 def test_truth_is_learned_from_where_the_data_know_it(tmp_path, keys_of_batches):
     preset = dataclasses.replace(
         PRESET, image_size=32, photo_size=64, phases=((1, 1e-3),), gan_phase=0
@@ -105,6 +106,7 @@ def cut_out_pairs():
     return data.PairSet(np.stack(photos), np.stack(targets), ids, ids, ids)
 
 
+@pytest.mark.usefixtures("eager")
 def test_flows_of_products_that_were_cut_out_are_found_and_learned(tmp_path, keys_of_batches):
     pairs = cut_out_pairs()
     splits = {"train": pairs, "test": pairs.select(np.array([0]))}

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_pixdt import commands, data, presets, search
 from keras_pixdt.metrics import pixel
-from keras_pixdt.training import devices, run, trainer
+from keras_pixdt.training import checkpoint, devices, run, trainer
 from tests import samples
 from tests.training.run_test import Interrupt, Interrupted, assert_equal_weights
 
@@ -143,10 +143,15 @@ class InterruptWithin(keras.callbacks.Callback):
             raise Interrupted
 
 
-@pytest.mark.parametrize("interrupt", [Interrupt, InterruptWithin])
-def test_interrupted_run_continues_bit_for_bit(finished, folders, tmp_path, interrupt):
-    with pytest.raises(Interrupted):
-        train(folders, tmp_path, finished.preset, save_every=2, callbacks=[interrupt()])
+def test_interrupted_run_continues_bit_for_bit(finished, folders, tmp_path):
+    """Interrupted twice: after the first epoch, and within the second."""
+    stands = []
+    for interrupt in (Interrupt(), InterruptWithin()):
+        with pytest.raises(Interrupted):
+            train(folders, tmp_path, finished.preset, save_every=2, callbacks=[interrupt])
+        progress = checkpoint.read_progress(checkpoint.last_path(tmp_path))
+        stands.append((progress.epoch, progress.batch))
+    assert stands == [(1, 0), (1, 2)]
     with pytest.raises(ValueError, match="target_data: .*b there, None here"):
         train(folders, tmp_path, finished.preset, data_options={"edges": True})
     resumed = train(folders, tmp_path, finished.preset)
