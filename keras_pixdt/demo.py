@@ -23,7 +23,7 @@ CONFIG = "rendered64_flow"
 PRESET = "flow-64"
 # Six minutes are too short to see any pair often, so none is augmented. A discriminator makes the
 # outlines sharp.
-SETTINGS = ("augment=false", "mask_weight=5", "overlap_weight=0", "gan_weight=0.1")
+SETTINGS = ("augment=false", "overlap_weight=0", "gan_weight=0.1")
 INDEX = "products.index"
 
 

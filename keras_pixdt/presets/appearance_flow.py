@@ -83,8 +83,7 @@ PRESETS = tuple(
         image_size=size,
         photo_size=photo_size,
         start="rendered",
-        mask_weight=2.0,
-        overlap_weight=12.0,
+        overlap_weight=3.0,
     )
     for size, photo_size in ((64, 128), (128, 256), (256, 256))
 )
