@@ -16,8 +16,8 @@ Eq. 8 chooses, of several photos of a person, the one that G changes least by f.
 image for each person; the row above has all.
 
 Differs from the paper:
-- The paper's measures of Table 4 compare G(x) with avatars that annotators made. Here the right
-  avatar is drawn from the same traits as the photo, and the traits read off G(x) are scored too.
+- Annotators made the avatars that the paper's Table 4 compares G(x) with. Here the right avatar is
+  drawn from the same traits as the photo, and the traits read off G(x) are scored too.
 - The paper enlarges G(x) by super-resolution, which scores do not need.
 """
 

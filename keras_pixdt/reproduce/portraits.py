@@ -76,25 +76,32 @@ def preset_of(given: Budget) -> DomainTransferPreset:
     return dataclasses.replace(preset, **given.fields)
 
 
-class DomainTransferExperiment(Experiment):
-    """Domain Transfer Networks that are kept under their data and f.
+class PortraitExperiment(Experiment):
+    """The drawn persons, f, the embedder, and networks that are kept under their f and data.
 
     Args:
         out: the folder of the tables.
-        given: how the networks are trained.
+        given: numbers of persons, and how the networks are trained.
         verbose: as in `keras.Model.fit`.
+        processes: how many draw; see `portraits.draw_photos`.
 
     Attributes:
         given: the same.
-        preset: the same, without f.
+        preset: what networks are trained with, without f.
     """
 
     def __init__(
-        self, out: str | os.PathLike[str], given: Budget, verbose: str | int = "auto"
+        self,
+        out: str | os.PathLike[str],
+        given: Budget,
+        verbose: str | int = "auto",
+        processes: int | None = None,
     ) -> None:
         super().__init__(out, verbose)
         self.given = given
         self.preset = preset_of(given)
+        self._processes = processes
+        self._photos: dict[str, np.ndarray] = {}
 
     def classifier(
         self, name: str, images: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0
@@ -148,28 +155,6 @@ class DomainTransferExperiment(Experiment):
         )
         trained = settings.of_training(self.preset, epochs, epochs * len(domains))
         return kept._replace(found={**kept.found, **trained})
-
-
-class PortraitExperiment(DomainTransferExperiment):
-    """The networks on drawn persons, with f and the embedder.
-
-    Args:
-        out: the folder of the tables.
-        given: numbers of persons, and how the networks are trained.
-        verbose: as in `keras.Model.fit`.
-        processes: how many draw; see `portraits.draw_photos`.
-    """
-
-    def __init__(
-        self,
-        out: str | os.PathLike[str],
-        given: Budget,
-        verbose: str | int = "auto",
-        processes: int | None = None,
-    ) -> None:
-        super().__init__(out, given, verbose)
-        self._processes = processes
-        self._photos: dict[str, np.ndarray] = {}
 
     def people(self, name: str) -> list[portraits.Person]:
         """The persons of a set, a key of `SETS`."""

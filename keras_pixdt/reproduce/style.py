@@ -36,7 +36,6 @@ from keras_pixdt.reproduce.portraits import (
     BATCH,
     BUDGETS,
     NOTE,
-    DomainTransferExperiment,
     PortraitExperiment,
     features,
     flat,
@@ -120,7 +119,7 @@ def of_portraits(experiment: PortraitExperiment) -> Images:
     )
 
 
-def of_folder(experiment: DomainTransferExperiment, folder: str) -> Images:
+def of_folder(experiment: PortraitExperiment, folder: str) -> Images:
     """A folder's training photos, one half as they are and one half styled, and its test photos.
 
     f learns the labels of the training photos.
@@ -145,24 +144,26 @@ def of_folder(experiment: DomainTransferExperiment, folder: str) -> Images:
 
 
 def run(
-    experiment: DomainTransferExperiment,
-    images: Images,
+    experiment: PortraitExperiment,
+    folder: str | None = None,
     *,
     seeds: int | None = None,
-    **described: Any,
+    budget: str = "",
 ) -> Result:
     """Trains the network, converts the test photos, and writes the table.
 
     Args:
-        experiment: how the network is trained, and where it is kept.
-        images: what it is trained and tested on.
+        experiment: how the network is trained, where it is kept, and the drawn persons.
+        folder: of photos, instead of the drawn ones; see `of_folder`.
         seeds: how many, from 0, instead of the budget's.
-        **described: further settings for the table: "budget", "data".
+        budget: its name, for the table.
 
     Raises:
-        ValueError: less than one seed.
+        FileNotFoundError: there is no such folder.
+        ValueError: less than one seed, or a folder that does not fit.
     """
     _, seeds = chosen((), None, experiment.given, seeds)
+    images = of_portraits(experiment) if folder is None else of_folder(experiment, folder)
     right = stylize(images.test)
     result = Result(
         NAME,
@@ -171,12 +172,13 @@ def run(
         [Row(key, title, trained=key == CONVERTED) for key, title in ROWS.items()],
         CLAIMS,
         settings={
-            **described, "seeds": seeds, "photos of s": len(images.s),
-            "images of t": len(images.t), "test photos": len(images.test),
+            "budget": budget, "data": pathlib.PurePath(folder or "drawn").name, "seeds": seeds,
+            "photos of s": len(images.s), "images of t": len(images.t),
+            "test photos": len(images.test),
         },
         notes=(
             "The paper has pictures only. Rows in brackets are yardsticks.",
-            *([NOTE] if described.get("data") == "drawn" else []),
+            *([NOTE] if folder is None else []),
         ),
     )  # fmt: skip
 
@@ -232,13 +234,6 @@ def main(argv: Sequence[str]) -> None:
         "--data", help="folder of photos with a subfolder for each class (default: drawn persons)"
     )
     options = parser.parse_args(argv)
-    given = BUDGETS[options.budget]
-    tried: DomainTransferExperiment
-    if options.data is None:
-        tried = people = PortraitExperiment(options.out, given, verbose=2)
-        images, name = of_portraits(people), "drawn"
-    else:
-        tried = DomainTransferExperiment(options.out, given, verbose=2)
-        images, name = of_folder(tried, options.data), pathlib.PurePath(options.data).name
-    result = run(tried, images, seeds=options.seeds, budget=options.budget, data=name)
+    portraits = PortraitExperiment(options.out, BUDGETS[options.budget], verbose=2)
+    result = run(portraits, options.data, seeds=options.seeds, budget=options.budget)
     experiment.tell(result, options.out)

@@ -13,7 +13,7 @@ from keras_pixdt.models.domain_transfer_networks import build_function
 from keras_pixdt.reproduce import avatars, portraits, style
 from keras_pixdt.reproduce.cache import Kept
 from keras_pixdt.reproduce.experiment import Budget
-from keras_pixdt.reproduce.portraits import DomainTransferExperiment, PortraitExperiment, flat
+from keras_pixdt.reproduce.portraits import PortraitExperiment, flat
 from tests import samples
 
 SIZE = 32
@@ -41,9 +41,9 @@ def converting(monkeypatch, convert, constancy=None):
     def network(self, name, domains, function, seed):
         return SimpleNamespace(load=lambda: model, found=found)
 
-    monkeypatch.setattr(DomainTransferExperiment, "network", network)
+    monkeypatch.setattr(PortraitExperiment, "network", network)
     monkeypatch.setattr(
-        DomainTransferExperiment, "classifier", lambda *_: SimpleNamespace(load=lambda: f)
+        PortraitExperiment, "classifier", lambda *_: SimpleNamespace(load=lambda: f)
     )
 
 
@@ -130,7 +130,7 @@ def test_style_of_a_network_that_is_the_filter(experiment, monkeypatch):
     converting(monkeypatch, style.stylize)
     images = style.of_portraits(experiment)
     assert images.s.shape[:1] + images.t.shape[:1] + images.test.shape[:1] == (12, 5, 6)
-    result = style.run(experiment, images, data="drawn", budget="tiny")
+    result = style.run(experiment, budget="tiny")
     rows = {row.key: row.seeds[0] for row in result.rows}
     assert rows["converted"]["ssim"] == pytest.approx(1) and rows["converted"]["rmse"] == 0
     assert False not in {verdict["holds"] for verdict in result.verdicts()}
@@ -154,8 +154,8 @@ def test_a_folder_is_halved(tmp_path, monkeypatch):
         asked.append((len(images), classes, sorted(set(labels))))
         return Kept(tmp_path / "f.keras", {})
 
-    monkeypatch.setattr(DomainTransferExperiment, "classifier", classifier)
-    experiment = DomainTransferExperiment(tmp_path / "out", TINY)
+    monkeypatch.setattr(PortraitExperiment, "classifier", classifier)
+    experiment = PortraitExperiment(tmp_path / "out", TINY)
     images = style.of_folder(experiment, folder_of(tmp_path / "photos", ["a", "b", "c"]))
     count = len(images.s) + len(images.t)
     assert asked == [(count, 3, [0, 1, 2])] and abs(len(images.s) - len(images.t)) <= 1
