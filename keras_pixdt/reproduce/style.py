@@ -182,24 +182,12 @@ def run(
         ),
     )  # fmt: skip
 
-    def scores(found: np.ndarray) -> dict[str, Any]:
-        pair = data.to_float(found), data.to_float(right)
-        values = {
-            "ssim": keras.ops.convert_to_numpy(metrics.ssim(*pair)),
-            "rmse": keras.ops.convert_to_numpy(metrics.rmse(*pair)),
-        }
-        errors = {key: metrics.standard_error(value) for key, value in values.items()}
-        return {
-            **{key: float(value.mean()) for key, value in values.items()},
-            "standard_errors": {key: error for key, error in errors.items() if error is not None},
-        }
-
     f = images.function.load()
     nearest = images.t[metrics.nearest_rows(features(f, images.test), features(f, images.t))]
     yardsticks = {
         "photo": images.test, "nearest": nearest, "other": np.roll(right, 1, axis=0)
     }  # fmt: skip
-    result.add({key: scores(found) for key, found in yardsticks.items()})
+    result.add({key: _scores(found, right) for key, found in yardsticks.items()})
     domains = data.DomainSet(images.s, images.t)
 
     def score(row: Row, seed: int) -> dict[str, Any]:
@@ -221,10 +209,24 @@ def run(
                 "Test photos, what the network of seed 0 makes of them, what the filter makes of "
                 "them, and the image of t nearest by f",
             )
-        return {**scores(converted), **kept.found}
+        return {**_scores(converted, right), **kept.found}
 
     experiment.fill(result, [CONVERTED], seeds, score)
     return result
+
+
+def _scores(found: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """The scores of images beside the right ones, both uint8 (n, size, size, 3)."""
+    pair = data.to_float(found), data.to_float(right)
+    values = {
+        "ssim": keras.ops.convert_to_numpy(metrics.ssim(*pair)),
+        "rmse": keras.ops.convert_to_numpy(metrics.rmse(*pair)),
+    }
+    errors = {key: metrics.standard_error(value) for key, value in values.items()}
+    return {
+        **{key: float(value.mean()) for key, value in values.items()},
+        "standard_errors": {key: error for key, error in errors.items() if error is not None},
+    }
 
 
 def main(argv: Sequence[str]) -> None:
