@@ -154,6 +154,7 @@ def train_dann(
     *,
     epochs: int,
     width: float = 1.0,
+    strength: float = 1.0,
     seed: int = 0,
 ) -> keras.Model:
     """Trains a classifier by domain-adversarial training (Ganin et al. 2016, Sec. 4.2).
@@ -175,6 +176,7 @@ def train_dann(
         classes: how many there are.
         epochs: how often it sees the larger set; the smaller one is repeated.
         width: factor on the numbers of filters of f.
+        strength: what lambda rises to, 1 in the paper. With 0, f learns nothing from T.
         seed: of weights and batches.
 
     Returns:
@@ -182,7 +184,7 @@ def train_dann(
     """
     keras.utils.set_random_seed(seed)
     model, classifier = build_dann(images.shape[1], classes, width)
-    batches = _TwoDomains(images, labels, unlabelled, epochs, seed)
+    batches = _TwoDomains(images, labels, unlabelled, epochs, strength, seed)
     model.compile(
         keras.optimizers.SGD(_Rate(len(batches)), momentum=MOMENTUM),
         {
@@ -222,10 +224,12 @@ class _TwoDomains(keras.utils.PyDataset):
         labels: np.ndarray,
         unlabelled: np.ndarray,
         epochs: int,
+        strength: float,
         seed: int,
     ) -> None:
         super().__init__()
         self._images, self._labels, self._unlabelled = images, labels, unlabelled
+        self._strength = strength
         self._batch = min(BATCH, max(len(images), len(unlabelled)))
         self._steps = epochs * (max(len(images), len(unlabelled)) // self._batch)
         self._rows = [
@@ -247,11 +251,14 @@ class _TwoDomains(keras.utils.PyDataset):
         pixels = np.concatenate([self._images[of_s], self._unlabelled[of_t]])
         from_s = np.repeat(np.array([1, 0], np.float32), self._batch)
         labels = np.concatenate([self._labels[of_s], np.zeros(self._batch, np.int64)])
-        strength = np.full((2 * self._batch, 1), strength_at(index / self._steps), np.float32)
+        strength = self._strength * strength_at(index / self._steps)
         # The mean is over the whole batch, of which half has labels.
         weights = {"label": 2 * from_s, "domain": np.ones_like(from_s)}
         return (
-            {"image": to_float(pixels), "strength": strength},
+            {
+                "image": to_float(pixels),
+                "strength": np.full((2 * self._batch, 1), strength, np.float32),
+            },
             {"label": labels, "domain": from_s[:, None]},
             weights,
         )

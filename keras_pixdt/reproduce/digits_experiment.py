@@ -157,25 +157,26 @@ class DigitsExperiment(Experiment):
         )
         return self._classifier("digits-reverse-judge", self.digits.s_test, digest, epochs).load()
 
-    def dann(self, seed: int = 0) -> Kept:
+    def dann(self, strength: float = 1.0, seed: int = 0) -> Kept:
         """The classifier of `adaptation.train_dann`, from S to t; `found` has its settings too."""
         s, t = self.digits.s, self.digits.t
-        epochs, width = self.given.function_epochs, self._preset(DTN).function_width
+        options: dict[str, Any] = {
+            "epochs": self.given.function_epochs,
+            "width": self._preset(DTN).function_width,
+            "strength": strength,
+            "seed": seed,
+        }
 
         def train() -> tuple[keras.Model, dict[str, Any]]:
-            classes = len(self.digits.names)
-            return train_dann(*s, t.pixels, classes, epochs=epochs, width=width, seed=seed), {}
+            return train_dann(*s, t.pixels, len(self.digits.names), **options), {}
 
-        kept = self.cache.model(
-            f"digits-dann-seed{seed}",
-            train,
-            data=[self._digests["s"], self._digests["t"]],
-            epochs=epochs,
-            width=width,
-            seed=seed,
-        )
+        digests = [self._digests["s"], self._digests["t"]]
+        kept = self.cache.model(f"digits-dann-seed{seed}", train, data=digests, **options)
         larger = max(len(s.labels), len(t.labels))
-        trained = {"epochs": epochs, "samples": epochs * larger, "function_width": width}
+        epochs = options["epochs"]
+        trained = {
+            "epochs": epochs, "samples": epochs * larger, "function_width": options["width"]
+        }  # fmt: skip
         return kept._replace(found={**kept.found, "settings": trained})
 
     def network(

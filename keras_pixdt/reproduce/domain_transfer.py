@@ -133,6 +133,7 @@ _NAME2, _TITLE2 = "taigman2017-table2", "Table 2 of Taigman et al. 2017"
 _ROWS2 = {
     "sa": ("SA (Fernando et al. 2013)", "59.32%"),
     "dann": ("DANN (Ganin et al. 2016)", "73.85%"),
+    "dann-s": ("(DANN's network without reversal)", None),
     "train": ("DTN, transferring the train split", "84.44%"),
     "test": ("DTN, transferring the test split", "79.72%"),
     "train-unconverted": ("(train split as it is)", None),
@@ -140,11 +141,12 @@ _ROWS2 = {
     "f": ("(classifier that f is of)", "76.08%"),
 }
 _SPLITS = ("train", "test")
-_TRAINED2 = ("dann", *_SPLITS)
+_DANN = {"dann": 1.0, "dann-s": 0.0}  # what lambda rises to
+_TRAINED2 = (*_DANN, *_SPLITS)
 _CLAIMS2 = (
     Claim("train", "test", "accuracy"),
     *(Claim(split, other, "accuracy") for split in _SPLITS for other in ("sa", "dann", "f")),
-    Claim("dann", "sa", "accuracy"),
+    *(Claim("dann", other, "accuracy") for other in ("sa", "dann-s")),
 )
 _DIMENSIONS = (2, 5, 10, 20, 40, 80)  # of SA's subspaces, those that f has
 
@@ -199,7 +201,8 @@ def table2(
     Args:
         experiment: data and budget.
         seeds: of the network, how many, from 0, instead of the budget's.
-        rows: "train", "test", which split of S is transferred, and "dann"; by default all.
+        rows: "train", "test", which split of S is transferred, "dann", and "dann-s", the same
+            without reversal; by default all.
 
     Raises:
         ValueError: an unknown row, or less than one seed.
@@ -224,7 +227,7 @@ def table2(
     result.add({**unconverted, "f": digits.accuracy(classifier, t), "sa": aligned})
 
     def judged(key: str, model: keras.Model) -> dict[str, Any]:
-        if key == "dann":
+        if key in _DANN:
             return digits.accuracy(model, t)
         transferred = digits.transfer(model, splits[key].pixels)
         return nearest_neighbor(digits.Images(transferred, splits[key].labels), t)
@@ -233,7 +236,9 @@ def table2(
         result,
         names,
         seeds,
-        lambda key, seed: experiment.dann(seed) if key == "dann" else experiment.network(seed=seed),
+        lambda key, seed: (
+            experiment.dann(_DANN[key], seed) if key in _DANN else experiment.network(seed=seed)
+        ),
         judged,
         shown=dict.fromkeys(_SPLITS, ("S", s_test)),
         title="DTN",

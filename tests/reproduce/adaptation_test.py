@@ -122,7 +122,7 @@ def squares(count, seed, ground):
 def test_batches_show_both_domains_and_the_labels_of_one(monkeypatch):
     monkeypatch.setattr(adaptation, "BATCH", 4)
     images, labels = squares(8, 0, 0)
-    batches = adaptation._TwoDomains(images, labels, images[:6] + 100, 3, 0)
+    batches = adaptation._TwoDomains(images, labels, images[:6] + 100, 3, 0.5, 0)
     assert len(batches) == 6
     seen = []
     for i in range(len(batches)):
@@ -130,7 +130,8 @@ def test_batches_show_both_domains_and_the_labels_of_one(monkeypatch):
         assert inputs["image"].shape == (8, SIZE, SIZE, 3)
         np.testing.assert_array_equal(outputs["domain"][:, 0], [1] * 4 + [0] * 4)
         np.testing.assert_array_equal(weights["label"], [2] * 4 + [0] * 4)
-        np.testing.assert_allclose(inputs["strength"], adaptation.strength_at(i / 6), rtol=1e-6)
+        expected = 0.5 * adaptation.strength_at(i / 6)
+        np.testing.assert_allclose(inputs["strength"], expected, rtol=1e-6)
         for image, label in zip(inputs["image"][:4], outputs["label"], strict=False):
             row = int(np.argmax([(image == one).all() for one in to_float(images)]))
             assert labels[row] == label

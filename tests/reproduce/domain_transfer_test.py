@@ -66,8 +66,8 @@ def trained(monkeypatch):
         drawn = image if preset.beta else -image
         return keras.Model(image, keras.layers.Activation("linear")(drawn))
 
-    def dann(pixels, labels, unlabelled, classes, *, epochs, width, seed):
-        requests.append(("dann", len(pixels), len(unlabelled), epochs, seed))
+    def dann(pixels, labels, unlabelled, classes, *, epochs, width, strength, seed):
+        requests.append(("dann", len(pixels), len(unlabelled), epochs, strength, seed))
         return classifier(pixels, labels, classes, epochs=epochs, width=width, plain=False)
 
     monkeypatch.setattr(digits_experiment, "train_classifier", classifier)
@@ -171,7 +171,8 @@ def test_table_2_takes_the_labels_of_what_was_transferred(trained, tmp_path):
     result = table2(experiment(tmp_path))
     found = accuracies(result)
     assert found["train"] == found["test"] == found["f"] == found["dann"] == [100.0]
-    assert ("dann", 48, 48, 1, 0) in trained
+    of_dann = [request for request in trained if request[0] == "dann"]
+    assert of_dann == [("dann", 48, 48, 1, strength, 0) for strength in (1.0, 0.0)]
     (aligned,) = (row.seeds[0] for row in result.rows if row.key == "sa")
     assert aligned["dimensions"] == 2  # of f's four: with more, S is not classified better
     f = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten()])
