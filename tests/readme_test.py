@@ -300,6 +300,8 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
             "taigman2017-table3": "domain_transfer.table3",
             "taigman2017-table4": "faces.run_workdir",
             "taigman2017-fig8": "basis.run_workdir" if "--workdir" in line else "basis.run",
+            "taigman2017-avatars": "avatars.run",
+            "taigman2017-style": "style.run",
         }[name]
     importlib.import_module(f"keras_pixdt.reproduce.{run.partition('.')[0]}")
     calls = record(monkeypatch, f"keras_pixdt.reproduce.{run}", answer)

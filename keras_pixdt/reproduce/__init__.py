@@ -21,7 +21,10 @@ EXPERIMENTS = {
     "taigman2017-table2": "a classifier that learns from transferred digits",
     "taigman2017-table3": "a digit that one of the domains lacks",
     "taigman2017-table4": "faces among distractors",
-    "taigman2017-fig8": "L_CONST of a network's own and of other images",
+    "taigman2017-avatars": "photos of drawn heads to avatars, of which the right one is known",
+    "taigman2017-style": "style transfer, where the style is a fixed filter",
+    "taigman2017-fig8": "what g draws for the standard basis of f's space",
+    "taigman2017-fig9": "from T to S: digits become house numbers",
     "flow-ablations": "which part of appearance flow does what",
 }
 

@@ -21,6 +21,7 @@ from keras_pixdt.judges.classifier import train_classifier
 from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 from keras_pixdt.reproduce import digits, environment, experiment, pictures
 from keras_pixdt.reproduce import settings as row_settings
+from keras_pixdt.reproduce.adaptation import train_dann
 from keras_pixdt.reproduce.cache import Kept
 from keras_pixdt.reproduce.experiment import Budget, Experiment, train_unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
@@ -144,6 +145,40 @@ class DigitsExperiment(Experiment):
         )
         return kept.load()
 
+    @functools.cached_property
+    def reverse_judge(self) -> keras.Model:
+        """The classifier of S that learns from its test images, which no other network sees."""
+        digest = fingerprint(*self.digits.s_test)
+        # As many updates as the judge of T has, whose set is larger.
+        epochs = -(
+            -self.given.judge_epochs
+            * len(self.digits.judged.labels)
+            // len(self.digits.s_test.labels)
+        )
+        return self._classifier("digits-reverse-judge", self.digits.s_test, digest, epochs).load()
+
+    def dann(self, strength: float = 1.0, seed: int = 0) -> Kept:
+        """The classifier of `adaptation.train_dann`, from S to t; `found` has its settings too."""
+        s, t = self.digits.s, self.digits.t
+        options: dict[str, Any] = {
+            "epochs": self.given.function_epochs,
+            "width": self._preset(DTN).function_width,
+            "strength": strength,
+            "seed": seed,
+        }
+
+        def train() -> tuple[keras.Model, dict[str, Any]]:
+            return train_dann(*s, t.pixels, len(self.digits.names), **options), {}
+
+        digests = [self._digests["s"], self._digests["t"]]
+        kept = self.cache.model(f"digits-dann-seed{seed}", train, data=digests, **options)
+        larger = max(len(s.labels), len(t.labels))
+        epochs = options["epochs"]
+        trained = {
+            "epochs": epochs, "samples": epochs * larger, "function_width": options["width"]
+        }  # fmt: skip
+        return kept._replace(found={**kept.found, "settings": trained})
+
     def network(
         self,
         preset: str = DTN,
@@ -174,9 +209,10 @@ class DigitsExperiment(Experiment):
                 images.pixels if name not in places else images.without(without).pixels
                 for name, images in sets.items()
             )
+            domains = data.DomainSet(s, t)
             model = train_unpaired(
                 dataclasses.replace(row, function=str(function.path)),
-                data.DomainSet(s, t),
+                domains.exchanged() if row.reverse else domains,
                 epochs=epochs,
                 seed=seed,
                 verbose=self.verbose,
@@ -215,6 +251,15 @@ class DigitsExperiment(Experiment):
             "f-on-t": digits.accuracy(f, t),
             "judge": digits.accuracy(self.judge, t),
         }
+
+    def judged_reverse(self, model: keras.Model) -> dict[str, Any]:
+        """The accuracy of `reverse_judge` on images of T that a network has converted to S.
+
+        The images are the judge's of T, which the network has not seen.
+        """
+        unseen = self.digits.judged
+        converted = digits.Images(digits.transfer(model, unseen.pixels), unseen.labels)
+        return digits.accuracy(self.reverse_judge, converted)
 
     def judged(self, model: keras.Model, digit: int | None = None) -> dict[str, Any]:
         """The judge's accuracy on S's test images, transferred; see `accuracy`.
@@ -260,7 +305,7 @@ class DigitsExperiment(Experiment):
         network: Callable[[str, int], Kept],
         judged: Callable[[str, keras.Model], dict[str, Any]],
         *,
-        shown: digits.Images,
+        shown: Mapping[str, tuple[str, digits.Images]],
         title: str | None = None,
         others: Iterable[str] = (),
     ) -> None:
@@ -272,26 +317,27 @@ class DigitsExperiment(Experiment):
             seeds: how many, from 0.
             network: of the key of a row and a seed.
             judged: scores of the key of a row and its network.
-            shown: labelled images of which `examples` are in the picture.
+            shown: key of a row -> name of labelled images, and the images, of which `examples` are
+                in the picture, above what the network makes of them. Rows that are not here are
+                not pictured.
             title: names the line of the picture if all rows are the same network.
             others: as in `Experiment.fill`.
         """
-        models: dict[str, keras.Model] = {}
+        lines: dict[str, np.ndarray] = {}
 
         def score(row: Row, seed: int) -> dict[str, Any]:
             kept = network(row.key, seed)
             model = kept.load()
-            if seed == 0:
-                models.setdefault(title or row.title, model)
+            if seed == 0 and row.key in shown:
+                name, images = shown[row.key]
+                sources = lines.setdefault(name, digits.examples(images))
+                lines.setdefault(title or row.title, digits.transfer(model, sources))
             return {**judged(row.key, model), **kept.found}
 
         def draw(seed: int) -> None:
-            if seed:
-                return
-            sources = digits.examples(shown)
-            lines = [(name, digits.transfer(model, sources)) for name, model in models.items()]
-            caption = "Test images of S, and what each network of seed 0 makes of them"
-            pictures.add_lines(result, self.out, [("S", sources), *lines], caption)
+            if seed == 0 and lines:
+                caption = "Unseen images, and what each network of seed 0 makes of them"
+                pictures.add_lines(result, self.out, list(lines.items()), caption)
 
         self.fill(result, rows, seeds, score, draw, others)
 

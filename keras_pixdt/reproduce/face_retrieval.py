@@ -109,13 +109,15 @@ def measures(rank: np.ndarray) -> dict[str, float]:
     }
 
 
-def scores_of(rank: np.ndarray) -> dict[str, Any]:
-    """`measures`, and the standard errors of all but the median.
+def scores_of(rank: np.ndarray, persons: np.ndarray | None = None) -> dict[str, Any]:
+    """`measures`, and the standard errors of all but the median; a single person has none.
 
-    They assume photos of different persons; a single photo has none.
+    Args:
+        rank: (n,), from 1.
+        persons: (n,), who is on each photo. By default all photos are of different persons.
     """
     values = {"mean_rank": rank, "rank_1_accuracy": rank <= 1, "rank_5_accuracy": rank <= 5}
-    errors = {name: standard_error(v) for name, v in values.items()}
+    errors = {name: standard_error(v, persons) for name, v in values.items()}
     known = {name: error for name, error in errors.items() if error is not None}
     return {**measures(rank), "standard_errors": known}
 

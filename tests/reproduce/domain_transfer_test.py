@@ -12,7 +12,7 @@ from keras_pixdt import commands, data
 from keras_pixdt.reproduce import digits, digits_experiment, domain_transfer
 from keras_pixdt.reproduce.digits import Digits, Images
 from keras_pixdt.reproduce.digits_experiment import DigitsExperiment
-from keras_pixdt.reproduce.domain_transfer import table1, table2, table3
+from keras_pixdt.reproduce.domain_transfer import fig9, table1, table2, table3
 from keras_pixdt.reproduce.experiment import Budget
 
 SIZE = 16
@@ -66,7 +66,12 @@ def trained(monkeypatch):
         drawn = image if preset.beta else -image
         return keras.Model(image, keras.layers.Activation("linear")(drawn))
 
+    def dann(pixels, labels, unlabelled, classes, *, epochs, width, strength, seed):
+        requests.append(("dann", len(pixels), len(unlabelled), epochs, strength, seed))
+        return classifier(pixels, labels, classes, epochs=epochs, width=width, plain=False)
+
     monkeypatch.setattr(digits_experiment, "train_classifier", classifier)
+    monkeypatch.setattr(digits_experiment, "train_dann", dann)
     monkeypatch.setattr(digits_experiment, "train_unpaired", network)
     return requests
 
@@ -165,7 +170,18 @@ def test_accuracies_are_those_of_the_judge(trained, tmp_path):
 def test_table_2_takes_the_labels_of_what_was_transferred(trained, tmp_path):
     result = table2(experiment(tmp_path))
     found = accuracies(result)
-    assert found["train"] == found["test"] == found["f"] == [100.0]
+    assert found["train"] == found["test"] == found["f"] == found["dann"] == [100.0]
+    of_dann = [request for request in trained if request[0] == "dann"]
+    assert of_dann == [("dann", 48, 48, 1, strength, 0) for strength in (1.0, 0.0)]
+    (aligned,) = (row.seeds[0] for row in result.rows if row.key == "sa")
+    assert aligned["dimensions"] == 2  # of f's four: with more, S is not classified better
+    f = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten()])
+    same = experiment(tmp_path).digits.s
+    assert domain_transfer.subspace_alignment(f, same, same)["accuracy"] == 100
+    settings = {row.key: row.settings()[0] for row in result.rows}
+    assert settings["dann"]["samples"] == 48 and settings["sa"] == {}
+    picture = data.read_image(tmp_path / "taigman2017-table2.png")
+    assert picture.shape[0] == 2 * (SIZE + 2) - 2  # no line of DANN, which draws nothing
     assert {"train-unconverted", "test-unconverted"} < set(found)
     assert "84.44%" in result.markdown() and "DANN (Ganin et al. 2016)" in result.markdown()
     neighbors = Images(np.array([0, 90, 200], np.uint8)[:, None, None, None] * np.ones(
@@ -199,13 +215,41 @@ def test_table_3_leaves_the_digit_out_where_it_says(trained, tmp_path):
         table3(experiment(tmp_path), digit=4)
 
 
+def test_fig_9_goes_from_t_to_s(trained, tmp_path):
+    """Images of T that the network has not seen are converted; a judge of S's test images looks."""
+    tried = experiment(tmp_path)
+    unseen = tried.digits.judged
+    tried.digits = tried.digits._replace(
+        t=tried.digits.t.select(np.arange(48) < 40), judged=unseen.select(unseen.labels != 0)
+    )
+    result = fig9(tried)
+    assert ("taigman2017-reverse", 40, 48, 1, 0) in trained  # T comes first
+    assert ("taigman2017", 48, 40, 1, 0) in trained
+    assert list(accuracies(result)) == ["reverse", "forward", "original", "f", "judge"]
+    # 36 unseen images, all right, and S's 48 test images the other way.
+    errors = {row.key: row.seeds[0]["standard_errors"]["accuracy"] for row in result.rows}
+    assert errors["reverse"] == pytest.approx(100 / 36)
+    assert errors["forward"] == pytest.approx(100 / 48)
+    classifiers = [request for request in trained if request[0] == "classifier"]
+    # f of s; of S's test images, as many updates as of the 36; the judge of T.
+    assert classifiers == [
+        ("classifier", [0, 1, 2, 3], 1),
+        ("classifier", [0, 1, 2, 3], 1),
+        ("classifier", [1, 2, 3], 1),
+    ]
+    picture = data.read_image(tmp_path / "taigman2017-fig9.png")
+    assert picture.shape[0] == 4 * (SIZE + 2) - 2  # T, to S; S, to T
+    settings = result.rows[0].settings()[0]
+    assert settings["reverse"] and not settings["gray"]
+
+
 def test_examples_are_of_each_class_in_turn():
     images = Images(np.zeros((7, 1, 1, 3), np.uint8), np.array([0, 0, 0, 1, 2, 1, 0]))
     images.pixels[:, 0, 0, 0] = np.arange(7)
     assert digits.examples(images, 6)[:, 0, 0, 0].tolist() == [0, 3, 4, 1, 5, 2]
 
 
-@pytest.mark.parametrize("table", [table1, table2, table3])
+@pytest.mark.parametrize("table", [table1, table2, table3, fig9])
 def test_unknown_rows_and_seeds_are_refused(table, trained, tmp_path):
     with pytest.raises(ValueError, match="`rows` must be of .*Received: x"):
         table(experiment(tmp_path / "out"), rows=["x"])
@@ -275,8 +319,10 @@ def test_the_command_trains_and_prints_a_table(tmp_path, caplog, monkeypatch):
     assert kept == {"digits-classifier", "digits-f", "digits-judge", "taigman2017-seed0"}
     page = (tmp_path / "out" / "taigman2017-table1.html").read_text()
     assert "s.npz and t.npz" in page
-    # Tables 2 and 3 and Fig. 8 are of the same network.
-    for name, rows in (("table2", "test"), ("table3", "dtn"), ("fig8", "mean")):
+    # Tables 2 and 3 and Figs. 8 and 9 are of the same network.
+    for name, rows in (
+        ("table2", "test"), ("table3", "dtn"), ("fig8", "mean"), ("fig9", "forward")
+    ):  # fmt: skip
         command = ["reproduce", f"taigman2017-{name}", *map(str, arguments[:-1]), rows]
         assert commands.main(command) == 0
         written = json.loads((tmp_path / "out" / f"taigman2017-{name}.json").read_text())
@@ -285,4 +331,5 @@ def test_the_command_trains_and_prints_a_table(tmp_path, caplog, monkeypatch):
             assert (
                 written["title"] in (tmp_path / "out" / f"{written['name']}.{suffix}").read_text()
             )
-    assert len(list((tmp_path / "out" / "rows").glob("*.keras"))) == 4
+    kept = len(list((tmp_path / "out" / "rows").glob("*.keras")))
+    assert kept == 5  # with the judge of S
