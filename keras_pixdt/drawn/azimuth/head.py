@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import random
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_pixdt.drawn.azimuth import mesh
 from keras_pixdt.drawn.azimuth.mesh import Mesh
 
-_SKINS = (
+SKINS = (
     (0.92, 0.76, 0.66), (0.87, 0.68, 0.55), (0.78, 0.58, 0.44), (0.62, 0.43, 0.31),
     (0.46, 0.31, 0.23), (0.90, 0.72, 0.58),
 )  # fmt: skip
-_HAIRS = (
+HAIRS = (
     (0.12, 0.10, 0.09), (0.25, 0.16, 0.10), (0.42, 0.27, 0.15), (0.76, 0.60, 0.34),
     (0.60, 0.28, 0.14), (0.62, 0.61, 0.60),
 )  # fmt: skip
+STYLES = ("short", "long", "bob", "bald")
+_FACES = (0.66, 0.82)  # half the width of a narrow and of a broad head
+_MOUTHS = (0.15, 0.29)  # half the width of a small and of a large mouth
+_FRAMES = (0.06, 0.06, 0.08)  # of glasses
 _IRISES = ((0.30, 0.20, 0.12), (0.22, 0.38, 0.56), (0.28, 0.42, 0.28))
 _EYE_WHITE = (0.93, 0.93, 0.92)
 _CLOTHES = (
@@ -28,31 +35,74 @@ _CLOTHES = (
 _AROUND, _RINGS = 40, 27
 
 
-def build(rng: random.Random) -> Mesh:
-    """Draws a head at random."""
-    skin = np.clip(np.array(rng.choice(_SKINS)) * rng.uniform(0.94, 1.05), 0, 0.95)
-    hair = np.clip(np.array(rng.choice(_HAIRS)) * rng.uniform(0.85, 1.15), 0, 0.9)
+class Traits(NamedTuple):
+    """The looks of a person that a simple drawing shows too; all else of a head is left to chance.
+
+    Attributes:
+        skin: row of `SKINS`.
+        hair: row of `HAIRS`, also of brows and beard.
+        style: row of `STYLES`, of the hair.
+        beard: 1 with a beard, 0 without.
+        glasses: 1 with glasses, 0 without.
+        face: 1 if it is broad, 0 if it is narrow.
+        mouth: 1 if it is large, 0 if it is small.
+    """
+
+    skin: int
+    hair: int
+    style: int
+    beard: int
+    glasses: int
+    face: int
+    mouth: int
+
+
+# How many values each trait has.
+COUNTS = Traits(len(SKINS), len(HAIRS), len(STYLES), 2, 2, len(_FACES), len(_MOUTHS))
+
+
+def build(rng: random.Random, traits: Traits | None = None) -> Mesh:
+    """Draws a head at random.
+
+    Args:
+        rng: what is drawn from.
+        traits: looks that are not left to chance. Without them there are no glasses.
+    """
+
+    def pick(options: Sequence[Any], trait: str) -> Any:
+        drawn = rng.choice(options)
+        return drawn if traits is None else options[getattr(traits, trait)]
+
+    skin = np.clip(np.array(pick(SKINS, "skin")) * rng.uniform(0.94, 1.05), 0, 0.95)
+    hair = np.clip(np.array(pick(HAIRS, "hair")) * rng.uniform(0.85, 1.15), 0, 0.9)
     width = rng.uniform(0.70, 0.80)
+    if traits is not None:
+        width += _FACES[traits.face] - 0.75  # the middle of what is left to chance
     eye = (width * rng.uniform(0.38, 0.44), rng.uniform(0.06, 0.14))  # x and z
     mouth_z = -rng.uniform(0.54, 0.60)
     skull = _skull(rng, width)
     face = _face(rng, skull, eye, mouth_z)
 
     colors = np.broadcast_to(skin, face.shape).copy()
-    if rng.random() < 0.3:  # a beard
+    by_chance = rng.random() < 0.3
+    if by_chance if traits is None else traits.beard:
         x, y, z = np.moveaxis(skull, -1, 0)
         beard = _step(y, -0.2, 0.5) * np.maximum(
             _step(z, mouth_z + 0.16, mouth_z - 0.04) * _step(np.abs(x), 0.0, 0.3),
             _step(z, mouth_z - 0.05, mouth_z - 0.2),
         )
         colors += 0.8 * beard[..., None] * (hair - skin)
-    parts = [mesh.loft(face, colors), *_features(rng, face, eye, mouth_z, skin, hair)]
+    parts = [mesh.loft(face, colors), *_features(rng, face, eye, mouth_z, skin, hair, traits)]
     for side in (-1, 1):
         ear = (side * width * 0.98, -0.06, eye[1] - 0.12)
         parts.append(mesh.ellipsoid(ear, (0.07, 0.15, rng.uniform(0.20, 0.25)), skin * 0.94))
     style = rng.choice(("short", "short", "short", "long", "long", "bob", "bald"))
+    if traits is not None:
+        style = STYLES[traits.style]
     if style != "bald":
         parts += _hair(rng, skull, hair, style, width)
+    if traits is not None and traits.glasses:
+        parts += _glasses(face, eye, width)
     return mesh.join([*parts, *_neck(rng, skin, width)])
 
 
@@ -108,14 +158,10 @@ def _features(
     mouth_z: float,
     skin: np.ndarray,
     hair: np.ndarray,
+    traits: Traits | None,
 ) -> list[Mesh]:
     """Eyes, brows and lips."""
-    points = face[face[..., 1] > 0]
-
-    def front(x: float, z: float) -> float:
-        """The face's y at a place."""
-        return float(points[np.argmin((points[:, 0] - x) ** 2 + (points[:, 2] - z) ** 2), 1])
-
+    front = functools.partial(_front, face)
     iris, brow = rng.choice(_IRISES), rng.uniform(0.020, 0.040)
     eye_x, eye_z = eye
     parts = []
@@ -125,9 +171,40 @@ def _features(
         parts.append(mesh.ellipsoid((x, y + 0.02, eye_z), (0.062, 0.05, 0.062), iris))
         place = (x, front(x, eye_z + 0.17) - 0.035, eye_z + 0.18)
         parts.append(mesh.ellipsoid(place, (0.15, 0.06, brow), hair * 0.8))
-    radii = (rng.uniform(0.18, 0.25), 0.07, rng.uniform(0.03, 0.055))
+    lip_width = rng.uniform(0.18, 0.25)
+    if traits is not None:
+        lip_width += _MOUTHS[traits.mouth] - 0.215  # the middle of what is left to chance
+    radii = (lip_width, 0.07, rng.uniform(0.03, 0.055))
     lips = skin * np.array([0.86, 0.56, 0.56])
     parts.append(mesh.ellipsoid((0, front(0, mouth_z) - 0.03, mouth_z), radii, lips))
+    return parts
+
+
+def _front(face: np.ndarray, x: float, z: float) -> float:
+    """The face's y at a place."""
+    points = face[face[..., 1] > 0]
+    return float(points[np.argmin((points[:, 0] - x) ** 2 + (points[:, 2] - z) ** 2), 1])
+
+
+def _glasses(face: np.ndarray, eye: tuple[float, float], width: float) -> list[Mesh]:
+    """Two round rims, the bridge between them, and bars to the ears."""
+    eye_x, eye_z = eye
+    radius, thick = min(0.24, eye_x - 0.06), 0.028
+    y = _front(face, 0, eye_z) + 0.06
+    turn, around = np.linspace(0, 2 * np.pi, 17), np.arange(6) * np.pi / 3
+    parts = [mesh.tube((-0.07, y, eye_z + 0.03), (0.07, y, eye_z + 0.03), (thick, thick), _FRAMES)]
+    for side in (-1, 1):
+        distance = radius + thick * np.cos(around)
+        rings = np.stack(
+            [
+                side * eye_x + np.outer(np.cos(turn), distance),
+                np.broadcast_to(y + thick * np.sin(around), (len(turn), len(around))),
+                eye_z + np.outer(np.sin(turn), distance),
+            ],
+            axis=-1,
+        )
+        hinge, ear = (side * (eye_x + radius), y, eye_z), (side * width * 1.02, -0.1, eye_z)
+        parts += [mesh.loft(rings, _FRAMES), mesh.tube(hinge, ear, (thick, thick), _FRAMES)]
     return parts
 
 

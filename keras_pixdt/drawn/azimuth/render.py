@@ -71,18 +71,30 @@ def sample_model(kind: str, index: int, seed: int = 0) -> Model:
     _check_kind(kind)
     if index < 0:
         raise ValueError(f"`index` must be 0 or more. Received: index={index}")
-    built = _BUILDERS[kind](random.Random(f"{kind}/{seed}/{index}"))
-    # It turns around its own origin, in the middle of its height.
+    return Model(
+        kind, index, seed, centred(_BUILDERS[kind](random.Random(f"{kind}/{seed}/{index}")))
+    )
+
+
+def centred(built: Mesh) -> Mesh:
+    """The surface within the unit ball, with the origin in the middle of its height.
+
+    It turns around this origin.
+    """
     levels = built.corners[..., 2]
-    centred = built.corners - np.array([0.0, 0.0, (levels.min() + levels.max()) / 2])
-    radius = np.linalg.norm(centred, axis=-1).max()
-    return Model(kind, index, seed, dataclasses.replace(built, corners=centred / radius))
+    corners = built.corners - np.array([0.0, 0.0, (levels.min() + levels.max()) / 2])
+    radius = np.linalg.norm(corners, axis=-1).max()
+    return dataclasses.replace(built, corners=corners / radius)
 
 
 def render_model(
-    model: Model, azimuth_degrees: float, image_size: int = 64, coverage: bool = False
+    model: Model,
+    azimuth_degrees: float,
+    image_size: int = 64,
+    coverage: bool = False,
+    elevation_degrees: float = _ELEVATION_DEGREES,
 ) -> np.ndarray:
-    """Draws an object on white, seen slightly from above.
+    """Draws an object on white, by default seen slightly from above.
 
     Args:
         model: the object.
@@ -91,6 +103,7 @@ def render_model(
         image_size: height and width in pixels, 16 to 512.
         coverage: whether there is a fourth channel: how much of a pixel the object covers, 0 to
             255. With it the object can be put on other grounds.
+        elevation_degrees: how far above the object the camera is.
 
     Returns:
         uint8 (image_size, image_size, 3), or 4 channels with `coverage`.
@@ -104,7 +117,7 @@ def render_model(
     """
     _check_size(image_size)
     _check_azimuths([azimuth_degrees])
-    turn = _view(azimuth_degrees)
+    turn = _view(azimuth_degrees, elevation_degrees)
     side = image_size * _SAMPLES
     # The unit ball just touches the borders of the picture.
     focus = 0.5 * side * np.sqrt(_DISTANCE**2 - 1)
@@ -120,9 +133,9 @@ def render_model(
     return np.rint(255 * coarse).astype(np.uint8)
 
 
-def _view(azimuth_degrees: float) -> np.ndarray:
+def _view(azimuth_degrees: float, elevation_degrees: float) -> np.ndarray:
     """The rotation from an object's axes to right, up, and towards the camera."""
-    angle, elevation = np.radians(azimuth_degrees), np.radians(_ELEVATION_DEGREES)
+    angle, elevation = np.radians(azimuth_degrees), np.radians(elevation_degrees)
     c, s = np.cos(angle), np.sin(angle)
     turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     c, s = np.cos(elevation), np.sin(elevation)
