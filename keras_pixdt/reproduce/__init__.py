@@ -17,6 +17,7 @@ EXPERIMENTS = {
     "kwon2019-table1": "the rough-to-detail GAN against PixelDTGAN and pix2pix",
     "kwon2019-table2": "one, two and three stages",
     "kwon2019-fig4": "what a search by the drawn image finds",
+    "kwon2019-fig6": "what is drawn after each stage",
     "taigman2017-table1": "which part of the Domain Transfer Network does what",
     "taigman2017-table2": "a classifier that learns from transferred digits",
     "taigman2017-table3": "a digit that one of the domains lacks",
