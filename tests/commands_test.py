@@ -86,7 +86,7 @@ def test_help_lists_the_commands_and_does_not_wait_for_keras():
         ["convert", "--model", "w"],
         ["export", "--workdir", "w", "--variants", "int4"],
         ["reproduce"],
-        ["reproduce", "kim2017-fig9"],
+        ["reproduce", "kim2017-fig3"],
     ],
 )
 def test_wrong_arguments_show_the_usage(arguments, capsys, tmp_path, monkeypatch):

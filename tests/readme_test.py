@@ -295,6 +295,8 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
     else:
         run = {
             "kim2017-fig4": "points.run",
+            "kim2017-fig7": "hair.fig7",
+            "kim2017-fig9": "products.fig9",
             "taigman2017-table1": "domain_transfer.table1",
             "taigman2017-table2": "domain_transfer.table2",
             "taigman2017-table3": "domain_transfer.table3",

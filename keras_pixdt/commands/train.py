@@ -104,9 +104,11 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
     domains.add_argument(
         "--edges",
-        action="store_true",
-        default=None,
-        help="make the edges of the photos in --data the first domain, the photos the second",
+        nargs="?",
+        const=True,
+        choices=("soft",),
+        help="make the edges of the photos in --data the first domain, the photos the second; "
+        "soft: gray where they are less steep, instead of thin lines",
     )
     add(
         "--crop",

@@ -1,5 +1,6 @@
 from keras_pixdt.data.domains import load_domains as load_domains
 from keras_pixdt.data.edges import draw_edges as draw_edges
+from keras_pixdt.data.edges import soft_edges as soft_edges
 from keras_pixdt.data.images import ImageError as ImageError
 from keras_pixdt.data.images import image_grid as image_grid
 from keras_pixdt.data.images import letterbox as letterbox

@@ -37,7 +37,7 @@ from absl import logging
 
 from keras_pixdt.choices import SCHEMES, Size
 from keras_pixdt.data import duplicates
-from keras_pixdt.data.edges import edges_of
+from keras_pixdt.data.edges import draw_edges, edges_of, soft_edges
 from keras_pixdt.data.pairs import DomainSet, Labels, take_rows
 from keras_pixdt.data.readers.domain import ALL, Domain
 from keras_pixdt.data.readers.folder import read_folder
@@ -45,6 +45,7 @@ from keras_pixdt.data.readers.npz import read_npz
 from keras_pixdt.data.readers.tfds import TFDS, read_domain
 from keras_pixdt.data.splits import split_groups
 
+_EDGES = {True: draw_edges, "soft": soft_edges}
 _SCHEME = "yoo2016"  # 90/5/5
 _SCHEME_BESIDE_OWN = "kwon2019"  # 90/10, for a domain whose partner has train and test splits
 
@@ -54,7 +55,7 @@ def load_domains(
     target: str | os.PathLike[str] | None = None,
     image_size: Size = 64,
     *,
-    edges: bool = False,
+    edges: bool | str = False,
     seed: int = 0,
     data_dir: str | os.PathLike[str] | None = None,
     resize: str = "letterbox",
@@ -75,7 +76,7 @@ def load_domains(
         edges: whether `source` has only photos, and their edges are the first domain. The edges
             then come from one half of the training photos and the photos from the other half, so
             that no photo is used together with its own edges. In the other splits both come from
-            all photos, in the same order.
+            all photos, in the same order. "soft" draws `soft_edges` instead of thin lines.
         seed: decides which photos are in which half.
         data_dir: where TFDS sets were prepared; by default `~/tensorflow_datasets`.
         resize: how images of other shapes are brought to that size: "letterbox" keeps their aspect
@@ -103,7 +104,9 @@ def load_domains(
     print(len(domains["train"].sources), domains["test"].source_labels.names)
     ```
     """
-    if edges == (target is not None):
+    if edges not in (*_EDGES, False):
+        raise ValueError(f"`edges` must be True, False or 'soft'. Received: {edges!r}")
+    if bool(edges) == (target is not None):
         raise ValueError(
             "Two domains are two folders, `source` and `target`, or one folder of photos with "
             f"edges=True. Received: target={target!r}, edges={edges}"
@@ -123,7 +126,7 @@ def load_domains(
         sources, source_labels = _take(names[0], split, first)
         targets, target_labels = _take(names[-1], split, second)
         if edges:
-            sources = edges_of(sources, first.domain.shapes[first.mask])
+            sources = edges_of(sources, first.domain.shapes[first.mask], _EDGES[edges])
         domains[split] = DomainSet(sources, targets, source_labels, target_labels)
         counts = len(sources), len(targets)
         logging.info("%s: %s has %d and %d images", " and ".join(names), split, *counts)

@@ -1,4 +1,4 @@
-"""Edges of photos, as black lines on white.
+"""Edges of photos, black on white: thin lines, or soft ones.
 
 Canny's detector is implemented here because `skimage.feature.canny` would be another dependency. It
 also thins by interpolation and takes absolute thresholds, which would change the edges and
@@ -6,6 +6,8 @@ published numbers.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -31,13 +33,7 @@ def draw_edges(photo: np.ndarray) -> np.ndarray:
     Returns:
         uint8, the same shape, each pixel 0 or 255.
     """
-    gray = photo @ np.array([0.299, 0.587, 0.114], np.float32)
-    steps = np.arange(-3, 4)
-    gaussian = np.exp(-0.5 * (steps / BLUR_PX) ** 2)
-    gaussian /= gaussian.sum()
-    gray = _filter(gray, gaussian, gaussian)
-    smooth, slope = np.array([1, 2, 1]) / 4, np.array([-1, 0, 1]) / 2
-    down, right = _filter(gray, slope, smooth), _filter(gray, smooth, slope)
+    down, right = _gradients(photo)
     steep = np.hypot(down, right)
 
     # A ridge is steeper than its neighbours along the gradient, in one of four directions.
@@ -56,8 +52,40 @@ def draw_edges(photo: np.ndarray) -> np.ndarray:
         edge = grown
 
 
-def edges_of(photos: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-    """Edges of photos that may have bars; bars get none. For `shapes` see `Domain`."""
+def soft_edges(photo: np.ndarray) -> np.ndarray:
+    """Draws the edges of a photo as soft lines, the darker the steeper the photo is there.
+
+    A network cannot draw the thin lines of `draw_edges`, which are black or white: a discriminator
+    knows its gray at once. Here the gradients of `draw_edges` are neither thinned nor cut off: they
+    are white up to its lower threshold, black from its upper one on, and gray between the two.
+
+    Args:
+        photo: uint8 `(height, width, 3)`.
+
+    Returns:
+        uint8, the same shape; the three channels are equal.
+    """
+    steep = np.hypot(*_gradients(photo))
+    share = steep / max(float(steep.max()), 1.0)  # a plain photo has no edges
+    dark = np.clip((share - WEAK) / (STRONG - WEAK), 0, 1)
+    return np.repeat(np.rint(WHITE * (1 - dark)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def edges_of(
+    photos: np.ndarray,
+    shapes: np.ndarray,
+    draw_one: Callable[[np.ndarray], np.ndarray] = draw_edges,
+) -> np.ndarray:
+    """Edges of photos that may have bars; bars get none.
+
+    Args:
+        photos: uint8 `(n, height, width, 3)`.
+        shapes: of the photos without their bars; see `Domain`.
+        draw_one: `draw_edges` or `soft_edges`.
+
+    Returns:
+        uint8, the same shape as the photos.
+    """
     full_height, full_width = sides = photos.shape[1:3]
     drawn = allocate(photos.shape)
 
@@ -66,12 +94,23 @@ def edges_of(photos: np.ndarray, shapes: np.ndarray) -> np.ndarray:
         top, left = int(full_height - height) // 2, int(full_width - width) // 2
         inside = slice(top, top + int(height)), slice(left, left + int(width))
         drawn[row] = WHITE
-        drawn[row][inside] = draw_edges(photos[row][inside])
+        drawn[row][inside] = draw_one(photos[row][inside])
 
     with thread_pool() as pool:
         for _ in progress.bar("Drawing edges", pool.map(draw, range(len(photos))), len(photos)):
             pass
     return drawn
+
+
+def _gradients(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How fast the gray levels grow downwards and to the right, under a Gaussian."""
+    gray = photo @ np.array([0.299, 0.587, 0.114], np.float32)
+    steps = np.arange(-3, 4)
+    gaussian = np.exp(-0.5 * (steps / BLUR_PX) ** 2)
+    gaussian /= gaussian.sum()
+    gray = _filter(gray, gaussian, gaussian)
+    smooth, slope = np.array([1, 2, 1]) / 4, np.array([-1, 0, 1]) / 2
+    return _filter(gray, slope, smooth), _filter(gray, smooth, slope)
 
 
 def _filter(pixels: np.ndarray, along_y: np.ndarray, along_x: np.ndarray) -> np.ndarray:

@@ -244,15 +244,16 @@ def standard_errors(
         resamples: how many.
 
     Returns:
-        The standard errors of "rmse" and "abs_correlation"; 0 for a single object.
+        The standard errors of "rmse", "abs_correlation" and "spread"; 0 for a single object.
     """
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(resamples):
         chosen = rng.integers(0, len(inputs), len(inputs))
         relation = relate(inputs[chosen].ravel(), translated[chosen].ravel())
-        found.append((relation.rmse, abs(relation.correlation)))
-    return dict(zip(("rmse", "abs_correlation"), np.std(found, axis=0).tolist(), strict=True))
+        found.append((relation.rmse, abs(relation.correlation), relation.spread))
+    names = "rmse", "abs_correlation", "spread"
+    return dict(zip(names, np.std(found, axis=0).tolist(), strict=True))
 
 
 def own_errors(

@@ -163,7 +163,7 @@ def train_unpaired(
         ValueError: less than one epoch.
     """
     keras.utils.set_random_seed(seed)
-    batches = data.unpaired(domains, preset.batch_sizes, seed)
+    batches = data.unpaired(domains, preset.batch_sizes, seed, mirror=preset.mirror)
     model = preset.model(seed)
     model.compile(preset.optimizers(model.players))
     averages = averaged_weights(domains, preset)

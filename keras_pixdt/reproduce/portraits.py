@@ -36,8 +36,8 @@ from keras_pixdt.presets.domain_transfer import DomainTransferPreset
 from keras_pixdt.reproduce import environment, settings
 from keras_pixdt.reproduce.cache import Kept
 from keras_pixdt.reproduce.experiment import Budget, Experiment, train_unpaired
-from keras_pixdt.training.record import fingerprint
 from keras_pixdt.training.measures import in_batches
+from keras_pixdt.training.record import fingerprint
 
 NOTE = "Faces and avatars are drawn; they are not the paper's."
 BATCH = 64  # of predictions

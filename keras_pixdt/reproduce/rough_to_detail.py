@@ -1,8 +1,9 @@
-"""Kwon et al. 2019: Tables 1 and 2, and Fig. 4.
+"""Kwon et al. 2019: Tables 1 and 2, Figs. 4 and 6.
 
     pixdt reproduce kwon2019-table1 --data LookBook/ --splits kwon2019 --budget paper
     pixdt reproduce kwon2019-table2 --data LookBook/ --splits kwon2019 --budget paper
     pixdt reproduce kwon2019-fig4 --data LookBook/ --splits kwon2019 --budget paper
+    pixdt reproduce kwon2019-fig6 --data LookBook/ --splits kwon2019 --budget paper
 
 Table 1 compares the rough-to-detail GAN with PixelDTGAN and pix2pix, Table 2 its one, two and three
 stages. PixelDTGAN draws images of 64 px, the others of 256; each is scored at its own size. All
@@ -12,22 +13,31 @@ if its weights are present. Otherwise an embedder is trained on the training pro
 
 Fig. 4 shows what a search with the drawn image finds: the photo, the image drawn by the network of
 Table 1, and the ten nearest products of the test split. The right one has a red frame.
+
+Fig. 6 shows what the network with three stages draws after each of them, beside the one with a
+single stage. These are the networks of Table 2: a run keeps what it was after the last epoch of
+each stage.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from keras_pixdt import presets, search
+from keras_pixdt.atomic import load_model
+from keras_pixdt.data.pairs import PairSet
 from keras_pixdt.presets.pix2pix import Pix2PixPreset
 from keras_pixdt.presets.rough_to_detail import RESIZE
 from keras_pixdt.reproduce import appearance_flow, paired, pictures, pixel_dtgan
 from keras_pixdt.reproduce.paired import KID, RMSE, SSIM, recall
-from keras_pixdt.reproduce.paired_experiment import PairedExperiment
+from keras_pixdt.reproduce.paired_experiment import Convert, PairedExperiment
 from keras_pixdt.reproduce.result import Claim, Result
+from keras_pixdt.training.checkpoint import stage_path
+from keras_pixdt.training.run import Run
 
 SCORES = (RMSE, SSIM, recall(10), recall(60), KID)
 COMPARED = SCORES[:-1]  # what the paper has, and Recall@10 where a gallery has few products
@@ -169,5 +179,66 @@ FIG4 = dataclasses.replace(
     finish=draw_found,
 )
 
-TABLES = (TABLE1, TABLE2, FIG4)
+
+# Fig. 6
+
+
+def after_stage(stage: int, run: Run, pairs: Mapping[str, PairSet]) -> Convert:
+    """What a run drew after one of its stages, enlarged to the size of the last.
+
+    Args:
+        stage: from 1; not the last.
+        run: of a network with several stages.
+        pairs: not used; see `paired.Method.convert`.
+
+    Raises:
+        FileNotFoundError: the run was trained before runs kept their stages, or no epoch ended in
+            this stage.
+    """
+    del pairs
+    path = stage_path(run.workdir, stage)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{run.workdir} has no {path.name}: it is of an earlier version, or too short for an "
+            f"epoch of stage {stage}. Remove it, so that it is trained again, or take a larger "
+            "budget."
+        )
+    return dataclasses.replace(run, model=load_model(path)).convert
+
+
+def _after(stage: int) -> paired.Method:
+    three = TABLE2.methods[-1]
+    return dataclasses.replace(
+        three,
+        key=f"stage{stage}",
+        title=f"[{stage}/3]",
+        paper={},
+        convert=functools.partial(after_stage, stage),
+    )
+
+
+FIG6 = dataclasses.replace(
+    TABLE2,
+    name="kwon2019-fig6",
+    title="Fig. 6 of Kwon et al. 2019",
+    methods=(
+        _after(1),
+        _after(2),
+        dataclasses.replace(TABLE2.methods[-1], title="[3/3]"),
+        dataclasses.replace(TABLE2.methods[0], title="[1/1]"),
+    ),
+    scores=(RMSE, SSIM, KID),
+    # Sec. 6: quality grows with each stage, and a single one gives "collapsed" structures.
+    claims=tuple(
+        Claim(better, worse, score.key)
+        for better, worse in (("stage2", "stage1"), ("n3", "stage2"), ("n3", "n1"))
+        for score in (RMSE, SSIM)
+    ),
+    notes=(
+        "[i/N] is the network with N stages after its stage i (Fig. 6); images of earlier stages "
+        "are enlarged.",
+    ),
+)
+
+TABLES = (TABLE1, TABLE2, FIG4, FIG6)
 COMMANDS = paired.commands(*TABLES)

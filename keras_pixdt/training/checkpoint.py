@@ -2,8 +2,10 @@
 
 `checkpoints/last.keras` continues an interrupted run, `checkpoints/best.keras` is the model of the
 epoch with the best score, and `model.keras` continues a finished run. A run with averaged weights
-is continued from `last.keras` instead, because its `model.keras` has the averages. All are ordinary
-`.keras` files with one more member, the progress, so that weights and progress cannot disagree.
+is continued from `last.keras` instead, because its `model.keras` has the averages.
+`checkpoints/stage1.keras` and so on are models after the last epoch of each stage but the last. All
+are ordinary `.keras` files with one more member, the progress, so that weights and progress cannot
+disagree.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves `last.keras` after each epoch and every `save_every` batches, and `best.keras`.
+    """Saves `last.keras` after each epoch and every `save_every` batches, and the other models.
 
     In a distributed run every worker needs this callback, because variables may be read from all of
     them.
@@ -91,7 +93,7 @@ class Checkpoint(keras.callbacks.Callback):
         best: the score that selects `best.keras`, one of `SCORES`; None keeps no best model. Only
             epochs of a model's last stage are compared.
         save_every: batches between two saves within an epoch; None saves at its end only.
-        averages: whose weights `best.keras` has; by default, the model's own.
+        averages: whose weights `best.keras` and the stages have; by default, the model's own.
 
     Raises:
         ValueError: `best` is no score, or `save_every` is less than 1.
@@ -148,7 +150,9 @@ class Checkpoint(keras.callbacks.Callback):
             )
         for name, value in logs.items():
             self._progress.history.setdefault(name, []).append(float(value))
-        if self._best is not None and self.model.at_last_stage:
+        if not self.model.at_last_stage:
+            self._save_averages(stage_path(self._workdir, self.model.stage))
+        elif self._best is not None:
             self._keep_best(epoch, self._best, float(logs[self._best]))
         save(self.model, last_path(self._workdir), self._progress)
         self._write_history()
@@ -159,9 +163,12 @@ class Checkpoint(keras.callbacks.Callback):
             if score >= before[1] if SCORES[name] else score <= before[1]:
                 return
         self._progress.best = name, score
-        with self._averages.applied() if self._averages else contextlib.nullcontext():
-            save(self.model, best_path(self._workdir), self._progress)
+        self._save_averages(best_path(self._workdir))
         logging.info("Epoch %d has the best %s: %.4f", epoch + 1, name, score)
+
+    def _save_averages(self, path: pathlib.Path) -> None:
+        with self._averages.applied() if self._averages else contextlib.nullcontext():
+            save(self.model, path, self._progress)
 
     def _write_history(self) -> None:
         write_json(self._workdir / "history.json", self._progress.history)
@@ -186,6 +193,11 @@ def latest_path(workdir: pathlib.Path) -> pathlib.Path | None:
 def best_path(workdir: pathlib.Path) -> pathlib.Path:
     """The model of the epoch with the best score."""
     return workdir / "checkpoints" / "best.keras"
+
+
+def stage_path(workdir: pathlib.Path, stage: int) -> pathlib.Path:
+    """The model after the last epoch of a stage, from 1, that is not the last stage."""
+    return workdir / "checkpoints" / f"stage{stage}.keras"
 
 
 def check_options(best: str | None, save_every: int | None) -> None:

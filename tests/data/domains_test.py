@@ -273,6 +273,40 @@ def test_a_photo_without_edges_has_none():
     assert (data.draw_edges(np.full((9, 12, 3), 70, np.uint8)) == 255).all()
 
 
+def test_soft_edges_are_the_darker_the_steeper_the_photo_is():
+    """Ramps of 16 pixels and one of a pixel: by hand, gradients of 0.05, 0.2 and 1 of the last."""
+    gray = np.full((40, 120), 40.0)
+    for start, width, height in ((10, 16, 40), (50, 16, 160)):
+        gray[:, start:] += height * np.clip(np.arange(120 - start) / width, 0, 1)
+    gray[:, 90:] = 40
+    photo_of = np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
+    drawn = data.soft_edges(photo_of)[20, :, 0].astype(float)
+    plain = np.exp(-0.5 * np.arange(-3, 4) ** 2)
+    # The steepest is at the jump: central differences of a step that the Gaussian has softened.
+    steepest = 200 * (plain[2] + plain[3]) / 2 / plain.sum()
+    for place, slope in ((18, 40 / 16), (58, 160 / 16)):
+        dark = np.clip((slope / steepest - WEAK) / (STRONG - WEAK), 0, 1)
+        assert drawn[place] == pytest.approx(255 * (1 - dark), abs=3)
+    assert drawn[18] == 255 and 100 < drawn[58] < 250 and drawn[89] == drawn[90] == 0
+    assert drawn[35] == drawn[75] == 255  # plain
+    assert (data.soft_edges(np.full((9, 12, 3), 70, np.uint8)) == 255).all()
+
+
+def test_soft_edges_are_drawn_where_asked_for(tmp_path):
+    folder = make_folder(tmp_path / "photos", range(12))
+    for soft, thin in zip(
+        *(
+            data.load_domains(folder, None, 32, edges=edges)["test"].sources
+            for edges in ("soft", True)
+        ),
+        strict=True,
+    ):
+        assert len(np.unique(soft)) > 2 and (soft[:, :4] == 255).all()  # the bars beside 24x32
+        assert (soft[thin == 0] < 255).all()  # a ridge is not among the least steep
+    with pytest.raises(ValueError, match="`edges` must be True, False or 'soft'. Received: 'hard'"):
+        data.load_domains(folder, None, 32, edges="hard")
+
+
 def test_edges_of_one_half_and_photos_of_the_other(tmp_path):
     folder = make_folder(tmp_path / "photos", range(60))
     for seed in range(60):

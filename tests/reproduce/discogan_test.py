@@ -6,7 +6,7 @@ from PIL import Image
 
 from keras_pixdt import presets
 from keras_pixdt.drawn import azimuth
-from keras_pixdt.reproduce import azimuths, discogan
+from keras_pixdt.reproduce import azimuths, discogan, two_domains
 from keras_pixdt.reproduce.experiment import Budget
 
 TINY = Budget(
@@ -27,7 +27,7 @@ def tiny(eager, monkeypatch):
     ("options", "message"),
     [
         ({"rows": ["car-car-gan"]}, "`rows` must be of car-car-standard.*Received: car-car-gan"),
-        ({"rows": ["head-head-disco"]}, "Received: head-head-disco"),  # without `faces`
+        ({"rows": ["head-head-disco"]}, "Received: head-head-disco"),  # of Fig. 6
         ({"seeds": 0}, "`seeds` must be at least 1. Received: 0"),
         ({"epochs": 0}, "`epochs` must be at least 1. Received: 0"),
     ],
@@ -60,7 +60,7 @@ def test_the_command_writes_a_table(tiny, tmp_path):
     score = found["rows"][2]["seeds"]["0"]
     assert score["steps"] == 33 // 8 and score["abs_correlation"] == abs(score["correlation"])
     assert set(score) >= {"rmse", "spread", "relation", "minutes"}
-    assert set(score["standard_errors"]) == {"rmse", "abs_correlation"}
+    assert set(score["standard_errors"]) == {"rmse", "abs_correlation", "spread"}
     errors = found["settings"]["RMSE of regressors on test objects"]
     assert errors.startswith("chair unchanged ") and "; car unchanged " in errors
     assert all(errors.count(f"{name} ") >= 2 for name in azimuth.DISTORTIONS)
@@ -89,7 +89,7 @@ def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatc
         model.compile(preset.optimizers(model.players))
         return model
 
-    monkeypatch.setattr(discogan, "train_unpaired", train)
+    monkeypatch.setattr(two_domains, "train_unpaired", train)
     interrupted = True
     rows = ["car-car-standard", "car-car-disco"]
     with pytest.raises(KeyboardInterrupt):
@@ -111,14 +111,14 @@ def test_an_interrupted_table_goes_on_and_is_the_same(tiny, tmp_path, monkeypatc
     ]
 
 
-def test_faces_are_rows_of_their_own(tiny, tmp_path, monkeypatch):
+def test_faces_vary_more_by_discogan(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(discogan.Experiment, "fill", lambda *_: None)
-    result = discogan.fig5(
-        tmp_path, "smoke", faces=True, rows=["head-head-disco"], extra_layer=True, processes=1
+    result = discogan.fig6(
+        tmp_path, "smoke", rows=["head-head-disco"], extra_layer=True, processes=1
     )
-    assert [row.key for row in result.rows][3:] == [
-        "head-head-standard", "head-head-reconstruction", "head-head-disco",
-    ]  # fmt: skip
-    assert result.title == "Figs. 5 and 6 of Kim et al. 2017" and len(result.claims) == 4
+    keys = ["head-head-standard", "head-head-reconstruction", "head-head-disco"]
+    assert [row.key for row in result.rows] == keys
+    claimed = [(claim.better, claim.worse) for claim in result.claims if claim.score == "spread"]
+    assert claimed == [(keys[2], keys[0]), (keys[2], keys[1])] and len(result.claims) == 6
     errors = result.settings["RMSE of regressors on test objects"]
     assert errors.startswith("head ") and "car " not in errors  # no car was drawn

@@ -21,13 +21,13 @@ from keras_pixdt.reproduce.experiment import Budget
 from keras_pixdt.reproduce.paired import Method, Table
 from keras_pixdt.reproduce.paired_experiment import Length, PairedExperiment, length
 from keras_pixdt.reproduce.result import Claim, Result, Row
-from keras_pixdt.training import evaluation, trainer
+from keras_pixdt.training import checkpoint, evaluation, trainer
 from keras_pixdt.training.run import load_run
 from tests import samples
 
 PAIRED = (
     "yoo2016-table3", "yoo2016-fig4", "yoo2016-fig6", "geli-table1", "geli-fig3", "geli-fig4",
-    "kwon2019-table1", "kwon2019-table2", "kwon2019-fig4",
+    "kwon2019-table1", "kwon2019-table2", "kwon2019-fig4", "kwon2019-fig6",
 )  # fmt: skip
 
 
@@ -425,3 +425,33 @@ def test_figures_are_drawn(name, scorers, tmp_path, small_lookbook):
     page = (tmp_path / f"{name}.html").read_text("utf-8")
     assert result.curves or "data:image/png" in page
     assert not result.curves or "<svg" in page
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_a_network_is_scored_after_each_of_its_stages(scorers, tmp_path, small_lookbook):
+    shutil.copytree(scorers, tmp_path, dirs_exist_ok=True)
+    small = dataclasses.replace(
+        presets.get("kwon2019-64-n2"), image_size=32, width=1 / 32, discriminator_width=1 / 32,
+        batch_size=100, phases=((1, 1e-3),) * 4, passes=1,
+    )  # fmt: skip
+    after, _, last, _ = rough_to_detail.FIG6.methods
+    table = dataclasses.replace(
+        rough_to_detail.FIG6,
+        methods=tuple(dataclasses.replace(method, small=small) for method in (after, last)),
+        claims=(),
+        budgets=TABLE.budgets,
+    )
+    result = paired.run_table(table, opened(tmp_path, small_lookbook), "smoke")
+    assert list(result.pictures) == ["kwon2019-fig6.png"]
+    first, second = (row.seeds[0] for row in result.rows[:2])
+    assert first["run"] == second["run"]  # one network, that of Table 2
+    run = load_run(tmp_path / first["run"])
+    path = checkpoint.stage_path(run.workdir, 1)
+    model = keras.models.load_model(path)
+    assert (model.stage, run.model.stage) == (1, 2)
+    expected = evaluation.evaluate(model.predict_on_batch, run.pairs())
+    assert first["rmse"] == pytest.approx(expected["rmse"], rel=1e-5) != second["rmse"]
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="has no stage1.keras.*Remove it"):
+        rough_to_detail.after_stage(1, run, {})

@@ -163,17 +163,28 @@ def test_a_score_that_the_logs_lack_is_answered_with_those_they_have(tmp_path):
 
 
 def test_best_is_compared_within_the_last_stage_only(tmp_path, monkeypatch):
-    """Images of earlier stages are enlarged: soft, which RMSE likes."""
+    """Images of earlier stages are enlarged: soft, which RMSE likes. These stages are kept."""
     model, progress = tiny_model(), Progress()
     monkeypatch.setattr(type(model), "at_last_stage", False)
+    monkeypatch.setattr(type(model), "stage", 1, raising=False)
     saver = checkpoint.Checkpoint(tmp_path, progress, best="val_rmse")
     saver.set_model(model)
     saver.on_epoch_end(0, {"val_rmse": 0.1})
+    saver.on_epoch_end(1, {"val_rmse": 0.1})
     assert progress.best is None and not checkpoint.best_path(tmp_path).exists()
+    kept = [each.copy() for each in model.get_weights()]
     monkeypatch.setattr(type(model), "at_last_stage", True)
-    for epoch, value in ((1, 0.5), (2, 0.4)):
+    monkeypatch.setattr(type(model), "stage", 2)
+    for variable in model.variables:
+        variable.assign(0 * variable.value)
+    for epoch, value in ((2, 0.5), (3, 0.4)):
         saver.on_epoch_end(epoch, {"val_rmse": value})
     assert progress.best == ("val_rmse", 0.4)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["best.keras", "last.keras", "stage1.keras"]
+    checkpoint.load(model, checkpoint.stage_path(tmp_path, 1))
+    for loaded, weight in zip(model.get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(loaded, weight)
 
 
 @pytest.mark.parametrize(
