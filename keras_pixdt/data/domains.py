@@ -104,18 +104,7 @@ def load_domains(
     print(len(domains["train"].sources), domains["test"].source_labels.names)
     ```
     """
-    if edges not in (*_EDGES, False):
-        raise ValueError(f"`edges` must be True, False or 'soft'. Received: {edges!r}")
-    if bool(edges) == (target is not None):
-        raise ValueError(
-            "Two domains are two folders, `source` and `target`, or one folder of photos with "
-            f"edges=True. Received: target={target!r}, edges={edges}"
-        )
-    if edges and target_crop is not None:
-        raise ValueError(
-            "`target_crop` is for a second domain: with edges=True give `crop`, for the photos. "
-            f"Received: {os.fspath(target_crop)}"
-        )
+    _check_second(target, edges, target_crop)
     names = [os.fspath(path) for path in (source, target) if path is not None]
     crops = (crop, target_crop)
     read = [_read(name, image_size, resize, data_dir, crops[i]) for i, name in enumerate(names)]
@@ -131,6 +120,26 @@ def load_domains(
         counts = len(sources), len(targets)
         logging.info("%s: %s has %d and %d images", " and ".join(names), split, *counts)
     return domains
+
+
+def _check_second(
+    target: str | os.PathLike[str] | None,
+    edges: bool | str,
+    target_crop: str | os.PathLike[str] | None,
+) -> None:
+    """Requires one second domain: `target`, or the edges."""
+    if edges not in (*_EDGES, False):
+        raise ValueError(f"`edges` must be True, False or 'soft'. Received: {edges!r}")
+    if bool(edges) == (target is not None):
+        raise ValueError(
+            "Two domains are two folders, `source` and `target`, or one folder of photos with "
+            f"edges=True. Received: target={target!r}, edges={edges}"
+        )
+    if edges and target_crop is not None:
+        raise ValueError(
+            "`target_crop` is for a second domain: with edges=True give `crop`, for the photos. "
+            f"Received: {os.fspath(target_crop)}"
+        )
 
 
 def _read(

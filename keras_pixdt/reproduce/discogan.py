@@ -196,16 +196,9 @@ def run_pairs(
     Raises:
         ValueError: an unknown row or kind, or a number out of its range.
     """
-    given = BUDGETS[budget]
-    given = dataclasses.replace(
-        given,
-        epochs=given.epochs if epochs is None else epochs,
-        fields={**given.fields, "extra_layer": True} if extra_layer else given.fields,
-    )
+    given = _given(budget, epochs, extra_layer)
     lines = {key(pair, model): (pair, model) for pair in pairs for model in MODELS}
     names, seeds = chosen(lines, rows, given, seeds)
-    if given.epochs < 1:
-        raise ValueError(f"`epochs` must be at least 1. Received: {given.epochs}")
     experiment = Experiment(out, verbose)
     worlds = {
         pair: _World(pair, given, experiment, processes)
@@ -241,6 +234,16 @@ def run_pairs(
     others = [name for name, (pair, _) in lines.items() if pair in worlds]
     experiment.fill(result, names, seeds, score, draw, others)
     return result
+
+
+def _given(name: str, epochs: int | None, extra_layer: bool) -> Budget:
+    """A budget with what was asked for instead."""
+    budget = BUDGETS[name]
+    epochs = budget.epochs if epochs is None else epochs
+    if epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1. Received: {epochs}")
+    layers = {"extra_layer": True} if extra_layer else {}
+    return dataclasses.replace(budget, epochs=epochs, fields={**budget.fields, **layers})
 
 
 def _shown(errors: Mapping[str, Mapping[str, float]]) -> str:

@@ -23,7 +23,7 @@ from keras_pixdt.reproduce import OUT, environment, pictures, settings
 from keras_pixdt.reproduce.cache import Kept
 from keras_pixdt.reproduce.experiment import Budget, Experiment, chosen, train_unpaired
 from keras_pixdt.reproduce.result import Claim, Result, Row, Score
-from keras_pixdt.training.contents import fingerprint
+from keras_pixdt.training.record import fingerprint
 
 FORWARD, BACK = "forward", "back"  # from A to B, and from B to A
 OTHER = "other"  # the row in which another image's translation is in the place of each
