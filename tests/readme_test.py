@@ -295,6 +295,7 @@ def test_experiments_take_the_commands(line, monkeypatch, tmp_path, capsys):
     else:
         run = {
             "kim2017-fig4": "points.run",
+            "kim2017-fig1": "products.fig1",
             "kim2017-fig7": "hair.fig7",
             "kim2017-fig9": "products.fig9",
             "taigman2017-table1": "domain_transfer.table1",

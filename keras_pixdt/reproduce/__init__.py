@@ -44,9 +44,11 @@ PAPERS_DATA = {
         "--data LookBook/",
     ),
     **dict.fromkeys(
-        ("kwon2019-table1", "kwon2019-table2", "kwon2019-fig4"),
+        ("kwon2019-table1", "kwon2019-table2", "kwon2019-fig4", "kwon2019-fig6"),
         "--data LookBook/ --splits kwon2019",
     ),
+    "kim2017-fig1": "--data photos/ --classes handbags shoes",
+    "kim2017-fig9": "--data photos/ --classes handbags shoes",
     **dict.fromkeys(
         ("taigman2017-table1", "taigman2017-table2", "taigman2017-table3", "taigman2017-fig8"),
         "--data tfds:svhn_cropped --target-data tfds:mnist",
