@@ -12,7 +12,7 @@ from PIL import Image
 import export
 from keras_pixdt import commands, data, presets, search
 from keras_pixdt.search import catalogue
-from keras_pixdt.training import run
+from keras_pixdt.training import run, start
 from tests.data.readers import layouts as written
 from tests.samples import narrow_embedders
 
@@ -160,9 +160,9 @@ def test_the_shipped_weights_fit_rectangles(tmp_path, viton_hd):
     preset = dataclasses.replace(presets.get("flow-64"), **sizes)
     model = preset.model()
     before = {w.path: np.array(w) for w in model.parts.weights}
-    run.start.load(model, run.start.RENDERED)
+    start.load(model, start.RENDERED)
     square = presets.get("flow-64").model()
-    run.start.load(square, run.start.RENDERED)
+    start.load(square, start.RENDERED)
     for weight, other in zip(model.parts.weights, square.parts.weights, strict=True):
         np.testing.assert_array_equal(weight, other)
     assert any((before[w.path] != np.array(w)).any() for w in model.parts.weights)
