@@ -236,12 +236,14 @@ def _moved(photo: np.ndarray, flow: np.ndarray) -> np.ndarray:
     height, width = photo.shape[:2]
     sides = np.array([width, height], np.float32)
     place = np.clip((flow + 1) * (sides / 2) - np.float32(0.5), 0, sides - 1)
-    first = place.astype(int)
-    across, down = np.split((place - first).astype(np.float32), 2, axis=-1)
+    first = place.astype(np.int32)
+    across, down = np.split(place - first.astype(np.float32), 2, axis=-1)
     left, top = first[..., 0], first[..., 1]
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    upper = photo[top, left] * (1 - across) + photo[top, right] * across
-    lower = photo[bottom, left] * (1 - across) + photo[bottom, right] * across
+    top, bottom, pixels = top * width, bottom * width, photo.reshape(-1, photo.shape[-1])
+    # `take` by rows is quicker than two indices.
+    upper = pixels.take(top + left, 0) * (1 - across) + pixels.take(top + right, 0) * across
+    lower = pixels.take(bottom + left, 0) * (1 - across) + pixels.take(bottom + right, 0) * across
     return (upper * (1 - down) + lower * down) / np.float32(127.5) - 1
 
 
