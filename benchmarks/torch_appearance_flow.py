@@ -233,6 +233,19 @@ class Finder(nn.Module):
         return Parts(flow, refined[:, 2:] + finest, gate + OPEN, paint, warped)
 
 
+class Converter(nn.Module):
+    """Photos (batch, 3, side, side) in [-1, 1] to drawings, for `device.py`."""
+
+    def __init__(self, image_size: int, width: float) -> None:
+        super().__init__()
+        self.finder = Finder(image_size, width)
+
+    def forward(self, photo: torch.Tensor) -> torch.Tensor:
+        """Draws what the parts are composed to."""
+        parts = self.finder(photo)
+        return composed(parts.garment(), parts.mask.sigmoid())
+
+
 class Discriminator(nn.Module):
     """Pairs of photo and mask (batch, 4, size, size) to logits (batch, 1, size / 8, size / 8)."""
 

@@ -234,6 +234,20 @@ def test_pytorch_peer_moves_pixels_in_the_same_way():
 
 
 @pytest.mark.parametrize("name", ["pixel_dtgan", "appearance_flow"])
+def test_device_finds_the_same_network_in_pytorch(name):
+    torch = pytest.importorskip("torch")
+    import device
+
+    network, photo = device._torch_network(device.Network(name, 16, 1 / 16))
+    with torch.inference_mode():
+        drawn = network(photo)
+    assert drawn.shape == (1, 3, 16, 16) and drawn.abs().max() <= 1 + 1e-6
+    converter, _ = device.Network(name, 16, 1 / 16).build()
+    count = sum(weights.numel() for weights in network.parameters())
+    assert count == sum(int(np.prod(w.shape)) for w in converter.trainable_variables)
+
+
+@pytest.mark.parametrize("name", ["pixel_dtgan", "appearance_flow"])
 def test_fit_and_the_step_alone_have_batches_of_one_kind(name):
     import _contenders
 
