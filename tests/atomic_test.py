@@ -199,7 +199,7 @@ def test_who_waits_for_a_lock_gets_it_afterwards(tmp_path, caplog):
             order.append("first")
 
     thread = threading.Thread(target=first)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "absl"):
         thread.start()
         entered.wait()
         with atomic.locked(path):

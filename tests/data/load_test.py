@@ -56,7 +56,7 @@ def test_kwon2019_has_no_validation_split(tmp_path):
 def test_counts_are_logged(tmp_path, caplog):
     rendered.write_lookbook(tmp_path, 6, 32, 5, processes=1)
     (tmp_path / "holiday.jpg").write_bytes(b"")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "absl"):
         logging.getLogger("absl").addHandler(caplog.handler)
         data.load_pairs(tmp_path, 32)
         logging.getLogger("absl").removeHandler(caplog.handler)

@@ -109,7 +109,7 @@ def test_it_learns_on_targets_as_large_as_what_it_will_make(size, learns_on, cap
 
     monkeypatch.setattr(upscaler._Patches, "__getitem__", recorded)
     targets = drawings(12, size=19)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "absl"):
         learned = train_upscaler(targets, 2, size, **NARROW, seed=1)
     size = size or 19
     assert learned.output_shape == (None, 2 * size, 2 * size, 3)
@@ -168,7 +168,7 @@ def test_trained_network_is_saved_without_an_optimizer(trained, tmp_path):
 
 
 def test_training_follows_the_seed_and_says_what_it_reached(caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "absl"):
         first, again, other = (
             train_upscaler(drawings(12), factor=3, **NARROW, seed=s).get_weights()
             for s in (1, 1, 2)

@@ -131,7 +131,7 @@ def test_a_table_that_is_missing_is_made_once(prepared, copied, tmp_path, caplog
         path.unlink()
     logging.getLogger("absl").addHandler(caplog.handler)
     try:
-        with caplog.at_level(logging.INFO):
+        with caplog.at_level(logging.INFO, "absl"):
             found = load(tmp_path)["train"]
             assert "There is no" in caplog.text and "pairs-train.npz" in caplog.text
             caplog.clear()

@@ -14,7 +14,7 @@ from tests.data.readers import layouts as written
 
 @contextlib.contextmanager
 def logged(caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "absl"):
         logging.getLogger("absl").addHandler(caplog.handler)
         try:
             yield
