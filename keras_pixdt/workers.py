@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -53,14 +53,36 @@ def process_pool(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]
 
 class _Processes(concurrent.futures.ProcessPoolExecutor):
     def submit(self, *task: Any, **arguments: Any) -> concurrent.futures.Future[Any]:
-        # Starts processes, which inherit the blocked signal. It reaches this one afterwards.
-        if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        with _interrupted_afterwards():  # the first ones start processes
             return super().submit(*task, **arguments)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return super().submit(*task, **arguments)
-        finally:
+
+
+@contextlib.contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Handles signals at the end of the context; processes started in it never get SIGINT.
+
+    Half a start would leave a process that looks for semaphores which are gone.
+    """
+    received: list[tuple[int, Any]] = []
+    handlers: dict[int, Callable[[int, Any], Any]] = {}
+    if threading.current_thread() is threading.main_thread():  # Python calls handlers in no other
+        for signalled in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(signalled)
+            if callable(handler):
+                handlers[signalled] = handler
+                signal.signal(signalled, lambda *told: received.append(told))
+    blocks = hasattr(signal, "pthread_sigmask")  # not on Windows
+    # New processes inherit it. It does not keep the signal from other threads of this process.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else set()
+    try:
+        yield
+    finally:
+        if blocks:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number, frame in received:
+            handlers[number](number, frame)
 
 
 def _end_with_parent() -> None:

@@ -37,9 +37,12 @@ def test_drawing_processes_are_quiet_after_ctrl_c():
     ended = script(DRAWS.format("interrupt()"))
     assert ended.stderr.count("Traceback") == 1 and ended.stderr.endswith("KeyboardInterrupt\n")
     starting = (
-        "import multiprocessing.popen_spawn_posix as popen\n"
+        "import time\nimport multiprocessing.popen_spawn_posix as popen\n"
         "launch = popen.Popen._launch\n"
-        "def launch_interrupted(*process):\n    launch(*process)\n    interrupt()\n"
+        "def launch_interrupted(*process):\n"
+        "    launch(*process)\n"
+        "    interrupt()\n"
+        "    time.sleep(0.01)  # for a handler to be called here\n"
         "popen.Popen._launch = launch_interrupted\n"
     )
     ended = script(starting + DRAWS.format("pass"))
