@@ -31,6 +31,7 @@ MAPS = {"flow": 2, "mask": 1, "gate": 1, "paint": 3}  # what FLOW gives, with it
 # Its outputs.
 OUTPUTS = {SIGNATURE: (IMAGE,), EMBED: (EMBEDDING,), REVERSE: (IMAGE,), FLOW: tuple(MAPS)}
 CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
+_UNSEEN = 2.0**-16  # a mask below it changes no pixel by a hundredth of a level
 DIGEST = "sha256"  # in the card: of the file without the archive
 
 
@@ -140,9 +141,9 @@ class TFLiteConverter:
             )
         return self.run(REVERSE, images)
 
-    def photo_side(self, size: Size) -> Size:
-        """Size in px of the photo that `draw_at` takes the pixels from."""
-        return photo_side(self.image_size, size)
+    def photo_side(self, size: Size, photo: tuple[int, int]) -> Size:
+        """Size in px to which `draw_at` brings a photo of `photo`, (height, width)."""
+        return photo_side(self.image_size, size, photo)
 
     def draw_at(self, photo: np.ndarray, size: Size) -> np.ndarray:
         """Draws a product image of any size from the photo's own pixels.
@@ -170,7 +171,7 @@ class TFLiteConverter:
                 "photo's own pixels, such as flow-64"
             )
         size = drawing_size(self.drawn_size, size)
-        fitted = resize(photo, self.photo_side(size), self.resize)
+        fitted = resize(photo, self.photo_side(size, photo.shape[:2]), self.resize)
         # As `AppearanceFlow.draw_at` reduces it.
         height, width = as_height_width(self.image_size)
         reduced = Image.fromarray(fitted).resize((width, height), Image.Resampling.BILINEAR)
@@ -213,38 +214,61 @@ def compose(photo: np.ndarray, maps: np.ndarray, size: Size) -> np.ndarray:
         float32 `(height, width, 3)` of `size`, in [-1, 1].
     """
     height, width = as_height_width(size)
-    enlarged = _enlarged(_enlarged(maps, height, axis=0), width, axis=1)
-    flow, mask, gate, paint = np.split(enlarged, np.cumsum([*MAPS.values()])[:-1], axis=-1)
-    mask = mask * np.float32(max(1.0, height / maps.shape[0]))
-    mask, gate = (0.5 + 0.5 * np.tanh(0.5 * logits) for logits in (mask, gate))  # the sigmoid
-    garment = gate * _moved(photo, flow) + (1 - gate) * np.tanh(paint)
-    return mask * garment + (1 - mask)
+    rows, columns = maps.shape[:2]
+    upper, lower, down = _between(_centres(height, rows), rows)
+    left, right, across = _between(_centres(width, columns), columns)
+    down = down[:, None, None]
+    high = maps.take(upper, 0) * (1 - down) + maps.take(lower, 0) * down
+    planes = np.ascontiguousarray(np.moveaxis(high, -1, 0))  # (7, height, columns)
+    logits = planes[2].take(left, 1) * (1 - across) + planes[2].take(right, 1) * across
+    mask = _sigmoid(logits * np.float32(max(1.0, height / rows))).reshape(-1)
+
+    # All the rest is only needed where there is garment.
+    shown = np.flatnonzero(mask > _UNSEEN)
+    row, column = np.divmod(shown, width)
+    start, planes, share = row * columns, planes.reshape(7, -1), across[column]
+    found = planes.take(start + left[column], 1) * (1 - share)
+    found += planes.take(start + right[column], 1) * share
+    gate, paint = _sigmoid(found[3]), np.tanh(found[4:])
+    garment = paint + gate * (_moved(photo, found[:2]) - paint)
+    drawn = np.ones((height * width, 3), np.float32)
+    drawn[shown] = (1 + mask[shown] * (garment - 1)).T
+    return drawn.reshape(height, width, 3)
 
 
-def _enlarged(maps: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """Resizes an axis bilinearly, with half-pixel centres."""
-    side = maps.shape[axis]
-    place = np.clip((np.arange(size) + 0.5) * (side / size) - 0.5, 0, side - 1)
-    first = place.astype(int)
-    share = (place - first).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
-    second = np.minimum(first + 1, side - 1)
-    return maps.take(first, axis) * (1 - share) + maps.take(second, axis) * share
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * logits)
+
+
+def _centres(count: int, side: int) -> np.ndarray:
+    """Where the centres of `count` pixels are among those of `side`."""
+    return ((np.arange(count) + 0.5) * (side / count) - 0.5).astype(np.float32)
+
+
+def _between(place: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two of `side` pixels that each place is between, and the share of the second."""
+    place = np.clip(place, 0, side - 1)
+    first = place.astype(np.int32)
+    return first, np.minimum(first + 1, side - 1), place - first.astype(np.float32)
 
 
 def _moved(photo: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """As `keras_pixdt.layers.warp`, float32 in [-1, 1]."""
+    """As `keras_pixdt.layers.warp`: (3, n) in [-1, 1] of a flow of (2, n)."""
     height, width = photo.shape[:2]
-    sides = np.array([width, height], np.float32)
-    place = np.clip((flow + 1) * (sides / 2) - np.float32(0.5), 0, sides - 1)
-    first = place.astype(np.int32)
-    across, down = np.split(place - first.astype(np.float32), 2, axis=-1)
-    left, top = first[..., 0], first[..., 1]
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    top, bottom, pixels = top * width, bottom * width, photo.reshape(-1, photo.shape[-1])
-    # `take` by rows is quicker than two indices.
-    upper = pixels.take(top + left, 0) * (1 - across) + pixels.take(top + right, 0) * across
-    lower = pixels.take(bottom + left, 0) * (1 - across) + pixels.take(bottom + right, 0) * across
-    return (upper * (1 - down) + lower * down) / np.float32(127.5) - 1
+    places = ((flow[0], width), (flow[1], height))
+    (left, right, across), (top, bottom, down) = (
+        _between((place + 1) * np.float32(side / 2) - np.float32(0.5), side)
+        for place, side in places
+    )
+    pixels = photo.reshape(-1, 3)
+    top, bottom, above = top * width, bottom * width, 1 - down
+
+    def taken(index: np.ndarray, share: np.ndarray) -> np.ndarray:
+        return pixels.take(index, 0).T * share
+
+    levels = taken(top + left, (1 - across) * above) + taken(top + right, across * above)
+    levels += taken(bottom + left, (1 - across) * down) + taken(bottom + right, across * down)
+    return levels / np.float32(127.5) - 1
 
 
 def _read_card(path: Path) -> dict[str, str]:

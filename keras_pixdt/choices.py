@@ -108,19 +108,23 @@ def drawing_size(drawn: Size, size: Size) -> Size:
     return asked
 
 
-def photo_side(read: Size, size: Size) -> Size:
-    """Size in px of the photo whose pixels a product image is drawn from.
+def photo_side(read: Size, size: Size, photo: tuple[int, int]) -> Size:
+    """Size in px of the picture with the photo in it whose pixels a product image is drawn from.
 
     Its proportions are those of the photos that the model reads. Its longer side is four times that
-    of the product image, since a garment is often a quarter of a photo wide. Larger photos are
-    reduced to this size first.
+    of the product image, since a garment is often a quarter of a photo wide, and at most
+    `MOST_PHOTO_PX`. Larger photos are reduced to it; smaller ones stay as large as they are, unless
+    the model reads larger ones.
 
     Args:
         read: size of the photos that the model reads, px.
         size: size of the product image, px.
+        photo: height and width of the photo, px.
     """
-    least, longer = max(as_height_width(read)), max(as_height_width(size))
-    return scaled_size(read, max(least, min(4 * longer, MOST_PHOTO_PX)))
+    rows, columns = as_height_width(read)
+    least, longer = max(rows, columns), max(as_height_width(size))
+    whole = max(-(-least * photo[0] // rows), -(-least * photo[1] // columns))  # rounded up
+    return scaled_size(read, max(least, min(whole, 4 * longer, MOST_PHOTO_PX)))
 
 
 def check_batch_size(batch_size: int, replicas: int) -> None:

@@ -56,7 +56,7 @@ def convert_photos(
     convert: Callable[[np.ndarray], np.ndarray],
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
-    image_size: Size,
+    image_size: Size | None,
     batch_size: int = 32,
     distance: Callable[[np.ndarray], np.ndarray] | None = None,
     resize: str = "letterbox",
@@ -72,7 +72,8 @@ def convert_photos(
         out: folder for the results; made if it is missing. A photo `a.jpg` becomes `a.png`;
             if two photos have the same stem, or a photo is there, the later one becomes
             `a_jpg.png`, `a_2.png` and so on. Images of a folder that lie here are left out.
-        image_size: side of the images that `convert` takes, or their (height, width).
+        image_size: side of the images that `convert` takes, or their (height, width). None: it
+            takes one photo at a time, of any size, and no `resize`.
         batch_size: photos converted at a time.
         distance: maps the images that `convert` takes to (n,) numbers: how far each image is from
             its product image. If given, each folder among the paths is one person, and only the
@@ -104,12 +105,15 @@ def convert_photos(
         _check_free(out, list(names.values()), overwrite)
         out.mkdir(parents=True, exist_ok=True)
         best: dict[pathlib.Path, tuple[float, _Photo, np.ndarray]] = {}
-        for start in progress.starts("Converting photos", len(photos), batch_size):
+        at_once = 1 if image_size is None else batch_size
+        for start in progress.starts("Converting photos", len(photos), at_once):
             read: dict[_Photo, np.ndarray] = {}
-            for photo in photos[start : start + batch_size]:
+            for photo in photos[start : start + at_once]:
                 try:
                     image = cut(photo.full, data.read_image(photo.read(), str(photo.path)))
-                    read[photo] = data.resize(image, image_size, resize)
+                    read[photo] = (
+                        image if image_size is None else data.resize(image, image_size, resize)
+                    )
                 except (data.ImageError, OSError) as error:
                     _fail(result.failed, photo.path, str(error))
             if not read:

@@ -39,7 +39,17 @@ def test_sizes_of_drawings_and_their_photos_by_hand():
     with pytest.raises(ValueError, match=r"draws, 64x48 px, or be its longer side. .*\(512, 400\)"):
         choices.drawing_size((64, 48), (512, 400))
     # four times the drawing, but no less than the model reads, and no more than 2,048 px
-    assert choices.photo_side((128, 96), (64, 48)) == (256, 192)
-    assert choices.photo_side((128, 96), (16, 12)) == (128, 96)
-    assert choices.photo_side((128, 96), (1024, 768)) == (2048, 1536)
-    assert choices.photo_side(128, 64) == 256
+    large = (4000, 3000)
+    assert choices.photo_side((128, 96), (64, 48), large) == (256, 192)
+    assert choices.photo_side((128, 96), (16, 12), large) == (128, 96)
+    assert choices.photo_side((128, 96), (1024, 768), large) == (2048, 1536)
+    assert choices.photo_side(128, 64, large) == 256
+
+
+def test_photos_are_not_enlarged_to_draw_from_them():
+    assert choices.photo_side(128, 512, (1000, 750)) == 1000
+    assert choices.photo_side(128, 512, (750, 1000)) == 1000
+    assert choices.photo_side(128, 512, (90, 50)) == 128  # the model reads as much
+    assert choices.photo_side((128, 96), 512, (1000, 750)) == (1000, 750)
+    assert choices.photo_side((128, 96), 512, (600, 600)) == (800, 600)
+    assert choices.photo_side((96, 128), 512, (1000, 1)) == (1000, 1334)

@@ -503,11 +503,11 @@ class FakeFlow(FakeModel):
     image_size = SIZE
     scalable = True
 
-    def photo_side(self, size):
-        return 3 * size
+    def photo_side(self, size, photo):
+        return max(photo)
 
     def draw_at(self, photo, size):
-        assert photo.shape == (1, 3 * size, 3 * size, 3)
+        assert photo.shape == (1, 16, 16, 3)
         return np.full((1, size, size, 3), photo.mean(), np.float32)
 
 
@@ -553,12 +553,9 @@ class FakeFile(FakeModel):
     resize = "stretch"
     scalable = True
 
-    def photo_side(self, size):
-        return 3 * size
-
     def draw_at(self, photo, size):
-        assert photo.dtype == np.uint8 and photo.shape == (3 * size, 3 * size, 3)
-        return 255 - photo[:size, :size]
+        assert photo.dtype == np.uint8 and photo.shape == (5, 9, 3)
+        return np.full((size, size, 3), 255 - photo[0, 0])
 
 
 def test_command_draws_at_another_size_by_an_exported_file(monkeypatch, tmp_path, caplog):

@@ -108,7 +108,6 @@ def run(arguments: argparse.Namespace) -> int:
         model.image_size,
         distance=model.distance,
         resize=model.resize,
-        batch_size=1 if arguments.size else 32,  # photos are large then
         crop=arguments.crop,
         overwrite=arguments.overwrite,
     )
@@ -126,13 +125,13 @@ class Model(NamedTuple):
 
     Attributes:
         draw: maps uint8 images (n, height, width, 3) to uint8 images of any one size.
-        image_size: size of the images that it takes, px.
+        image_size: size of the images that it takes, px; None: one photo, of any size.
         resize: how photos are brought to that size.
         distance: maps the same images to the (n,) numbers of --best-of-folder; None without it.
     """
 
     draw: Callable[[Any], Any]
-    image_size: Size
+    image_size: Size | None
     resize: str
     distance: Callable[[Any], Any] | None = None
 
@@ -223,16 +222,19 @@ def _at_size(model: Any, size: Size, path: pathlib.Path, resize: str) -> Model:
             f"is a {type(model).__name__} that does not. Leave it out, or enlarge the images of a "
             "run by --super-resolution."
         )
-    from keras_pixdt.data import to_float, to_uint8
+    from keras_pixdt import data
 
     drawing_size(model.image_size, size)  # before the first photo
 
     def draw(images: Any) -> Any:
         import keras
 
-        return to_uint8(keras.ops.convert_to_numpy(model.draw_at(to_float(images), size)))
+        (photo,) = images
+        fitted = data.resize(photo, model.photo_side(size, photo.shape[:2]), resize)
+        drawn = model.draw_at(data.to_float(fitted[None]), size)
+        return data.to_uint8(keras.ops.convert_to_numpy(drawn))
 
-    return Model(draw, model.photo_side(size), resize)
+    return Model(draw, None, resize)
 
 
 def _open_tflite(path: pathlib.Path, arguments: argparse.Namespace) -> Model:
@@ -267,7 +269,7 @@ def _tflite_at_size(model: Any, size: Size, path: pathlib.Path, resize: str) -> 
 
         return np.stack([model.draw_at(image, size) for image in images])
 
-    return Model(draw, model.photo_side(size), resize)
+    return Model(draw, None, resize)
 
 
 def _known_resize(arguments: argparse.Namespace, known: str) -> str:

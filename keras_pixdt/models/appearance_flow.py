@@ -380,9 +380,9 @@ class AppearanceFlow(AdversarialModel):
         """
         return ops.sigmoid(Parts.of(self.parts(photo, training=False)).mask)
 
-    def photo_side(self, size: Size) -> Size:
-        """Size in px of the photos from which `draw_at` draws best at a size."""
-        return photo_side(as_size(self.parts.input_shape[1:3]), size)
+    def photo_side(self, size: Size, photo: tuple[int, int]) -> Size:
+        """Size in px at which `draw_at` takes a photo of `photo`, (height, width), for drawings."""
+        return photo_side(as_size(self.parts.input_shape[1:3]), size, photo)
 
     def draw_at(self, photo: Tensor, size: Size) -> Tensor:
         """Draws at any size from photos of any size.

@@ -161,7 +161,8 @@ class Run:
                 f"`size` needs a model that moves the photo's own pixels, such as flow-64; "
                 f"{self.preset.name} draws {shown_size(self.model.drawn_size)} px. Received: {size}"
             )
-        fitted = to_float(resize(photo, self.model.photo_side(size), self.preset.resize)[None])
+        side = self.model.photo_side(size, photo.shape[:2])
+        fitted = to_float(resize(photo, side, self.preset.resize)[None])
         return to_uint8(keras.ops.convert_to_numpy(self.model.draw_at(fitted, size)))[0]
 
     def reconstruct(self, source: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def maps_of(model, images):
 
 
 def drawn_by_keras(model, photo, size, how="letterbox"):
-    square = data.resize(photo, model.photo_side(size), how)
+    square = data.resize(photo, model.photo_side(size, photo.shape[:2]), how)
     return to_uint8(model.draw_at(to_float(square[None]), size))[0].astype(int)
 
 
@@ -226,7 +226,8 @@ def test_drawing_needs_no_training_framework(exported):
 
 def test_names_the_wrong_argument_of_a_drawing(exported):
     convert = export.load_tflite(file(exported))
-    assert convert.scalable and convert.photo_side(16) == 64 and convert.photo_side(4) == PHOTO
+    assert convert.scalable and convert.photo_side(16, (70, 64)) == 64
+    assert convert.photo_side(4, (70, 64)) == PHOTO
     with pytest.raises(ValueError, match="`size` must be the side.*Received: 0"):
         convert.draw_at(photo_of(40, 40), 0)
     with pytest.raises(ValueError, match="must be uint8 of shape.*float32"):

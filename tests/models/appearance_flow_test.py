@@ -170,7 +170,7 @@ def test_rectangles_are_trained_saved_and_drawn_at_other_sizes(tmp_path):
     # at its own size, from photos of the size that it reads, nothing is enlarged
     photos = np.rint((batch["source"] + 1) * 127.5).astype("float32") / np.float32(127.5) - 1
     np.testing.assert_allclose(model.draw_at(photos, 16), model(photos), atol=1e-4)
-    assert model.photo_side(64) == (256, 192)
+    assert model.photo_side(64, (300, 200)) == (256, 192)
     assert model.draw_at(rectangles(1, (256, 192)), 64).shape == (1, 64, 48, 3)
     assert model.draw_at(rectangles(1, (64, 48)), (32, 24)).shape == (1, 32, 24, 3)
     assert np.shape(model.find_masks(photos)) == (4, 16, 12, 1)

@@ -125,7 +125,7 @@ def test_a_photo_of_any_shape_is_drawn_at_any_size(finished):
     np.testing.assert_array_equal(own, expected)
     large = finished.convert_photo(photo, size=48)
     assert large.shape == (48, 48, 3) and large.dtype == np.uint8
-    square = data.to_float(data.resize(photo, 4 * 48)[None])
+    square = data.to_float(data.resize(photo, 90)[None])
     drawn = np.asarray(finished.model.draw_at(square, 48))
     np.testing.assert_array_equal(large, data.to_uint8(drawn)[0])
 

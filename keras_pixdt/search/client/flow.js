@@ -17,11 +17,20 @@ const MOST_PHOTO_PX = 2048; // as in keras_pixdt/choices.py
  */
 export async function drawAt(model, pixels, longer, how) {
   const size = scaled(model.drawnSize, longer);
-  const most = Math.min(4 * Math.max(...size), MOST_PHOTO_PX);
-  const photoSize = scaled(model.imageSize, Math.max(...model.imageSize, most));
+  const photoSize = photoSide(model.imageSize, size, pixels);
   const photo = resize(pixels, photoSize, how);
   const maps = await model.outputs("flow", reduce(photo, photoSize, model.imageSize));
   return { product: compose(photo, photoSize, maps, model.drawnSize, size), size };
+}
+
+/** Height and width of the photo that the pixels are taken from, as photo_side in Python. */
+function photoSide(read, size, { width, height }) {
+  const least = Math.max(...read);
+  const whole = Math.max(
+    Math.ceil((least * height) / read[0]),
+    Math.ceil((least * width) / read[1]),
+  );
+  return scaled(read, Math.max(least, Math.min(whole, 4 * Math.max(...size), MOST_PHOTO_PX)));
 }
 
 /** Height and width of the same proportions with another longer side, as scaled_size in Python. */
