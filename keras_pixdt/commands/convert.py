@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reverse",
         action="store_true",
         help="convert images of the second domain to the first, by a DiscoGAN, or by a file that "
-        "was exported from one with --reverse. (In a run whose preset has reverse=True, from the "
-        "first to the second)",
+        "was exported from one with --reverse. If the run's preset has reverse=True, the two are "
+        "swapped",
     )
     add(
         "--size",

@@ -36,8 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reverse",
         action="store_true",
         help="write the way back of a DiscoGAN too, from the second domain to the first, as the "
-        "signature `reverse`. (In a run whose preset has reverse=True, from the first to the "
-        "second)",
+        "signature `reverse`. If the run's preset has reverse=True, the two are swapped",
     )
 
 

@@ -40,12 +40,13 @@ def read_image(
     modes of Pillow are converted. Of animations and pages, the first image is taken; the file's
     extension does not matter. HEIC is read if `pillow-heif` is installed.
 
-    - **Colours.** Embedded ICC profiles are converted to sRGB, and so are the gAMA and cHRM chunks
-      of PNG: for cameras, phones, displays and gray images in the same whole numbers as by the
-      search client (see `keras_pixdt.data.colors`), for CMYK and tables by LittleCMS (perceptual,
-      with black point compensation). A profile that is damaged, or for images of another kind, is
-      ignored with a warning. Without a profile, colours are sRGB, whatever EXIF says, as in
-      browsers. The codes of video (cICP, nclx) are not applied.
+    - **Colours.** Images with an ICC profile, and PNG with gAMA and cHRM chunks, are converted to
+      sRGB. For the profiles of cameras, phones, displays and gray images, the search client
+      computes the same whole numbers (see `keras_pixdt.data.colors`). Profiles of CMYK and those
+      with tables are left to LittleCMS (perceptual, with black point compensation). A profile that
+      is damaged, or for images of another kind, is ignored with a warning. Without a profile,
+      colours are sRGB, whatever EXIF says, as in browsers. The codes of video (cICP, nclx) are not
+      applied.
     - **Depth.** 16 bits are cut to their upper 8, as browsers do. Floats in 0..1 are multiplied by
       255, other floats are levels of 0..255. Other ranges are errors.
     - **EXIF.** Only the orientation in EXIF is used, and only if it is one of the 8 whole numbers;

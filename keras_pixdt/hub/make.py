@@ -39,16 +39,15 @@ _MINUTES = 43.0  # that they were trained, see docs/measured.md
 _EXAMPLE_PX = 512
 _SHOWN = 120  # products in the index, as many as fit
 _LIMITS = (
-    "These are drawn persons. The weights learned from nine tenths of 4,000 drawn products, of "
-    "another seed than the 1,600 in `run.json`, of which they are scored on 95; 9 of the 95 "
-    "have a near-duplicate among those of the training. The products are compared by an "
-    "embedder that learned from product images of the 1,600, but not from the 95; it is not the "
-    "one in this folder. Photos of real persons come out worse: on 114 photos of the street "
-    "RMSE is 0.305, and the right product is among the ten nearest of 595 for 19% of them, and "
-    "for 15% in a search by the photo itself. An arm, hair or a bag in front of the "
-    "garment is copied too. For photos of your own, train on pairs of them: `pixdt train --data "
-    "YOUR_PAIRS/ --workdir runs/mine` starts from these weights, which are in "
-    "keras_pixdt/training/start.npz instead of a model.keras."
+    "These are drawn persons. The weights learned from 3,600 drawn products. The scores are of "
+    "other drawings, the 95 test products of the 1,600 that `run.json` names; 9 of the 95 have a "
+    "near-duplicate among the 3,600. For the scores, products are compared by an embedder that "
+    "learned from the other products of the 1,600; it is not the one in this folder. Photos of "
+    "real persons come out worse: on 114 photos of the street RMSE is 0.305, and the right product "
+    "is among the ten nearest of 595 for 19% of them, and for 15% in a search by the photo itself. "
+    "An arm, hair or a bag in front of the garment is copied too. For photos of your own, train on "
+    "pairs of them: `pixdt train --data YOUR_PAIRS/ --workdir runs/mine` starts from these "
+    "weights, which are in keras_pixdt/training/start.npz instead of a model.keras."
 )
 
 

@@ -158,6 +158,27 @@ def _encode(
     return maps, layers.LeakyReLU(LEAK, dtype=dtype, name="code_lrelu")(x)
 
 
+def _affine(code: Tensor) -> Tensor:
+    """An affine map: a matrix of 2 x 3, row by row."""
+    # Zero at first, so that training starts from the photo as it is.
+    return layers.Dense(
+        6,
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+        dtype="float32",
+        name="affine",
+    )(code)
+
+
+def _see(x: Tensor, skips: list[Tensor], flow: Tensor | None, name: str, dtype: Any) -> Tensor:
+    """What the decoder sees at a size: its own map, and others, moved by the flow if given."""
+    if flow is not None:
+        skips = [
+            Warp(dtype=dtype, name=f"{name}_warp{k}")([skip, flow]) for k, skip in enumerate(skips)
+        ]
+    return layers.Concatenate(dtype=dtype, name=f"{name}_skip")([x, *skips])
+
+
 def _of_rectangle(maps: Tensor, photo: Tensor, size: tuple[int, int], moves: bool) -> Tensor:
     """The maps of a rectangle: the middle of those of the square, the flow in its coordinates."""
     borders = [(maps.shape[1] - side) // 2 for side in size]
@@ -216,14 +237,7 @@ def build_parts(
     square = PadToSquare(dtype="float32", name="square")(photo) if rectangular else photo
     maps, code = _encode(square, full, width, dtype)
 
-    # Zero at first, so that training starts from the photo as it is.
-    affine = layers.Dense(
-        6,
-        kernel_initializer="zeros",
-        bias_initializer=keras.initializers.Constant([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
-        dtype="float32",
-        name="affine",
-    )(code)
+    affine = _affine(code)
     size, filters = SMALLEST_PX, _filters(SMALLEST_PX, width)
     flow = AffineFlow(size, name=f"affine_flow{size}")(affine)
     refined = None
@@ -234,12 +248,7 @@ def build_parts(
         fine = size >= min(full, CORE_PX) // 2
         if fine:
             skips.append(_pooled(square, size, f"reduced{size}", dtype))
-        if moves and warped_skips:
-            skips = [
-                Warp(dtype=dtype, name=f"{name}_warp{k}")([skip, flow])
-                for k, skip in enumerate(skips)
-            ]
-        x = layers.Concatenate(dtype=dtype, name=f"{name}_skip")([x, *skips])
+        x = _see(x, skips, flow if moves and warped_skips else None, name, dtype)
         x = _block(x, _filters(size, width), f"{name}_conv", dtype)
         if not fine:
             x = _residual(x, _filters(size, width), f"{name}_block", dtype)
