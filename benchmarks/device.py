@@ -79,7 +79,7 @@ class Network(NamedTuple):
         model = appearance_flow.AppearanceFlow(
             self.image_size, self.width, photo_size=self.photo_size
         )
-        return model.converter, model.parts
+        return model.converter, model.finder
 
 
 def _photos(count: int, image_size: int) -> Any:

@@ -70,7 +70,7 @@ def limits(run: Run, split: str, photos: int) -> dict[str, dict[str, float]]:
     for first in range(0, len(rows), BATCH):
         batch = rows[first : first + BATCH]
         product = data.to_float(pairs.targets[pairs.target_index[batch]])
-        maps = run.model.parts(data.to_float(pairs.sources[batch]), training=False)
+        maps = run.model.finder(data.to_float(pairs.sources[batch]), training=False)
         true = ops.convert_to_numpy(garment_mask(product))
         for name, (drawn, mask) in variants(Parts.of(maps), product).items():
             scores = [

@@ -131,7 +131,7 @@ class _Direction:
         received = self.converter.input_shape, self.converter.output_shape
         if received != expected or not moves:
             raise ValueError(
-                "flow must be `parts` of the AppearanceFlow whose converter is exported, which "
+                "flow must be `finder` of the AppearanceFlow whose converter is exported, which "
                 f"moves pixels, from {expected[0]} to {expected[1]}. Received: from {received[0]} "
                 f"to {received[1]}{'' if moves else ', without a layer that moves pixels'}"
             )
@@ -176,7 +176,8 @@ def export_converter(
             takes, with the same shapes.
         reverse_images: as `images`, of the second domain; needed with `reverse_converter`.
         reverse_representative: as `representative`, of the second domain.
-        flow: `parts` of the `AppearanceFlow` whose converter is exported, for the signature `flow`.
+        flow: `finder` of the `AppearanceFlow` whose converter is exported, for the signature
+            `flow`.
         card: information about the model's origin, for the metadata.
 
     Returns:
@@ -277,7 +278,7 @@ def export_run(
         embedder=embedder,
         representative=_spread(domains["train"].sources, REPRESENTATIVE_PHOTOS),
         **back,
-        flow=model.parts if moves else None,
+        flow=model.finder if moves else None,
         card=card,
     )
 

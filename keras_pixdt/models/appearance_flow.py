@@ -10,6 +10,7 @@ PF-AFN (Ge et al., CVPR 2021), whose penalty on bending is used here too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,6 +41,7 @@ from keras_pixdt.models.appearance_flow_networks import (
     check_sizes,
     composed,
     draw_enlarged,
+    sharpened,
 )
 from keras_pixdt.models.common import check_weights, check_widths
 
@@ -192,6 +194,9 @@ class AppearanceFlow(AdversarialModel):
         gan_weight: weight of the adversarial term; if 0, no discriminator is built.
         gan_phase: the phase of a `Schedule`, from 0, from which that term counts. The discriminator
             learns from the start. Without a schedule the term always counts.
+        mask_sharpness: factor on the mask's logits in drawings, not in training. A network draws
+            outlines that it is not sure of as wide blurs, which have the least error; with more
+            than 1 it decides.
         moves: whether pixels are moved. False leaves a network that only paints, to compare with.
         warped_skips: whether the encoder's maps are moved too. False is to compare with.
         **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
@@ -225,6 +230,7 @@ class AppearanceFlow(AdversarialModel):
         flow_weight: float = 20.0,
         gan_weight: float = 0.0,
         gan_phase: int = 0,
+        mask_sharpness: float = 1.0,
         moves: bool = True,
         warped_skips: bool = True,
         **kwargs: Any,
@@ -244,6 +250,8 @@ class AppearanceFlow(AdversarialModel):
             flow_weight=flow_weight,
             gan_weight=gan_weight,
         )
+        if not 0 < mask_sharpness < math.inf:
+            raise ValueError(f"`mask_sharpness` must be above 0. Received: {mask_sharpness}")
         self.image_size = as_size(image_size)
         self.width = width
         self.photo_size = None if photo_size is None else as_size(photo_size)
@@ -258,6 +266,7 @@ class AppearanceFlow(AdversarialModel):
         self.flow_weight = flow_weight
         self.gan_weight = gan_weight
         self.gan_phase = gan_phase
+        self.mask_sharpness = mask_sharpness
         self.moves = moves
         self.warped_skips = warped_skips
 
@@ -272,7 +281,8 @@ class AppearanceFlow(AdversarialModel):
         self.parts = build_parts(
             read, image_size, width, policy, moves=moves, warped_skips=warped_skips
         )
-        drawn = Parts.of(self.parts.output).compose()
+        self.finder = sharpened(self.parts, mask_sharpness)
+        drawn = Parts.of(self.finder.output).compose()
         self.converter = keras.Model(self.parts.input, drawn, name="converter")
         players["converter"] = ["parts"]
         self.set_players(players)
@@ -378,7 +388,7 @@ class AppearanceFlow(AdversarialModel):
         Returns:
             (batch, height, width, 1) in [0, 1].
         """
-        return ops.sigmoid(Parts.of(self.parts(photo, training=False)).mask)
+        return ops.sigmoid(Parts.of(self.finder(photo, training=False)).mask)
 
     def photo_side(self, size: Size, photo: tuple[int, int]) -> Size:
         """Size in px at which `draw_at` takes a photo of `photo`, (height, width), for drawings."""
@@ -412,7 +422,7 @@ class AppearanceFlow(AdversarialModel):
         small = photo
         for shape in ((photo.shape[1], columns), (rows, columns)):
             small = as_bytes(ops.image.resize(small, shape, "bilinear", antialias=True))
-        return draw_enlarged(photo, self.parts(small, training=False), size)
+        return draw_enlarged(photo, self.finder(small, training=False), size)
 
     def _reduced(self, photo: Tensor) -> Tensor:
         return _pooled(photo, photo.shape[1] // as_height_width(self.image_size)[0])

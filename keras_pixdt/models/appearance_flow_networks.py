@@ -238,9 +238,8 @@ def build_parts(
     maps, code = _encode(square, full, width, dtype)
 
     affine = _affine(code)
-    size, filters = SMALLEST_PX, _filters(SMALLEST_PX, width)
+    size, filters, refined = SMALLEST_PX, _filters(SMALLEST_PX, width), None
     flow = AffineFlow(size, name=f"affine_flow{size}")(affine)
-    refined = None
     x = layers.Dense(size**2 * filters, activation="relu", dtype=dtype, name="decoder")(code)
     x = layers.Reshape((size, size, filters), dtype=dtype, name="decoder_reshape")(x)
     while size < full:
@@ -255,9 +254,8 @@ def build_parts(
         step = REFINEMENT * conv(x, 3, 3, f"{name}_step", "zeros", "float32")
         refined = step if refined is None else refined + step
         size *= 2
-        refined = layers.UpSampling2D(
-            2, interpolation="bilinear", dtype="float32", name=f"{name}_step_up"
-        )(refined)
+        smooth = {"interpolation": "bilinear", "dtype": "float32"}
+        refined = layers.UpSampling2D(2, name=f"{name}_step_up", **smooth)(refined)
         bent, mask = ops.split(refined, (2,), axis=-1)
         flow = AffineFlow(size, name=f"affine_flow{size}")(affine) + bent
         x = _block(x, _filters(size, width), f"{name}_out", dtype, 1)
@@ -272,13 +270,22 @@ def build_parts(
     # Zero at first: from pretrained weights a larger network begins with the smaller one's mask.
     drawn = conv(x, 5, 3, f"mask_gate_paint{size}", "zeros", "float32")
     finest, gate, paint = ops.split(drawn, (1, 2), axis=-1)
-    warped = seen if moves else ops.tanh(paint)
     maps = layers.Concatenate(dtype="float32", name="maps")(
-        [flow, mask + finest, gate + OPEN, paint, warped]
+        [flow, mask + finest, gate + OPEN, paint, seen if moves else ops.tanh(paint)]
     )
     if rectangular:
         maps = _of_rectangle(maps, photo, sides, moves)
     return keras.Model(photo, maps, name="parts")
+
+
+def sharpened(parts: keras.Model, factor: float) -> keras.Model:
+    """The network of `build_parts` with the mask's logits multiplied by a factor."""
+    if factor == 1.0:
+        return parts
+    flow, mask, others = ops.split(parts.output, (2, 3), axis=-1)
+    mask = layers.Rescaling(factor, dtype="float32", name="mask_sharpness")(mask)
+    maps = layers.Concatenate(dtype="float32", name="sharpened")([flow, mask, others])
+    return keras.Model(parts.input, maps, name="finder")
 
 
 def draw_enlarged(photo: Tensor, maps: Tensor, size: Size) -> Tensor:

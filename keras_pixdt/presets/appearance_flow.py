@@ -47,6 +47,7 @@ class AppearanceFlowPreset(Preset):
     flow_weight: float = 20.0
     gan_weight: float = 0.0
     gan_phase: int = 1
+    mask_sharpness: float = 1.0
     moves: bool = True
     warped_skips: bool = True
 
@@ -84,6 +85,7 @@ PRESETS = tuple(
         photo_size=photo_size,
         start="rendered",
         overlap_weight=3.0,
+        mask_sharpness=size / 32,  # an outline that is not sure is as wide in drawings of any size
     )
     for size, photo_size in ((64, 128), (128, 256), (256, 256))
 )

@@ -25,7 +25,7 @@ MASK_IOU = Score("mask_iou", "IoU of the masks", "higher", ".3f")
 
 _FLOW = presets.get("flow-64")
 # For minutes, as `keras_pixdt.demo`, which says why.
-_SHORT = _FLOW.changed(["augment=false", "overlap_weight=0", "gan_weight=0.1"])
+_SHORT = _FLOW.changed(["augment=false", "overlap_weight=0", "gan_weight=0.1", "mask_sharpness=1"])
 _WHOLE = dataclasses.replace(_SHORT, start=None)
 
 NOTE = (

@@ -29,7 +29,7 @@ def main() -> None:
 
     run = train(
         presets.get("flow-64").changed(
-            [f"start={arguments.start}", "overlap_weight=0", "gan_weight=0.1"]
+            [f"start={arguments.start}", "overlap_weight=0", "gan_weight=0.1", "mask_sharpness=1"]
         ),
         "rendered",
         arguments.workdir,

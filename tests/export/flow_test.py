@@ -41,7 +41,7 @@ def embedder():
 
 
 def write(model, directory, variants, **options):
-    given = {"images": photos(5, PHOTO), "flow": model.parts, "card": CARD, **options}
+    given = {"images": photos(5, PHOTO), "flow": model.finder, "card": CARD, **options}
     return export.export_converter(model.converter, directory, variants=variants, **given)
 
 
@@ -63,7 +63,7 @@ def photo_of(height, width, seed=7):
 
 def maps_of(model, images):
     """What Keras finds, without the moved photo."""
-    return np.asarray(model.parts(to_float(images), training=False))[..., :7]
+    return np.asarray(model.finder(to_float(images), training=False))[..., :7]
 
 
 def drawn_by_keras(model, photo, size, how="letterbox"):
@@ -140,13 +140,16 @@ def test_each_map_counts(exported):
         assert 127.5 * np.abs(runtime.compose(photo, changed, 40) - drawn).max() > 1
 
 
-def test_photos_are_made_square_as_the_file_says(model, tmp_path):
+def test_photos_are_made_square_and_masks_sharp_as_the_file_says(tmp_path):
+    model = appearance_flow(mask_sharpness=3.0)
     card = export.ModelCard(resize="stretch")
     write(model, tmp_path, ["float32"], card=card, images=photos(2, PHOTO))
     photo = photo_of(90, 60)
     drawn = export.load_tflite(tmp_path / "converter_float32.tflite").draw_at(photo, 24)
     assert np.abs(drawn - drawn_by_keras(model, photo, 24, "stretch")).max() <= 2
     assert np.abs(drawn - drawn_by_keras(model, photo, 24)).max() > 20
+    soft = drawn_by_keras(appearance_flow(), photo, 24, "stretch")
+    assert np.abs(drawn - soft).max() > 20
 
 
 def test_weights_are_stored_once(exported):
@@ -243,7 +246,7 @@ def test_a_file_without_the_signature_says_so(model, tmp_path):
 
 
 def test_refuses_maps_that_are_composed_to_something_else(model, tmp_path, monkeypatch):
-    other = types.SimpleNamespace(converter=model.converter, parts=appearance_flow(seed=1).parts)
+    other = types.SimpleNamespace(converter=model.converter, finder=appearance_flow(seed=1).finder)
     with pytest.raises(export.ExportError, match=r"saved_model \('flow'\) differs from Keras by"):
         write(other, tmp_path / "o", ["float32"])
     monkeypatch.setattr(verification, "verify_saved_model", lambda *_: None)
@@ -254,7 +257,9 @@ def test_refuses_maps_that_are_composed_to_something_else(model, tmp_path, monke
 
 
 def test_names_a_network_that_finds_no_flow(model, tmp_path):
-    with pytest.raises(ValueError, match=r"flow must be `parts`.*Received: .*32, 32, 3\) to .*3\)"):
+    with pytest.raises(
+        ValueError, match=r"flow must be `finder`.*Received: .*32, 32, 3\) to .*3\)"
+    ):
         write(model, tmp_path / "o", ["dynamic"], flow=model.converter)
     still = appearance_flow(moves=False)
     with pytest.raises(ValueError, match="without a layer that moves pixels"):
@@ -278,7 +283,7 @@ def test_runs_are_exported_with_their_flow(embedder, moves, monkeypatch):
         search_embedder=lambda: embedder,
     )
     exporter.export_run(run, "out")
-    assert given["flow"] is (model.parts if moves else None)
+    assert given["flow"] is (model.finder if moves else None)
 
 
 @pytest.mark.parametrize("how", ["letterbox", "stretch"])

@@ -19,7 +19,7 @@ from keras_pixdt.models.appearance_flow import (
     masked_error,
     overlap_error,
 )
-from keras_pixdt.models.appearance_flow_networks import draw_enlarged
+from keras_pixdt.models.appearance_flow_networks import as_bytes, draw_enlarged
 from tests.models import checks
 from tests.models.checks import assert_same_state, step, trainable, values_of
 from tests.samples import flow_batch as batch_of
@@ -213,6 +213,12 @@ def test_sizes_below_1_are_refused():
         compiled().draw_at(images(1, PHOTO), 0)
 
 
+@pytest.mark.parametrize("sharpness", [0.0, -1.0, float("inf"), float("nan")])
+def test_sharpness_that_draws_no_outline_is_refused(sharpness):
+    with pytest.raises(ValueError, match="`mask_sharpness` must be above 0. Received: "):
+        AppearanceFlow(16, 1 / 32, mask_sharpness=sharpness)
+
+
 def test_the_default_photo_is_as_large_as_the_drawing():
     assert AppearanceFlow(16, 1 / 32).parts.input_shape[1] == 16
 
@@ -233,6 +239,26 @@ def test_the_drawing_is_composed_of_its_parts():
     expected = sigmoid(mask) * garment + (1 - sigmoid(mask)) * 1.0
     np.testing.assert_allclose(model(photo, training=False), expected, atol=1e-5)
     assert min(x.std() for x in (flow, mask, gate, paint, warped, expected)) > 0.01
+
+
+def test_masks_are_sharper_in_drawings_but_not_in_training():
+    soft = uneven(compiled(keras.optimizers.SGD(0.05)))
+    sharp = uneven(compiled(keras.optimizers.SGD(0.05), mask_sharpness=3.0))
+    photo = images(3, PHOTO)
+    maps = np.array(soft.finder(photo, training=False))
+    maps[..., 2] *= 3  # the mask's logits
+    parts = Parts.of(maps)
+    np.testing.assert_allclose(sharp(photo, training=False), parts.compose(), atol=1e-5)
+    np.testing.assert_allclose(sharp.find_masks(photo), sigmoid(maps[..., 2:3]), atol=1e-5)
+    small = as_bytes(photo)  # as `draw_at` reads it
+    maps = np.array(soft.parts(small, training=False))
+    maps[..., 2] *= 3
+    drawn = draw_enlarged(photo, maps, 40)
+    np.testing.assert_allclose(sharp.draw_at(photo, 40), drawn, atol=1e-4)
+    batch = batch_of(4)
+    assert sharp.train_on_batch(batch) == soft.train_on_batch(batch)
+    for a, b in zip(sharp.parts.weights, soft.parts.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_each_map_of_the_encoder_is_moved_by_the_flow_so_far():
@@ -539,7 +565,7 @@ def test_config_mirrors_the_arguments():
         "l1_weight": 2.0, "garment_weight": 7.0, "paint_weight": 0.2, "mask_weight": 3.0,
         "overlap_weight": 2.5,
         "warp_weight": 4.0, "bending_weight": 5.0, "flow_weight": 6.0, "gan_weight": 0.1,
-        "gan_phase": 1, "moves": True, "warped_skips": False,
+        "gan_phase": 1, "mask_sharpness": 2.0, "moves": True, "warped_skips": False,
     }  # fmt: skip
     config = AppearanceFlow(**arguments, name="mine", dtype="mixed_bfloat16").get_config()
     again = AppearanceFlow.from_config(json.loads(json.dumps(config)))

@@ -26,7 +26,7 @@ def write_flow(folder, size=16):
     variants = ["float32", "dynamic"]
     export.export_converter(
         model.converter, folder, images=photos, variants=variants, embedder=embedder,
-        flow=model.parts,
+        flow=model.finder,
     )  # fmt: skip
     for variant in variants:
         (folder / f"converter_{variant}.tflite").rename(folder / f"{variant}.tflite")
