@@ -12,6 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # The kernels that `pixdt` uses, on CPUs where TensorFlow does not choose them by itself as well.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # else as many threads as cores, in each of the workers
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 MOST_COMPILED_BYTES = 256 * 2**20  # one run of all tests makes some 20 MB
 
@@ -49,6 +51,21 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.hookimpl(tryfirst=True)  # fixtures compile too
+def pytest_runtest_setup(item):
+    """Grappler, which rewrites graphs, runs only where numbers that users get are compared.
+
+    Networks of tests take a few steps, so rewriting a graph takes longer than it saves. Users have
+    Grappler. So have tests with the mark `grappler`, whose numbers are to be those of users, and
+    the processes that tests start.
+    """
+    if "tensorflow" in sys.modules:
+        off = item.get_closest_marker("grappler") is None
+        optimizer = sys.modules["tensorflow"].config.optimizer
+        if optimizer.get_experimental_options().get("disable_meta_optimizer", False) != off:
+            optimizer.set_experimental_options({"disable_meta_optimizer": off})
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed():
     """Every test starts from the same random state, whichever tests ran before it."""
@@ -65,6 +82,19 @@ def eager():
 
     with eagerly():
         yield
+
+
+@pytest.fixture
+def few_blocks(monkeypatch):
+    """Converters of residual blocks have five in each half instead of 16: two in one stage.
+
+    For tests whose subject is not what these converters are.
+    """
+    from keras_pixdt.models import residual_pixel_dtgan
+
+    for name in ("BOTTLENECKS", "BASIC_BLOCKS"):
+        assert len(getattr(residual_pixel_dtgan, name)) == 4
+        monkeypatch.setattr(residual_pixel_dtgan, name, (2, 1, 1, 1))
 
 
 @pytest.fixture(scope="session")

@@ -479,10 +479,11 @@ load_pairs = functools.cache(data.load_pairs)  # draws once for all examples
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example(example, tmp_path, monkeypatch):
     if example.stem == "multi_worker":
-        printed = run_script([example], tmp_path)
+        printed = run_script([example, "--products", "24"], tmp_path)
         scores = re.findall(r"^worker (\d):.*val_rmse: ([\d.]+)", printed, re.MULTILINE)
         first, second = ([score for w, score in scores if w == worker] for worker in "01")
         assert first == second and float(first[-1]) < float(first[0]) < 1, printed

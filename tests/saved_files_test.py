@@ -10,6 +10,7 @@ import pytest
 import keras_pixdt
 from keras_pixdt import data, search
 
+pytestmark = pytest.mark.grappler
 SAVED = pathlib.Path(__file__).parent / "golden" / "saved"
 MODELS = sorted(path.stem for path in SAVED.glob("*.keras"))
 ON_TENSORFLOW = pytest.mark.skipif(

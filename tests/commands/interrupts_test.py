@@ -183,7 +183,10 @@ def continued(ended):
     return line
 
 
+# Without Grappler, like the run that it is compared with (see `pytest_runtest_setup`).
 AT_CHECKPOINT = """
+import tensorflow as tf
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 from keras_pixdt.training import checkpoint
 def interrupting(model, path, progress):
     save(model, path, progress)

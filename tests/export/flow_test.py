@@ -245,15 +245,22 @@ def test_a_file_without_the_signature_says_so(model, tmp_path):
         convert.draw_at(photo_of(40, 40), 24)
 
 
-def test_refuses_maps_that_are_composed_to_something_else(model, tmp_path, monkeypatch):
-    other = types.SimpleNamespace(converter=model.converter, finder=appearance_flow(seed=1).finder)
+def test_refuses_maps_that_are_composed_to_something_else(exported, model, tmp_path):
+    draws, finds = model.converter, appearance_flow(seed=1)
+    other = types.SimpleNamespace(converter=draws, finder=finds.finder)
     with pytest.raises(export.ExportError, match=r"saved_model \('flow'\) differs from Keras by"):
         write(other, tmp_path / "o", ["float32"])
-    monkeypatch.setattr(verification, "verify_saved_model", lambda *_: None)
-    for variant in ("float32", "dynamic"):
-        with pytest.raises(export.ExportError, match=rf"{variant}.tflite \('flow'\) does not draw"):
-            write(other, tmp_path / "o", [variant])
     assert not list(tmp_path.iterdir())
+    images = photos(5, PHOTO)
+    drawn = verification.compute_reference(finds.converter, images)
+    reference = verification.with_maps(drawn, finds.finder, images)
+    for variant in ("float32", "dynamic"):
+        arguments = file(exported, variant), variant, draws.count_params(), images
+        with pytest.raises(export.ExportError, match=rf"{variant}.tflite \('flow'\) does not draw"):
+            verification.verify_tflite(*arguments, reference, "flow")
+        own = verification.compute_reference(draws, images)
+        own = verification.with_maps(own, model.finder, images)
+        assert verification.verify_tflite(*arguments, own, "flow")["max_difference_maps"]
 
 
 def test_names_a_network_that_finds_no_flow(model, tmp_path):

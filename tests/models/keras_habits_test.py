@@ -14,6 +14,7 @@ from keras_pixdt import AdversarialModel, models
 from tests.models import checks
 from tests.samples import batch_of, flow_batch, images
 
+pytestmark = pytest.mark.usefixtures("few_blocks")
 BATCH = batch_of(4, keys=("source", "target"))
 POINTS = dict.fromkeys(BATCH, np.linspace(-1, 1, 8, dtype="float32").reshape(4, 2))
 WIDTH = 1 / 32
@@ -36,9 +37,8 @@ MODELS = {
     "DomainTransferNetwork": (lambda new: new(f(), 16, WIDTH), BATCH),
     "AppearanceFlow": (lambda new: new(16, WIDTH, photo_size=32), flow_batch(4)),
 }
-SLOW = pytest.mark.slow
 EVERY = [
-    pytest.param(name, marks=SLOW if "Residual" in name else ())
+    name
     for name in models.__all__
     if name != "AdversarialModel" and issubclass(getattr(models, name), AdversarialModel)
 ]

@@ -377,10 +377,8 @@ VARIANTS = {
 EXPECTED_PLAYERS = {"Only A": PLAYERS[1:], "Only D": [PLAYERS[0], PLAYERS[2]]}
 
 
-@pytest.mark.parametrize(
-    "variant",
-    [pytest.param(v, marks=[pytest.mark.slow] * v.endswith("(ResNet)")) for v in VARIANTS],
-)
+@pytest.mark.usefixtures("few_blocks")
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_steps_equal_an_independent_implementation(variant):
     # In float64: 50 BatchNorms on few pixels make much of the rounding of float32.
     model = compiled(**VARIANTS[variant], dtype="float64")
@@ -399,6 +397,7 @@ def test_steps_equal_an_independent_implementation(variant):
         assert moved_alike(a, b, c), a.path
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize("player", PLAYERS)
 def test_each_update_moves_the_weights_of_its_player_only(player):
     rates = {name: keras.optimizers.SGD(0.1 * (name == player)) for name in PLAYERS}
@@ -410,6 +409,7 @@ def test_each_update_moves_the_weights_of_its_player_only(player):
             assert np.array_equal(a, b) == (name != player), b.path
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_statistics_of_the_converter_move_once_a_step():
     model = compiled()
     batch = batch_of()
@@ -423,7 +423,7 @@ def test_statistics_of_the_converter_move_once_a_step():
     np.testing.assert_allclose(norm.moving_variance, variance, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_fit_learns_and_validates():
     """The whole step pulls in the right direction: towards the targets, all of one colour."""
     colour = np.array([0.6, -0.4, 0.1], "float32")
@@ -444,7 +444,7 @@ def test_fit_learns_and_validates():
 # Saving
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_a_saved_model_continues_bit_for_bit(tmp_path):
     model = compiled(keras.optimizers.Adam(1e-3), [RootMeanSquaredError()])
     step(model, batch_of())
@@ -473,6 +473,7 @@ def test_config_mirrors_the_arguments():
 # Mixed precision
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_mixed_bfloat16_computes_in_bfloat16_and_draws_in_float32():
     mixed, batch = compiled(dtype="mixed_bfloat16"), batch_of()
     assert np.isfinite(list(step(mixed, batch).values())).all()

@@ -30,6 +30,7 @@ from keras_pixdt.reproduce.experiment import train_unpaired
 from keras_pixdt.training import evaluation, trainer
 from tests import samples
 
+pytestmark = pytest.mark.grappler
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "numbers.json"
 SIZE = 32
 PAIRED = ("yoo2016", "demo", "geli-a-d-resnet", "kwon2019-64", "pix2pix-64")

@@ -392,7 +392,7 @@ def test_scores_of_two_embedders_are_kept_apart(scorers, tmp_path, small_lookboo
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager", "few_blocks")
 @pytest.mark.parametrize("name", ["yoo2016-fig4", "yoo2016-fig6", "geli-fig3", "kwon2019-fig4"])
 def test_figures_are_drawn(name, scorers, tmp_path, small_lookbook):
     """Of networks after a few steps: three in each epoch. A curriculum has one stage."""

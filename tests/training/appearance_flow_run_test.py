@@ -2,15 +2,14 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import export
 from keras_pixdt import data, presets
-from keras_pixdt.training import run, trainer
-from tests.samples import narrow_embedders
+from keras_pixdt.training import checkpoint, run, trainer
+from tests import samples
 
 PRESET = dataclasses.replace(
     presets.get("flow-64"), image_size=16, photo_size=32, width=1 / 64, start=None, batch_size=8,
@@ -18,20 +17,18 @@ PRESET = dataclasses.replace(
 )  # fmt: skip
 
 
-class Interrupted(Exception):
-    pass
-
-
-class Interrupt(keras.callbacks.Callback):
-    def on_train_batch_begin(self, batch, logs=None):
-        if batch == 3:
-            raise Interrupted
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Of the finished run, and of a copy of what was there in its first epoch."""
+    folder = tmp_path_factory.mktemp("flow")
+    return folder / "run", folder / "cut"
 
 
 @pytest.fixture(scope="module")
-def finished(small_lookbook, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("flow") / "run"
-    return trainer.train(PRESET, str(small_lookbook), workdir, verbose=0)
+def finished(small_lookbook, folders):
+    cut = samples.Snapshot(*folders, epoch=0, batch=3)
+    options = {"verbose": 0, "save_every": 2, "callbacks": [cut]}
+    return trainer.train(PRESET, str(small_lookbook), folders[0], **options)
 
 
 def test_photos_are_read_at_their_own_size(finished):
@@ -41,19 +38,19 @@ def test_photos_are_read_at_their_own_size(finished):
     assert drawn.shape == pairs.targets[pairs.target_index].shape
 
 
-def test_an_interrupted_run_ends_as_one_that_was_not(finished, small_lookbook, tmp_path):
+def test_an_interrupted_run_ends_as_one_that_was_not(finished, folders, small_lookbook):
     """Augmentation too goes on where it was."""
-    arguments = {"verbose": 0, "save_every": 2}
-    with pytest.raises(Interrupted):
-        trainer.train(PRESET, str(small_lookbook), tmp_path, callbacks=[Interrupt()], **arguments)
-    resumed = trainer.train(PRESET, str(small_lookbook), tmp_path, **arguments)
+    cut = folders[1]
+    progress = checkpoint.read_progress(checkpoint.last_path(cut))
+    assert (progress.epoch, progress.batch) == (0, 2) and not (cut / "model.keras").exists()
+    resumed = trainer.train(PRESET, str(small_lookbook), cut, verbose=0)
     for a, b in zip(resumed.model.variables, finished.model.variables, strict=True):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
     assert resumed.history() == finished.history()
 
 
 def test_it_is_scored_pictured_and_loaded(finished):
-    with narrow_embedders():
+    with samples.narrow_embedders():
         scores = finished.evaluate("test")
     assert 0 < scores["rmse"] < 1 and {"median_rank", "photo_median_rank"} <= set(scores)
     grid = data.read_image(finished.workdir / "grids" / "epoch_002.png")
@@ -141,7 +138,7 @@ def test_a_model_that_does_not_move_pixels_draws_at_one_size(small_run):
 
 
 def test_the_exported_file_draws_what_the_run_draws(finished, tmp_path):
-    with narrow_embedders():
+    with samples.narrow_embedders():
         report = export.export_run(finished, tmp_path, ("float32",))
     assert report["input"]["shape"] == [1, 32, 32, 3]
     assert report["output"]["shape"] == [1, 16, 16, 3]

@@ -1,6 +1,8 @@
+import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from keras_pixdt.training.schedule import Progress
 from tests.samples import Snapshot, batch_of
 from tests.training import killed_run
 
+pytestmark = pytest.mark.grappler
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -70,27 +73,51 @@ def killed(folder, workdir, dtype, *where):
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-# 303 pairs: 18 batches of 16 in the first two epochs, 9 of 32 in the last two. Killed within the
-# first epoch; with a save half written, in an epoch that was itself resumed within; once the last
-# save is done, so that nothing is left to train.
-KILLS = [("batch", 0, 11), ("half", 3), ("replaced", 12)]
+@contextlib.contextmanager
+def copied_after_save(count, workdir, copy):
+    """Context in which a run's folder is copied once its N-th last.keras has got its name."""
+    replace = os.replace
+    saves = []
+
+    def replace_and_copy(old, new):
+        replace(old, new)
+        if new.name == "last.keras":
+            saves.append(new)
+            if len(saves) == count:
+                shutil.copytree(workdir, copy)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", replace_and_copy)
+        yield
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_ends_as_if_it_had_not_been(small_lookbook, tmp_path):
-    killed_run.train(str(small_lookbook), tmp_path / "whole", "float32")
-    workdir = tmp_path / "killed"
-    stands = []
-    for where in KILLS:
-        killed(small_lookbook, workdir, "float32", *where)
-        assert not (workdir / "model.keras").exists()
-        progress = checkpoint.read_progress(checkpoint.last_path(workdir))
-        stands.append((progress.epoch, progress.batch))
-        if where[0] == "half":
-            assert list((workdir / "checkpoints").glob("unfinished_*_last.keras"))
-    killed_run.train(str(small_lookbook), workdir, "float32")
+    """303 pairs: 18 batches of 16 in the first two epochs, 9 of 32 in the last two.
+
+    Cut within the first epoch; killed with a save half written, in an epoch that was itself resumed
+    within; cut once the last save is done, so that nothing is left to train. The cuts are copies of
+    what is on the disk then.
+    """
+    data = str(small_lookbook)
+    whole, cut, done = (tmp_path / name for name in ("whole", "cut", "done"))
+    with copied_after_save(16, whole, done):
+        killed_run.train(data, whole, "float32", [Snapshot(whole, cut, epoch=0, batch=11)])
+    stands = [stand(cut)]
+    killed(data, cut, "float32", "half", 3)
+    assert list((cut / "checkpoints").glob("unfinished_*_last.keras"))
+    stands += [stand(cut), stand(done)]
     assert stands == [(0, 8), (0, 16), (4, 0)]
-    assert_same_run(workdir, tmp_path / "whole")
+    for workdir in (cut, done):
+        killed_run.train(data, workdir, "float32")
+        assert_same_run(workdir, whole)
+
+
+def stand(workdir):
+    """Epoch and batch that a run which has not ended goes on from."""
+    assert not (workdir / "model.keras").exists()
+    progress = checkpoint.read_progress(checkpoint.last_path(workdir))
+    return progress.epoch, progress.batch
 
 
 @pytest.mark.slow
@@ -99,9 +126,7 @@ def test_a_run_in_mixed_precision_goes_on_as_if_it_had_not_ended(small_lookbook,
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     snapshot = Snapshot(whole, cut, epoch=2, batch=6)
     killed_run.train(str(small_lookbook), whole, "mixed_bfloat16", [snapshot])
-    progress = checkpoint.read_progress(checkpoint.last_path(cut))
-    assert (progress.epoch, progress.batch) == (2, 4)
-    assert not (cut / "model.keras").exists()
+    assert stand(cut) == (2, 4)
     killed_run.train(str(small_lookbook), cut, "mixed_bfloat16")
     assert_same_run(cut, whole)
 

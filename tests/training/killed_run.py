@@ -1,7 +1,6 @@
 """Trains a tiny run that ends itself with SIGKILL: `killed_run.py DATA WORKDIR DTYPE [WHERE...]`.
 
-WHERE is `batch EPOCH BATCH` (counted from 0, when the batch begins), `half N` (with the file half
-written) or `replaced N` (when it has got its name), at the N-th save of last.keras.
+WHERE is `half N`: at the N-th save of last.keras, with the file half written.
 """
 
 import dataclasses
@@ -47,29 +46,24 @@ class Die(keras.callbacks.Callback):
             die()
 
 
-def die_at_save(how, count):
+def die_at_save(count):
     replace = os.replace
     saves = []
 
-    def replace_and_die(old, new):
+    def replace_or_die(old, new):
         if new.name == "last.keras":
             saves.append(new)
-            if len(saves) == count and how == "half":
+            if len(saves) == count:
                 with open(old, "r+b") as file:
                     file.truncate(os.path.getsize(old) // 2)
                 die()
         replace(old, new)
-        if len(saves) == count:
-            die()
 
-    os.replace = replace_and_die
+    os.replace = replace_or_die
 
 
 if __name__ == "__main__":
     data, workdir, dtype, *where = sys.argv[1:]
-    callbacks = []
-    if where and where[0] == "batch":
-        callbacks.append(Die(*map(int, where[1:])))
-    elif where:
-        die_at_save(where[0], int(where[1]))
-    train(data, workdir, dtype, callbacks)
+    if where:
+        die_at_save(int(where[1]))
+    train(data, workdir, dtype)

@@ -1,4 +1,4 @@
-"""Phases and resuming on the backend in use: `staged_run.py DATA FOLDER [REPLICAS]`."""
+"""Phases on one device, or resuming on several: `staged_run.py DATA FOLDER [REPLICAS]`."""
 
 import dataclasses
 import sys
@@ -59,6 +59,8 @@ def check_phases(folder, workdir):
 def check_resume(folder, workdir, **options):
     """A run with averages that stops within an epoch equals one that does not.
 
+    On JAX see `stored_run_test.py`.
+
     The whole run saves every third step until its end, the resumed one does not: saving may not
     change what is trained.
     """
@@ -84,5 +86,4 @@ if __name__ == "__main__":
         distribution = devices.start("mirrored", replicas=int(replicas[0]))
         check_resume(folder, workdir, distribution=distribution)
     else:
-        check_phases(folder, workdir / "phases")
-        check_resume(folder, workdir)
+        check_phases(folder, workdir)
