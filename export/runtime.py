@@ -31,8 +31,8 @@ MAPS = {"flow": 2, "mask": 1, "gate": 1, "paint": 3}  # what FLOW gives, with it
 # Its outputs.
 OUTPUTS = {SIGNATURE: (IMAGE,), EMBED: (EMBEDDING,), REVERSE: (IMAGE,), FLOW: tuple(MAPS)}
 CARD = "keras_pixdt.json"  # in the ZIP archive at the end of a file, see `export.metadata`
-_UNSEEN = 2.0**-16  # a mask below it changes no pixel by a hundredth of a level
 DIGEST = "sha256"  # in the card: of the file without the archive
+_UNSEEN = 2.0**-16  # a mask below it changes no pixel by a hundredth of a level
 
 
 class TFLiteConverter:
@@ -142,7 +142,7 @@ class TFLiteConverter:
         return self.run(REVERSE, images)
 
     def photo_side(self, size: Size, photo: tuple[int, int]) -> Size:
-        """Size in px to which `draw_at` brings a photo of `photo`, (height, width)."""
+        """Size in px to which `draw_at` brings a photo of this (height, width)."""
         return photo_side(self.image_size, size, photo)
 
     def draw_at(self, photo: np.ndarray, size: Size) -> np.ndarray:

@@ -109,12 +109,11 @@ def drawing_size(drawn: Size, size: Size) -> Size:
 
 
 def photo_side(read: Size, size: Size, photo: tuple[int, int]) -> Size:
-    """Size in px of the picture with the photo in it whose pixels a product image is drawn from.
+    """Size in px to which a photo is brought before a product image is drawn from its pixels.
 
-    Its proportions are those of the photos that the model reads. Its longer side is four times that
-    of the product image, since a garment is often a quarter of a photo wide, and at most
-    `MOST_PHOTO_PX`. Larger photos are reduced to it; smaller ones stay as large as they are, unless
-    the model reads larger ones.
+    Its proportions are those of the photos that the model reads. Photos are reduced to four times
+    the product image's longer side, since a garment is often a quarter of a photo wide, and to
+    `MOST_PHOTO_PX`. Smaller photos are not enlarged, unless the model reads larger ones.
 
     Args:
         read: size of the photos that the model reads, px.

@@ -74,7 +74,7 @@ def convert_photos(
             `a_jpg.png`, `a_2.png` and so on. Images of a folder that lie here are left out.
         image_size: side of the images that `convert` takes, or their (height, width). None: it
             takes one photo at a time, of any size, and no `resize`.
-        batch_size: photos converted at a time.
+        batch_size: photos converted at a time, if they have one size.
         distance: maps the images that `convert` takes to (n,) numbers: how far each image is from
             its product image. If given, each folder among the paths is one person, and only the
             product image with the smallest distance is written (Taigman et al. 2017, Eq. 8); the

@@ -15,15 +15,15 @@ from absl import logging
 
 import export
 from keras_pixdt import atomic, convert, data, presets
+from keras_pixdt.presets.appearance_flow import DRAWN
 from keras_pixdt.report import Report
 from keras_pixdt.search import catalogue
 from keras_pixdt.training import callbacks, run, trainer
 
 CONFIG = "rendered64_flow"
 PRESET = "flow-64"
-# Six minutes are too short to see any pair often, so none is augmented. A discriminator makes the
-# outlines sharp, so nothing else has to.
-SETTINGS = ("augment=false", "overlap_weight=0", "gan_weight=0.1", "mask_sharpness=1")
+# Six minutes are too short to see any pair often, so none is augmented.
+SETTINGS = ("augment=false", *DRAWN)
 INDEX = "products.index"
 
 

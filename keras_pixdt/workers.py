@@ -66,21 +66,19 @@ def _interrupted_afterwards() -> Iterator[None]:
     received: list[tuple[int, Any]] = []
     handlers: dict[int, Callable[[int, Any], Any]] = {}
     if threading.current_thread() is threading.main_thread():  # Python calls handlers in no other
-        for signalled in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(signalled)
-            if callable(handler):
-                handlers[signalled] = handler
-                signal.signal(signalled, lambda *told: received.append(told))
-    blocks = hasattr(signal, "pthread_sigmask")  # not on Windows
-    # New processes inherit it. It does not keep the signal from other threads of this process.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else set()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        handlers = {n: handler for n in numbers if callable(handler := signal.getsignal(n))}
     try:
-        yield
+        with contextlib.ExitStack() as before:  # calls all, also if a handler raises in one
+            for number, handler in handlers.items():
+                before.callback(signal.signal, number, handler)
+                signal.signal(number, lambda *told: received.append(told))
+            if hasattr(signal, "pthread_sigmask"):  # not on Windows
+                # New processes inherit it. Other threads of this one still get the signal.
+                mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                before.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
+            yield
     finally:
-        if blocks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         for number, frame in received:
             handlers[number](number, frame)
 

@@ -126,7 +126,7 @@ class Model(NamedTuple):
     Attributes:
         draw: maps uint8 images (n, height, width, 3) to uint8 images of any one size.
         image_size: size of the images that it takes, px; None: one photo, of any size.
-        resize: how photos are brought to that size.
+        resize: how photos are brought to that size, or to that of `draw`.
         distance: maps the same images to the (n,) numbers of --best-of-folder; None without it.
     """
 
@@ -215,7 +215,7 @@ def _check_size(arguments: argparse.Namespace) -> None:
 
 
 def _at_size(model: Any, size: Size, path: pathlib.Path, resize: str) -> Model:
-    """A model that draws at a size of its own from photos that are larger than it reads."""
+    """A model that draws at a size of its own, from photos of any size."""
     if not getattr(model, "scalable", False):
         raise ValueError(
             f"--size needs a model that moves the photo's own pixels, such as flow-64, and {path} "

@@ -26,6 +26,7 @@ from keras_pixdt.atomic import write_json
 from keras_pixdt.choices import SHIPPED
 from keras_pixdt.drawn import rendered
 from keras_pixdt.hub import card, preset
+from keras_pixdt.presets.appearance_flow import DRAWN
 from keras_pixdt.search import ProductIndex
 from keras_pixdt.search.ingest import THUMBNAIL_SIZE_PX
 from keras_pixdt.training import start
@@ -34,8 +35,7 @@ from keras_pixdt.training.run import Run
 SEED = 2  # of the products; make_start has 1, all other sets have 0
 LICENCE = "apache-2.0"
 MOST_BYTES = 3_000_000
-# Of the weights, see make_start.
-_SETTINGS = ("start=null", "overlap_weight=0", "gan_weight=0.1", "mask_sharpness=1")
+_SETTINGS = ("start=null", *DRAWN)  # of the weights, see make_start
 _MINUTES = 43.0  # that they were trained, see docs/measured.md
 _EXAMPLE_PX = 512
 _SHOWN = 120  # products in the index, as many as fit

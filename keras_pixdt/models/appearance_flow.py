@@ -194,9 +194,9 @@ class AppearanceFlow(AdversarialModel):
         gan_weight: weight of the adversarial term; if 0, no discriminator is built.
         gan_phase: the phase of a `Schedule`, from 0, from which that term counts. The discriminator
             learns from the start. Without a schedule the term always counts.
-        mask_sharpness: factor on the mask's logits in drawings, not in training. A network draws
-            outlines that it is not sure of as wide blurs, which have the least error; with more
-            than 1 it decides.
+        mask_sharpness: factor on the mask's logits in whatever is drawn, but not in the losses. A
+            network draws outlines that it is not sure of as wide blurs, which have the least error;
+            with more than 1 it decides.
         moves: whether pixels are moved. False leaves a network that only paints, to compare with.
         warped_skips: whether the encoder's maps are moved too. False is to compare with.
         **kwargs: `name`, `dtype` (a policy such as "mixed_bfloat16").
@@ -251,7 +251,9 @@ class AppearanceFlow(AdversarialModel):
             gan_weight=gan_weight,
         )
         if not 0 < mask_sharpness < math.inf:
-            raise ValueError(f"`mask_sharpness` must be above 0. Received: {mask_sharpness}")
+            raise ValueError(
+                f"`mask_sharpness` must be a finite number above 0. Received: {mask_sharpness}"
+            )
         self.image_size = as_size(image_size)
         self.width = width
         self.photo_size = None if photo_size is None else as_size(photo_size)
@@ -391,7 +393,7 @@ class AppearanceFlow(AdversarialModel):
         return ops.sigmoid(Parts.of(self.finder(photo, training=False)).mask)
 
     def photo_side(self, size: Size, photo: tuple[int, int]) -> Size:
-        """Size in px at which `draw_at` takes a photo of `photo`, (height, width), for drawings."""
+        """Size in px to which a photo of this (height, width) is brought for `draw_at`."""
         return photo_side(as_size(self.parts.input_shape[1:3]), size, photo)
 
     def draw_at(self, photo: Tensor, size: Size) -> Tensor:

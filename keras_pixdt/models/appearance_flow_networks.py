@@ -158,6 +158,12 @@ def _encode(
     return maps, layers.LeakyReLU(LEAK, dtype=dtype, name="code_lrelu")(x)
 
 
+def _doubled(maps: Tensor, name: str) -> Tensor:
+    """Twice as large, bilinearly."""
+    up = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name=name)
+    return up(maps)
+
+
 def _affine(code: Tensor) -> Tensor:
     """An affine map: a matrix of 2 x 3, row by row."""
     # Zero at first, so that training starts from the photo as it is.
@@ -254,8 +260,7 @@ def build_parts(
         step = REFINEMENT * conv(x, 3, 3, f"{name}_step", "zeros", "float32")
         refined = step if refined is None else refined + step
         size *= 2
-        smooth = {"interpolation": "bilinear", "dtype": "float32"}
-        refined = layers.UpSampling2D(2, name=f"{name}_step_up", **smooth)(refined)
+        refined = _doubled(refined, f"{name}_step_up")
         bent, mask = ops.split(refined, (2,), axis=-1)
         flow = AffineFlow(size, name=f"affine_flow{size}")(affine) + bent
         x = _block(x, _filters(size, width), f"{name}_out", dtype, 1)

@@ -78,6 +78,9 @@ class AppearanceFlowPreset(Preset):
         return {**super().batch_options(), "augment": self.augment, "truth": self.truth}
 
 
+# Settings for drawn persons. Their masks are sure, and a discriminator makes the outlines sharp.
+DRAWN = ("overlap_weight=0", "gan_weight=0.1", "mask_sharpness=1")
+
 PRESETS = tuple(
     AppearanceFlowPreset(
         name=f"flow-{size}",
@@ -85,7 +88,7 @@ PRESETS = tuple(
         photo_size=photo_size,
         start="rendered",
         overlap_weight=3.0,
-        mask_sharpness=size / 32,  # an outline that is not sure is as wide in drawings of any size
+        mask_sharpness=size / 32,  # blurs are equally many pixels wide then
     )
     for size, photo_size in ((64, 128), (128, 256), (256, 256))
 )

@@ -17,6 +17,7 @@ import dataclasses
 from typing import Any
 
 from keras_pixdt import presets
+from keras_pixdt.presets.appearance_flow import DRAWN
 from keras_pixdt.reproduce import paired
 from keras_pixdt.reproduce.paired import ATTRIBUTES, C_SSIM, KID, RMSE
 from keras_pixdt.reproduce.result import Claim, Score
@@ -25,7 +26,7 @@ MASK_IOU = Score("mask_iou", "IoU of the masks", "higher", ".3f")
 
 _FLOW = presets.get("flow-64")
 # For minutes, as `keras_pixdt.demo`, which says why.
-_SHORT = _FLOW.changed(["augment=false", "overlap_weight=0", "gan_weight=0.1", "mask_sharpness=1"])
+_SHORT = _FLOW.changed(["augment=false", *DRAWN])
 _WHOLE = dataclasses.replace(_SHORT, start=None)
 
 NOTE = (

@@ -11,6 +11,7 @@ import argparse
 import pathlib
 
 from keras_pixdt import presets
+from keras_pixdt.presets.appearance_flow import DRAWN
 from keras_pixdt.training import start
 from keras_pixdt.training.trainer import train
 
@@ -28,9 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     run = train(
-        presets.get("flow-64").changed(
-            [f"start={arguments.start}", "overlap_weight=0", "gan_weight=0.1", "mask_sharpness=1"]
-        ),
+        presets.get("flow-64").changed([f"start={arguments.start}", *DRAWN]),
         "rendered",
         arguments.workdir,
         data_options={"num_products": arguments.products, "seed": SEED},

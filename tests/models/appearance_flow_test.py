@@ -215,7 +215,7 @@ def test_sizes_below_1_are_refused():
 
 @pytest.mark.parametrize("sharpness", [0.0, -1.0, float("inf"), float("nan")])
 def test_sharpness_that_draws_no_outline_is_refused(sharpness):
-    with pytest.raises(ValueError, match="`mask_sharpness` must be above 0. Received: "):
+    with pytest.raises(ValueError, match="`mask_sharpness` must be a finite number above 0. Rec"):
         AppearanceFlow(16, 1 / 32, mask_sharpness=sharpness)
 
 
