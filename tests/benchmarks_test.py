@@ -459,7 +459,7 @@ def test_device_measures_what_is_installed_and_names_what_is_not(tmp_path):
 @pytest.mark.slow
 def test_device_measures_large_drawings(tmp_path):
     options = (
-        "--model appearance_flow --contenders dynamic dynamic_512 int8 --image-sizes 16 "
+        "--model appearance_flow --contenders dynamic shipped_512 int8 --image-sizes 16 "
         "--widths 0.03125 --threads 1 --rounds 1"
     )
     report, printed = report_of("device.py", options, tmp_path)

@@ -307,8 +307,10 @@ def to_float(images: np.ndarray) -> np.ndarray:
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Float in [-1, 1] to uint8 in 0..255, any shape: rounded to nearest, clipped."""
-    levels = (np.asarray(images, np.float32) + 1) * np.float32(127.5)
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    levels = np.asarray(np.asarray(images, np.float32) + np.float32(1))  # of one number too
+    levels *= np.float32(127.5)
+    np.rint(levels, out=levels)
+    return np.clip(levels, 0, 255, out=levels).astype(np.uint8)
 
 
 def image_grid(columns: Sequence[np.ndarray], gap: int = 2) -> np.ndarray:
