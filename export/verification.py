@@ -80,10 +80,11 @@ class Floor:
 
 # Floors that a failed conversion misses, at any width and after any training. A posterized output
 # has 21 dB. The worst correct ones, of quarter-width networks after minutes of training, had 44 dB
-# (dynamic) and 43 dB (int8) on average, and 34 dB for the worst photo. A mean of 30 dB is an error
-# of 8 levels, a third of the error of posterizing. The largest difference has no limit, because it
-# is one pixel in a million, at an edge.
-BROKEN = Floor(psnr_mean_db=30.0, psnr_min_db=25.0, embedding_cosine=0.98)
+# (dynamic) and 43 dB (int8) on average, and 34 dB for the worst photo; of networks that move pixels
+# 38 dB, and 25 dB for the worst photo: where a mask is not sure, 8 bits decide otherwise about some
+# of its pixels. A mean of 30 dB is an error of 8 levels, a third of the error of posterizing. The
+# largest difference has no limit, because it is one pixel in a million, at an edge.
+BROKEN = Floor(psnr_mean_db=30.0, psnr_min_db=20.0, embedding_cosine=0.98)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,7 +88,7 @@ PRESETS = tuple(
         photo_size=photo_size,
         start="rendered",
         overlap_weight=3.0,
-        mask_sharpness=size / 32,  # blurs are equally many pixels wide then
+        mask_sharpness=2.0,
     )
     for size, photo_size in ((64, 128), (128, 256), (256, 256))
 )
