@@ -26,7 +26,7 @@ from keras_pixdt.reproduce.result import Claim, Result, Row, Score
 from keras_pixdt.training.record import fingerprint
 
 FORWARD, BACK = "forward", "back"  # from A to B, and from B to A
-OTHER = "other"  # the row in which another image's translation is in the place of each
+OTHER = "other"  # the row that scores another image's translation instead of each
 _BATCH = 64
 
 # Of a way and its translations of the test images, uint8: the scores of rows. The row "" are the
